@@ -1,0 +1,35 @@
+//! The one trait between the loop and the kernel, real or pretended.
+
+use crate::{Completion, Key, Op, RecvLease, ShardId};
+use core::time::Duration;
+
+/// Moves bytes for one shard. One thread owns it; nothing in it is shared.
+pub trait Driver {
+    /// Takes an operation. Never fails: what the kernel refuses comes back as a completion. Back-pressure of the kernel
+    /// (EINTR, EBUSY, EAGAIN on enter) is the driver's own business.
+    fn submit(&mut self, key: Key, op: Op);
+
+    /// Appends completions to `batch`. Returns at once when there are any (or when `deadline` is now or past); otherwise
+    /// sleeps until a completion, a [`Driver::wake`] from another thread, or `deadline` on this driver's clock. May return
+    /// with nothing. Every submitted operation has reached the kernel when this sleeps.
+    fn wait(&mut self, deadline: Option<Duration>, batch: &mut Vec<Completion>);
+
+    /// Monotonic time since a start common to all shards of the process; read once per lap by the loop.
+    fn now(&self) -> Duration;
+
+    /// Wall-clock time since the Unix epoch, advancing with [`Driver::now`].
+    fn unix_time(&self) -> Duration;
+
+    /// Unpredictable bits (in the simulator: from the seed).
+    fn entropy(&mut self) -> u64;
+
+    /// The received bytes. Mutable, because WebSocket payloads are unmasked in place.
+    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8];
+
+    /// Gives a receive buffer back to the pool.
+    fn recycle(&mut self, lease: RecvLease);
+
+    /// Wakes another shard's `wait`, now or when it next would sleep. Cheap only when that shard is asleep; callers
+    /// consult the mesh's parked flag first.
+    fn wake(&mut self, shard: ShardId);
+}

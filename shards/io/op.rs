@@ -1,0 +1,107 @@
+//! What a shard may ask of its driver.
+
+use crate::{Frame, Key};
+
+/// A shard, by its index; there are at most 64 (a room keeps its interested shards in one word).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// A connected socket: a slot in this driver's table of direct descriptors. Meaningless on another shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Socket(pub u32);
+
+/// A listening socket of this driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener(pub u32);
+
+/// A kernel error number, as in errno(3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+impl core::fmt::Debug for Errno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", std::io::Error::from_raw_os_error(self.0))
+    }
+}
+
+/// What a [`Job`] gives back; the submitter knows its type.
+pub type JobOutput = Box<dyn core::any::Any + Send>;
+
+/// CPU-heavy work for the bounded pool beside the shards.
+pub type Job = Box<dyn FnOnce() -> JobOutput + Send>;
+
+/// An operation. Each submitted one ends with exactly one terminal completion of the same [`Key`].
+pub enum Op {
+    /// Accept until cancelled. Completions: [`crate::Outcome::Accepted`].
+    Accept {
+        /// Where.
+        listener: Listener,
+    },
+    /// Receive into the shared pool until cancelled or ended. Completions: [`crate::Outcome::Received`], then
+    /// one [`crate::Outcome::RecvEnded`] unless the last `Received` says `more: false`.
+    Recv {
+        /// From whom.
+        socket: Socket,
+    },
+    /// Send `frame[from..]`. At most one in flight per socket, ever.
+    Send {
+        /// To whom.
+        socket: Socket,
+        /// The bytes; held by the driver until the terminal completion.
+        frame: Frame,
+        /// How many leading bytes of `frame` have been sent before.
+        from: u32,
+    },
+    /// Ask that the operation `target` end early. Its own last completion still comes and alone retires its buffer;
+    /// the completion of the cancel itself says nothing but that it was seen.
+    Cancel {
+        /// The operation to end.
+        target: Key,
+    },
+    /// Shut both directions down; operations in flight on the socket then end by themselves.
+    Shutdown {
+        /// Which.
+        socket: Socket,
+    },
+    /// Close. Only after the last completion of everything else on this socket (invariant 7).
+    Close {
+        /// Which.
+        socket: Socket,
+    },
+    /// Hand the descriptor to another shard, where it appears as [`crate::Outcome::Arrived`] with `token`. This side's
+    /// slot stays open and is closed by the sender afterwards. Arrivals come in any order and may overtake messages.
+    SendSocket {
+        /// Which.
+        socket: Socket,
+        /// To which shard.
+        to: ShardId,
+        /// Chosen by the sender; unique among its hand-overs under way. The top 16 bits are the sender's shard.
+        token: u64,
+    },
+    /// Run a job on the pool. Completion: [`crate::Outcome::Computed`].
+    Compute {
+        /// The work.
+        job: Job,
+    },
+}
+
+impl core::fmt::Debug for Op {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Accept { listener } => write!(f, "Accept({})", listener.0),
+            Self::Recv { socket } => write!(f, "Recv({})", socket.0),
+            Self::Send {
+                socket,
+                frame,
+                from,
+            } => write!(f, "Send({}, {}..{})", socket.0, from, frame.len()),
+            Self::Cancel { target } => write!(f, "Cancel({target:?})"),
+            Self::Shutdown { socket } => write!(f, "Shutdown({})", socket.0),
+            Self::Close { socket } => write!(f, "Close({})", socket.0),
+            Self::SendSocket { socket, to, token } => {
+                write!(f, "SendSocket({}, {}, {token:x})", socket.0, to.0)
+            }
+            Self::Compute { .. } => write!(f, "Compute"),
+        }
+    }
+}

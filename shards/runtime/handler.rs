@@ -1,0 +1,150 @@
+//! What the loop tells the layer above, and what that layer may ask of the loop.
+
+use crate::mesh::{Class, Mesh};
+use core::time::Duration;
+use ringway_io::{Frame, Job, JobOutput, PoolFull, ShardId};
+use std::net::SocketAddr;
+
+/// A connection: a slot of this shard's table and its generation. Stale ones are harmless: commands about them do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conn {
+    /// Index into the shard's table; dense, reused.
+    pub slot: u32,
+    /// Which use of the slot.
+    pub generation: u32,
+}
+
+/// The time of this lap, read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic, since a start common to all shards.
+    pub monotonic: Duration,
+    /// Since the Unix epoch.
+    pub unix: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The peer closed or finished sending.
+    Peer,
+    /// The socket failed (reset, timed out in the kernel).
+    Failed,
+    /// The handler asked for it.
+    Closed,
+    /// The connection could not be handed to the other shard.
+    HandOverFailed,
+}
+
+/// What a handler may do during a call.
+pub struct Context<'a> {
+    /// The time of this lap.
+    pub now: Now,
+    /// This shard.
+    pub shard: ShardId,
+    /// The rings to the other shards.
+    pub mesh: &'a mut Mesh,
+    /// Commands to the loop, carried out in order after the call returns.
+    pub commands: &'a mut Vec<Command>,
+    /// Unpredictable bits from the driver.
+    pub entropy: &'a mut dyn FnMut() -> u64,
+}
+
+/// What a handler may ask of the loop.
+pub enum Command {
+    /// The connection has something to send: the loop calls [`Handler::next_send`] at the end of the lap, or when
+    /// the send in flight completes.
+    Dirty(Conn),
+    /// Send what [`Handler::next_send`] still gives (until it gives `None`), then shut down and close. A peer that does not
+    /// read is cut off after the loop's linger time.
+    CloseAfterFlush(Conn),
+    /// Close at once.
+    Close(Conn),
+    /// Receive nothing more for now (nothing is lost; bytes already received are kept and delivered after `Resume`).
+    Pause(Conn),
+    /// Receive again.
+    Resume(Conn),
+    /// Hand the connection to another shard: the loop stops receiving, waits until nothing is in flight, calls
+    /// [`Handler::freeze`], and the target's loop calls [`Handler::arrived`]. Waits while the mesh is full.
+    Migrate {
+        /// Which.
+        conn: Conn,
+        /// Where to.
+        to: ShardId,
+    },
+    /// Call [`Handler::deadline`] with `token` at or soon after `at`. There is no cancel: a handler re-checks.
+    Timer {
+        /// Monotonic time.
+        at: Duration,
+        /// Handed back.
+        token: u64,
+    },
+    /// Run a job beside the shards; [`Handler::computed`] gets its result and `token`.
+    Compute {
+        /// Handed back.
+        token: u32,
+        /// The work.
+        job: Job,
+    },
+}
+
+/// Whether a message from another shard could be handled now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// Done.
+    Taken,
+    /// Not now: it needs ring space that is not there. Only a request may wait; it stays first in its ring and is shown again.
+    Wait,
+}
+
+/// The layer above the loop. All calls happen on the shard's thread.
+pub trait Handler {
+    /// What the control thread sends to this shard.
+    type Control: Send;
+
+    /// A client connected. Receiving is armed after this returns unless a `Close` or `Pause` was commanded.
+    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, peer: SocketAddr);
+
+    /// Bytes arrived, at least one. The handler copies what it wants to keep. Not called while paused.
+    fn received(&mut self, cx: &mut Context<'_>, conn: Conn, bytes: &mut [u8]);
+
+    /// The next bytes for the wire, or `None` when there is nothing (more) to send now.
+    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame>;
+
+    /// A frame from `next_send` went out whole.
+    fn sent(&mut self, cx: &mut Context<'_>, conn: Conn);
+
+    /// The last call about `conn`.
+    fn closed(&mut self, cx: &mut Context<'_>, conn: Conn, cause: Cause);
+
+    /// Everything about `conn` as bytes, because it moves to another shard; the last call about it here. Bytes received but
+    /// not delivered, and bytes taken from `next_send` but unsent, travel beside it by the loop's own hand.
+    fn freeze(&mut self, now: Now, conn: Conn) -> Vec<u8>;
+
+    /// A connection came from another shard with what `freeze` gave there.
+    fn arrived(&mut self, cx: &mut Context<'_>, conn: Conn, state: &[u8]);
+
+    /// A message from another shard.
+    fn mail(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ShardId,
+        class: Class,
+        bytes: &[u8],
+    ) -> MailOutcome;
+
+    /// A timer.
+    fn deadline(&mut self, cx: &mut Context<'_>, token: u64);
+
+    /// A job's result.
+    fn computed(&mut self, cx: &mut Context<'_>, token: u32, result: Result<JobOutput, PoolFull>);
+
+    /// A message of the control thread.
+    fn control(&mut self, cx: &mut Context<'_>, message: Self::Control);
+
+    /// Once per lap, after completions, mail and timers, before the flush: retry what waited for ring space.
+    fn lap(&mut self, cx: &mut Context<'_>);
+
+    /// Whether `lap` has something to retry (the loop then does not park without being told of free ring space).
+    fn waiting_for_mesh(&self) -> bool;
+}

@@ -1,0 +1,8 @@
+//! Bytes to values and back: HTTP/1, WebSocket, Engine.IO, Socket.IO. Sans-IO: bytes (and time) in, values out.
+//!
+//! Deliberately absent: sockets, clocks, randomness, policy.
+
+pub mod engineio;
+pub mod http1;
+pub mod socketio;
+pub mod ws;
