@@ -1,0 +1,68 @@
+// Starts the real daemon on ports of its own and stops exactly that process.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import net from "node:net";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const binary = process.env.RINGWAY_TEST_BINARY ?? path.join(root, "target/release/ringway");
+
+async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+// Resolves once `ready` has answered 200; rejects with the log when the process ends first.
+async function untilReady(daemon) {
+  for (;;) {
+    if (daemon.process.exitCode !== null) throw new Error(`the daemon ended: ${daemon.log()}`);
+    const answer = await fetch(`${daemon.admin}/ready`).catch(() => null);
+    if (answer?.status === 200) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Starts `ringway serve` with `args`; gives url, admin, pid, log() and stop(). */
+export async function serve(args = [], environment = {}) {
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`, ...args], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk) => { text += chunk; });
+  child.stderr.on("data", (chunk) => { text += chunk; });
+  const daemon = {
+    process: child,
+    port,
+    url: `http://127.0.0.1:${port}`,
+    admin: `http://127.0.0.1:${adminPort}`,
+    log: () => text,
+    async stop(signal = "SIGTERM") {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill(signal);
+        await once(child, "exit");
+      }
+      return child.exitCode;
+    },
+  };
+  await untilReady(daemon);
+  return daemon;
+}
+
+/** Starts the daemon with --dev and stops it when the test file's `after` runs. */
+export const serveDev = (...args) => serve(["--dev", ...args]);
+
+/** One event of an emitter as a promise of its arguments. */
+export const event = (emitter, name) => new Promise((resolve) => emitter.once(name, (...args) => resolve(args)));
+
+/** Polls a condition between turns of the event loop; the test runner's timeout is the bound. */
+export async function until(condition) {
+  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
+}

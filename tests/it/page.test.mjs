@@ -1,0 +1,31 @@
+// The demo page in headless Chromium: two windows chat.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { serveDev } from "./daemon.mjs";
+
+let daemon, browser;
+before(async () => {
+  daemon = await serveDev("--shards", "2");
+  browser = await chromium.launch({
+    executablePath: process.env.RINGWAY_TEST_CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+after(async () => { await browser?.close(); await daemon?.stop(); });
+
+test("two windows chat through the daemon", { timeout: 60_000 }, async () => {
+  const [anna, bert] = [await browser.newPage(), await browser.newPage()];
+  await anna.goto(`${daemon.url}/?name=Anna&room=lobby`);
+  await bert.goto(`${daemon.url}/?name=Bert&room=lobby`);
+  for (const page of [anna, bert]) await page.getByText("Joined lobby").waitFor();
+  await anna.fill("#text", "Hello Bert");
+  await anna.click("text=Send");
+  const line = bert.locator("#log li", { hasText: "Hello Bert" });
+  await line.waitFor();
+  assert.match(await line.innerText(), /#\d+\s+Anna\s+Hello Bert/);
+  await bert.locator("#transport", { hasText: "websocket" }).waitFor();
+  assert.match(await bert.locator("#shard").innerText(), /^\d+ of 2$/);
+  await bert.locator("#rtt", { hasText: /\d ms/ }).waitFor();
+  if (process.env.RINGWAY_TEST_SCREENSHOT) await bert.screenshot({ path: process.env.RINGWAY_TEST_SCREENSHOT });
+});
