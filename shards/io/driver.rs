@@ -1,6 +1,6 @@
 //! The one trait between the loop and the kernel, real or pretended.
 
-use crate::{Completion, Key, Op, RecvLease, ShardId};
+use crate::{Completion, Key, Listener, Op, RecvLease, ShardId};
 use core::time::Duration;
 
 /// Moves bytes for one shard. One thread owns it; nothing in it is shared.
@@ -32,4 +32,7 @@ pub trait Driver {
     /// Wakes another shard's `wait`, now or when it next would sleep. Cheap only when that shard is asleep; callers
     /// consult the mesh's parked flag first.
     fn wake(&mut self, shard: ShardId);
+
+    /// Closes a listener, after its accept has ended: further clients are refused by the kernel.
+    fn stop_listening(&mut self, listener: Listener);
 }

@@ -63,6 +63,11 @@ pub enum Op {
         /// Which.
         socket: Socket,
     },
+    /// Say that nothing more will be sent, while the peer may still speak (RFC 9112 §9.6: a close before the peer has read takes the answer away).
+    ShutdownWrite {
+        /// Which.
+        socket: Socket,
+    },
     /// Close. Only after the last completion of everything else on this socket (invariant 7).
     Close {
         /// Which.
@@ -75,7 +80,7 @@ pub enum Op {
         socket: Socket,
         /// To which shard.
         to: ShardId,
-        /// Chosen by the sender; unique among its hand-overs under way. The top 16 bits are the sender's shard.
+        /// Chosen by the sender; unique among its hand-overs under way, below 2^56.
         token: u64,
     },
     /// Run a job on the pool. Completion: [`crate::Outcome::Computed`].
@@ -97,6 +102,7 @@ impl core::fmt::Debug for Op {
             } => write!(f, "Send({}, {}..{})", socket.0, from, frame.len()),
             Self::Cancel { target } => write!(f, "Cancel({target:?})"),
             Self::Shutdown { socket } => write!(f, "Shutdown({})", socket.0),
+            Self::ShutdownWrite { socket } => write!(f, "ShutdownWrite({})", socket.0),
             Self::Close { socket } => write!(f, "Close({})", socket.0),
             Self::SendSocket { socket, to, token } => {
                 write!(f, "SendSocket({}, {}, {token:x})", socket.0, to.0)

@@ -79,6 +79,10 @@ pub enum Command {
         /// Handed back.
         token: u64,
     },
+    /// Take no more clients: the accept ends and the listener closes.
+    StopAccepting,
+    /// End the loop after this lap.
+    Exit,
     /// Run a job beside the shards; [`Handler::computed`] gets its result and `token`.
     Compute {
         /// Handed back.

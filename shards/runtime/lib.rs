@@ -5,8 +5,22 @@
 //!
 //! Deliberately absent: protocols, rooms, configuration, logging.
 
+mod arrivals;
+mod close;
 mod handler;
 mod mesh;
+mod migrate;
+mod placement;
+mod receive;
+mod send;
+mod shard;
+mod stats;
+mod table;
+mod wheel;
 
 pub use handler::{Cause, Command, Conn, Context, Handler, MailOutcome, Now};
-pub use mesh::{Class, Full, Mesh};
+pub use mesh::{Class, Full, Mesh, MeshBounds, REPLY_BYTES_MAX};
+pub use placement::{allowed_cpus, pin};
+pub use shard::{Bounds, Shard};
+pub use stats::LoopStats;
+pub use wheel::TimerWheel;

@@ -1,1 +1,20 @@
-//! Placeholder until the first commit of this crate.
+//! The production driver: one io_uring per shard.
+//!
+//! The only unsafe code, the only clock and the only entropy of Ringway. `README.md` beside this file lists the invariants.
+//! Deliberately absent: any protocol, any policy, configuration.
+#![expect(unsafe_code, reason = "the one crate that speaks to the kernel")]
+
+mod accept;
+mod driver;
+mod inflight;
+mod listen;
+mod pool;
+mod probe;
+mod recv;
+mod sys;
+
+pub use driver::{UringBuilder, UringConfig, UringDriver};
+pub use listen::listen;
+pub use pool::{POOL_QUEUE_JOBS, Pool};
+pub use probe::{Limits, ProbeError, limits, memlock_bytes, probe};
+pub use sys::{ProcessClock, Waker};

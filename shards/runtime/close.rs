@@ -1,0 +1,107 @@
+//! Closing: shut, wait for every last completion, close (invariant 7).
+
+use crate::handler::{Cause, Conn, Handler};
+use crate::shard::{Shard, Timer};
+use crate::table::{flag, key};
+use ringway_io::{Driver, Key, Op, OpKind};
+
+impl<D: Driver, H: Handler> Shard<D, H> {
+    pub(crate) fn close_after_flush(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if !record.has(flag::CLOSE_AFTER_FLUSH | flag::CLOSING | flag::MIGRATING) {
+            record.set(flag::CLOSE_AFTER_FLUSH);
+            let over = self.now().monotonic + self.bounds.linger;
+            // From now on: a peer that does not read its last bytes is cut off as well.
+            self.wheel.insert(over, Timer::Linger(conn));
+            self.mark_dirty(conn);
+        }
+    }
+
+    /// The handler has nothing more to send.
+    pub(crate) fn flushed(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.has(flag::CLOSE_AFTER_FLUSH) {
+            // What the peer still sends is read and thrown away until it closes: a close with unread bytes would reset the connection
+            // and take our last words with it.
+            record.set(flag::LINGER);
+            record.clear(flag::PAUSED);
+            record.ops += 1;
+            let socket = record.socket();
+            self.driver
+                .submit(key(OpKind::Shutdown, conn), Op::ShutdownWrite { socket });
+            self.arm_recv(conn);
+        }
+    }
+
+    pub(crate) fn linger_over(&mut self, conn: Conn) {
+        self.close(conn, Cause::Closed);
+    }
+
+    /// Ends a connection now; the handler hears of it here and never again.
+    pub(crate) fn close(&mut self, conn: Conn, cause: Cause) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.has(flag::CLOSING) {
+            return;
+        }
+        let frozen = record
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.frozen.is_some());
+        record.set(flag::CLOSING);
+        if !frozen {
+            self.call(|handler, cx| handler.closed(cx, conn, cause));
+        }
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.has(flag::RECV) || record.sending.is_some() {
+            record.ops += 1;
+            let socket = record.socket();
+            self.driver
+                .submit(key(OpKind::Shutdown, conn), Op::Shutdown { socket });
+        }
+        self.cancel_recv(conn);
+        self.after_op(conn);
+    }
+
+    pub(crate) fn op_ended(&mut self, at: Key) {
+        let Some((conn, record)) = self.table.by_key(at) else {
+            return;
+        };
+        record.ops -= 1;
+        self.after_op(conn);
+    }
+
+    /// An operation retired: was it the last that a close or a hand-over waited for?
+    pub(crate) fn after_op(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.ops > 0 {
+            return;
+        }
+        if record.has(flag::CLOSING) && !record.has(flag::CLOSE_SENT) {
+            record.set(flag::CLOSE_SENT);
+            record.ops += 1;
+            let socket = record.socket();
+            self.driver
+                .submit(key(OpKind::Close, conn), Op::Close { socket });
+        } else if record.has(flag::MIGRATING) && !record.has(flag::CLOSING) {
+            self.hand_over(conn);
+        }
+    }
+
+    pub(crate) fn closed(&mut self, at: Key) {
+        let Some((conn, record)) = self.table.by_key(at) else {
+            return;
+        };
+        record.ops -= 1;
+        self.table.remove(conn);
+    }
+}

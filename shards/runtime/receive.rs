@@ -1,0 +1,166 @@
+//! Receiving: one armed multishot receive per connection, bytes handed up, buffers given back in the same breath.
+
+use crate::handler::{Cause, Conn, Handler};
+use crate::shard::Shard;
+use crate::table::{flag, key};
+use ringway_io::{Driver, Key, Op, OpKind, RecvEnd, RecvLease};
+
+impl<D: Driver, H: Handler> Shard<D, H> {
+    /// Arms the receive if bytes are wanted. The one place that does (invariant 5).
+    pub(crate) fn arm_recv(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.wants_recv() {
+            record.set(flag::RECV);
+            record.ops += 1;
+            let socket = record.socket();
+            self.driver
+                .submit(key(OpKind::Recv, conn), Op::Recv { socket });
+        }
+    }
+
+    pub(crate) fn received(&mut self, at: Key, mut lease: RecvLease, more: bool) {
+        self.stats.bytes_in += lease.len() as u64;
+        let conn = Conn {
+            slot: at.slot(),
+            generation: at.generation(),
+        };
+        let Some(record) = self.table.get(conn) else {
+            // Invariant 3: a stale completion gives its buffer back and nothing else.
+            self.stats.completions_stale += 1;
+            self.driver.recycle(lease);
+            return;
+        };
+        if record.has(flag::PAUSED | flag::MIGRATING) {
+            record
+                .extra()
+                .input
+                .extend_from_slice(self.driver.bytes(&mut lease));
+            self.driver.recycle(lease);
+        } else if record.has(flag::CLOSING | flag::LINGER) {
+            self.driver.recycle(lease);
+        } else {
+            self.hand_up(conn, lease);
+        }
+        if !more {
+            self.recv_retired(conn);
+        }
+    }
+
+    fn hand_up(&mut self, conn: Conn, mut lease: RecvLease) {
+        // The handler works on the leased buffer itself; the driver is lent out meanwhile, so its entropy comes through a copy taken before.
+        let seeds: [u64; 8] = core::array::from_fn(|_| self.driver.entropy());
+        let mut used = 0;
+        let mut entropy = || {
+            used += 1;
+            mix(seeds[(used - 1) % seeds.len()], used as u64)
+        };
+        let mut commands = core::mem::take(&mut self.commands);
+        let (now, shard) = (self.now(), self.mesh.me());
+        let mut cx = crate::Context {
+            now,
+            shard,
+            mesh: &mut self.mesh,
+            commands: &mut commands,
+            entropy: &mut entropy,
+        };
+        self.handler
+            .received(&mut cx, conn, self.driver.bytes(&mut lease));
+        self.driver.recycle(lease);
+        self.commands = commands;
+        self.carry_out();
+    }
+
+    /// Carries out the commands of a call that could not do so itself.
+    fn carry_out(&mut self) {
+        let commands = core::mem::take(&mut self.commands);
+        self.call(|_, cx| cx.commands.extend(commands));
+    }
+
+    pub(crate) fn recv_ended(&mut self, at: Key, end: RecvEnd) {
+        let Some((conn, record)) = self.table.by_key(at) else {
+            self.stats.completions_stale += 1;
+            return;
+        };
+        if end == RecvEnd::NoBuffers {
+            // Invariant 4: parked here, armed again when buffers have been given back, which is at the lap's end.
+            record.set(flag::STARVED);
+            self.starved.push(conn);
+            self.stats.recv_starved += 1;
+        }
+        self.recv_retired(conn);
+        match end {
+            RecvEnd::Eof => self.close(conn, Cause::Peer),
+            RecvEnd::Failed(_) => self.close(conn, Cause::Failed),
+            RecvEnd::NoBuffers | RecvEnd::Cancelled | RecvEnd::Ended => {}
+        }
+    }
+
+    fn recv_retired(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        record.clear(flag::RECV | flag::RECV_CANCEL);
+        record.ops -= 1;
+        self.after_op(conn);
+        self.arm_recv(conn);
+    }
+
+    pub(crate) fn rearm_starved(&mut self) {
+        for conn in core::mem::take(&mut self.starved) {
+            if let Some(record) = self.table.get(conn) {
+                record.clear(flag::STARVED);
+                self.arm_recv(conn);
+            }
+        }
+    }
+
+    pub(crate) fn pause(&mut self, conn: Conn) {
+        if let Some(record) = self.table.get(conn) {
+            record.set(flag::PAUSED);
+            self.cancel_recv(conn);
+        }
+    }
+
+    pub(crate) fn cancel_recv(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.has(flag::RECV) && !record.has(flag::RECV_CANCEL) {
+            record.set(flag::RECV_CANCEL);
+            record.ops += 1;
+            let target = key(OpKind::Recv, conn);
+            self.driver
+                .submit(key(OpKind::Cancel, conn), Op::Cancel { target });
+        }
+    }
+
+    pub(crate) fn resume(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if !record.has(flag::PAUSED) || record.has(flag::MIGRATING | flag::CLOSING) {
+            return;
+        }
+        record.clear(flag::PAUSED);
+        let mut input = record
+            .extra
+            .as_mut()
+            .map(|extra| core::mem::take(&mut extra.input))
+            .unwrap_or_default();
+        record.extra = None;
+        if !input.is_empty() {
+            self.call(|handler, cx| handler.received(cx, conn, &mut input));
+        }
+        self.arm_recv(conn);
+    }
+}
+
+/// Spreads one seed over several numbers, none of which tells another (a finaliser with full avalanche).
+const fn mix(seed: u64, index: u64) -> u64 {
+    let mut value = seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

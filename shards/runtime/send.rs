@@ -1,0 +1,83 @@
+//! Sending: pulled from the handler, one frame in flight per connection, once per lap.
+
+use crate::handler::{Cause, Conn, Handler};
+use crate::shard::Shard;
+use crate::table::{flag, key};
+use ringway_io::{Driver, Errno, Frame, Key, Op, OpKind};
+
+impl<D: Driver, H: Handler> Shard<D, H> {
+    /// Gives each dirty connection that can take one its next frame.
+    pub(crate) fn flush(&mut self) {
+        let mut dirty = core::mem::take(&mut self.dirty);
+        for conn in dirty.drain(..) {
+            if let Some(record) = self.table.get(conn) {
+                record.clear(flag::DIRTY);
+                self.pull(conn);
+            }
+        }
+        // Commands of a pull may have listed connections again.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Sends the handler's next frame, if the connection has none in flight.
+    pub(crate) fn pull(&mut self, conn: Conn) {
+        let now = self.now();
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if record.sending.is_some() || record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING) {
+            return;
+        }
+        match self.handler.next_send(now, conn) {
+            Some(frame) => self.send(conn, frame, 0),
+            None => self.flushed(conn),
+        }
+    }
+
+    fn send(&mut self, conn: Conn, frame: Frame, from: u32) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        record.sending = Some(frame.clone());
+        record.sent = from;
+        record.ops += 1;
+        let socket = record.socket();
+        self.stats.sends += 1;
+        self.driver.submit(
+            key(OpKind::Send, conn),
+            Op::Send {
+                socket,
+                frame,
+                from,
+            },
+        );
+    }
+
+    pub(crate) fn sent(&mut self, at: Key, result: Result<u32, Errno>) {
+        let Some((conn, record)) = self.table.by_key(at) else {
+            self.stats.completions_stale += 1;
+            return;
+        };
+        record.ops -= 1;
+        let Some(frame) = record.sending.take() else {
+            unreachable!("a send completes once")
+        };
+        let total = record.sent + result.unwrap_or(0);
+        let closing = record.has(flag::CLOSING);
+        self.stats.bytes_out += u64::from(result.unwrap_or(0));
+        if closing {
+            return self.after_op(conn);
+        }
+        if result.is_err() {
+            return self.close(conn, Cause::Failed);
+        }
+        if (total as usize) < frame.len() {
+            self.stats.sends_short += 1;
+            return self.send(conn, frame, total);
+        }
+        self.call(|handler, cx| handler.sent(cx, conn));
+        self.after_op(conn);
+        self.pull(conn);
+    }
+}

@@ -1,0 +1,404 @@
+//! One shard: the loop and its phases. Receiving, sending, closing and moving stand in files of their own.
+
+use crate::arrivals::Arrivals;
+use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
+use crate::mesh::{Class, Mesh, Owner};
+use crate::stats::LoopStats;
+use crate::table::{Table, flag};
+use crate::wheel::TimerWheel;
+use core::time::Duration;
+use ringway_io::{Completion, Driver, Errno, Key, Listener, Op, OpKind, Outcome, ShardId, Socket};
+use rtrb::Consumer;
+use std::net::SocketAddr;
+
+/// Time after which accepting is tried again when it failed.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Requests taken from one shard in one lap.
+const REQUESTS_PER_LAP: usize = 256;
+/// Control messages taken in one lap.
+const CONTROLS_PER_LAP: usize = 64;
+const LISTENER: Listener = Listener(0);
+
+/// What a shard may grow to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections; the descriptor table must have a reserve beyond.
+    pub connections_max: u32,
+    /// How long a closed connection may take to read its last bytes.
+    pub linger: Duration,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timer {
+    Handler(u64),
+    Linger(Conn),
+    AcceptRetry,
+    Arrival(u64),
+}
+
+/// A shard over a driver, under a handler.
+pub struct Shard<D: Driver, H: Handler> {
+    pub(crate) driver: D,
+    pub(crate) handler: H,
+    pub(crate) mesh: Mesh,
+    pub(crate) table: Table,
+    pub(crate) wheel: TimerWheel<Timer>,
+    pub(crate) stats: LoopStats,
+    pub(crate) bounds: Bounds,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) dirty: Vec<Conn>,
+    pub(crate) starved: Vec<Conn>,
+    pub(crate) moving: Vec<Conn>,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) hand_overs: u64,
+    control: Consumer<H::Control>,
+    batch: Vec<Completion>,
+    scratch: Vec<u8>,
+    now: Now,
+    accept: Accept,
+    exit: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Accept {
+    armed: bool,
+    cancelling: bool,
+    generation: u32,
+    stopped: bool,
+}
+
+impl<D: Driver, H: Handler> Shard<D, H> {
+    /// A shard; it does nothing until [`Shard::run`] or the phases are called.
+    #[must_use]
+    pub fn new(
+        driver: D,
+        handler: H,
+        mesh: Mesh,
+        control: Consumer<H::Control>,
+        bounds: Bounds,
+    ) -> Self {
+        let now = Now {
+            monotonic: driver.now(),
+            unix: driver.unix_time(),
+        };
+        Self {
+            driver,
+            handler,
+            mesh,
+            table: Table::default(),
+            wheel: TimerWheel::default(),
+            stats: LoopStats::default(),
+            bounds,
+            commands: Vec::new(),
+            dirty: Vec::new(),
+            starved: Vec::new(),
+            moving: Vec::new(),
+            arrivals: Arrivals::default(),
+            hand_overs: 0,
+            control,
+            batch: Vec::new(),
+            scratch: Vec::new(),
+            now,
+            accept: Accept::default(),
+            exit: false,
+        }
+    }
+
+    /// The handler.
+    #[must_use]
+    pub const fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn stats(&self) -> &LoopStats {
+        &self.stats
+    }
+
+    /// Takes clients from now on.
+    pub fn start(&mut self) {
+        self.arm_accept();
+    }
+
+    /// Runs until the handler commands [`Command::Exit`]; `each_lap` sees handler and counters after every lap.
+    pub fn run(&mut self, mut each_lap: impl FnMut(&H, &LoopStats, Now)) {
+        self.start();
+        while !self.exit {
+            self.work();
+            each_lap(&self.handler, &self.stats, self.now);
+            self.rest();
+        }
+    }
+
+    /// Everything of a lap but the wait: mail, control, timers, the handler's own lap, the flush, wakes.
+    pub fn work(&mut self) {
+        self.read_time();
+        let started = self.now.monotonic;
+        self.drain_control();
+        self.drain_mail();
+        self.expire();
+        self.call(|handler, cx| handler.lap(cx));
+        self.retry_hand_overs();
+        self.flush();
+        self.rearm_starved();
+        self.arm_accept_when_room();
+        let (driver, stats) = (&mut self.driver, &mut self.stats);
+        self.mesh.take_wakes(|shard| {
+            stats.wakes += 1;
+            driver.wake(shard);
+        });
+        self.stats.laps += 1;
+        self.stats.connections = u64::from(self.table.live());
+        self.stats
+            .lap_took((self.driver.now() - started).as_micros() as u64);
+    }
+
+    /// The wait: sleeps only when the mesh has nothing for us, then handles what completed.
+    pub fn rest(&mut self) {
+        let idle = self.dirty.is_empty() && self.control.is_empty() && self.mesh.park();
+        let deadline = if idle {
+            self.wheel.next()
+        } else {
+            Some(Duration::ZERO)
+        };
+        let mut batch = core::mem::take(&mut self.batch);
+        self.driver.wait(deadline, &mut batch);
+        self.mesh.unpark();
+        self.read_time();
+        self.stats.completions += batch.len() as u64;
+        for completion in batch.drain(..) {
+            self.complete(completion);
+        }
+        self.batch = batch;
+    }
+
+    fn read_time(&mut self) {
+        self.now = Now {
+            monotonic: self.driver.now(),
+            unix: self.driver.unix_time(),
+        };
+    }
+
+    pub(crate) const fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Calls the handler and carries out what it commands.
+    pub(crate) fn call<R>(&mut self, f: impl FnOnce(&mut H, &mut Context<'_>) -> R) -> R {
+        let mut commands = core::mem::take(&mut self.commands);
+        let driver = &mut self.driver;
+        let mut entropy = || driver.entropy();
+        let shard = self.mesh.me();
+        let mut cx = Context {
+            now: self.now,
+            shard,
+            mesh: &mut self.mesh,
+            commands: &mut commands,
+            entropy: &mut entropy,
+        };
+        let result = f(&mut self.handler, &mut cx);
+        for command in commands.drain(..) {
+            self.command(command);
+        }
+        // A command may have called the handler again, whose commands are carried out by then.
+        self.commands = commands;
+        result
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Dirty(conn) => self.mark_dirty(conn),
+            Command::CloseAfterFlush(conn) => self.close_after_flush(conn),
+            Command::Close(conn) => self.close(conn, crate::Cause::Closed),
+            Command::Pause(conn) => self.pause(conn),
+            Command::Resume(conn) => self.resume(conn),
+            Command::Migrate { conn, to } => self.migrate(conn, to),
+            Command::Timer { at, token } => self.wheel.insert(at, Timer::Handler(token)),
+            Command::StopAccepting => self.stop_accepting(),
+            Command::Exit => self.exit = true,
+            Command::Compute { token, job } => self
+                .driver
+                .submit(Key::new(OpKind::Compute, 0, token), Op::Compute { job }),
+        }
+    }
+
+    fn complete(&mut self, Completion { key, outcome }: Completion) {
+        match outcome {
+            Outcome::Accepted { result, more } => self.accepted(result, more),
+            Outcome::Received { lease, more } => self.received(key, lease, more),
+            Outcome::RecvEnded(end) => self.recv_ended(key, end),
+            Outcome::Sent(result) => self.sent(key, result),
+            Outcome::CancelSeen | Outcome::ShutDown => self.op_ended(key),
+            Outcome::Closed => self.closed(key),
+            Outcome::SocketSent(result) => self.socket_sent(key, result),
+            Outcome::Arrived { socket, token } => self.socket_arrived(socket, token),
+            Outcome::Computed(result) => {
+                self.call(|handler, cx| handler.computed(cx, key.slot(), result))
+            }
+        }
+    }
+
+    fn drain_control(&mut self) {
+        for _ in 0..CONTROLS_PER_LAP {
+            let Ok(message) = self.control.pop() else {
+                return;
+            };
+            self.call(|handler, cx| handler.control(cx, message));
+        }
+    }
+
+    /// Replies before deliveries: how much is in the deliver ring is read first, so that a reply which was sent before a delivery is always
+    /// handled before it.
+    fn drain_mail(&mut self) {
+        let me = self.mesh.me();
+        for from in (0..self.mesh.shards())
+            .map(ShardId)
+            .filter(|from| *from != me)
+        {
+            let mut deliver_bytes = self.mesh.deliver_waiting(from);
+            while self.take_mail(from, Class::Reply).is_some() {}
+            while deliver_bytes > 0 {
+                let Some(taken) = self.take_mail(from, Class::Deliver) else {
+                    break;
+                };
+                deliver_bytes = deliver_bytes.saturating_sub(taken);
+            }
+            for _ in 0..REQUESTS_PER_LAP {
+                if self.take_mail(from, Class::Request).is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Handles the first message of a ring; `None` when there is none or it has to wait.
+    fn take_mail(&mut self, from: ShardId, class: Class) -> Option<usize> {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let outcome = self
+            .mesh
+            .peek(from, class, &mut scratch)
+            .map(|owner| match owner {
+                Owner::Handler => self.call(|handler, cx| handler.mail(cx, from, class, &scratch)),
+                Owner::HandOver => self.state_arrived(&scratch),
+                Owner::HandOverFailed => self.state_revoked(&scratch),
+            });
+        self.scratch = scratch;
+        match outcome? {
+            MailOutcome::Taken => {
+                self.stats.mail += 1;
+                Some(self.mesh.taken(from, class))
+            }
+            MailOutcome::Wait => {
+                assert_eq!(class, Class::Request, "only a request may wait");
+                self.stats.mail_waits += 1;
+                self.mesh.waits(from);
+                None
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut due = Vec::new();
+        self.wheel.expire(self.now.monotonic, &mut due);
+        for timer in due {
+            match timer {
+                Timer::Handler(token) => self.call(|handler, cx| handler.deadline(cx, token)),
+                Timer::Linger(conn) => self.linger_over(conn),
+                Timer::AcceptRetry => self.arm_accept(),
+                Timer::Arrival(token) => self.arrival_overdue(token),
+            }
+        }
+    }
+
+    // Accepting.
+
+    const fn accept_key(&self) -> Key {
+        Key::new(OpKind::Accept, self.accept.generation, LISTENER.0)
+    }
+
+    fn arm_accept(&mut self) {
+        if !self.accept.armed && !self.accept.stopped && self.has_room() {
+            self.accept.armed = true;
+            self.driver
+                .submit(self.accept_key(), Op::Accept { listener: LISTENER });
+        }
+    }
+
+    const fn has_room(&self) -> bool {
+        self.table.live() < self.bounds.connections_max
+    }
+
+    /// Below nine tenths: a table that hovers at its bound does not arm and cancel for every client.
+    fn arm_accept_when_room(&mut self) {
+        if !self.accept.armed && self.table.live() < self.bounds.connections_max / 10 * 9 {
+            self.arm_accept();
+        }
+    }
+
+    fn cancel_accept(&mut self) {
+        if self.accept.armed && !self.accept.cancelling {
+            self.accept.cancelling = true;
+            let target = self.accept_key();
+            self.driver
+                .submit(Key::new(OpKind::Cancel, 0, u32::MAX), Op::Cancel { target });
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        if self.accept.stopped {
+            return;
+        }
+        self.accept.stopped = true;
+        if self.accept.armed {
+            self.cancel_accept()
+        } else {
+            self.driver.stop_listening(LISTENER)
+        }
+    }
+
+    fn accepted(&mut self, result: Result<(Socket, SocketAddr), Errno>, more: bool) {
+        match result {
+            Ok((socket, peer)) => self.welcome(socket, peer),
+            Err(_) if self.accept.cancelling || self.accept.stopped => {}
+            Err(_) => {
+                self.stats.accept_errors += 1;
+                if more {
+                    self.wheel
+                        .insert(self.now.monotonic + ACCEPT_RETRY, Timer::AcceptRetry);
+                }
+            }
+        }
+        if !more {
+            self.accept.armed = false;
+            self.accept.cancelling = false;
+            self.accept.generation = (self.accept.generation + 1) & ringway_io::GENERATION_MAX;
+            if self.accept.stopped {
+                self.driver.stop_listening(LISTENER);
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: Socket, peer: SocketAddr) {
+        self.stats.accepted += 1;
+        let conn = self.table.insert(socket);
+        if !self.has_room() {
+            self.stats.accept_stops += 1;
+            self.cancel_accept();
+        }
+        self.call(|handler, cx| handler.accepted(cx, conn, peer));
+        self.arm_recv(conn);
+    }
+
+    /// Puts a connection on the flush's list, once.
+    pub(crate) fn mark_dirty(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if !record.has(flag::DIRTY) {
+            record.set(flag::DIRTY);
+            self.dirty.push(conn);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One timer wheel per shard: hashed, one tick wide slots, without cancel (whoever is called checks whether it is due).
+
+use core::time::Duration;
+
+const TICK: Duration = Duration::from_millis(8);
+const SLOTS: usize = 4096;
+
+/// Timers that carry a `T`. One fires at the first [`TimerWheel::expire`] whose time is not before its own, at most a tick late.
+pub struct TimerWheel<T> {
+    slots: Vec<Vec<(u64, T)>>,
+    occupied: [u64; SLOTS / 64],
+    /// Every tick before this one has fired.
+    tick: u64,
+    len: usize,
+}
+
+const fn tick_of(at: Duration) -> u64 {
+    (at.as_nanos().div_ceil(TICK.as_nanos())) as u64
+}
+
+impl<T> Default for TimerWheel<T> {
+    fn default() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            occupied: [0; SLOTS / 64],
+            tick: 0,
+            len: 0,
+        }
+    }
+}
+
+impl<T> TimerWheel<T> {
+    /// Adds a timer.
+    pub fn insert(&mut self, at: Duration, value: T) {
+        let tick = tick_of(at).max(self.tick);
+        let slot = tick as usize % SLOTS;
+        self.slots[slot].push((tick, value));
+        self.occupied[slot / 64] |= 1 << (slot % 64);
+        self.len += 1;
+    }
+
+    /// Moves every timer that is due at `now` into `due`, earlier ticks first.
+    pub fn expire(&mut self, now: Duration, due: &mut Vec<T>) {
+        let last = now.as_nanos() as u64 / TICK.as_nanos() as u64;
+        while self.tick <= last && self.len > 0 {
+            let slot = self.tick as usize % SLOTS;
+            if self.occupied[slot / 64] >> (slot % 64) & 1 == 1 {
+                self.expire_slot(slot, due);
+            }
+            self.tick += 1;
+        }
+        self.tick = self.tick.max(last + 1);
+    }
+
+    fn expire_slot(&mut self, slot: usize, due: &mut Vec<T>) {
+        let entries = core::mem::take(&mut self.slots[slot]);
+        let before = due.len();
+        // What lies a turn of the wheel ahead stays.
+        for (tick, value) in entries {
+            if tick <= self.tick {
+                due.push(value)
+            } else {
+                self.slots[slot].push((tick, value))
+            }
+        }
+        self.len -= due.len() - before;
+        if self.slots[slot].is_empty() {
+            self.occupied[slot / 64] &= !(1 << (slot % 64));
+        }
+    }
+
+    /// When to look again: no timer fires before. May be earlier than any timer, by a turn of the wheel.
+    #[must_use]
+    pub fn next(&self) -> Option<Duration> {
+        if self.len == 0 {
+            return None;
+        }
+        let start = self.tick as usize % SLOTS;
+        let ahead = (0..=SLOTS / 64).find_map(|word| self.occupied_ahead(start, word))?;
+        Some(TICK * u32::try_from(self.tick + ahead).unwrap_or(u32::MAX))
+    }
+
+    /// How many slots after `start` the first occupied one is, looking at the `word`th word from there.
+    fn occupied_ahead(&self, start: usize, word: usize) -> Option<u64> {
+        let index = (start / 64 + word) % (SLOTS / 64);
+        let mut bits = self.occupied[index];
+        if word == 0 {
+            bits &= u64::MAX << (start % 64);
+        }
+        (bits != 0).then(|| {
+            let slot = index * 64 + bits.trailing_zeros() as usize;
+            ((slot + SLOTS - start) % SLOTS) as u64
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Against a sorted map, with times from a small generator: nothing early, nothing more than a tick late, nothing lost.
+    #[test]
+    fn fires_like_a_sorted_map() {
+        let (mut wheel, mut model, mut seed) = (TimerWheel::default(), BTreeMap::new(), 0x5eed_u64);
+        let mut now = Duration::ZERO;
+        let mut random = |below: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        for token in 0..20_000_u64 {
+            let at = now + Duration::from_micros(random(100_000_000));
+            wheel.insert(at, token);
+            model.insert((at, token), ());
+            now += Duration::from_micros(random(20_000));
+            assert!(
+                wheel.next().is_some_and(|next| model
+                    .keys()
+                    .next()
+                    .is_none_or(|(at, _)| next <= *at + TICK))
+            );
+            let mut due = Vec::new();
+            wheel.expire(now, &mut due);
+            for token in due {
+                let key = *model.keys().find(|(_, other)| *other == token).unwrap();
+                assert!(key.0 <= now, "early");
+                model.remove(&key);
+            }
+            assert!(
+                model.keys().next().is_none_or(|(at, _)| *at + TICK > now),
+                "late"
+            );
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The shared receive pool: one ring of provided buffers, as plain as it gets (no bundles, no incremental use).
+
+use io_uring::IoUring;
+use io_uring::types::BufRingEntry;
+use ringway_io::{LeaseId, RecvLease};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// The only buffer group.
+pub(crate) const GROUP: u16 = 0;
+
+/// Anonymous memory that lives as long as the value.
+struct Mapping {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+impl Mapping {
+    fn new(bytes: usize) -> io::Result<Self> {
+        let (access, kind) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a fresh anonymous mapping touches no existing memory.
+        let start = unsafe { libc::mmap(core::ptr::null_mut(), bytes, access, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(start.cast())
+            .map(|start| Self { start, bytes })
+            .ok_or_else(io::Error::last_os_error)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this length; the driver drops the ring before its buffers, so the kernel writes no more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Who has a buffer, and how often it was given: the guard against giving one back twice.
+pub(crate) struct RecvPool {
+    ring: Mapping,
+    buffers: Mapping,
+    count: u16,
+    buffer_bytes: u32,
+    tail: u16,
+    leased: Vec<bool>,
+}
+
+// SAFETY: the mappings are owned by this value alone; it moves to the shard's thread once, before any use.
+unsafe impl Send for RecvPool {}
+
+impl RecvPool {
+    /// `count` buffers, a power of two up to 32,768.
+    pub(crate) fn new(count: u16, buffer_bytes: u32) -> io::Result<Self> {
+        assert!(count.is_power_of_two(), "the kernel wants a power of two");
+        let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
+        let buffers = Mapping::new(usize::from(count) * buffer_bytes as usize)?;
+        Ok(Self {
+            ring,
+            buffers,
+            count,
+            buffer_bytes,
+            tail: 0,
+            leased: vec![true; usize::from(count)],
+        })
+    }
+
+    /// Registers the ring and gives the kernel every buffer.
+    pub(crate) fn register(&mut self, ring: &IoUring) -> io::Result<()> {
+        let address = self.ring.start.as_ptr() as u64;
+        // SAFETY: the ring's memory outlives the registration: the driver drops the io_uring first.
+        unsafe {
+            ring.submitter()
+                .register_buf_ring_with_flags(address, self.count, GROUP, 0)
+        }?;
+        (0..self.count).for_each(|id| self.give(id));
+        Ok(())
+    }
+
+    fn buffer(&self, id: u16) -> *mut u8 {
+        assert!(
+            id < self.count,
+            "the kernel names buffers that it was given"
+        );
+        // SAFETY: `id` is below `count`, so the result stays within the mapping.
+        unsafe {
+            self.buffers
+                .start
+                .as_ptr()
+                .add(usize::from(id) * self.buffer_bytes as usize)
+        }
+    }
+
+    /// Gives a buffer to the kernel.
+    fn give(&mut self, id: u16) {
+        let was_leased = core::mem::replace(&mut self.leased[usize::from(id)], false);
+        assert!(was_leased, "receive buffer {id} given back twice");
+        let address = self.buffer(id) as u64;
+        let index = usize::from(self.tail & (self.count - 1));
+        // SAFETY: the index is masked to the ring's length, so the result stays within the mapping.
+        let entry = unsafe { self.ring.start.as_ptr().cast::<BufRingEntry>().add(index) };
+        // SAFETY: the ring is this thread's and aligned to a page; the kernel reads an entry only after the tail moved.
+        let entry = unsafe { &mut *entry };
+        entry.set_addr(address);
+        entry.set_len(self.buffer_bytes);
+        entry.set_bid(id);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the tail lies within the ring's first entry.
+        let tail = unsafe { BufRingEntry::tail(self.ring.start.as_ptr().cast::<BufRingEntry>()) };
+        // SAFETY: the tail is an aligned u16 which the kernel reads concurrently; the release orders the entry before it.
+        unsafe { AtomicU16::from_ptr(tail.cast_mut()) }.store(self.tail, Ordering::Release);
+    }
+
+    /// The kernel filled a buffer.
+    pub(crate) fn lease(&mut self, id: u16, bytes_len: u32) -> RecvLease {
+        let was_leased = core::mem::replace(&mut self.leased[usize::from(id)], true);
+        assert!(
+            !was_leased,
+            "the kernel filled buffer {id}, which it had not been given"
+        );
+        RecvLease::grant(LeaseId(u32::from(id)), bytes_len)
+    }
+
+    pub(crate) fn recycle(&mut self, lease: RecvLease) {
+        self.give(lease.id().0 as u16);
+    }
+
+    pub(crate) fn bytes<'a>(&'a self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+        let start = self.buffer(lease.id().0 as u16);
+        // SAFETY: a lease names a buffer that the kernel has filled and was not given back: until `recycle` takes the lease, this is its only user,
+        // and both borrows keep it so.
+        unsafe { core::slice::from_raw_parts_mut(start, lease.len()) }
+    }
+}

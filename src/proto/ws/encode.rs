@@ -1,0 +1,56 @@
+//! Frames on their way out: a server never masks (RFC 6455 §5.1).
+
+use super::Opcode;
+
+/// Appends a frame header. `rsv1` marks a deflated message (RFC 7692 §6).
+pub fn encode_header(opcode: Opcode, fin: bool, rsv1: bool, payload_len: u64, out: &mut Vec<u8>) {
+    out.push(u8::from(fin) << 7 | u8::from(rsv1) << 6 | opcode as u8);
+    // RFC 6455 §5.2: the shortest of the three forms.
+    match payload_len {
+        0..=125 => out.push(payload_len as u8),
+        126..=0xffff => {
+            out.push(126);
+            out.extend_from_slice(&(payload_len as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend_from_slice(&payload_len.to_be_bytes());
+        }
+    }
+}
+
+/// Appends a whole, uncompressed frame.
+pub fn encode_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    encode_header(opcode, true, false, payload.len() as u64, out);
+    out.extend_from_slice(payload);
+}
+
+/// Appends a close frame; the reason is cut to what a control frame holds (123 bytes, at a character).
+pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
+    let reason = &reason[..reason.floor_char_boundary(123)];
+    encode_header(Opcode::Close, true, false, 2 + reason.len() as u64, out);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6455_5_2_lengths_take_the_shortest_form() {
+        for (length, header) in [(125, 2), (126, 4), (0xffff, 4), (0x1_0000, 10)] {
+            let mut out = Vec::new();
+            encode_header(Opcode::Binary, true, false, length, &mut out);
+            assert_eq!(out.len(), header, "{length}");
+        }
+    }
+
+    #[test]
+    fn rfc6455_5_5_a_close_reason_fits_a_control_frame() {
+        let mut out = Vec::new();
+        encode_close(1012, &"é".repeat(100), &mut out);
+        assert_eq!(out[1] as usize, out.len() - 2);
+        assert!(core::str::from_utf8(&out[4..]).is_ok() && out.len() <= 127);
+    }
+}
