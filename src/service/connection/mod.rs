@@ -1,0 +1,119 @@
+//! One TCP connection: which protocol it speaks now, and the bytes that wait in it.
+//!
+//! Deliberately absent: what the bytes mean (`hub/` drives this machine) and the session, which outlives connections.
+
+use crate::hub::slab::Key;
+use crate::time::ConnId;
+use ringway_proto::{http1, ws};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// A TCP connection. Small and without buffers while idle.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    /// The other end of the socket.
+    pub(crate) peer: SocketAddr,
+    /// The client's address: the peer, or what a trusted proxy says.
+    pub(crate) client: IpAddr,
+    pub(crate) stage: Stage,
+    /// Bytes received and not yet understood.
+    pub(crate) input: Vec<u8>,
+    /// Bytes that go out before anything else: responses, pongs, pings, closes.
+    pub(crate) output: Vec<u8>,
+    /// When the peer must have done what it is expected to do; 0 for never.
+    pub(crate) deadline_us: u64,
+    /// When the armed timer fires; 0 for none.
+    pub(crate) timer_us: u64,
+    /// Nothing more is read; what is in `output` goes out, then the socket closes.
+    pub(crate) closing: bool,
+    pub(crate) paused: bool,
+}
+
+/// What the bytes on a connection are.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// A PROXY v2 header may come first: the peer is a trusted proxy.
+    Prefix,
+    /// A request head.
+    Head,
+    /// The body of a POST.
+    Body(Box<Body>),
+    /// A GET of a polling session waits for packets.
+    Poll(Box<Poll>),
+    /// WebSocket frames.
+    Socket(Box<Socket>),
+    /// The machine is in somebody's hands for the length of one call, or the connection moves away.
+    Away,
+}
+
+/// A POST whose body is being read.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Body {
+    pub(crate) session: Key,
+    pub(crate) decoder: http1::BodyDecoder,
+    pub(crate) reply: Reply,
+}
+
+/// A GET that waits.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Poll {
+    pub(crate) session: Key,
+    pub(crate) reply: Reply,
+}
+
+/// What a response must repeat of its request.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) keep_alive: bool,
+    /// The origin to allow, for CORS.
+    pub(crate) origin: Option<String>,
+}
+
+/// A WebSocket.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Socket {
+    pub(crate) decoder: ws::Decoder,
+    pub(crate) purpose: Purpose,
+}
+
+/// Whom a WebSocket serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// The session's transport.
+    Session(Key),
+    /// A probe that wants to become the session's transport.
+    Probe(Key),
+    /// The bare echo.
+    Echo,
+}
+
+impl Connection {
+    pub(crate) const fn new(id: ConnId, peer: SocketAddr, stage: Stage) -> Self {
+        Self {
+            id,
+            peer,
+            client: peer.ip(),
+            stage,
+            input: Vec::new(),
+            output: Vec::new(),
+            deadline_us: 0,
+            timer_us: 0,
+            closing: false,
+            paused: false,
+        }
+    }
+
+    /// The session that this connection serves in any way.
+    pub(crate) fn session(&self) -> Option<Key> {
+        match &self.stage {
+            Stage::Body(body) => Some(body.session),
+            Stage::Poll(poll) => Some(poll.session),
+            Stage::Socket(socket) => match socket.purpose {
+                Purpose::Session(key) | Purpose::Probe(key) => Some(key),
+                Purpose::Echo => None,
+            },
+            Stage::Prefix | Stage::Head | Stage::Away => None,
+        }
+    }
+}

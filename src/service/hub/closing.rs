@@ -1,0 +1,172 @@
+//! Ends: of a connection, of a session, and of everything when the daemon drains.
+//!
+//! Deliberately absent: a Socket.IO DISCONNECT; clients do not come back after one, so the daemon never sends it.
+
+use super::{Hub, Key, Output, Turn};
+use crate::connection::Purpose;
+use crate::refusal::Refusal;
+use crate::session::{Cause, Closing, Transport};
+use crate::time::Now;
+use ringway_proto::engineio::PacketKind;
+
+/// WebSocket close code 1012: the service restarts, come back.
+const SERVICE_RESTART: u16 = 1012;
+/// Time between two steps of a drain.
+const DRAIN_STEP_US: u64 = 10_000;
+/// How long a closed polling session waits for the request that tells its client.
+const CLOSING_US: u64 = 10_000_000;
+
+/// A drain in progress: one session per step, more if the deadline asks for it, so that they do not all come back at once.
+pub(crate) struct Drain {
+    deadline_us: u64,
+    rest: Vec<Key>,
+}
+
+impl Hub {
+    /// Refuses newcomers and closes all sessions at an even pace, the last one before `deadline_us` (monotonic).
+    pub fn drain(&mut self, now: Now, deadline_us: u64, out: &mut Vec<Output>) {
+        let rest = self.sessions.keys().collect();
+        self.drain = Some(Drain { deadline_us, rest });
+        out.push(Output::Timer {
+            at_us: now.monotonic_us,
+            token: super::heartbeat::DRAIN_TOKEN,
+        });
+    }
+
+    /// Whether a drain has closed everything.
+    #[must_use]
+    pub fn drained(&self) -> bool {
+        self.drain
+            .as_ref()
+            .is_some_and(|drain| drain.rest.is_empty())
+            && self.sessions.len() == 0
+    }
+
+    pub(crate) fn drain_step(&mut self, turn: &mut Turn<'_>) {
+        let now_us = turn.now.monotonic_us;
+        let Some(drain) = &mut self.drain else { return };
+        let steps = (drain.deadline_us.saturating_sub(now_us) / DRAIN_STEP_US).max(1);
+        let count = drain
+            .rest
+            .len()
+            .div_ceil(usize::try_from(steps).unwrap_or(usize::MAX));
+        let keep = drain.rest.len() - count;
+        let batch = drain.rest.split_off(keep);
+        let more = !drain.rest.is_empty();
+        for key in batch {
+            self.close_session(key, Cause::Told(Refusal::Draining, SERVICE_RESTART), turn);
+        }
+        if more {
+            turn.out.push(Output::Timer {
+                at_us: now_us + DRAIN_STEP_US,
+                token: super::heartbeat::DRAIN_TOKEN,
+            });
+        }
+    }
+
+    /// Ends a session: it leaves its rooms at once, its client is told in the way of its transport.
+    pub(crate) fn close_session(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
+        let Some(session) = self
+            .sessions
+            .get_mut(key)
+            .filter(|session| session.closing.is_none())
+        else {
+            return;
+        };
+        if let Cause::Told(refusal, _) = cause {
+            self.stats.refused(refusal);
+        }
+        self.queued_bytes -= session.outbox.bytes() as u64;
+        session.outbox.clear();
+        session.parked.clear();
+        session.pending.clear();
+        self.rooms.leave_all(key, None);
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.transport == Transport::WebSocket {
+            self.close_websocket_session(key, cause, turn);
+        } else {
+            self.close_polling_session(key, cause, turn);
+        }
+        if self.purpose == Some(Purpose::Session(key)) {
+            self.purpose = None;
+        }
+    }
+
+    fn close_websocket_session(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
+        let Some(session) = self.remove_session(key) else {
+            return;
+        };
+        self.stats.sessions_websocket -= 1;
+        let conn = session
+            .conn
+            .and_then(|conn| self.by_conn.get(&conn).copied());
+        let Some(conn) = conn else { return };
+        match cause {
+            Cause::Told(refusal, code) => self.close_socket(conn, code, refusal.code(), turn),
+            Cause::Peer => self.close_socket(conn, 1000, "", turn),
+        }
+    }
+
+    /// The close packet rides on the GET that waits, or on the next one, if that comes soon.
+    fn close_polling_session(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
+        let until_us = turn.now.monotonic_us + CLOSING_US;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if let Some(probe) = session
+            .probe
+            .take()
+            .and_then(|probe| self.by_conn.get(&probe).copied())
+        {
+            self.close_socket(probe, 1000, "", turn);
+        }
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let symbol = (if cause == Cause::Peer {
+            PacketKind::Noop
+        } else {
+            PacketKind::Close
+        }) as u8 as char;
+        session.urgent.push(symbol);
+        session.closing = Some(Closing { until_us });
+        match session.conn {
+            Some(conn) => turn.out.push(Output::Dirty(conn)),
+            None if cause == Cause::Peer => drop(self.remove_session(key)),
+            None => self.arm_session(key, until_us, turn.out),
+        }
+    }
+
+    pub(crate) fn remove_session(&mut self, key: Key) -> Option<crate::session::Session> {
+        let session = self.sessions.remove(key)?;
+        self.by_sid.remove(&session.sid);
+        self.stats.sessions -= 1;
+        Some(session)
+    }
+
+    /// Nothing more is read from the connection; what is in its output goes out first.
+    pub(crate) fn close_after_flush(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.closing = true;
+        connection.input = Vec::new();
+        turn.out.push(Output::CloseAfterFlush(connection.id));
+    }
+
+    pub(crate) fn close_now(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.closing = true;
+        connection.input = Vec::new();
+        turn.out.push(Output::Close(connection.id));
+    }
+
+    /// Closes sessions that cannot keep up, with a stated reason.
+    pub(crate) fn close_slow(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.close_session(key, Cause::Told(Refusal::SlowConsumer, 1008), turn);
+    }
+}

@@ -1,0 +1,389 @@
+//! Engine.IO over HTTP: the handshake, polling, and the start of an upgrade.
+//!
+//! Deliberately absent: WebSocket frames and what stands in the messages.
+
+use super::http::Routed;
+use super::{Hub, Key, Output, Turn};
+use crate::connection::{Body, Poll, Purpose, Reply, Stage};
+use crate::refusal::Refusal;
+use crate::session::{Application, Cause, Sid, Transport, bucket_of};
+use crate::time::Now;
+use core::mem;
+use ringway_proto::engineio::{Handshake, HandshakeError, PacketKind};
+use ringway_proto::http1;
+
+impl Hub {
+    pub(crate) fn route_engine(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        application: Application,
+        turn: &mut Turn<'_>,
+    ) -> Routed {
+        let reply = self.reply_to(request);
+        if request.method.as_str() == "OPTIONS" {
+            self.respond(key, 204, "", &[], &reply, turn);
+            return Routed::Done;
+        }
+        if !self.origin_allowed(request) {
+            self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
+            return Routed::Done;
+        }
+        let params = match Params::parse(request) {
+            Ok(params) => params,
+            Err(error) => {
+                self.respond_engine_error(key, error, &reply, turn);
+                return Routed::Done;
+            }
+        };
+        let Some(sid) = params.sid.as_deref() else {
+            self.handshake(key, request, &params, application, turn);
+            return Routed::Done;
+        };
+        let Some(sid) = Sid::parse(sid) else {
+            self.respond_engine_error(key, HandshakeError::UnknownSessionId, &reply, turn);
+            return Routed::Done;
+        };
+        if sid.shard(self.shards) != self.shard {
+            return Routed::Elsewhere(sid.shard(self.shards));
+        }
+        match self.by_sid.get(&sid).copied() {
+            Some(session) => self.request_of_session(key, request, &params, session, turn),
+            None => self.respond_engine_error(key, HandshakeError::UnknownSessionId, &reply, turn),
+        }
+        Routed::Done
+    }
+
+    fn handshake(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        params: &Params,
+        application: Application,
+        turn: &mut Turn<'_>,
+    ) {
+        let reply = self.reply_to(request);
+        if request.method.as_str() != "GET" {
+            self.respond_engine_error(key, HandshakeError::BadHandshakeMethod, &reply, turn);
+            return;
+        }
+        if self.draining() || self.over_memory() {
+            let refusal = if self.draining() {
+                Refusal::Draining
+            } else {
+                Refusal::ShardFull
+            };
+            self.respond_refusal(
+                key,
+                503,
+                refusal,
+                &Reply {
+                    keep_alive: false,
+                    ..reply
+                },
+                turn,
+            );
+            return;
+        }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let (id, client) = (connection.id, connection.client);
+        if params.websocket {
+            // The purpose is set below, once there is a session to name.
+            if !self.open_socket(key, request, Purpose::Echo, turn) {
+                return;
+            }
+            let session = self.open_session(client, application, Transport::WebSocket, turn);
+            self.attach_socket(key, id, session, turn);
+            let open = self.open_packet(session, Transport::WebSocket);
+            self.send_urgent(session, &open, turn);
+        } else {
+            let session = self.open_session(client, application, Transport::Polling, turn);
+            let open = self.open_packet(session, Transport::Polling);
+            self.respond(key, 200, TEXT, open.as_bytes(), &reply, turn);
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        client: std::net::IpAddr,
+        application: Application,
+        transport: Transport,
+        turn: &mut Turn<'_>,
+    ) -> Key {
+        let bucket = bucket_of(self.shard, self.shards, (turn.entropy)());
+        let sid = Sid::new(
+            [(turn.entropy)(), (turn.entropy)()],
+            self.settings.host,
+            bucket,
+        );
+        let phase = (turn.entropy)();
+        self.insert_session(sid, client, application, transport, phase, turn)
+    }
+
+    fn open_packet(&self, session: Key, transport: Transport) -> String {
+        let sid = self
+            .sessions
+            .get(session)
+            .map(|session| session.sid.text())
+            .unwrap_or_default();
+        let upgrades: &[&str] = if transport == Transport::Polling {
+            &["websocket"]
+        } else {
+            &[]
+        };
+        Handshake {
+            sid: &sid,
+            upgrades,
+            ping_interval: self.settings.ping_interval_ms,
+            ping_timeout: self.settings.ping_timeout_ms,
+            max_payload: self.settings.payload_bytes_max,
+        }
+        .encode()
+    }
+
+    fn request_of_session(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        params: &Params,
+        session: Key,
+        turn: &mut Turn<'_>,
+    ) {
+        let reply = self.reply_to(request);
+        let Some(transport) = self.sessions.get(session).map(|session| session.transport) else {
+            return;
+        };
+        match (request.method.as_str(), params.websocket) {
+            ("GET", true) if transport == Transport::Polling => {
+                self.open_probe(key, request, session, turn)
+            }
+            ("GET", false) if transport != Transport::WebSocket => {
+                self.poll(key, session, reply, turn)
+            }
+            ("POST", false) if transport != Transport::WebSocket => {
+                self.post(key, request, session, reply, turn)
+            }
+            _ => self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn),
+        }
+    }
+
+    fn open_probe(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        session: Key,
+        turn: &mut Turn<'_>,
+    ) {
+        let taken = self
+            .sessions
+            .get(session)
+            .is_some_and(|session| session.probe.is_some());
+        if taken {
+            let reply = self.reply_to(request);
+            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            return;
+        }
+        if self.open_socket(key, request, Purpose::Probe(session), turn) {
+            let deadline_us =
+                turn.now.monotonic_us + u64::from(self.settings.connect_timeout_ms) * 1000;
+            self.set_deadline(key, deadline_us, turn);
+            let id = self.connections.get(key).map(|connection| connection.id);
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.probe = id;
+            }
+        }
+    }
+
+    fn poll(&mut self, key: Key, session_key: Key, reply: Reply, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(session_key) else {
+            return;
+        };
+        if session.conn.is_some() {
+            // The reference server does the same: two GETs at a time mean that the client has lost count.
+            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            self.close_session(
+                session_key,
+                Cause::Told(Refusal::OverlappingPoll, 1008),
+                turn,
+            );
+            return;
+        }
+        session.conn = Some(connection.id);
+        connection.stage = Stage::Poll(Box::new(Poll {
+            session: session_key,
+            reply,
+        }));
+        if session.has_output() {
+            turn.out.push(Output::Dirty(connection.id));
+        }
+    }
+
+    fn post(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        session_key: Key,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let overlapping = self
+            .sessions
+            .get(session_key)
+            .is_some_and(|session| session.post.is_some());
+        if overlapping {
+            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            self.close_session(
+                session_key,
+                Cause::Told(Refusal::OverlappingPoll, 1008),
+                turn,
+            );
+            return;
+        }
+        let decoder = http1::BodyDecoder::new(request, self.settings.payload_bytes_max);
+        let whole = decoder.is_done();
+        let deadline_us = turn.now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000;
+        self.set_deadline(key, deadline_us, turn);
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(session_key) {
+            session.post = Some(connection.id);
+        }
+        let body = Body {
+            session: session_key,
+            decoder,
+            reply,
+        };
+        connection.stage = Stage::Body(Box::new(body));
+        if whole {
+            self.finish_post(key, turn);
+        }
+    }
+
+    pub(crate) fn step_body(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return false;
+        };
+        let Stage::Body(body) = &mut connection.stage else {
+            return false;
+        };
+        match body.decoder.push(&connection.input) {
+            Ok(consumed) => {
+                let done = body.decoder.is_done();
+                connection.input.drain(..consumed);
+                if done {
+                    self.finish_post(key, turn);
+                }
+                done
+            }
+            Err(error) => {
+                let session = body.session;
+                self.refuse_http(key, error.status(), Refusal::BadRequest, turn);
+                self.close_session(session, Cause::Told(Refusal::BadPayload, 1009), turn);
+                false
+            }
+        }
+    }
+
+    fn finish_post(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Stage::Body(body) = mem::replace(&mut connection.stage, Stage::Head) else {
+            return;
+        };
+        let body = *body;
+        if let Some(session) = self.sessions.get_mut(body.session) {
+            session.post = None;
+        }
+        if self.take_payload(body.session, &body.decoder.into_body(), turn) {
+            self.respond(key, 200, "text/html", b"ok", &body.reply, turn);
+        } else {
+            self.respond_engine_error(key, HandshakeError::BadRequest, &body.reply, turn);
+        }
+    }
+
+    /// Answers the GET that waits, if its session has packets. Gives the response's bytes into the output.
+    pub(crate) fn answer_poll(&mut self, now: Now, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Stage::Poll(poll) = &connection.stage else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(poll.session) else {
+            return;
+        };
+        if !session.has_output() {
+            return;
+        }
+        let before = session.outbox.bytes();
+        let taken = super::wire::polling_payload(session, self.settings.payload_bytes_max as usize);
+        self.queued_bytes -= (before - session.outbox.bytes()) as u64;
+        self.stats.packets_sent += taken.packets;
+        for received_us in taken.received_us {
+            self.stats
+                .delivery_latency
+                .record(now.monotonic_us.saturating_sub(received_us));
+        }
+        session.conn = None;
+        let ended = session.closing.is_some();
+        let session_key = poll.session;
+        let keep_alive = poll.reply.keep_alive && self.drain.is_none();
+        let response = super::http::response_of(200, TEXT, &taken.body, &poll.reply, keep_alive);
+        connection.output.extend_from_slice(&response);
+        connection.stage = Stage::Head;
+        connection.closing |= !keep_alive;
+        if ended {
+            self.remove_session(session_key);
+        }
+    }
+
+    /// Lets a waiting GET go with a noop, so that the client stops polling.
+    pub(crate) fn release_poll(&mut self, session_key: Key, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(session_key) else {
+            return;
+        };
+        if session.transport != Transport::WebSocket
+            && let Some(conn) = session.conn
+            && !session.has_output()
+        {
+            session.urgent.push(PacketKind::Noop as u8 as char);
+            turn.out.push(Output::Dirty(conn));
+        }
+    }
+}
+
+/// The parameters of an Engine.IO request.
+struct Params {
+    websocket: bool,
+    sid: Option<String>,
+}
+
+impl Params {
+    fn parse(request: &http1::Request) -> Result<Self, HandshakeError> {
+        let websocket = match request.parameter("transport").as_deref() {
+            Some("polling") => false,
+            Some("websocket") => true,
+            _ => return Err(HandshakeError::UnknownTransport),
+        };
+        if request.parameter("EIO").as_deref() != Some("4") {
+            return Err(HandshakeError::UnsupportedProtocolVersion);
+        }
+        if websocket && request.header("upgrade").is_none() {
+            return Err(HandshakeError::BadRequest);
+        }
+        Ok(Self {
+            websocket,
+            sid: request.parameter("sid"),
+        })
+    }
+}
+
+/// The content type of a polling answer.
+pub(crate) const TEXT: &str = "text/plain; charset=UTF-8";

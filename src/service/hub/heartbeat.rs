@@ -1,0 +1,221 @@
+//! Timers of connections and sessions: heads that never end, pings, pongs that never come, tokens that expire.
+//!
+//! Deliberately absent: the timer wheel. A timer cannot be cancelled; whoever it wakes looks whether it is still meant.
+
+use super::{Hub, Key, Output, Turn};
+use crate::post::Post;
+use crate::refusal::Refusal;
+use crate::session::{Cause, Heartbeat, Session, Transport};
+use crate::time::Now;
+use ringway_proto::ws;
+
+const KIND_SHIFT: u32 = 62;
+const CONNECTION: u64 = 0;
+const SESSION: u64 = 1;
+const DRAIN: u64 = 2;
+pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
+
+impl Hub {
+    /// A timer of [`Output::Timer`].
+    pub fn deadline(
+        &mut self,
+        now: Now,
+        token: u64,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        match token >> KIND_SHIFT {
+            CONNECTION => self.connection_deadline(Key::from_bits(token), &mut turn),
+            SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
+            _ => self.drain_step(&mut turn),
+        }
+    }
+
+    pub(crate) fn set_deadline(&mut self, key: Key, at_us: u64, turn: &mut Turn<'_>) {
+        self.arm_connection(key, at_us, turn.out);
+    }
+
+    pub(crate) fn clear_deadline(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.deadline_us = 0;
+        }
+    }
+
+    /// One timer per connection: a later deadline is found when the earlier timer fires.
+    pub(crate) fn arm_connection(&mut self, key: Key, at_us: u64, out: &mut Vec<Output>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.deadline_us = at_us;
+        if connection.timer_us == 0 || connection.timer_us > at_us {
+            connection.timer_us = at_us;
+            out.push(Output::Timer {
+                at_us,
+                token: CONNECTION << KIND_SHIFT | key.bits(),
+            });
+        }
+    }
+
+    fn connection_deadline(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let now_us = turn.now.monotonic_us;
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if connection.timer_us > now_us {
+            return;
+        }
+        connection.timer_us = 0;
+        match connection.deadline_us {
+            0 => {}
+            due_us if due_us > now_us => self.arm_connection(key, due_us, turn.out),
+            _ => {
+                self.stats.refused(Refusal::Silent);
+                self.close_now(key, turn);
+            }
+        }
+    }
+
+    /// One timer per session, for whatever comes first.
+    pub(crate) fn arm_session(&mut self, key: Key, at_us: u64, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.timer_us == 0 || session.timer_us > at_us {
+            session.timer_us = at_us;
+            out.push(Output::Timer {
+                at_us,
+                token: SESSION << KIND_SHIFT | key.bits(),
+            });
+        }
+    }
+
+    /// A new session's heartbeat starts at a random phase, so that pings are spread over the interval.
+    pub(crate) fn first_heartbeat(&self, now: Now, phase: u64) -> Heartbeat {
+        let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
+        // Clients give up after interval + timeout without a ping: the first one may be early, never late.
+        let due_us = now.monotonic_us + interval_us / 2 + phase % (interval_us / 2).max(1);
+        Heartbeat {
+            due_us,
+            pinged: false,
+        }
+    }
+
+    fn session_deadline(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let now_us = turn.now.monotonic_us;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.timer_us > now_us {
+            return;
+        }
+        session.timer_us = 0;
+        if let Some(closing) = session.closing {
+            if closing.until_us <= now_us {
+                self.remove_session(key);
+            } else {
+                self.arm_session(key, closing.until_us, turn.out);
+            }
+            return;
+        }
+        if let Some(cause) = self.overdue(key, turn.now) {
+            self.close_session(key, cause, turn);
+            return;
+        }
+        self.beat(key, turn);
+        self.rearm(key, turn);
+    }
+
+    fn overdue(&self, key: Key, now: Now) -> Option<Cause> {
+        let session = self.sessions.get(key)?;
+        if session.heartbeat.pinged && session.heartbeat.due_us <= now.monotonic_us {
+            return Some(Cause::Told(Refusal::PingTimeout, 1008));
+        }
+        if self
+            .connect_due_us(session)
+            .is_some_and(|due_us| due_us <= now.monotonic_us)
+        {
+            return Some(Cause::Told(Refusal::ConnectTimeout, 1008));
+        }
+        let expired = session
+            .expires_unix_ms()
+            .is_some_and(|expires| expires <= now.unix_ms);
+        expired.then_some(Cause::Told(Refusal::TokenExpired, 1008))
+    }
+
+    fn beat(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let due = !session.heartbeat.pinged && session.heartbeat.due_us <= turn.now.monotonic_us;
+        if due {
+            session.heartbeat = Heartbeat {
+                due_us: turn.now.monotonic_us + timeout_us,
+                pinged: true,
+            };
+            self.send_urgent(key, "2", turn);
+        }
+    }
+
+    pub(crate) fn pong(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
+        let Some(session) = self
+            .sessions
+            .get_mut(key)
+            .filter(|session| session.heartbeat.pinged)
+        else {
+            return;
+        };
+        // The timer armed for the pong fires at its time and finds the later ping: no second timer.
+        session.heartbeat = Heartbeat {
+            due_us: turn.now.monotonic_us + interval_us,
+            pinged: false,
+        };
+        let due_us = session.heartbeat.due_us;
+        self.arm_session(key, due_us, turn.out);
+    }
+
+    /// A Socket.IO client that joins no namespace in time is no client.
+    fn connect_due_us(&self, session: &Session) -> Option<u64> {
+        let speaks = session.application == crate::session::Application::SocketIo;
+        let missing = speaks && session.namespaces.is_empty() && session.pending.is_empty();
+        missing.then(|| session.opened_us + u64::from(self.settings.connect_timeout_ms) * 1000)
+    }
+
+    pub(crate) fn next_deadline_us(&self, session: &Session, now: Now) -> u64 {
+        let expiry_us = session.expires_unix_ms().map(|expires| {
+            now.monotonic_us + expires.saturating_sub(now.unix_ms).saturating_mul(1000)
+        });
+        let connect_us = self.connect_due_us(session);
+        let rest = [expiry_us, connect_us].into_iter().flatten();
+        rest.fold(session.heartbeat.due_us, u64::min)
+    }
+
+    /// Sends an Engine.IO packet ahead of everything that is queued.
+    pub(crate) fn send_urgent(&mut self, key: Key, packet: &str, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.transport != Transport::WebSocket {
+            session.urgent.push_str(packet);
+            if let Some(conn) = session.conn {
+                turn.out.push(Output::Dirty(conn));
+            }
+            return;
+        }
+        let connection = session
+            .conn
+            .and_then(|conn| self.by_conn.get(&conn).copied());
+        if let Some(connection) = connection.and_then(|key| self.connections.get_mut(key)) {
+            ws::encode_frame(ws::Opcode::Text, packet.as_bytes(), &mut connection.output);
+            turn.out.push(Output::Dirty(connection.id));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! HTTP/1 on a connection: heads are read one after the other and routed; answers go out in the order of the requests.
+//!
+//! Deliberately absent: polling and WebSocket sessions, which have their own files.
+
+use super::{Hub, Key, Output, Turn};
+use crate::connection::{Purpose, Reply, Stage};
+use crate::refusal::Refusal;
+use core::mem;
+use ringway_proto::{engineio, http1, ws};
+
+/// What becomes of a request head.
+pub(crate) enum Routed {
+    /// It was answered or moved the connection to another stage.
+    Done,
+    /// Another shard owns the session: connection and head go there.
+    Elsewhere(u16),
+}
+
+impl Hub {
+    /// Takes everything that can be understood out of the connection's input.
+    pub(crate) fn advance(&mut self, key: Key, turn: &mut Turn<'_>) {
+        while self.step(key, turn) {}
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.input.is_empty()
+        {
+            connection.input = Vec::new();
+        }
+    }
+
+    /// Whether something was taken and more may be possible.
+    fn step(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return false;
+        };
+        if connection.closing || connection.input.is_empty() {
+            return false;
+        }
+        match connection.stage {
+            Stage::Prefix => self.step_prefix(key, turn),
+            Stage::Head => self.step_head(key, turn),
+            Stage::Body(_) => self.step_body(key, turn),
+            Stage::Socket(_) => {
+                let mut bytes = mem::take(&mut connection.input);
+                self.feed_socket(key, &mut bytes, turn);
+                false
+            }
+            Stage::Poll(_) | Stage::Away => false,
+        }
+    }
+
+    fn step_head(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return false;
+        };
+        let mut input = mem::take(&mut connection.input);
+        let (taken, elsewhere) = match http1::parse_head(&input, &self.settings.http_bounds()) {
+            Ok(None) => (0, None),
+            Ok(Some((request, head_bytes))) => {
+                self.stats.http_requests += 1;
+                self.clear_deadline(key);
+                match self.route(key, &request, turn) {
+                    Routed::Done => (head_bytes, None),
+                    Routed::Elsewhere(shard) => (0, Some(shard)),
+                }
+            }
+            Err(error) => {
+                self.refuse_http(key, error.status(), Refusal::BadRequest, turn);
+                (input.len(), None)
+            }
+        };
+        input.drain(..taken);
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.input = input;
+        }
+        if let Some(shard) = elsewhere {
+            self.migrate(key, shard, turn);
+        }
+        taken > 0
+    }
+
+    fn migrate(&mut self, key: Key, to: u16, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.stage = Stage::Away;
+        self.stats.connections_migrated += 1;
+        turn.out.push(Output::Migrate {
+            conn: connection.id,
+            to,
+        });
+    }
+
+    fn route(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) -> Routed {
+        self.believe_proxy(key, request);
+        let path = request.path.as_str();
+        if path.strip_suffix('/').unwrap_or(path) == self.settings.path.trim_end_matches('/') {
+            return self.route_engine(key, request, crate::session::Application::SocketIo, turn);
+        }
+        if self.settings.dev && path == "/engine.io/" {
+            return self.route_engine(key, request, crate::session::Application::Echo, turn);
+        }
+        if self.settings.dev
+            && matches!(path, "/" | "/ws-echo")
+            && request.header("upgrade").is_some()
+        {
+            self.open_echo(key, request, turn);
+            return Routed::Done;
+        }
+        self.serve_asset(key, request, turn);
+        Routed::Done
+    }
+
+    fn serve_asset(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {
+        let reply = self.reply_to(request);
+        let readable = matches!(request.method.as_str(), "GET" | "HEAD");
+        let settings = self.settings.clone();
+        match settings.assets.get(&request.path) {
+            Some(asset) if readable => {
+                let body = if request.method.as_str() == "GET" {
+                    &asset.bytes[..]
+                } else {
+                    &[]
+                };
+                self.respond(key, 200, &asset.content_type, body, &reply, turn);
+            }
+            Some(_) => self.respond_refusal(key, 405, Refusal::BadRequest, &reply, turn),
+            None => self.respond_refusal(key, 404, Refusal::NotFound, &reply, turn),
+        }
+    }
+
+    /// What the answer to `request` must repeat of it.
+    pub(crate) fn reply_to(&self, request: &http1::Request) -> Reply {
+        let origin = request
+            .header("origin")
+            .filter(|_| self.origin_allowed(request));
+        // A body that nobody asked for is not read: the connection ends instead.
+        let keep_alive = request.keeps_alive()
+            && (request.method.as_str() == "POST" || request.body == http1::BodyLength::Exact(0));
+        Reply {
+            keep_alive,
+            origin: origin.map(str::to_owned),
+        }
+    }
+
+    /// Whether a browser at the request's origin may talk to us. No origin: no browser.
+    pub(crate) fn origin_allowed(&self, request: &http1::Request) -> bool {
+        request
+            .header("origin")
+            .is_none_or(|origin| self.settings.origins.allows(origin, request.header("host")))
+    }
+
+    /// Answers; closes behind the answer if the request or the answer says so.
+    pub(crate) fn respond(
+        &mut self,
+        key: Key,
+        status: u16,
+        content_type: &str,
+        body: &[u8],
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let now_us = turn.now.monotonic_us;
+        let keep_alive = reply.keep_alive && !self.draining();
+        let response = response_of(status, content_type, body, reply, keep_alive);
+        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.output.extend_from_slice(&response);
+        connection.stage = Stage::Head;
+        turn.out.push(Output::Dirty(connection.id));
+        if keep_alive {
+            self.set_deadline(key, now_us + idle_us, turn);
+        } else {
+            self.close_after_flush(key, turn);
+        }
+    }
+
+    /// Answers with the JSON of a refusal.
+    pub(crate) fn respond_refusal(
+        &mut self,
+        key: Key,
+        status: u16,
+        refusal: Refusal,
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        self.stats.refused(refusal);
+        let body =
+            serde_json::json!({ "code": refusal.code(), "message": refusal.message() }).to_string();
+        self.respond(
+            key,
+            status,
+            "application/json",
+            body.as_bytes(),
+            reply,
+            turn,
+        );
+    }
+
+    /// Answers with one of Engine.IO's own errors.
+    pub(crate) fn respond_engine_error(
+        &mut self,
+        key: Key,
+        error: engineio::HandshakeError,
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        self.stats.refused(Refusal::EngineRequest);
+        self.respond(
+            key,
+            error.status(),
+            "application/json",
+            error.body().as_bytes(),
+            reply,
+            turn,
+        );
+    }
+
+    /// Answers a request that cannot be understood, and closes.
+    pub(crate) fn refuse_http(
+        &mut self,
+        key: Key,
+        status: u16,
+        refusal: Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        self.respond_refusal(
+            key,
+            status,
+            refusal,
+            &Reply {
+                keep_alive: false,
+                origin: None,
+            },
+            turn,
+        );
+    }
+
+    fn open_echo(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {
+        if self.open_socket(key, request, Purpose::Echo, turn) {
+            self.clear_deadline(key);
+        }
+    }
+
+    /// Answers 101 and makes the connection a WebSocket; otherwise answers with the error and gives `false`.
+    pub(crate) fn open_socket(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        purpose: Purpose,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let reply = self.reply_to(request);
+        if !self.origin_allowed(request) {
+            self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
+            return false;
+        }
+        let Ok(upgrade) = ws::Upgrade::parse(request) else {
+            self.respond_refusal(key, 400, Refusal::BadUpgrade, &reply, turn);
+            return false;
+        };
+        let deflate = self.settings.deflate && ws::deflate::negotiate(&upgrade.extensions);
+        let response = upgrade.response(deflate.then_some(ws::deflate::AGREED));
+        let Some(connection) = self.connections.get_mut(key) else {
+            return false;
+        };
+        connection.output.extend_from_slice(&response);
+        let decoder = ws::Decoder::new(deflate);
+        let socket = crate::connection::Socket { decoder, purpose };
+        connection.stage = Stage::Socket(Box::new(socket));
+        turn.out.push(Output::Dirty(connection.id));
+        true
+    }
+}
+
+pub(crate) fn response_of(
+    status: u16,
+    content_type: &str,
+    body: &[u8],
+    reply: &Reply,
+    keep_alive: bool,
+) -> Vec<u8> {
+    let mut response = http1::Response::new(status);
+    if !content_type.is_empty() {
+        response = response.header("Content-Type", content_type);
+    }
+    if let Some(origin) = &reply.origin {
+        response = response
+            .header("Access-Control-Allow-Origin", origin)
+            .header("Access-Control-Allow-Credentials", "true")
+            .header("Vary", "Origin");
+    }
+    if status == 204 {
+        response = response
+            .header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+            .header(
+                "Access-Control-Allow-Headers",
+                "Content-Type, Authorization",
+            )
+            .header("Access-Control-Max-Age", "600");
+    }
+    response = response.header("Cache-Control", "no-store");
+    if keep_alive {
+        response.finish(body)
+    } else {
+        response.close().finish(body)
+    }
+}

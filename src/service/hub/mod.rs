@@ -1,0 +1,339 @@
+//! One shard's service: connections, sessions and rooms, driven by bytes and time.
+//!
+//! The loop calls in; what it must do comes back as [`Output`]s, in order. Deliberately absent: sockets, clocks, randomness
+//! and the other shards, of which a hub sees a [`Post`] and nothing else.
+
+mod closing;
+mod engine;
+mod heartbeat;
+mod http;
+mod namespaces;
+mod output;
+mod packets;
+mod prefix;
+mod query;
+mod sending;
+mod sessions;
+pub(crate) mod slab;
+mod state;
+mod websocket;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use output::{Job, Output};
+pub use query::{Answer, ConnectionRow, Query, RoomRow};
+pub use slab::Key;
+
+use crate::connection::{Connection, Purpose, Stage};
+use crate::limits::Limits;
+use crate::post::{Class, MailOutcome, Post};
+use crate::refusal::Refusal;
+use crate::rooms::Rooms;
+use crate::session::{Cause, Session, Sid};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::time::{ConnId, Now};
+use closing::Drain;
+use core::hash::{BuildHasher, Hasher};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::hash::DefaultHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What one call brings along.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    pub(crate) post: &'a mut dyn Post,
+    pub(crate) entropy: &'a mut dyn FnMut() -> u64,
+    pub(crate) out: &'a mut Vec<Output>,
+}
+
+/// A map's hasher, seeded by the driver: peers cannot choose keys that collide.
+#[derive(Clone, Copy)]
+pub(crate) struct Seed(u64);
+
+impl BuildHasher for Seed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
+/// The service of one shard.
+pub struct Hub {
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) by_conn: HashMap<ConnId, Key, Seed>,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) by_sid: HashMap<Sid, Key, Seed>,
+    pub(crate) rooms: Rooms,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Stats,
+    /// Sessions with parked input, oldest first.
+    pub(crate) parked: VecDeque<Key>,
+    /// Sessions whose token is being verified, by the job's token.
+    pub(crate) jobs: HashMap<u32, Key, Seed>,
+    pub(crate) next_job: u32,
+    pub(crate) drain: Option<Drain>,
+    /// Bytes in all outboxes.
+    pub(crate) queued_bytes: u64,
+    /// Whom the WebSocket serves whose frames are being read.
+    pub(crate) purpose: Option<Purpose>,
+    /// Whether that WebSocket agreed on permessage-deflate.
+    pub(crate) deflates: bool,
+}
+
+impl Hub {
+    /// A hub without connections. `seed` must be unpredictable.
+    #[must_use]
+    pub fn new(shard: u16, shards: u16, settings: Arc<Settings>, seed: [u64; 4]) -> Self {
+        assert!(shard < shards, "a shard is one of the shards");
+        Self {
+            shard,
+            shards,
+            connections: Slab::new(),
+            by_conn: HashMap::with_hasher(Seed(seed[0])),
+            sessions: Slab::new(),
+            by_sid: HashMap::with_hasher(Seed(seed[1])),
+            rooms: Rooms::new(shard, shards, seed[2]),
+            limits: Limits::new(settings.rates.clone(), seed[3]),
+            stats: Stats::default(),
+            parked: VecDeque::new(),
+            jobs: HashMap::with_hasher(Seed(seed[3].rotate_left(17))),
+            next_job: 0,
+            drain: None,
+            queued_bytes: 0,
+            purpose: None,
+            deflates: false,
+            settings,
+        }
+    }
+
+    /// A client connected from `peer`.
+    pub fn accepted(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Vec<Output>) {
+        self.stats.connections_accepted += 1;
+        if let Err(refusal) = self.admit(now, peer) {
+            self.stats.refused(refusal);
+            out.push(Output::Close(conn));
+            return;
+        }
+        let trusted = self.settings.trusted_proxies.contains(peer.ip());
+        let stage = if trusted { Stage::Prefix } else { Stage::Head };
+        let key = self.insert_connection(Connection::new(conn, peer, stage));
+        self.arm_connection(
+            key,
+            now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
+            out,
+        );
+    }
+
+    fn admit(&mut self, now: Now, peer: SocketAddr) -> Result<(), Refusal> {
+        if self.draining() {
+            return Err(Refusal::Draining);
+        }
+        if self.over_memory() || self.connections.len() >= self.settings.connections_max as usize {
+            return Err(Refusal::ShardFull);
+        }
+        // Behind a proxy all clients share its address: they are counted once their own address is known.
+        if self.settings.dev || self.settings.trusted_proxies.contains(peer.ip()) {
+            return Ok(());
+        }
+        self.limits.connect(now, peer.ip())
+    }
+
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Key {
+        let conn = connection.id;
+        let key = self.connections.insert(connection);
+        self.by_conn.insert(conn, key);
+        self.stats.connections += 1;
+        key
+    }
+
+    /// Bytes arrived on `conn`.
+    pub fn received(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        bytes: &mut [u8],
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(key) = self.by_conn.get(&conn).copied() else {
+            return;
+        };
+        self.stats.bytes_received += bytes.len() as u64;
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        let Some(connection) = self
+            .connections
+            .get_mut(key)
+            .filter(|connection| !connection.closing)
+        else {
+            return;
+        };
+        if matches!(connection.stage, Stage::Socket(_)) {
+            self.feed_socket(key, bytes, &mut turn);
+            return;
+        }
+        connection.input.extend_from_slice(bytes);
+        if connection.input.len() > input_bytes_max && matches!(connection.stage, Stage::Poll(_)) {
+            // Requests pipelined behind a waiting GET are kept, but not without end.
+            self.stats.refused(Refusal::BadRequest);
+            self.close_now(key, &mut turn);
+            return;
+        }
+        self.advance(key, &mut turn);
+    }
+
+    /// A frame of [`Self::next_send`] went out.
+    pub fn sent(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(key) = self.by_conn.get(&conn).copied() else {
+            return;
+        };
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        self.after_send(key, &mut turn);
+    }
+
+    /// `conn` is gone; the last call about it.
+    pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
+        let Some(key) = self.by_conn.remove(&conn) else {
+            return;
+        };
+        let Some(connection) = self.connections.remove(key) else {
+            return;
+        };
+        self.stats.connections -= 1;
+        if !self.settings.dev {
+            self.limits.disconnect(connection.client);
+        }
+        let mut turn = Turn {
+            now,
+            post,
+            entropy: &mut || 0,
+            out,
+        };
+        self.detach(&connection, &mut turn);
+    }
+
+    /// A connection ended: what becomes of its session.
+    fn detach(&mut self, connection: &Connection, turn: &mut Turn<'_>) {
+        let Some(key) = connection.session() else {
+            return;
+        };
+        match &connection.stage {
+            Stage::Socket(socket) if socket.purpose == Purpose::Session(key) => {
+                self.close_session(key, Cause::Peer, turn);
+            }
+            _ => self.forget_conn(key, connection.id),
+        }
+    }
+
+    /// A client that aborts its GET or its POST, or whose probe fails, keeps its session: packets wait for the next GET.
+    fn forget_conn(&mut self, key: Key, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        for held in [&mut session.conn, &mut session.post] {
+            if *held == Some(conn) {
+                *held = None;
+            }
+        }
+        if session.probe == Some(conn) {
+            session.probe = None;
+            session.transport = crate::session::Transport::Polling;
+        }
+    }
+
+    /// A message of another shard.
+    pub fn mail(
+        &mut self,
+        now: Now,
+        from: u16,
+        class: Class,
+        bytes: &[u8],
+        post: &mut dyn Post,
+        out: &mut Vec<Output>,
+    ) -> MailOutcome {
+        let mut turn = Turn {
+            now,
+            post,
+            entropy: &mut || 0,
+            out,
+        };
+        let outcome = self.rooms.mail(turn.now, from, class, bytes, turn.post);
+        self.settle_rooms(&mut turn);
+        outcome
+    }
+
+    /// Once per lap, before the flush: retries what waited for ring space.
+    pub fn lap(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        self.rooms.lap(turn.now, turn.post);
+        self.settle_rooms(&mut turn);
+        self.retry_parked(&mut turn);
+    }
+
+    /// Whether [`Self::lap`] has something to retry when ring space comes free.
+    #[must_use]
+    pub fn waiting_for_post(&self) -> bool {
+        !self.parked.is_empty() || self.rooms.waiting_for_post()
+    }
+
+    /// New keys, origins and limits; connections keep what they have.
+    pub fn reload(&mut self, settings: Arc<Settings>) {
+        self.limits.reload(settings.rates.clone());
+        self.settings = settings;
+    }
+
+    /// What this shard has counted.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) const fn draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// The budget for queued bytes is used up: existing members keep their queues, newcomers wait outside.
+    pub(crate) fn over_memory(&self) -> bool {
+        self.queued_bytes > self.settings.shard_queue_bytes_max
+    }
+}

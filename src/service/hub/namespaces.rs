@@ -1,0 +1,173 @@
+//! CONNECT, DISCONNECT and the identities behind them.
+//!
+//! Deliberately absent: how a token is verified (`auth`) and what a namespace does with events (`native/`).
+
+use super::{Hub, Key, Output, Turn};
+use crate::auth::{Identity, Verdict, VerifyResult};
+use crate::packet::Packet;
+use crate::refusal::Refusal;
+use crate::session::{Cause, Namespace, PendingConnect, Sid};
+use crate::time::Now;
+use core::any::Any;
+use ringway_proto::socketio;
+use serde::Deserialize;
+
+/// The longest name of a namespace.
+const NAMESPACE_BYTES_MAX: usize = 128;
+
+#[derive(Deserialize, Default)]
+struct ConnectAuth<'a> {
+    #[serde(borrow, default)]
+    token: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Hub {
+    pub(crate) fn connect(&mut self, key: Key, name: &str, data: &str, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        let known = session.namespace(name).is_some()
+            || session
+                .pending
+                .iter()
+                .any(|pending| &*pending.namespace == name);
+        if known || name.len() > NAMESPACE_BYTES_MAX {
+            self.close_session(key, Cause::Told(Refusal::BadNamespace, 1002), turn);
+            return;
+        }
+        if session.namespaces.len() + session.pending.len()
+            >= usize::from(self.settings.namespaces_max)
+        {
+            self.close_session(key, Cause::Told(Refusal::TooManyNamespaces, 1008), turn);
+            return;
+        }
+        let auth: ConnectAuth<'_> = serde_json::from_str(data).unwrap_or_default();
+        match auth.token {
+            None if self.settings.dev => self.enter(key, name, None, turn),
+            None => self.connect_error(key, name, Refusal::TokenMissing, turn),
+            Some(token) => self.verify(key, name, &token, None, turn),
+        }
+    }
+
+    /// Verifies a token here, or beside the shards if that takes long.
+    pub(crate) fn verify(
+        &mut self,
+        key: Key,
+        name: &str,
+        token: &str,
+        refresh: Option<Option<u64>>,
+        turn: &mut Turn<'_>,
+    ) {
+        match self.settings.keys.verify(token, turn.now) {
+            Verdict::Done(result) => self.verified(key, name, result, refresh, turn),
+            Verdict::Job(job) => {
+                let token_of_job = self.next_job;
+                self.next_job = self.next_job.wrapping_add(1);
+                self.jobs.insert(token_of_job, key);
+                if let Some(session) = self.sessions.get_mut(key) {
+                    let (namespace, token) = (name.into(), token.into());
+                    session.pending.push(PendingConnect {
+                        namespace,
+                        token,
+                        job: token_of_job,
+                        refresh,
+                    });
+                }
+                turn.out.push(Output::Compute {
+                    token: token_of_job,
+                    job,
+                });
+            }
+        }
+    }
+
+    /// The result of an [`Output::Compute`]; `None` when the pool was full.
+    pub fn computed(
+        &mut self,
+        now: Now,
+        token: u32,
+        result: Option<Box<dyn Any + Send>>,
+        post: &mut dyn crate::post::Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        let Some(key) = self.jobs.remove(&token) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(at) = session
+            .pending
+            .iter()
+            .position(|pending| pending.job == token)
+        else {
+            return;
+        };
+        let pending = session.pending.remove(at);
+        let result = result.and_then(|result| result.downcast::<VerifyResult>().ok());
+        let result = result.map_or(Err(Refusal::Busy), |result| *result);
+        self.verified(key, &pending.namespace, result, pending.refresh, &mut turn);
+    }
+
+    fn verified(
+        &mut self,
+        key: Key,
+        name: &str,
+        result: Result<Identity, Refusal>,
+        refresh: Option<Option<u64>>,
+        turn: &mut Turn<'_>,
+    ) {
+        match (result, refresh) {
+            (Ok(identity), None) => self.enter(key, name, Some(Box::new(identity)), turn),
+            (Err(refusal), None) => self.connect_error(key, name, refusal, turn),
+            (result, Some(id)) => self.refreshed(key, name, id, result, turn),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        key: Key,
+        name: &str,
+        identity: Option<Box<Identity>>,
+        turn: &mut Turn<'_>,
+    ) {
+        let id = Sid::new([(turn.entropy)(), (turn.entropy)()], self.settings.host, 0).text();
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.namespaces.push(Namespace {
+            name: name.into(),
+            id: id.as_str().into(),
+            identity,
+        });
+        self.push_packet(
+            key,
+            Packet::socket(socketio::connect(name, &id), Vec::new()),
+            turn,
+        );
+        self.rearm(key, turn);
+    }
+
+    fn connect_error(&mut self, key: Key, name: &str, refusal: Refusal, turn: &mut Turn<'_>) {
+        self.stats.refused(refusal);
+        let text = socketio::connect_error(name, refusal.message(), refusal.code());
+        self.push_packet(key, Packet::socket(text, Vec::new()), turn);
+    }
+
+    pub(crate) fn disconnect(&mut self, key: Key, name: &str) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session
+            .namespaces
+            .retain(|namespace| &*namespace.name != name);
+        self.rooms.leave_all(key, Some(name));
+    }
+}

@@ -1,0 +1,44 @@
+//! What a hub asks of the loop that drives it.
+//!
+//! Deliberately absent: how it is done; the wiring turns each into one command of the loop.
+
+use crate::time::ConnId;
+use core::any::Any;
+
+/// Work for a thread beside the shards.
+pub type Job = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
+
+/// What the loop is to do, in the order given.
+pub enum Output {
+    /// The connection has something to send: call [`super::Hub::next_send`].
+    Dirty(ConnId),
+    /// Send what is left, then close.
+    CloseAfterFlush(ConnId),
+    /// Close at once.
+    Close(ConnId),
+    /// Receive nothing for now.
+    Pause(ConnId),
+    /// Receive again.
+    Resume(ConnId),
+    /// Hand the connection to another shard: [`super::Hub::freeze`] here, [`super::Hub::arrived`] there.
+    Migrate {
+        /// Which.
+        conn: ConnId,
+        /// Where to.
+        to: u16,
+    },
+    /// Call [`super::Hub::deadline`] with `token` at or after `at_us`.
+    Timer {
+        /// Monotonic microseconds.
+        at_us: u64,
+        /// Handed back.
+        token: u64,
+    },
+    /// Run the job beside the shards; [`super::Hub::computed`] gets its result.
+    Compute {
+        /// Handed back.
+        token: u32,
+        /// The work.
+        job: Job,
+    },
+}

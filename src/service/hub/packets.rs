@@ -1,0 +1,246 @@
+//! Engine.IO packets of a session, and the Socket.IO packets in them: CONNECT, events, acks, attachments.
+//!
+//! Deliberately absent: who may come in (`auth`) and what a native namespace does with an event (`native/`).
+
+use super::{Hub, Key, Turn};
+use crate::refusal::Refusal;
+use crate::session::{Application, Cause, Event, Inbound};
+use ringway_proto::{engineio, socketio};
+
+/// Messages that one session may have parked: what one polling body holds, twice.
+const PARKED_MAX: usize = 2 * PAYLOAD_PACKETS_MAX;
+/// Packets of one polling body.
+const PAYLOAD_PACKETS_MAX: usize = 4096;
+
+impl Hub {
+    /// Takes the packets of a POST, in order. `false` if the payload is malformed; the session is closed then.
+    pub(crate) fn take_payload(&mut self, session: Key, body: &[u8], turn: &mut Turn<'_>) -> bool {
+        let Ok(packets) = engineio::packets(body, PAYLOAD_PACKETS_MAX) else {
+            self.close_session(session, Cause::Told(Refusal::BadPayload, 1007), turn);
+            return false;
+        };
+        for packet in packets {
+            self.engine_packet(session, packet, turn);
+        }
+        true
+    }
+
+    /// A text message on the WebSocket of a session.
+    pub(crate) fn engine_text(&mut self, session: Key, text: &str, turn: &mut Turn<'_>) {
+        match engineio::Packet::parse_text(text) {
+            Ok(packet) => self.engine_packet(session, packet, turn),
+            Err(_) => self.close_session(session, Cause::Told(Refusal::BadPacket, 1002), turn),
+        }
+    }
+
+    fn engine_packet(&mut self, session: Key, packet: engineio::Packet<'_>, turn: &mut Turn<'_>) {
+        match packet {
+            engineio::Packet::Text(engineio::PacketKind::Message, data) => {
+                self.message(session, data, turn)
+            }
+            engineio::Packet::Text(engineio::PacketKind::Pong, _) => self.pong(session, turn),
+            engineio::Packet::Text(engineio::PacketKind::Close, _) => {
+                self.close_session(session, Cause::Peer, turn);
+            }
+            engineio::Packet::Text(engineio::PacketKind::Noop, _) => {}
+            engineio::Packet::Text(..) => {
+                self.close_session(session, Cause::Told(Refusal::BadPacket, 1002), turn)
+            }
+            engineio::Packet::Binary(bytes) => self.engine_binary(session, &bytes, turn),
+        }
+    }
+
+    fn message(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
+        let Some(session) = self
+            .sessions
+            .get_mut(key)
+            .filter(|session| session.closing.is_none())
+        else {
+            return;
+        };
+        if session.application == Application::Echo {
+            self.push_text(key, text, turn);
+            return;
+        }
+        if !session.parked.is_empty() {
+            self.park(key, Inbound::Text(text.into()), turn);
+            return;
+        }
+        self.socket_text(key, text, turn);
+    }
+
+    /// A binary message: with Socket.IO it is the next attachment.
+    pub(crate) fn engine_binary(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
+        let Some(session) = self
+            .sessions
+            .get_mut(key)
+            .filter(|session| session.closing.is_none())
+        else {
+            return;
+        };
+        if session.application == Application::Echo {
+            self.push_binary(key, bytes, turn);
+            return;
+        }
+        if !session.parked.is_empty() {
+            self.park(key, Inbound::Binary(bytes.into()), turn);
+            return;
+        }
+        self.attachment(key, bytes, turn);
+    }
+
+    pub(crate) fn socket_text(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
+        let bounds = self.settings.packet_bounds();
+        self.stats.packets_received += 1;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        // A header between the attachments of another packet: the client has lost count.
+        let packet = socketio::Packet::parse(text, &bounds)
+            .ok()
+            .filter(|_| session.reassembly.is_none());
+        let Some(packet) = packet else {
+            self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn);
+            return;
+        };
+        match packet.kind {
+            socketio::PacketKind::Connect => self.connect(key, packet.namespace, packet.data, turn),
+            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace),
+            socketio::PacketKind::Event => self.event(
+                key,
+                Event {
+                    namespace: packet.namespace.into(),
+                    id: packet.id,
+                    data: packet.data.into(),
+                    attachments: Vec::new(),
+                },
+                turn,
+            ),
+            socketio::PacketKind::BinaryEvent | socketio::PacketKind::BinaryAck => {
+                self.reassemble(key, &packet, turn)
+            }
+            // The daemon never asks for an ack: one is counted, and costs the client nothing more.
+            socketio::PacketKind::Ack => self.stats.acks_unasked += 1,
+            socketio::PacketKind::ConnectError => {
+                self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn);
+            }
+        }
+    }
+
+    fn reassemble(&mut self, key: Key, packet: &socketio::Packet<'_>, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.reassembly = Some(Box::new(socketio::Reassembly::new(packet)));
+        if packet.attachments == 0 {
+            self.complete(key, turn);
+        }
+    }
+
+    pub(crate) fn attachment(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
+        let bytes_max = self.settings.payload_bytes_max;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let taken = session
+            .reassembly
+            .as_mut()
+            .map(|packet| packet.push(bytes, bytes_max).map(|()| packet.is_complete()));
+        match taken {
+            Some(Ok(true)) => self.complete(key, turn),
+            Some(Ok(false)) => {}
+            Some(Err(_)) | None => {
+                self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn)
+            }
+        }
+    }
+
+    fn complete(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(packet) = session.reassembly.take() else {
+            return;
+        };
+        if packet.kind == socketio::PacketKind::BinaryAck {
+            self.stats.acks_unasked += 1;
+            return;
+        }
+        let event = Event {
+            namespace: packet.namespace.into(),
+            id: packet.id,
+            data: packet.data.into(),
+            attachments: packet.attachments,
+        };
+        self.event(key, event, turn);
+    }
+
+    /// An event with all its attachments: counted by the limits, then given to the namespace.
+    fn event(&mut self, key: Key, event: Event, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        if session.namespace(&event.namespace).is_none() {
+            self.stats.packets_unconnected += 1;
+            return;
+        }
+        if !self.settings.dev
+            && let Err(refusal) = self.charge_event(key, turn)
+        {
+            self.refuse_event(key, &event, refusal, turn);
+            return;
+        }
+        self.native(key, event, turn);
+    }
+
+    /// Keeps input of a session that waits for ring space. Bounded: the connection is paused, so that only what was already
+    /// received with the parked event comes here.
+    pub(crate) fn park(&mut self, key: Key, inbound: Inbound, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.parked.len() >= PARKED_MAX {
+            self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
+            return;
+        }
+        if session.parked.is_empty() {
+            self.parked.push_back(key);
+            self.stats.parked += 1;
+        }
+        session.parked.push_back(inbound);
+        self.pause(key, turn);
+    }
+
+    /// Gives parked input another try, oldest session first.
+    pub(crate) fn retry_parked(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..self.parked.len() {
+            let Some(key) = self.parked.pop_front() else {
+                return;
+            };
+            self.retry_session(key, turn);
+        }
+    }
+
+    fn retry_session(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let mut waiting = core::mem::take(&mut session.parked);
+        while let Some(inbound) = waiting.pop_front() {
+            match inbound {
+                Inbound::Text(text) => self.socket_text(key, &text, turn),
+                Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),
+                Inbound::Event(event) => self.native(key, *event, turn),
+            }
+            let Some(session) = self.sessions.get_mut(key) else {
+                return;
+            };
+            if !session.parked.is_empty() {
+                // It parked again, and put itself into the queue: the rest stays behind it.
+                session.parked.append(&mut waiting);
+                return;
+            }
+        }
+        self.resume(key, turn);
+    }
+}

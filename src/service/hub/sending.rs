@@ -1,0 +1,140 @@
+//! What goes out: the loop asks each dirty connection once per lap, so that everything queued in a lap shares a send.
+//!
+//! Deliberately absent: encoding of broadcasts, which is done once per shard by `packet`.
+
+use super::{Hub, Key, Output, Turn};
+use crate::connection::{Purpose, Stage};
+use crate::packet::Packet;
+use crate::session::Transport;
+use crate::time::{ConnId, Now};
+use core::mem;
+use std::rc::Rc;
+
+/// Bytes that one send joins; what is larger by itself goes alone.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+
+impl Hub {
+    /// The next bytes for `conn`'s wire: answers, pongs, pings and closes first, then queued packets. `None` when there is
+    /// nothing to send now.
+    pub fn next_send(&mut self, now: Now, conn: ConnId) -> Option<Rc<[u8]>> {
+        let key = self.by_conn.get(&conn).copied()?;
+        self.answer_poll(now, key);
+        let connection = self.connections.get_mut(key)?;
+        let mut bytes = mem::take(&mut connection.output);
+        if !connection.closing
+            && let Stage::Socket(socket) = &connection.stage
+            && let Purpose::Session(session) = socket.purpose
+        {
+            self.join_queue(now, session, &mut bytes);
+        }
+        self.stats.bytes_sent += bytes.len() as u64;
+        (!bytes.is_empty()).then(|| bytes.into())
+    }
+
+    /// Appends queued packets until the send is full.
+    fn join_queue(&mut self, now: Now, key: Key, bytes: &mut Vec<u8>) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        while bytes.len() < SEND_BYTES_MAX {
+            let before = session.outbox.bytes();
+            let Some(packet) = session.outbox.pop() else {
+                break;
+            };
+            self.queued_bytes -= (before - session.outbox.bytes()) as u64;
+            bytes.extend_from_slice(packet.websocket());
+            self.stats.packets_sent += 1;
+            if let Some(received_us) = packet.received_us() {
+                self.stats
+                    .delivery_latency
+                    .record(now.monotonic_us.saturating_sub(received_us));
+            }
+        }
+    }
+
+    /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.
+    pub(crate) fn after_send(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let (id, closing) = (connection.id, connection.closing);
+        if closing {
+            turn.out.push(Output::CloseAfterFlush(id));
+            return;
+        }
+        if matches!(connection.stage, Stage::Head) {
+            if connection.deadline_us == 0 {
+                let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
+                self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
+            }
+            self.advance(key, turn);
+        }
+    }
+
+    /// Queues a packet for one session.
+    pub(crate) fn push_packet(&mut self, key: Key, packet: Rc<Packet>, turn: &mut Turn<'_>) {
+        let Some(session) = self
+            .sessions
+            .get_mut(key)
+            .filter(|session| session.closing.is_none())
+        else {
+            return;
+        };
+        let (packets_max, bytes_max) = (
+            self.settings.queue_packets_max,
+            self.settings.queue_bytes_max,
+        );
+        let before = session.outbox.bytes();
+        let fits = session.outbox.push(packet, packets_max, bytes_max);
+        self.queued_bytes = self.queued_bytes + session.outbox.bytes() as u64 - before as u64;
+        let conn = session.conn;
+        if !fits {
+            self.close_slow(key, turn);
+        } else if let Some(conn) = conn {
+            turn.out.push(Output::Dirty(conn));
+        }
+    }
+
+    /// Stops reading from a session's clients.
+    pub(crate) fn pause(&mut self, key: Key, turn: &mut Turn<'_>) {
+        for conn in self.reading(key) {
+            if let Some(connection) = self
+                .connections
+                .get_mut(conn)
+                .filter(|connection| !connection.paused)
+            {
+                connection.paused = true;
+                turn.out.push(Output::Pause(connection.id));
+            }
+        }
+    }
+
+    /// Reads again.
+    pub(crate) fn resume(&mut self, key: Key, turn: &mut Turn<'_>) {
+        for conn in self.reading(key) {
+            if let Some(connection) = self
+                .connections
+                .get_mut(conn)
+                .filter(|connection| connection.paused)
+            {
+                connection.paused = false;
+                turn.out.push(Output::Resume(connection.id));
+            }
+        }
+    }
+
+    fn reading(&self, key: Key) -> Vec<Key> {
+        let Some(session) = self.sessions.get(key) else {
+            return Vec::new();
+        };
+        let conns = match session.transport {
+            Transport::WebSocket => [session.conn, None],
+            Transport::Polling | Transport::Upgrading => [session.post, session.probe],
+        };
+        conns
+            .into_iter()
+            .flatten()
+            .filter_map(|conn| self.by_conn.get(&conn).copied())
+            .collect()
+    }
+}

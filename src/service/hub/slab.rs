@@ -1,0 +1,141 @@
+//! A table whose handles carry the generation of their slot, so that a stale handle finds nothing.
+//!
+//! Deliberately absent: iteration order and shrinking; a free slot costs a few bytes until the hub ends.
+
+use serde::{Deserialize, Serialize};
+
+/// Generations have 30 bits: a key and a two-bit kind make one timer token.
+const GENERATION_MASK: u32 = (1 << 30) - 1;
+
+/// A slot and which use of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// The index.
+    pub slot: u32,
+    /// The use.
+    pub generation: u32,
+}
+
+impl Key {
+    /// The key as the low 62 bits of a timer token.
+    pub(crate) const fn bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// What [`Self::bits`] gave; the two bits above are ignored.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self {
+            slot: bits as u32,
+            generation: (bits >> 32) as u32 & GENERATION_MASK,
+        }
+    }
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: Option<Box<T>>,
+}
+
+/// Values in slots. Each value has its own allocation, so that growing the table never copies them.
+pub(crate) struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                value: None,
+            });
+            u32::try_from(self.slots.len() - 1).expect("connections are bounded far below 2^32")
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.value = Some(Box::new(value));
+        Key {
+            slot,
+            generation: entry.generation,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self
+            .slots
+            .get_mut(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
+        self.free.push(key.slot);
+        Some(*value)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let slot = self
+            .slots
+            .get(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        slot.value.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let slot = self
+            .slots
+            .get_mut(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)?;
+        slot.value.as_deref_mut()
+    }
+
+    /// The key of the value in `slot` now, if there is one.
+    pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
+        let entry = self
+            .slots
+            .get(slot as usize)
+            .filter(|entry| entry.value.is_some())?;
+        Some(Key {
+            slot,
+            generation: entry.generation,
+        })
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        (0..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_finds_nothing() {
+        let mut slab = Slab::new();
+        let first = slab.insert('a');
+        assert_eq!(slab.remove(first), Some('a'));
+        let second = slab.insert('b');
+        assert_eq!(first.slot, second.slot);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!((slab.get(second), slab.len()), (Some(&'b'), 1));
+    }
+
+    #[test]
+    fn a_key_survives_a_token() {
+        let key = Key {
+            slot: u32::MAX,
+            generation: GENERATION_MASK,
+        };
+        assert_eq!(Key::from_bits(key.bits() | 3 << 62), key);
+    }
+}

@@ -1,0 +1,310 @@
+//! Several hubs, the rings between them, and a network that delivers everything at once.
+
+use crate::auth::{Identity, Keys, Origins, TrustedProxies};
+use crate::hub::{Hub, Output};
+use crate::limits::RateLimits;
+use crate::post::{Class, MailOutcome, Post};
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::time::{ConnId, Now};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Requests that fit into one ring.
+#[derive(Default)]
+struct Rings {
+    from: u16,
+    requests_max: usize,
+    requests: VecDeque<(u16, u16, Vec<u8>)>,
+    others: VecDeque<(u16, u16, Class, Vec<u8>)>,
+}
+
+impl Post for Rings {
+    fn deliver_fits(&mut self, _to: u16, _bytes: usize) -> bool {
+        true
+    }
+    fn deliver(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        self.others
+            .push_back((self.from, to, Class::Deliver, parts.concat()));
+        true
+    }
+    fn request(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        let fits = self.requests.len() < self.requests_max;
+        if fits {
+            self.requests.push_back((self.from, to, parts.concat()));
+        }
+        fits
+    }
+    fn request_one_way(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        self.request(to, parts)
+    }
+    fn reply(&mut self, to: u16, parts: &[&[u8]]) {
+        self.others
+            .push_back((self.from, to, Class::Reply, parts.concat()));
+    }
+}
+
+/// What a client sees of its connection.
+#[derive(Default)]
+pub(super) struct Wire {
+    shard: u16,
+    pub(super) received: Vec<u8>,
+    pub(super) closed: bool,
+    /// The client reads nothing: the send in flight never completes.
+    pub(super) stalled: bool,
+    pub(super) paused: bool,
+    closing: bool,
+}
+
+/// All of it.
+pub(super) struct World {
+    pub(super) hubs: Vec<Hub>,
+    rings: Rings,
+    pub(super) wires: BTreeMap<ConnId, Wire>,
+    timers: Vec<(u64, u16, u64)>,
+    pub(super) now: Now,
+    random: u64,
+}
+
+fn verify(token: &str, now: Now) -> Result<Identity, Refusal> {
+    let (subject, lifetime_ms) = token.split_once(':').ok_or(Refusal::TokenInvalid)?;
+    let lifetime_ms: u64 = lifetime_ms.parse().map_err(|_| Refusal::TokenInvalid)?;
+    Ok(Identity {
+        subject: subject.to_owned(),
+        expires_unix_ms: Some(now.unix_ms + lifetime_ms),
+        join: vec!["order:*".to_owned()],
+        publish: vec!["order:1".to_owned()],
+    })
+}
+
+pub(super) fn settings(dev: bool) -> Settings {
+    Settings {
+        dev,
+        host: 1,
+        version: "0.1.0".to_owned(),
+        path: "/socket.io/".to_owned(),
+        head_timeout_ms: 10_000,
+        keep_alive_timeout_ms: 60_000,
+        head_bytes_max: 16_384,
+        ping_interval_ms: 25_000,
+        ping_timeout_ms: 20_000,
+        connect_timeout_ms: 45_000,
+        payload_bytes_max: 100_000,
+        deflate: false,
+        fragments_max: 64,
+        connections_max: 1000,
+        namespaces_max: 4,
+        session_rooms_max: 8,
+        shard_rooms_max: 1000,
+        attachments_max: 8,
+        queue_packets_max: 8,
+        queue_bytes_max: 65_536,
+        shard_queue_bytes_max: 1 << 20,
+        keys: Keys(verify),
+        origins: Origins::default(),
+        trusted_proxies: TrustedProxies::default(),
+        rates: RateLimits::default(),
+        assets: BTreeMap::new(),
+    }
+}
+
+impl World {
+    pub(super) fn new(shards: u16, settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        let hub = |shard| Hub::new(shard, shards, settings.clone(), [1, 2, 3, 4]);
+        Self {
+            hubs: (0..shards).map(hub).collect(),
+            rings: Rings {
+                requests_max: 64,
+                ..Rings::default()
+            },
+            wires: BTreeMap::new(),
+            timers: Vec::new(),
+            now: Now {
+                monotonic_us: 1_000_000,
+                unix_ms: 1_700_000_000_000,
+            },
+            random: 7,
+        }
+    }
+
+    pub(super) fn rings_hold(&mut self, requests_max: usize) {
+        self.rings.requests_max = requests_max;
+    }
+
+    pub(super) fn open(&mut self, shard: u16) -> ConnId {
+        let conn = ConnId(self.wires.len() as u64 + 1);
+        self.wires.insert(
+            conn,
+            Wire {
+                shard,
+                ..Wire::default()
+            },
+        );
+        let now = self.now;
+        self.with(shard, |hub, _, _, out| {
+            hub.accepted(now, conn, "192.0.2.1:5".parse().unwrap(), out)
+        });
+        conn
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+        let (now, shard) = (self.now, self.wires[&conn].shard);
+        let mut bytes = bytes.to_vec();
+        self.with(shard, |hub, post, entropy, out| {
+            hub.received(now, conn, &mut bytes, post, entropy, out)
+        });
+        self.settle();
+    }
+
+    pub(super) fn hang_up(&mut self, conn: ConnId) {
+        let (now, shard) = (self.now, self.wires[&conn].shard);
+        self.with(shard, |hub, post, _, out| hub.closed(now, conn, post, out));
+        self.settle();
+    }
+
+    pub(super) fn drain(&mut self, shard: u16, ms: u64) {
+        let now = self.now;
+        self.with(shard, |hub, _, _, out| {
+            hub.drain(now, now.monotonic_us + ms * 1000, out)
+        });
+    }
+
+    /// Time passes; timers fire in order.
+    pub(super) fn pass_ms(&mut self, ms: u64) {
+        let until_us = self.now.monotonic_us + ms * 1000;
+        while let Some(at) = (0..self.timers.len())
+            .filter(|at| self.timers[*at].0 <= until_us)
+            .min_by_key(|at| self.timers[*at].0)
+        {
+            let (at_us, shard, token) = self.timers.remove(at);
+            self.move_to(at_us.max(self.now.monotonic_us));
+            let now = self.now;
+            self.with(shard, |hub, post, entropy, out| {
+                hub.deadline(now, token, post, entropy, out)
+            });
+            self.settle();
+        }
+        self.move_to(until_us);
+    }
+
+    fn move_to(&mut self, at_us: u64) {
+        let start = self.now.monotonic_us;
+        self.now.unix_ms += at_us / 1000 - start / 1000;
+        self.now.monotonic_us = at_us;
+    }
+
+    fn with(
+        &mut self,
+        shard: u16,
+        call: impl FnOnce(&mut Hub, &mut dyn Post, &mut dyn FnMut() -> u64, &mut Vec<Output>),
+    ) {
+        let mut out = Vec::new();
+        self.rings.from = shard;
+        let random = &mut self.random;
+        let mut entropy = || {
+            *random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            *random ^ *random >> 29
+        };
+        call(
+            &mut self.hubs[usize::from(shard)],
+            &mut self.rings,
+            &mut entropy,
+            &mut out,
+        );
+        for output in out {
+            self.carry(shard, output);
+        }
+    }
+
+    fn carry(&mut self, shard: u16, output: Output) {
+        match output {
+            Output::Timer { at_us, token } => self.timers.push((at_us, shard, token)),
+            Output::Close(conn) => self.wire(conn, |wire| wire.closed = true),
+            Output::CloseAfterFlush(conn) => self.wire(conn, |wire| wire.closing = true),
+            Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
+            Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
+            Output::Migrate { conn, to } => self.migrate(shard, conn, to),
+            Output::Dirty(_) => {}
+            Output::Compute { .. } => panic!("these keys verify at once"),
+        }
+    }
+
+    fn wire(&mut self, conn: ConnId, change: impl FnOnce(&mut Wire)) {
+        change(self.wires.get_mut(&conn).unwrap());
+    }
+
+    fn migrate(&mut self, from: u16, conn: ConnId, to: u16) {
+        let state = self.hubs[usize::from(from)].freeze(conn);
+        self.wires.get_mut(&conn).unwrap().shard = to;
+        let now = self.now;
+        self.with(to, |hub, post, entropy, out| {
+            hub.arrived(now, conn, &state, post, entropy, out)
+        });
+    }
+
+    /// Laps until nothing moves.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..100 {
+            let mut moved = self.carry_mail();
+            for shard in 0..self.hubs.len() as u16 {
+                let now = self.now;
+                self.with(shard, |hub, post, entropy, out| {
+                    hub.lap(now, post, entropy, out)
+                });
+            }
+            moved |= self.flush();
+            if !moved && self.rings.requests.is_empty() {
+                return;
+            }
+        }
+        panic!("no end of laps");
+    }
+
+    fn carry_mail(&mut self) -> bool {
+        let mut moved = false;
+        let requests: Vec<_> = self.rings.requests.drain(..).collect();
+        let requests = requests
+            .into_iter()
+            .map(|(from, to, bytes)| (from, to, Class::Request, bytes));
+        let all: Vec<_> = requests
+            .chain(core::mem::take(&mut self.rings.others))
+            .collect();
+        for (from, to, class, bytes) in all {
+            moved = true;
+            let now = self.now;
+            self.with(to, |hub, post, _, out| {
+                assert_eq!(
+                    hub.mail(now, from, class, &bytes, post, out),
+                    MailOutcome::Taken
+                );
+            });
+        }
+        moved
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut moved = false;
+        let conns: Vec<ConnId> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| !wire.closed && !wire.stalled)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in conns {
+            let shard = self.wires[&conn].shard;
+            while let Some(bytes) = self.hubs[usize::from(shard)].next_send(self.now, conn) {
+                moved = true;
+                self.wire(conn, |wire| wire.received.extend_from_slice(&bytes));
+                let now = self.now;
+                self.with(shard, |hub, post, entropy, out| {
+                    hub.sent(now, conn, post, entropy, out)
+                });
+            }
+            self.wire(conn, |wire| wire.closed |= wire.closing);
+        }
+        moved
+    }
+}

@@ -1,0 +1,154 @@
+//! A session: an Engine.IO connection of one client over whatever TCP connections it uses, with its namespaces.
+//!
+//! Deliberately absent: reading and writing of bytes (`hub/` drives this) and rooms, which know a session by its key.
+
+mod sid;
+
+pub(crate) use sid::{Sid, bucket_of};
+
+use crate::auth::Identity;
+use crate::limits::TokenBucket;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::time::ConnId;
+use ringway_proto::socketio::Reassembly;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+/// How a session's packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Transport {
+    /// HTTP requests.
+    Polling,
+    /// HTTP requests, while a WebSocket has answered the probe.
+    Upgrading,
+    /// A WebSocket.
+    WebSocket,
+}
+
+/// What speaks above Engine.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Application {
+    /// Socket.IO.
+    SocketIo,
+    /// Every message comes back.
+    Echo,
+}
+
+/// An Engine.IO session.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) sid: Sid,
+    pub(crate) address: IpAddr,
+    pub(crate) application: Application,
+    pub(crate) transport: Transport,
+    /// The GET that waits, or the WebSocket.
+    pub(crate) conn: Option<ConnId>,
+    /// A WebSocket that probes.
+    pub(crate) probe: Option<ConnId>,
+    /// A POST whose body is being read.
+    pub(crate) post: Option<ConnId>,
+    pub(crate) opened_us: u64,
+    pub(crate) heartbeat: Heartbeat,
+    /// When the armed timer fires; 0 for none.
+    pub(crate) timer_us: u64,
+    /// Engine.IO packets of a polling session that go before everything else: kinds as text.
+    pub(crate) urgent: String,
+    pub(crate) outbox: Outbox,
+    pub(crate) namespaces: Vec<Namespace>,
+    /// CONNECTs whose token is being verified elsewhere.
+    pub(crate) pending: Vec<PendingConnect>,
+    pub(crate) reassembly: Option<Box<Reassembly>>,
+    /// Input that waits for ring space, in order.
+    pub(crate) parked: VecDeque<Inbound>,
+    pub(crate) events: TokenBucket,
+    /// A polling session that is closed and waits for the request that tells the client.
+    pub(crate) closing: Option<Closing>,
+}
+
+/// The last words of a polling session.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Closing {
+    /// When it is given up.
+    pub(crate) until_us: u64,
+}
+
+/// Who pings whom: the server does, and the pong must come in time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Heartbeat {
+    /// When the next ping goes out, or, once it did, when the pong must have come.
+    pub(crate) due_us: u64,
+    /// Whether a ping waits for its pong.
+    pub(crate) pinged: bool,
+}
+
+/// A namespace that a client has joined.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Namespace {
+    pub(crate) name: Box<str>,
+    /// The id that the client sees.
+    pub(crate) id: Box<str>,
+    /// Nobody in particular when `--dev` lets anonymous clients in.
+    pub(crate) identity: Option<Box<Identity>>,
+}
+
+/// A CONNECT or refresh whose token is being verified beside the shards.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PendingConnect {
+    pub(crate) namespace: Box<str>,
+    pub(crate) token: Box<str>,
+    /// The job's token.
+    pub(crate) job: u32,
+    /// `None` for a CONNECT, else the refresh event's ack.
+    pub(crate) refresh: Option<Option<u64>>,
+}
+
+/// A message of a client, kept.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Inbound {
+    Text(Box<str>),
+    Binary(Box<[u8]>),
+    /// An event that was counted by the limits and waits for ring space.
+    Event(Box<Event>),
+}
+
+/// An event with all its attachments.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) namespace: Box<str>,
+    pub(crate) id: Option<u64>,
+    pub(crate) data: Box<str>,
+    pub(crate) attachments: Vec<Vec<u8>>,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The client said so, or its socket went away.
+    Peer,
+    /// The daemon says so: a reason, and the WebSocket close code.
+    Told(Refusal, u16),
+}
+
+impl Session {
+    pub(crate) fn namespace(&self, name: &str) -> Option<(usize, &Namespace)> {
+        self.namespaces
+            .iter()
+            .enumerate()
+            .find(|(_, namespace)| &*namespace.name == name)
+    }
+
+    /// Whether the client has something to read.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.urgent.is_empty() || !self.outbox.is_empty()
+    }
+
+    /// When the first of its tokens expires, in Unix milliseconds.
+    pub(crate) fn expires_unix_ms(&self) -> Option<u64> {
+        self.namespaces
+            .iter()
+            .filter_map(|namespace| namespace.identity.as_ref()?.expires_unix_ms())
+            .min()
+    }
+}

@@ -1,0 +1,98 @@
+//! Everything about the service that can be configured, as values that fit each other.
+//!
+//! Deliberately absent: files, variables and flags (the root package reads them) and defaults for production.
+
+use crate::auth::{Keys, Origins, TrustedProxies};
+use crate::limits::RateLimits;
+use ringway_proto::{http1, socketio, ws};
+use std::collections::BTreeMap;
+
+/// How the service of every shard behaves. One value, read by all shards, changed by none.
+#[derive(Clone)]
+pub struct Settings {
+    /// Anonymous clients, no rate limits, echo endpoints and assets.
+    pub dev: bool,
+    /// This host's number, part of every session id.
+    pub host: u16,
+    /// What `info` tells clients.
+    pub version: String,
+    /// The path of Engine.IO requests: `/socket.io/`.
+    pub path: String,
+    /// Time for a request's head, and for its body, in milliseconds.
+    pub head_timeout_ms: u32,
+    /// How long a connection may idle between two requests, in milliseconds.
+    pub keep_alive_timeout_ms: u32,
+    /// Bytes of a request head.
+    pub head_bytes_max: u32,
+    /// Time between two pings.
+    pub ping_interval_ms: u32,
+    /// Time for the pong.
+    pub ping_timeout_ms: u32,
+    /// Time for the first CONNECT.
+    pub connect_timeout_ms: u32,
+    /// Bytes of a message or of a polling body.
+    pub payload_bytes_max: u32,
+    /// Whether permessage-deflate is offered.
+    pub deflate: bool,
+    /// Fragments of a message.
+    pub fragments_max: u32,
+    /// Connections of a shard.
+    pub connections_max: u32,
+    /// Namespaces of a session.
+    pub namespaces_max: u16,
+    /// Rooms of a session.
+    pub session_rooms_max: u16,
+    /// Rooms of a shard.
+    pub shard_rooms_max: u32,
+    /// Attachments of a packet.
+    pub attachments_max: u16,
+    /// Packets in a session's queue.
+    pub queue_packets_max: u32,
+    /// Bytes in a session's queue.
+    pub queue_bytes_max: u32,
+    /// Bytes in all queues of a shard; beyond it newcomers are refused.
+    pub shard_queue_bytes_max: u64,
+    /// Keys that verify tokens.
+    pub keys: Keys,
+    /// Which browser origins may come.
+    pub origins: Origins,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Rates and bursts.
+    pub rates: RateLimits,
+    /// What `--dev` serves beside the sockets, by path.
+    pub assets: BTreeMap<String, Asset>,
+}
+
+/// A file served from memory.
+#[derive(Clone)]
+pub struct Asset {
+    /// `text/html; charset=utf-8`
+    pub content_type: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Settings {
+    pub(crate) const fn http_bounds(&self) -> http1::Bounds {
+        http1::Bounds {
+            head_bytes_max: self.head_bytes_max,
+            body_bytes_max: self.payload_bytes_max,
+        }
+    }
+
+    pub(crate) const fn websocket_bounds(&self) -> ws::Bounds {
+        ws::Bounds {
+            message_bytes_max: self.payload_bytes_max,
+            fragments_max: self.fragments_max,
+        }
+    }
+
+    pub(crate) const fn packet_bounds(&self) -> socketio::Bounds {
+        socketio::Bounds {
+            namespace_bytes_max: 128,
+            attachments_max: self.attachments_max,
+            message_bytes_max: self.payload_bytes_max,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Counters and gauges of one shard's service: plain integers with one writer.
+//!
+//! Deliberately absent: atomics and text; the wiring copies the numbers out and names them for operators.
+
+use crate::refusal::Refusal;
+
+/// Upper bounds of the latency buckets, in microseconds; one bucket more counts what is above the last.
+pub const LATENCY_BOUNDS_US: [u64; 16] = [
+    16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 262_144,
+    1_048_576, 4_194_304,
+];
+
+/// How long something took, counted in buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many were at most [`LATENCY_BOUNDS_US`] of the same index and above the one before.
+    pub buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
+    /// The sum of all, in microseconds.
+    pub sum_us: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Histogram {
+    /// Counts one.
+    pub fn record(&mut self, us: u64) {
+        let index = LATENCY_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[index] += 1;
+        self.sum_us += us;
+        self.count += 1;
+    }
+}
+
+/// Everything that one shard's service counts.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// TCP connections open now.
+    pub connections: u64,
+    /// TCP connections ever accepted.
+    pub connections_accepted: u64,
+    /// TCP connections that came from another shard.
+    pub connections_arrived: u64,
+    /// TCP connections that went to another shard.
+    pub connections_migrated: u64,
+    /// Sessions open now.
+    pub sessions: u64,
+    /// Sessions ever opened.
+    pub sessions_opened: u64,
+    /// Sessions whose transport is WebSocket now.
+    pub sessions_websocket: u64,
+    /// HTTP requests answered.
+    pub http_requests: u64,
+    /// Upgrades from polling to WebSocket that completed.
+    pub upgrades: u64,
+    /// Socket.IO packets received.
+    pub packets_received: u64,
+    /// Packets handed to the wire.
+    pub packets_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Bytes handed to the wire.
+    pub bytes_sent: u64,
+    /// Messages that clients published and that were sent to their home.
+    pub published: u64,
+    /// Messages put into members' queues.
+    pub delivered: u64,
+    /// Acks received that the daemon never asked for.
+    pub acks_unasked: u64,
+    /// Packets for namespaces that the session has not joined.
+    pub packets_unconnected: u64,
+    /// Times that a session waited for ring space.
+    pub parked: u64,
+    /// Refusals and closes, by the place of the refusal in `Refusal::ALL`.
+    pub refusals: Vec<u64>,
+    /// From the home's receipt of a message to handing it to the wire.
+    pub delivery_latency: Histogram,
+}
+
+impl Stats {
+    /// Counts a refusal.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        self.refusals.resize(Refusal::ALL.len(), 0);
+        self.refusals[refusal as usize] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_falls_into_the_bucket_whose_bound_is_not_below_it() {
+        for (us, index) in [
+            (0, 0),
+            (16, 0),
+            (17, 1),
+            (4_194_304, 15),
+            (4_194_305, 16),
+            (u64::MAX >> 1, 16),
+        ] {
+            let mut histogram = Histogram::default();
+            histogram.record(us);
+            assert_eq!(histogram.buckets[index], 1, "{us}");
+            assert_eq!((histogram.count, histogram.sum_us), (1, us));
+        }
+    }
+}
