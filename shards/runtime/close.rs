@@ -47,7 +47,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         if record.has(flag::CLOSING) {
-            return;
+            // What the caller retired may have been what the close waited for.
+            return self.after_op(conn);
         }
         let frozen = record
             .extra

@@ -8,6 +8,8 @@
 mod arrivals;
 mod close;
 mod handler;
+#[cfg(test)]
+mod loop_tests;
 mod mesh;
 mod migrate;
 mod placement;

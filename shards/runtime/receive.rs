@@ -32,13 +32,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.driver.recycle(lease);
             return;
         };
-        if record.has(flag::PAUSED | flag::MIGRATING) {
+        if record.has(flag::CLOSING | flag::LINGER) {
+            self.driver.recycle(lease);
+        } else if record.has(flag::PAUSED | flag::MIGRATING) {
             record
                 .extra()
                 .input
                 .extend_from_slice(self.driver.bytes(&mut lease));
-            self.driver.recycle(lease);
-        } else if record.has(flag::CLOSING | flag::LINGER) {
             self.driver.recycle(lease);
         } else {
             self.hand_up(conn, lease);
@@ -89,12 +89,23 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.starved.push(conn);
             self.stats.recv_starved += 1;
         }
-        self.recv_retired(conn);
+        // While paused or moving, the bytes before the end are not read yet. Whoever arms the next receive is told the end again.
+        let deferred = record.has(flag::PAUSED | flag::MIGRATING) && !record.has(flag::LINGER);
         match end {
-            RecvEnd::Eof => self.close(conn, Cause::Peer),
-            RecvEnd::Failed(_) => self.close(conn, Cause::Failed),
-            RecvEnd::NoBuffers | RecvEnd::Cancelled | RecvEnd::Ended => {}
+            RecvEnd::Eof if !deferred => self.recv_was_last(conn, Cause::Peer),
+            RecvEnd::Failed(_) => self.recv_was_last(conn, Cause::Failed),
+            _ => self.recv_retired(conn),
         }
+    }
+
+    /// The peer is gone. Marked as closing before anything else may act on the retired receive, which is not armed again.
+    fn recv_was_last(&mut self, conn: Conn, cause: Cause) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        record.clear(flag::RECV | flag::RECV_CANCEL);
+        record.ops -= 1;
+        self.close(conn, cause);
     }
 
     fn recv_retired(&mut self, conn: Conn) {

@@ -66,6 +66,8 @@ struct Accept {
     cancelling: bool,
     generation: u32,
     stopped: bool,
+    /// Failed; waits for its timer.
+    failed: bool,
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
@@ -125,9 +127,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Runs until the handler commands [`Command::Exit`]; `each_lap` sees handler and counters after every lap.
     pub fn run(&mut self, mut each_lap: impl FnMut(&H, &LoopStats, Now)) {
         self.start();
-        while !self.exit {
+        loop {
             self.work();
             each_lap(&self.handler, &self.stats, self.now);
+            if self.exit {
+                return;
+            }
             self.rest();
         }
     }
@@ -306,7 +311,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             match timer {
                 Timer::Handler(token) => self.call(|handler, cx| handler.deadline(cx, token)),
                 Timer::Linger(conn) => self.linger_over(conn),
-                Timer::AcceptRetry => self.arm_accept(),
+                Timer::AcceptRetry => self.accept_retry(),
                 Timer::Arrival(token) => self.arrival_overdue(token),
             }
         }
@@ -319,7 +324,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     fn arm_accept(&mut self) {
-        if !self.accept.armed && !self.accept.stopped && self.has_room() {
+        let may = !(self.accept.armed || self.accept.stopped || self.accept.failed);
+        if may && self.has_room() {
             self.accept.armed = true;
             self.driver
                 .submit(self.accept_key(), Op::Accept { listener: LISTENER });
@@ -332,7 +338,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     /// Below nine tenths: a table that hovers at its bound does not arm and cancel for every client.
     fn arm_accept_when_room(&mut self) {
-        if !self.accept.armed && self.table.live() < self.bounds.connections_max / 10 * 9 {
+        let connections_max = self.bounds.connections_max;
+        if !self.accept.armed && self.table.live() < connections_max - connections_max / 10 {
             self.arm_accept();
         }
     }
@@ -361,14 +368,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     fn accepted(&mut self, result: Result<(Socket, SocketAddr), Errno>, more: bool) {
         match result {
             Ok((socket, peer)) => self.welcome(socket, peer),
-            Err(_) if self.accept.cancelling || self.accept.stopped => {}
-            Err(_) => {
-                self.stats.accept_errors += 1;
-                if more {
-                    self.wheel
-                        .insert(self.now.monotonic + ACCEPT_RETRY, Timer::AcceptRetry);
-                }
-            }
+            Err(_) if self.accept.cancelling || self.accept.stopped || self.accept.failed => {}
+            Err(_) => self.accept_failed(),
         }
         if !more {
             self.accept.armed = false;
@@ -378,6 +379,20 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 self.driver.stop_listening(LISTENER);
             }
         }
+    }
+
+    /// Out of descriptors, most likely, and another try would fail at once: accepting rests until a timer. One error pauses all accepts that the
+    /// driver has in flight, so that only the first one counts and sets the timer.
+    fn accept_failed(&mut self) {
+        self.stats.accept_errors += 1;
+        self.accept.failed = true;
+        let retry = self.now.monotonic + ACCEPT_RETRY;
+        self.wheel.insert(retry, Timer::AcceptRetry);
+    }
+
+    fn accept_retry(&mut self) {
+        self.accept.failed = false;
+        self.arm_accept();
     }
 
     fn welcome(&mut self, socket: Socket, peer: SocketAddr) {

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-const TICK: Duration = Duration::from_millis(8);
+const TICK_MS: u64 = 8;
+const TICK: Duration = Duration::from_millis(TICK_MS);
 const SLOTS: usize = 4096;
 
 /// Timers that carry a `T`. One fires at the first [`TimerWheel::expire`] whose time is not before its own, at most a tick late.
@@ -77,7 +78,7 @@ impl<T> TimerWheel<T> {
         }
         let start = self.tick as usize % SLOTS;
         let ahead = (0..=SLOTS / 64).find_map(|word| self.occupied_ahead(start, word))?;
-        Some(TICK * u32::try_from(self.tick + ahead).unwrap_or(u32::MAX))
+        Some(Duration::from_millis(TICK_MS * (self.tick + ahead)))
     }
 
     /// How many slots after `start` the first occupied one is, looking at the `word`th word from there.
@@ -98,6 +99,16 @@ impl<T> TimerWheel<T> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    /// 400 days are more ticks than 32 bits hold.
+    #[test]
+    fn looks_ahead_after_a_year_and_more() {
+        let now = Duration::from_secs(400 * 86_400);
+        let mut wheel = TimerWheel::default();
+        wheel.expire(now, &mut Vec::new());
+        wheel.insert(now + Duration::from_secs(1), ());
+        assert!(wheel.next().is_some_and(|next| next > now));
+    }
 
     /// Against a sorted map, with times from a small generator: nothing early, nothing more than a tick late, nothing lost.
     #[test]

@@ -152,6 +152,7 @@ impl UringBuilder {
             clock: self.clock,
             pool: self.pool,
             peers: self.peers,
+            woken: false,
         };
         driver.arm_wake();
         Ok(driver)
@@ -172,6 +173,8 @@ pub struct UringDriver {
     clock: ProcessClock,
     pool: PoolPort,
     peers: Arc<[Peer]>,
+    /// A wake was seen that no return of `wait` has answered yet.
+    woken: bool,
 }
 
 impl UringDriver {
@@ -243,6 +246,7 @@ impl UringDriver {
     }
 
     fn woken(&mut self, more: bool) {
+        self.woken = true;
         self.waker.clear();
         if !more {
             self.arm_wake();
@@ -477,10 +481,14 @@ impl Driver for UringDriver {
         self.reap();
         self.drain_pool();
         let remaining = deadline.map(|deadline| deadline.saturating_sub(self.now()));
-        let at_once = !self.backlog.is_empty() || remaining == Some(Duration::ZERO);
+        // A wake that came while the lap worked must not be slept over.
+        let at_once = core::mem::take(&mut self.woken)
+            || !self.backlog.is_empty()
+            || remaining == Some(Duration::ZERO);
         self.enter(usize::from(!at_once), remaining);
         self.reap();
         self.drain_pool();
+        self.woken = false;
         batch.extend(self.backlog.drain(..));
     }
 

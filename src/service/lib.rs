@@ -1,3 +1,19 @@
 //! Decisions: sessions, rooms, auth, limits. Sans-IO: never sees a socket, a clock or a shard's memory.
 //!
 //! Deliberately absent: how bytes move (`shards/`), configuration files, the admin surface.
+
+pub mod auth;
+mod connection;
+pub mod forwarded;
+pub mod hub;
+pub mod limits;
+mod native;
+mod outbox;
+mod packet;
+pub mod post;
+pub mod refusal;
+pub mod rooms;
+mod session;
+pub mod settings;
+pub mod stats;
+pub mod time;

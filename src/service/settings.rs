@@ -4,6 +4,10 @@
 
 use crate::auth::{Keys, Origins, TrustedProxies};
 use crate::limits::RateLimits;
+use crate::native::NAMESPACE_BYTES_MAX;
+use crate::outbox::OutboxBounds;
+use crate::rooms::RoomsBounds;
+use crate::rooms::SlowConsumerRules;
 use ringway_proto::{http1, socketio, ws};
 use std::collections::BTreeMap;
 
@@ -52,6 +56,8 @@ pub struct Settings {
     pub queue_bytes_max: u32,
     /// Bytes in all queues of a shard; beyond it newcomers are refused.
     pub shard_queue_bytes_max: u64,
+    /// What happens to members that read too slowly.
+    pub slow_consumers: SlowConsumerRules,
     /// Keys that verify tokens.
     pub keys: Keys,
     /// Which browser origins may come.
@@ -90,9 +96,24 @@ impl Settings {
 
     pub(crate) const fn packet_bounds(&self) -> socketio::Bounds {
         socketio::Bounds {
-            namespace_bytes_max: 128,
+            namespace_bytes_max: NAMESPACE_BYTES_MAX,
             attachments_max: self.attachments_max,
             message_bytes_max: self.payload_bytes_max,
+        }
+    }
+
+    pub(crate) const fn outbox_bounds(&self) -> OutboxBounds {
+        OutboxBounds {
+            packets_max: self.queue_packets_max as usize,
+            bytes_max: self.queue_bytes_max as usize,
+        }
+    }
+
+    pub(crate) fn rooms_bounds(&self) -> RoomsBounds {
+        RoomsBounds {
+            rooms_max: self.shard_rooms_max as usize,
+            rooms_per_member_max: usize::from(self.session_rooms_max),
+            slow_consumers: self.slow_consumers.clone(),
         }
     }
 }

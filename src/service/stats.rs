@@ -32,7 +32,7 @@ impl Histogram {
 }
 
 /// Everything that one shard's service counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stats {
     /// TCP connections open now.
     pub connections: u64,
@@ -71,16 +71,48 @@ pub struct Stats {
     /// Times that a session waited for ring space.
     pub parked: u64,
     /// Refusals and closes, by the place of the refusal in `Refusal::ALL`.
-    pub refusals: Vec<u64>,
+    pub refusals: [u64; Refusal::ALL.len()],
+    /// Messages that went for newer ones in slow members' queues.
+    pub dropped: u64,
+    /// Bytes in all queues now.
+    pub queued_bytes: u64,
     /// From the home's receipt of a message to handing it to the wire.
     pub delivery_latency: Histogram,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            connections_accepted: 0,
+            connections_arrived: 0,
+            connections_migrated: 0,
+            sessions: 0,
+            sessions_opened: 0,
+            sessions_websocket: 0,
+            http_requests: 0,
+            upgrades: 0,
+            packets_received: 0,
+            packets_sent: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
+            published: 0,
+            delivered: 0,
+            acks_unasked: 0,
+            packets_unconnected: 0,
+            parked: 0,
+            refusals: [0; Refusal::ALL.len()],
+            dropped: 0,
+            queued_bytes: 0,
+            delivery_latency: Histogram::default(),
+        }
+    }
 }
 
 impl Stats {
     /// Counts a refusal.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
-        self.refusals.resize(Refusal::ALL.len(), 0);
-        self.refusals[refusal as usize] += 1;
+        self.refusals[refusal.index()] += 1;
     }
 }
 

@@ -144,14 +144,13 @@ impl Mesh {
     pub fn deliver_fits(&mut self, to: ShardId, bytes: usize) -> bool {
         let fits = self.out(to).rings[Class::Deliver as usize].fits(bytes);
         if !fits {
-            self.note_full(to, Class::Deliver);
+            self.note_full(to, Class::Deliver, bytes);
         }
         fits
     }
 
-    fn note_full(&mut self, to: ShardId, class: Class) {
-        let free = self.out(to).rings[class as usize].free();
-        self.wakes.want_space(to, class, free);
+    fn note_full(&mut self, to: ShardId, class: Class, bytes: usize) {
+        self.wakes.want_space(to, class, bytes);
     }
 
     fn send(
@@ -165,7 +164,7 @@ impl Mesh {
             self.wakes.touch(to);
             return Ok(());
         }
-        self.note_full(to, class);
+        self.note_full(to, class, parts.iter().map(|part| part.len()).sum());
         Err(Full)
     }
 
@@ -256,7 +255,7 @@ impl Mesh {
             Class::Request => pair.waits = false,
             Class::Deliver => {}
         }
-        self.wakes.freed(from, class);
+        self.wakes.freed(from);
         bytes
     }
 
@@ -269,7 +268,7 @@ impl Mesh {
     }
 
     /// Says that this shard is about to sleep. `false`: something is there after all, do not.
-    pub(crate) fn park(&mut self) -> bool {
+    pub(crate) fn park(&self) -> bool {
         self.wakes.set_parked(true);
         let idle = self.ins.iter().flatten().all(PairIn::is_idle) && !self.space_came();
         if !idle {
@@ -278,14 +277,18 @@ impl Mesh {
         idle
     }
 
-    fn space_came(&mut self) -> bool {
-        let outs = &self.outs;
-        self.wakes
-            .space_came(|to, class| outs[to].as_ref().map_or(0, |pair| pair.rings[class].free()))
+    fn space_came(&self) -> bool {
+        let fits = |to: usize, class: usize, bytes| {
+            let pair = self.outs[to].as_ref();
+            pair.is_some_and(|pair| pair.rings[class].fits(bytes))
+        };
+        self.wakes.space_came(fits)
     }
 
-    pub(crate) fn unpark(&self) {
+    /// A lap begins: whoever still waits for space will try again in it, and so note it again.
+    pub(crate) fn unpark(&mut self) {
         self.wakes.set_parked(false);
+        self.wakes.forget_waits();
     }
 
     /// The shards to wake: those that got something, or space, and sleep. Once per lap.
@@ -386,6 +389,37 @@ mod tests {
         woken.clear();
         meshes[1].take_wakes(|shard| woken.push(shard));
         assert_eq!(woken, [ShardId(0)]);
+    }
+
+    /// The receiver may empty the ring between the sender's look at it and the sender's note that it waits.
+    #[test]
+    fn space_that_came_before_the_note_keeps_the_sender_awake() {
+        let mut meshes = Mesh::build(2, &BOUNDS);
+        for _ in 0..10 {
+            assert_eq!(meshes[0].deliver(ShardId(1), &[&[0; 20]]), Ok(()));
+        }
+        // The eleventh would not fit. The ring empties before that is noted.
+        while take(&mut meshes[1], 0, Class::Deliver).is_some() {}
+        meshes[0].note_full(ShardId(1), Class::Deliver, 20);
+        assert!(!meshes[0].park(), "the message fits by now");
+    }
+
+    /// What an earlier lap waited for says nothing about this one.
+    #[test]
+    fn an_old_wait_does_not_hide_new_space() {
+        let mut meshes = Mesh::build(2, &BOUNDS);
+        for length in [60, 10, 60, 60] {
+            assert_eq!(meshes[0].deliver(ShardId(1), &[&vec![0; length]]), Ok(()));
+        }
+        assert_eq!(meshes[0].deliver(ShardId(1), &[&[0; 60]]), Err(Full));
+        assert!(meshes[0].park());
+        assert!(take(&mut meshes[1], 0, Class::Deliver).is_some());
+        meshes[0].unpark();
+        while meshes[0].deliver(ShardId(1), &[&[0; 5]]).is_ok() {}
+        // The receiver looks for waiting senders, and only then does this one note that it waits.
+        take(&mut meshes[1], 0, Class::Deliver);
+        meshes[0].note_full(ShardId(1), Class::Deliver, 5);
+        assert!(!meshes[0].park(), "there is space for five bytes");
     }
 
     /// Two threads, no sleep: every message arrives once and in order.

@@ -41,10 +41,6 @@ pub(super) fn ring(bytes: usize) -> (RingOut, RingIn) {
 }
 
 impl RingOut {
-    pub(super) fn free(&self) -> usize {
-        self.bytes.slots()
-    }
-
     pub(super) fn fits(&self, length: usize) -> bool {
         if length > self.inline_max {
             return self.lane.slots() > 0 && self.bytes.slots() >= HEAD_BYTES;

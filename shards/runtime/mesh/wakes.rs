@@ -34,7 +34,8 @@ pub(super) struct Wakes {
     shared: Arc<Shared>,
     /// Targets to look at when the lap ends, a bit each.
     touched: u64,
-    /// Rings that were full, and how much was free in them then.
+    /// Rings that were full, and the shortest message that did not fit. Not the space that was free: the receiver may have taken everything
+    /// between the look that found the ring full and a second one, after which no more would ever come.
     waiting: Vec<(usize, usize, usize)>,
 }
 
@@ -56,34 +57,33 @@ impl Wakes {
         self.touched |= 1 << to.0;
     }
 
-    pub(super) fn want_space(&mut self, to: ShardId, class: Class, free: usize) {
+    pub(super) fn want_space(&mut self, to: ShardId, class: Class, bytes: usize) {
         let to = usize::from(to.0);
         let known = self
             .waiting
-            .iter()
-            .any(|(other, ring, _)| (*other, *ring) == (to, class as usize));
-        if !known {
-            self.waiting.push((to, class as usize, free));
+            .iter_mut()
+            .find(|(other, ring, _)| (*other, *ring) == (to, class as usize));
+        match known {
+            Some((.., shortest)) => *shortest = bytes.min(*shortest),
+            None => self.waiting.push((to, class as usize, bytes)),
         }
         self.shared.wants[self.me * self.shards() + to].store(true, Ordering::SeqCst);
     }
 
-    /// Whether a ring that was full has more space than then; forgets what it waited for if so.
-    pub(super) fn space_came(&mut self, free: impl Fn(usize, usize) -> usize) -> bool {
+    /// Whether a message that did not fit now would.
+    pub(super) fn space_came(&self, fits: impl Fn(usize, usize, usize) -> bool) -> bool {
         fence(Ordering::SeqCst);
-        let came = self
-            .waiting
+        self.waiting
             .iter()
-            .any(|(to, class, then)| free(*to, *class) > *then);
-        if came {
-            self.waiting.clear();
-        }
-        came
+            .any(|(to, class, bytes)| fits(*to, *class, *bytes))
+    }
+
+    pub(super) fn forget_waits(&mut self) {
+        self.waiting.clear();
     }
 
     /// This shard took a message of `from`'s.
-    pub(super) fn freed(&mut self, from: ShardId, class: Class) {
-        let _ = class;
+    pub(super) fn freed(&mut self, from: ShardId) {
         fence(Ordering::SeqCst);
         let flag = &self.shared.wants[usize::from(from.0) * self.shards() + self.me];
         if flag.load(Ordering::SeqCst) && flag.swap(false, Ordering::SeqCst) {

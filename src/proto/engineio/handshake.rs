@@ -11,9 +11,11 @@ pub struct Handshake<'a> {
     /// Transports that the client may upgrade to.
     pub upgrades: &'a [&'a str],
     /// Milliseconds between pings.
-    pub ping_interval: u32,
+    #[serde(rename = "pingInterval")]
+    pub ping_interval_ms: u32,
     /// Milliseconds for a pong.
-    pub ping_timeout: u32,
+    #[serde(rename = "pingTimeout")]
+    pub ping_timeout_ms: u32,
     /// Bytes of one polling body.
     pub max_payload: u32,
 }
@@ -32,11 +34,11 @@ impl Handshake<'_> {
 
 /// Errors that a request is answered by, with the reference server's numbers and texts: clients read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeError {
+pub enum EngineError {
     /// 0.
     UnknownTransport,
     /// 1.
-    UnknownSessionId,
+    UnknownSid,
     /// 2.
     BadHandshakeMethod,
     /// 3.
@@ -47,7 +49,7 @@ pub enum HandshakeError {
     UnsupportedProtocolVersion,
 }
 
-impl HandshakeError {
+impl EngineError {
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {
@@ -62,7 +64,7 @@ impl HandshakeError {
     pub const fn body(self) -> &'static str {
         match self {
             Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
-            Self::UnknownSessionId => r#"{"code":1,"message":"Session ID unknown"}"#,
+            Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
             Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
             Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
             Self::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
@@ -82,8 +84,8 @@ mod tests {
         let handshake = Handshake {
             sid: "abc",
             upgrades: &["websocket"],
-            ping_interval: 25_000,
-            ping_timeout: 20_000,
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
             max_payload: 1_000_000,
         };
         assert_eq!(

@@ -4,10 +4,12 @@
 //! Deliberately absent: transports' state, timers.
 
 mod handshake;
+mod params;
 mod payload;
 
-pub use handshake::{Handshake, HandshakeError};
-pub use payload::{PayloadError, packets, push_binary, push_text};
+pub use handshake::{EngineError, Handshake};
+pub use params::Params;
+pub use payload::{PayloadError, push_binary, push_text, split_payload};
 
 /// The kind of a packet: its first character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ pub enum PacketKind {
     Upgrade = b'5',
     /// Nothing; ends a waiting poll.
     Noop = b'6',
+}
+
+impl PacketKind {
+    /// The character on the wire.
+    #[must_use]
+    pub const fn symbol(self) -> char {
+        self as u8 as char
+    }
 }
 
 /// One packet.

@@ -31,7 +31,7 @@ impl From<PacketError> for PayloadError {
 ///
 /// # Errors
 /// See [`PayloadError`].
-pub fn packets(body: &[u8], packets_max: usize) -> Result<Vec<Packet<'_>>, PayloadError> {
+pub fn split_payload(body: &[u8], packets_max: usize) -> Result<Vec<Packet<'_>>, PayloadError> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| PayloadError::Utf8)?;
     let mut packets = Vec::new();
     for part in text.split(SEPARATOR as char) {
@@ -79,7 +79,7 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: Result<Vec<Packet<'_>>, PayloadError>) {
-        assert_eq!(packets(body.as_bytes(), 3), expected, "{body:?}");
+        assert_eq!(split_payload(body.as_bytes(), 3), expected, "{body:?}");
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         check("4a\u{1e}", Err(PayloadError::Packet));
         check("b!", Err(PayloadError::Packet));
         check("4\u{1e}4\u{1e}4\u{1e}4", Err(PayloadError::TooManyPackets));
-        assert_eq!(packets(&[b'4', 0xff], 3), Err(PayloadError::Utf8));
+        assert_eq!(split_payload(&[b'4', 0xff], 3), Err(PayloadError::Utf8));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         push_text(b"4x", &mut body);
         push_binary(&[0, 255], &mut body);
         assert_eq!(
-            packets(&body, 3),
+            split_payload(&body, 3),
             Ok(vec![
                 Packet::Text(Message, "x"),
                 Packet::Binary(Cow::Owned(vec![0, 255]))

@@ -114,6 +114,12 @@ impl Request {
         }
     }
 
+    /// Whether a body follows the head.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body != BodyLength::Exact(0)
+    }
+
     /// The first header of that name (given in lower case).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -1,6 +1,6 @@
 //! An answer.
 
-/// An answer under construction; `finish` gives its bytes.
+/// An answer under construction; `body` gives its bytes.
 #[derive(Debug)]
 pub struct Response {
     head: String,
@@ -31,16 +31,14 @@ impl Response {
         self
     }
 
-    /// Says that the connection closes after this.
+    /// The bytes for the wire; without `keep_alive` they say that the connection closes.
     #[must_use]
-    pub fn close(self) -> Self {
-        self.header("Connection", "close")
-    }
-
-    /// The bytes for the wire.
-    #[must_use]
-    pub fn finish(mut self, body: &[u8]) -> Vec<u8> {
+    pub fn body(mut self, body: &[u8], keep_alive: bool) -> Vec<u8> {
         self = self.header("Content-Length", &body.len().to_string());
+        self = self.header(
+            "Connection",
+            if keep_alive { "keep-alive" } else { "close" },
+        );
         self.head.push_str("\r\n");
         let mut out = self.head.into_bytes();
         out.extend_from_slice(body);
@@ -76,10 +74,10 @@ mod tests {
     fn a_header_cannot_be_split() {
         let bytes = Response::new(200)
             .header("A", "b\r\nSet-Cookie: c")
-            .finish(b"xy");
+            .body(b"xy", false);
         assert_eq!(
             bytes,
-            b"HTTP/1.1 200 OK\r\nA: b  Set-Cookie: c\r\nContent-Length: 2\r\n\r\nxy"
+            b"HTTP/1.1 200 OK\r\nA: b  Set-Cookie: c\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxy"
         );
     }
 }

@@ -57,8 +57,8 @@ enum Node {
         _mark: bool,
         num: u16,
     },
-    Object(std::collections::BTreeMap<String, Node>),
-    Array(Vec<Node>),
+    Object(std::collections::BTreeMap<String, Self>),
+    Array(Vec<Self>),
     Other(serde::de::IgnoredAny),
 }
 

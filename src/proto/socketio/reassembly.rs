@@ -41,11 +41,11 @@ impl Reassembly {
         self.attachments.len() == usize::from(self.attachments_due)
     }
 
-    /// Adds an attachment.
+    /// Adds an attachment; gives whether the packet is whole now.
     ///
     /// # Errors
     /// [`SocketIoError::Attachments`] when none is due, [`SocketIoError::TooLarge`] when the packet grows beyond `bytes_max`.
-    pub fn push(&mut self, bytes: &[u8], bytes_max: u32) -> Result<(), SocketIoError> {
+    pub fn push(&mut self, bytes: &[u8], bytes_max: u32) -> Result<bool, SocketIoError> {
         if self.is_complete() {
             return Err(SocketIoError::Attachments);
         }
@@ -56,7 +56,7 @@ impl Reassembly {
             return Err(SocketIoError::TooLarge);
         }
         self.attachments.push(bytes.to_vec());
-        Ok(())
+        Ok(self.is_complete())
     }
 }
 
@@ -74,13 +74,13 @@ mod tests {
         };
         let packet = Packet::parse("52-[\"a\"]", &bounds).unwrap();
         let mut reassembly = Reassembly::new(&packet);
-        assert_eq!(reassembly.push(&[1], 100), Ok(()));
+        assert_eq!(reassembly.push(&[1], 100), Ok(false));
         assert!(!reassembly.is_complete());
         assert_eq!(
             reassembly.clone().push(&[0; 100], 100),
             Err(SocketIoError::TooLarge)
         );
-        assert_eq!(reassembly.push(&[2], 100), Ok(()));
+        assert_eq!(reassembly.push(&[2], 100), Ok(true));
         assert!(reassembly.is_complete());
         assert_eq!(reassembly.push(&[3], 100), Err(SocketIoError::Attachments));
     }

@@ -101,7 +101,7 @@ impl Decoder {
                 let taken = partial.take_header(bytes, self.deflate, bounds)?;
                 bytes = &mut bytes[taken..];
                 if partial.frame.is_some_and(|frame| frame.payload_len == 0)
-                    && !partial.finish_frame(&mut [], bounds, sink)?
+                    && !partial.finish_frame(&[], bounds, sink)?
                 {
                     return Ok(());
                 }
@@ -276,7 +276,7 @@ impl Partial {
     /// The frame is whole; its last bytes are `payload`, what came before was kept.
     fn finish_frame(
         &mut self,
-        payload: &mut [u8],
+        payload: &[u8],
         bounds: &Bounds,
         sink: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool, WsError> {

@@ -27,6 +27,24 @@ pub enum WsError {
     Deflate,
 }
 
+impl core::fmt::Display for WsError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Unmasked => "a frame was not masked",
+            Self::ReservedBits => "a reserved bit was set",
+            Self::ReservedOpcode => "the opcode is reserved",
+            Self::Length => "the length was not minimal",
+            Self::ControlFrame => "a control frame was long or fragmented",
+            Self::Fragmentation => "fragments were out of order",
+            Self::CloseCode => "the close code may not be sent",
+            Self::Utf8 => "the text was not UTF-8",
+            Self::MessageTooLarge => "the message was too large",
+            Self::TooManyFragments => "the message had too many fragments",
+            Self::Deflate => "the message did not inflate",
+        })
+    }
+}
+
 impl WsError {
     /// The close code that tells the peer (RFC 6455 §7.4.1).
     #[must_use]

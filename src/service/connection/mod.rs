@@ -3,6 +3,7 @@
 //! Deliberately absent: what the bytes mean (`hub/` drives this machine) and the session, which outlives connections.
 
 use crate::hub::slab::Key;
+use crate::limits::Place;
 use crate::time::ConnId;
 use ringway_proto::{http1, ws};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,12 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// The client's address: the peer, or what a trusted proxy says.
     pub(crate) client: IpAddr,
+    /// The peer, or whom its PROXY v2 header names: headers of each request start from here, for a proxy may send requests of
+    /// several clients on one connection.
+    pub(crate) nearest: IpAddr,
+    /// Its place in the count of the client's address; none while the client is unknown, and on the way to another shard.
+    #[serde(skip)]
+    pub(crate) place: Option<Place>,
     pub(crate) stage: Stage,
     /// Bytes received and not yet understood.
     pub(crate) input: Vec<u8>,
@@ -74,6 +81,7 @@ pub(crate) struct Reply {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Socket {
     pub(crate) decoder: ws::Decoder,
+    pub(crate) deflate: bool,
     pub(crate) purpose: Purpose,
 }
 
@@ -94,6 +102,8 @@ impl Connection {
             id,
             peer,
             client: peer.ip(),
+            nearest: peer.ip(),
+            place: None,
             stage,
             input: Vec::new(),
             output: Vec::new(),

@@ -16,14 +16,14 @@ const DRAIN_STEP_US: u64 = 10_000;
 /// How long a closed polling session waits for the request that tells its client.
 const CLOSING_US: u64 = 10_000_000;
 
-/// A drain in progress: one session per step, more if the deadline asks for it, so that they do not all come back at once.
+/// A drain in progress: sessions are closed evenly until the deadline, so that they do not all come back at once.
 pub(crate) struct Drain {
     deadline_us: u64,
     rest: Vec<Key>,
 }
 
 impl Hub {
-    /// Refuses newcomers and closes all sessions at an even pace, the last one before `deadline_us` (monotonic).
+    /// Refuses newcomers and closes all sessions at an even pace until `deadline_us` (monotonic).
     pub fn drain(&mut self, now: Now, deadline_us: u64, out: &mut Vec<Output>) {
         let rest = self.sessions.keys().collect();
         self.drain = Some(Drain { deadline_us, rest });
@@ -80,7 +80,7 @@ impl Hub {
         session.outbox.clear();
         session.parked.clear();
         session.pending.clear();
-        self.rooms.leave_all(key, None);
+        self.rooms.leave_all(turn.now, key, turn.post);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -125,11 +125,12 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let symbol = (if cause == Cause::Peer {
+        let symbol = if cause == Cause::Peer {
             PacketKind::Noop
         } else {
             PacketKind::Close
-        }) as u8 as char;
+        }
+        .symbol();
         session.urgent.push(symbol);
         session.closing = Some(Closing { until_us });
         match session.conn {

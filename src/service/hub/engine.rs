@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Sid, Transport, bucket_of};
 use crate::time::Now;
 use core::mem;
-use ringway_proto::engineio::{Handshake, HandshakeError, PacketKind};
+use ringway_proto::engineio::{EngineError, Handshake, PacketKind, Params};
 use ringway_proto::http1;
 
 impl Hub {
@@ -41,7 +41,7 @@ impl Hub {
             return Routed::Done;
         };
         let Some(sid) = Sid::parse(sid) else {
-            self.respond_engine_error(key, HandshakeError::UnknownSessionId, &reply, turn);
+            self.respond_engine_error(key, EngineError::UnknownSid, &reply, turn);
             return Routed::Done;
         };
         if sid.shard(self.shards) != self.shard {
@@ -49,7 +49,7 @@ impl Hub {
         }
         match self.by_sid.get(&sid).copied() {
             Some(session) => self.request_of_session(key, request, &params, session, turn),
-            None => self.respond_engine_error(key, HandshakeError::UnknownSessionId, &reply, turn),
+            None => self.respond_engine_error(key, EngineError::UnknownSid, &reply, turn),
         }
         Routed::Done
     }
@@ -64,7 +64,7 @@ impl Hub {
     ) {
         let reply = self.reply_to(request);
         if request.method.as_str() != "GET" {
-            self.respond_engine_error(key, HandshakeError::BadHandshakeMethod, &reply, turn);
+            self.respond_engine_error(key, EngineError::BadHandshakeMethod, &reply, turn);
             return;
         }
         if self.draining() || self.over_memory() {
@@ -136,8 +136,8 @@ impl Hub {
         Handshake {
             sid: &sid,
             upgrades,
-            ping_interval: self.settings.ping_interval_ms,
-            ping_timeout: self.settings.ping_timeout_ms,
+            ping_interval_ms: self.settings.ping_interval_ms,
+            ping_timeout_ms: self.settings.ping_timeout_ms,
             max_payload: self.settings.payload_bytes_max,
         }
         .encode()
@@ -165,7 +165,7 @@ impl Hub {
             ("POST", false) if transport != Transport::WebSocket => {
                 self.post(key, request, session, reply, turn)
             }
-            _ => self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn),
+            _ => self.respond_engine_error(key, EngineError::BadRequest, &reply, turn),
         }
     }
 
@@ -182,7 +182,7 @@ impl Hub {
             .is_some_and(|session| session.probe.is_some());
         if taken {
             let reply = self.reply_to(request);
-            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
             return;
         }
         if self.open_socket(key, request, Purpose::Probe(session), turn) {
@@ -205,7 +205,7 @@ impl Hub {
         };
         if session.conn.is_some() {
             // The reference server does the same: two GETs at a time mean that the client has lost count.
-            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
             self.close_session(
                 session_key,
                 Cause::Told(Refusal::OverlappingPoll, 1008),
@@ -236,7 +236,7 @@ impl Hub {
             .get(session_key)
             .is_some_and(|session| session.post.is_some());
         if overlapping {
-            self.respond_engine_error(key, HandshakeError::BadRequest, &reply, turn);
+            self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
             self.close_session(
                 session_key,
                 Cause::Told(Refusal::OverlappingPoll, 1008),
@@ -245,7 +245,6 @@ impl Hub {
             return;
         }
         let decoder = http1::BodyDecoder::new(request, self.settings.payload_bytes_max);
-        let whole = decoder.is_done();
         let deadline_us = turn.now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000;
         self.set_deadline(key, deadline_us, turn);
         let Some(connection) = self.connections.get_mut(key) else {
@@ -260,7 +259,8 @@ impl Hub {
             reply,
         };
         connection.stage = Stage::Body(Box::new(body));
-        if whole {
+        if !request.has_body() {
+            // It is complete already, and no input will come to say so.
             self.finish_post(key, turn);
         }
     }
@@ -274,8 +274,8 @@ impl Hub {
         };
         match body.decoder.push(&connection.input) {
             Ok(consumed) => {
-                let done = body.decoder.is_done();
                 connection.input.drain(..consumed);
+                let done = body.decoder.is_done();
                 if done {
                     self.finish_post(key, turn);
                 }
@@ -304,7 +304,7 @@ impl Hub {
         if self.take_payload(body.session, &body.decoder.into_body(), turn) {
             self.respond(key, 200, "text/html", b"ok", &body.reply, turn);
         } else {
-            self.respond_engine_error(key, HandshakeError::BadRequest, &body.reply, turn);
+            self.respond_engine_error(key, EngineError::BadRequest, &body.reply, turn);
         }
     }
 
@@ -323,19 +323,23 @@ impl Hub {
             return;
         }
         let before = session.outbox.bytes();
-        let taken = super::wire::polling_payload(session, self.settings.payload_bytes_max as usize);
+        let payload = super::wire::polling_payload(
+            session,
+            self.settings.payload_bytes_max as usize,
+            &mut |packet| {
+                self.stats.packets_sent += 1;
+                if let Some(received_us) = packet.received_us() {
+                    self.stats
+                        .delivery_latency
+                        .record(now.monotonic_us.saturating_sub(received_us));
+                }
+            },
+        );
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
-        self.stats.packets_sent += taken.packets;
-        for received_us in taken.received_us {
-            self.stats
-                .delivery_latency
-                .record(now.monotonic_us.saturating_sub(received_us));
-        }
         session.conn = None;
-        let ended = session.closing.is_some();
-        let session_key = poll.session;
+        let (ended, session_key) = (session.closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && self.drain.is_none();
-        let response = super::http::response_of(200, TEXT, &taken.body, &poll.reply, keep_alive);
+        let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
         connection.output.extend_from_slice(&response);
         connection.stage = Stage::Head;
         connection.closing |= !keep_alive;
@@ -353,35 +357,9 @@ impl Hub {
             && let Some(conn) = session.conn
             && !session.has_output()
         {
-            session.urgent.push(PacketKind::Noop as u8 as char);
+            session.urgent.push(PacketKind::Noop.symbol());
             turn.out.push(Output::Dirty(conn));
         }
-    }
-}
-
-/// The parameters of an Engine.IO request.
-struct Params {
-    websocket: bool,
-    sid: Option<String>,
-}
-
-impl Params {
-    fn parse(request: &http1::Request) -> Result<Self, HandshakeError> {
-        let websocket = match request.parameter("transport").as_deref() {
-            Some("polling") => false,
-            Some("websocket") => true,
-            _ => return Err(HandshakeError::UnknownTransport),
-        };
-        if request.parameter("EIO").as_deref() != Some("4") {
-            return Err(HandshakeError::UnsupportedProtocolVersion);
-        }
-        if websocket && request.header("upgrade").is_none() {
-            return Err(HandshakeError::BadRequest);
-        }
-        Ok(Self {
-            websocket,
-            sid: request.parameter("sid"),
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::session::{Cause, Heartbeat, Session, Transport};
 use crate::time::Now;
-use ringway_proto::ws;
+use ringway_proto::engineio::PacketKind;
 
 const KIND_SHIFT: u32 = 62;
 const CONNECTION: u64 = 0;
@@ -129,7 +129,13 @@ impl Hub {
             return;
         }
         self.beat(key, turn);
-        self.rearm(key, turn);
+        let next_us = self
+            .sessions
+            .get(key)
+            .map(|session| self.next_deadline_us(session, turn.now));
+        if let Some(next_us) = next_us {
+            self.arm_session(key, next_us, turn.out);
+        }
     }
 
     fn overdue(&self, key: Key, now: Now) -> Option<Cause> {
@@ -160,7 +166,11 @@ impl Hub {
                 due_us: turn.now.monotonic_us + timeout_us,
                 pinged: true,
             };
-            self.send_urgent(key, "2", turn);
+            self.send_urgent(
+                key,
+                PacketKind::Ping.symbol().encode_utf8(&mut [0; 4]),
+                turn,
+            );
         }
     }
 
@@ -214,7 +224,11 @@ impl Hub {
             .conn
             .and_then(|conn| self.by_conn.get(&conn).copied());
         if let Some(connection) = connection.and_then(|key| self.connections.get_mut(key)) {
-            ws::encode_frame(ws::Opcode::Text, packet.as_bytes(), &mut connection.output);
+            super::websocket::frame_into(
+                &mut connection.output,
+                ringway_proto::ws::Opcode::Text,
+                packet.as_bytes(),
+            );
             turn.out.push(Output::Dirty(connection.id));
         }
     }

@@ -91,7 +91,9 @@ impl Hub {
     }
 
     fn route(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) -> Routed {
-        self.believe_proxy(key, request);
+        if !self.believe_proxy(key, request, turn) {
+            return Routed::Done;
+        }
         let path = request.path.as_str();
         if path.strip_suffix('/').unwrap_or(path) == self.settings.path.trim_end_matches('/') {
             return self.route_engine(key, request, crate::session::Application::SocketIo, turn);
@@ -114,7 +116,7 @@ impl Hub {
         let reply = self.reply_to(request);
         let readable = matches!(request.method.as_str(), "GET" | "HEAD");
         let settings = self.settings.clone();
-        match settings.assets.get(&request.path) {
+        match settings.assets.get(request.path.as_str()) {
             Some(asset) if readable => {
                 let body = if request.method.as_str() == "GET" {
                     &asset.bytes[..]
@@ -134,8 +136,8 @@ impl Hub {
             .header("origin")
             .filter(|_| self.origin_allowed(request));
         // A body that nobody asked for is not read: the connection ends instead.
-        let keep_alive = request.keeps_alive()
-            && (request.method.as_str() == "POST" || request.body == http1::BodyLength::Exact(0));
+        let keep_alive =
+            request.keeps_alive() && (request.method.as_str() == "POST" || !request.has_body());
         Reply {
             keep_alive,
             origin: origin.map(str::to_owned),
@@ -202,7 +204,7 @@ impl Hub {
     pub(crate) fn respond_engine_error(
         &mut self,
         key: Key,
-        error: engineio::HandshakeError,
+        error: engineio::EngineError,
         reply: &Reply,
         turn: &mut Turn<'_>,
     ) {
@@ -266,8 +268,11 @@ impl Hub {
             return false;
         };
         connection.output.extend_from_slice(&response);
-        let decoder = ws::Decoder::new(deflate);
-        let socket = crate::connection::Socket { decoder, purpose };
+        let socket = crate::connection::Socket {
+            decoder: ws::Decoder::new(deflate),
+            deflate,
+            purpose,
+        };
         connection.stage = Stage::Socket(Box::new(socket));
         turn.out.push(Output::Dirty(connection.id));
         true
@@ -300,10 +305,7 @@ pub(crate) fn response_of(
             )
             .header("Access-Control-Max-Age", "600");
     }
-    response = response.header("Cache-Control", "no-store");
-    if keep_alive {
-        response.finish(body)
-    } else {
-        response.close().finish(body)
-    }
+    response
+        .header("Cache-Control", "no-store")
+        .body(body, keep_alive)
 }

@@ -13,7 +13,6 @@ mod packets;
 mod prefix;
 mod query;
 mod sending;
-mod sessions;
 pub(crate) mod slab;
 mod state;
 mod websocket;
@@ -23,11 +22,11 @@ mod wire;
 mod tests;
 
 pub use output::{Job, Output};
-pub use query::{Answer, ConnectionRow, Query, RoomRow};
+pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;
 
 use crate::connection::{Connection, Purpose, Stage};
-use crate::limits::Limits;
+use crate::limits::{Limits, Place};
 use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -67,28 +66,28 @@ impl BuildHasher for Seed {
 
 /// The service of one shard.
 pub struct Hub {
-    pub(crate) shard: u16,
-    pub(crate) shards: u16,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) connections: Slab<Connection>,
-    pub(crate) by_conn: HashMap<ConnId, Key, Seed>,
-    pub(crate) sessions: Slab<Session>,
-    pub(crate) by_sid: HashMap<Sid, Key, Seed>,
-    pub(crate) rooms: Rooms,
-    pub(crate) limits: Limits,
-    pub(crate) stats: Stats,
+    shard: u16,
+    shards: u16,
+    settings: Arc<Settings>,
+    connections: Slab<Connection>,
+    by_conn: HashMap<ConnId, Key, Seed>,
+    sessions: Slab<Session>,
+    by_sid: HashMap<Sid, Key, Seed>,
+    rooms: Rooms,
+    limits: Limits,
+    stats: Stats,
     /// Sessions with parked input, oldest first.
-    pub(crate) parked: VecDeque<Key>,
+    parked: VecDeque<Key>,
     /// Sessions whose token is being verified, by the job's token.
-    pub(crate) jobs: HashMap<u32, Key, Seed>,
-    pub(crate) next_job: u32,
-    pub(crate) drain: Option<Drain>,
+    jobs: HashMap<u32, Key, Seed>,
+    next_job: u32,
+    drain: Option<Drain>,
     /// Bytes in all outboxes.
-    pub(crate) queued_bytes: u64,
+    queued_bytes: u64,
     /// Whom the WebSocket serves whose frames are being read.
-    pub(crate) purpose: Option<Purpose>,
-    /// Whether that WebSocket agreed on permessage-deflate.
-    pub(crate) deflates: bool,
+    purpose: Option<Purpose>,
+    /// Whether that WebSocket agreed to permessage-deflate.
+    echo_deflates: bool,
 }
 
 impl Hub {
@@ -103,7 +102,7 @@ impl Hub {
             by_conn: HashMap::with_hasher(Seed(seed[0])),
             sessions: Slab::new(),
             by_sid: HashMap::with_hasher(Seed(seed[1])),
-            rooms: Rooms::new(shard, shards, seed[2]),
+            rooms: Rooms::new(shard, shards, settings.rooms_bounds(), seed[2]),
             limits: Limits::new(settings.rates.clone(), seed[3]),
             stats: Stats::default(),
             parked: VecDeque::new(),
@@ -112,7 +111,7 @@ impl Hub {
             drain: None,
             queued_bytes: 0,
             purpose: None,
-            deflates: false,
+            echo_deflates: false,
             settings,
         }
     }
@@ -120,14 +119,20 @@ impl Hub {
     /// A client connected from `peer`.
     pub fn accepted(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Vec<Output>) {
         self.stats.connections_accepted += 1;
-        if let Err(refusal) = self.admit(now, peer) {
-            self.stats.refused(refusal);
-            out.push(Output::Close(conn));
-            return;
-        }
+        let place = match self.admit(now, peer) {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.stats.refused(refusal);
+                out.push(Output::Close(conn));
+                return;
+            }
+        };
         let trusted = self.settings.trusted_proxies.contains(peer.ip());
         let stage = if trusted { Stage::Prefix } else { Stage::Head };
-        let key = self.insert_connection(Connection::new(conn, peer, stage));
+        let key = self.insert_connection(Connection {
+            place,
+            ..Connection::new(conn, peer, stage)
+        });
         self.arm_connection(
             key,
             now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
@@ -135,7 +140,7 @@ impl Hub {
         );
     }
 
-    fn admit(&mut self, now: Now, peer: SocketAddr) -> Result<(), Refusal> {
+    fn admit(&mut self, now: Now, peer: SocketAddr) -> Result<Option<Place>, Refusal> {
         if self.draining() {
             return Err(Refusal::Draining);
         }
@@ -144,9 +149,9 @@ impl Hub {
         }
         // Behind a proxy all clients share its address: they are counted once their own address is known.
         if self.settings.dev || self.settings.trusted_proxies.contains(peer.ip()) {
-            return Ok(());
+            return Ok(None);
         }
-        self.limits.connect(now, peer.ip())
+        self.limits.connect(now, peer.ip()).map(Some)
     }
 
     pub(crate) fn insert_connection(&mut self, connection: Connection) -> Key {
@@ -225,13 +230,11 @@ impl Hub {
         let Some(key) = self.by_conn.remove(&conn) else {
             return;
         };
-        let Some(connection) = self.connections.remove(key) else {
+        let Some(mut connection) = self.connections.remove(key) else {
             return;
         };
         self.stats.connections -= 1;
-        if !self.settings.dev {
-            self.limits.disconnect(connection.client);
-        }
+        self.limits.disconnect(connection.place.take());
         let mut turn = Turn {
             now,
             post,

@@ -4,16 +4,12 @@
 
 use super::{Hub, Key, Output, Turn};
 use crate::auth::{Identity, Verdict, VerifyResult};
-use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::{Cause, Namespace, PendingConnect, Sid};
 use crate::time::Now;
 use core::any::Any;
 use ringway_proto::socketio;
 use serde::Deserialize;
-
-/// The longest name of a namespace.
-const NAMESPACE_BYTES_MAX: usize = 128;
 
 #[derive(Deserialize, Default)]
 struct ConnectAuth<'a> {
@@ -31,7 +27,7 @@ impl Hub {
                 .pending
                 .iter()
                 .any(|pending| &*pending.namespace == name);
-        if known || name.len() > NAMESPACE_BYTES_MAX {
+        if known || name.chars().any(char::is_control) {
             self.close_session(key, Cause::Told(Refusal::BadNamespace, 1002), turn);
             return;
         }
@@ -147,27 +143,32 @@ impl Hub {
             id: id.as_str().into(),
             identity,
         });
-        self.push_packet(
-            key,
-            Packet::socket(socketio::connect(name, &id), Vec::new()),
-            turn,
-        );
-        self.rearm(key, turn);
+        self.push_bytes(key, socketio::connect(name, &id), turn);
+        let next_us = self
+            .sessions
+            .get(key)
+            .map(|session| self.next_deadline_us(session, turn.now));
+        if let Some(next_us) = next_us {
+            self.arm_session(key, next_us, turn.out);
+        }
     }
 
     fn connect_error(&mut self, key: Key, name: &str, refusal: Refusal, turn: &mut Turn<'_>) {
         self.stats.refused(refusal);
-        let text = socketio::connect_error(name, refusal.message(), refusal.code());
-        self.push_packet(key, Packet::socket(text, Vec::new()), turn);
+        self.push_bytes(
+            key,
+            socketio::connect_error(name, refusal.message(), refusal.code()),
+            turn,
+        );
     }
 
-    pub(crate) fn disconnect(&mut self, key: Key, name: &str) {
+    pub(crate) fn disconnect(&mut self, key: Key, name: &str, turn: &mut Turn<'_>) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
         session
             .namespaces
             .retain(|namespace| &*namespace.name != name);
-        self.rooms.leave_all(key, Some(name));
+        self.rooms.leave_namespace(turn.now, key, name, turn.post);
     }
 }

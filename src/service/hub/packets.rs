@@ -7,15 +7,15 @@ use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound};
 use ringway_proto::{engineio, socketio};
 
+/// Packets of one polling body.
+const PAYLOAD_PACKETS_MAX: usize = 1024;
 /// Messages that one session may have parked: what one polling body holds, twice.
 const PARKED_MAX: usize = 2 * PAYLOAD_PACKETS_MAX;
-/// Packets of one polling body.
-const PAYLOAD_PACKETS_MAX: usize = 4096;
 
 impl Hub {
     /// Takes the packets of a POST, in order. `false` if the payload is malformed; the session is closed then.
     pub(crate) fn take_payload(&mut self, session: Key, body: &[u8], turn: &mut Turn<'_>) -> bool {
-        let Ok(packets) = engineio::packets(body, PAYLOAD_PACKETS_MAX) else {
+        let Ok(packets) = engineio::split_payload(body, PAYLOAD_PACKETS_MAX) else {
             self.close_session(session, Cause::Told(Refusal::BadPayload, 1007), turn);
             return false;
         };
@@ -105,7 +105,7 @@ impl Hub {
         };
         match packet.kind {
             socketio::PacketKind::Connect => self.connect(key, packet.namespace, packet.data, turn),
-            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace),
+            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace, turn),
             socketio::PacketKind::Event => self.event(
                 key,
                 Event {
@@ -145,7 +145,7 @@ impl Hub {
         let taken = session
             .reassembly
             .as_mut()
-            .map(|packet| packet.push(bytes, bytes_max).map(|()| packet.is_complete()));
+            .map(|reassembly| reassembly.push(bytes, bytes_max));
         match taken {
             Some(Ok(true)) => self.complete(key, turn),
             Some(Ok(false)) => {}
@@ -159,9 +159,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let Some(packet) = session.reassembly.take() else {
+        let Some(reassembly) = session.reassembly.take() else {
             return;
         };
+        let packet = *reassembly;
         if packet.kind == socketio::PacketKind::BinaryAck {
             self.stats.acks_unasked += 1;
             return;
@@ -185,7 +186,7 @@ impl Hub {
             return;
         }
         if !self.settings.dev
-            && let Err(refusal) = self.charge_event(key, turn)
+            && let Err(refusal) = self.charge_event(key, &event.namespace, turn)
         {
             self.refuse_event(key, &event, refusal, turn);
             return;
@@ -199,13 +200,13 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.parked.len() >= PARKED_MAX {
-            self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
-            return;
-        }
         if session.parked.is_empty() {
             self.parked.push_back(key);
             self.stats.parked += 1;
+        }
+        if session.parked.len() >= PARKED_MAX {
+            self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
+            return;
         }
         session.parked.push_back(inbound);
         self.pause(key, turn);

@@ -1,65 +1,63 @@
-//! Questions of operators: sessions and rooms of this shard.
+//! What operators ask, and their messages.
 //!
-//! Deliberately absent: joining the answers of several shards.
+//! Deliberately absent: HTTP, and putting the shards' answers together.
 
 use super::{Hub, Output, Turn};
 use crate::post::Post;
-use crate::rooms::{Ask, Message};
+use crate::rooms::{Attempt, Publish};
 use crate::session::{Session, Transport};
 use crate::time::Now;
 use serde::Serialize;
 
-/// A question.
+/// A question to one shard.
 #[derive(Clone, Debug)]
 pub enum Query {
-    /// Sessions from a slot on, at most that many.
-    Connections {
-        /// The first slot.
-        from: u32,
-        /// Rows.
-        rows_max: u32,
-    },
-    /// Rooms with members here, at most that many.
-    Rooms {
-        /// Rows.
-        rows_max: u32,
+    /// Sessions, at most that many.
+    Connections(usize),
+    /// Rooms, at most that many.
+    Rooms(usize),
+    /// One room.
+    Room {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        room: String,
     },
 }
 
-/// An answer.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+/// One shard's answer.
+#[derive(Clone, Debug)]
 pub enum Answer {
-    /// Sessions.
+    /// To [`Query::Connections`].
     Connections(Vec<ConnectionRow>),
-    /// Rooms.
+    /// To [`Query::Rooms`] and [`Query::Room`].
     Rooms(Vec<RoomRow>),
 }
 
-/// One session.
+/// A session.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConnectionRow {
-    /// Where to go on: the next page begins above it.
-    pub slot: u32,
-    /// The session's id.
-    pub sid: String,
-    /// The first namespace's subject.
-    pub subject: Option<String>,
+    /// Its Engine.IO id, shortened: the whole one is a secret of its client.
+    pub id: String,
+    /// The shard that owns it.
+    pub shard: u16,
     /// The client's address.
     pub address: String,
     /// `polling` or `websocket`.
     pub transport: &'static str,
+    /// Whom its tokens name.
+    pub subjects: Vec<String>,
     /// Namespaces.
     pub namespaces: Vec<String>,
-    /// Rooms, with their namespaces.
+    /// Rooms.
     pub rooms: Vec<String>,
-    /// Packets queued.
-    pub queue_packets: usize,
-    /// Bytes queued.
-    pub queue_bytes: usize,
+    /// Packets that wait for it.
+    pub queued_packets: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
 }
 
-/// One room.
+/// A room, as one shard knows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct RoomRow {
     /// Its namespace.
@@ -68,105 +66,115 @@ pub struct RoomRow {
     pub room: String,
     /// Members on this shard.
     pub members: usize,
+    /// Its epoch, from its home.
+    pub epoch: Option<u64>,
+    /// Its last number, from its home.
+    pub offset: Option<u64>,
+}
+
+/// What became of an operator's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// Numbered.
+    Done {
+        /// The room's epoch.
+        epoch: u64,
+        /// Its number.
+        offset: u64,
+    },
+    /// No ring space, or too many rooms: try again.
+    Busy,
 }
 
 impl Hub {
-    /// Publishes in the operator's name. `data` is JSON. `false`: no ring space, try again.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what every call of the loop brings, and a message"
-    )]
-    pub fn publish_from_admin(
-        &mut self,
-        now: Now,
-        namespace: &str,
-        room: &str,
-        data: &str,
-        post: &mut dyn Post,
-        entropy: &mut dyn FnMut() -> u64,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        // Nobody waits for the answer: the key is of no session.
-        let session = super::Key {
-            slot: u32::MAX,
-            generation: 0,
-        };
-        let ask = Ask {
-            session,
-            namespace: namespace.into(),
-            ack: None,
-            room: room.into(),
-            join: false,
-        };
-        let message = Message {
-            from: "admin".to_owned(),
-            data: data.to_owned(),
-            attachments: Vec::new(),
-        };
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
-        let sent = self.rooms.publish(now, ask, message, turn.post);
-        self.settle_rooms(&mut turn);
-        sent
-    }
-
-    /// Answers an operator's question.
+    /// Answers a question.
     #[must_use]
     pub fn query(&self, query: &Query) -> Answer {
         match query {
-            Query::Connections { from, rows_max } => {
-                let keys = self
+            Query::Connections(limit) => {
+                let rows = self
                     .sessions
                     .keys()
-                    .filter(|key| key.slot >= *from)
-                    .take(*rows_max as usize);
-                let rows = keys.filter_map(|key| Some((key, self.sessions.get(key)?)));
-                Answer::Connections(rows.map(|(key, session)| self.row(key, session)).collect())
+                    .take(*limit)
+                    .filter_map(|key| Some(self.row(key, self.sessions.get(key)?)));
+                Answer::Connections(rows.collect())
             }
-            Query::Rooms { rows_max } => {
-                let rooms = self.rooms.list().take(*rows_max as usize);
-                let row = |(namespace, room, members): (&str, &str, usize)| RoomRow {
-                    namespace: namespace.to_owned(),
-                    room: room.to_owned(),
-                    members,
-                };
-                Answer::Rooms(rooms.map(row).collect())
-            }
+            Query::Rooms(limit) => Answer::Rooms(self.room_rows().take(*limit).collect()),
+            Query::Room { namespace, room } => Answer::Rooms(
+                self.room_rows()
+                    .filter(|row| row.namespace == *namespace && row.room == *room)
+                    .collect(),
+            ),
         }
     }
 
+    fn room_rows(&self) -> impl Iterator<Item = RoomRow> {
+        self.rooms
+            .list()
+            .map(|(namespace, room, members, position)| RoomRow {
+                namespace: namespace.to_owned(),
+                room: room.to_owned(),
+                members,
+                epoch: position.map(|position| position.epoch),
+                offset: position.map(|position| position.offset),
+            })
+    }
+
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
-        let identity = session
-            .namespaces
-            .iter()
-            .find_map(|namespace| namespace.identity.as_ref());
-        let rooms = self
-            .rooms
-            .rooms_of(key)
-            .into_iter()
-            .map(|(namespace, room)| format!("{namespace} {room}"));
+        let subject = |namespace: &crate::session::Namespace| {
+            Some(namespace.identity.as_ref()?.subject().to_owned())
+        };
         ConnectionRow {
-            slot: key.slot,
-            sid: session.sid.text(),
-            subject: identity.map(|identity| identity.subject.clone()),
+            id: session.sid.text().chars().take(8).collect(),
+            shard: self.shard,
             address: session.address.to_string(),
             transport: if session.transport == Transport::WebSocket {
                 "websocket"
             } else {
                 "polling"
             },
+            subjects: session.namespaces.iter().filter_map(subject).collect(),
             namespaces: session
                 .namespaces
                 .iter()
                 .map(|namespace| namespace.name.to_string())
                 .collect(),
-            rooms: rooms.collect(),
-            queue_packets: session.outbox.len(),
-            queue_bytes: session.outbox.bytes(),
+            rooms: self.rooms.rooms_of(key),
+            queued_packets: session.outbox.len(),
+            queued_bytes: session.outbox.bytes(),
+        }
+    }
+
+    /// Numbers and delivers an operator's message; to be asked of the room's home ([`crate::rooms::home_shard`]).
+    pub fn publish_from_admin(
+        &mut self,
+        now: Now,
+        (namespace, room, data): (&str, &str, &str),
+        post: &mut dyn Post,
+        out: &mut Vec<Output>,
+    ) -> PublishOutcome {
+        let mut turn = Turn {
+            now,
+            post,
+            entropy: &mut || 0,
+            out,
+        };
+        let publish = Publish {
+            namespace,
+            room,
+            from: "server",
+            data,
+            attachments: &[],
+            key: None,
+        };
+        let attempt = self.rooms.publish(now, turn.post, None, &publish);
+        self.settle_rooms(&mut turn);
+        match attempt {
+            Attempt::Done(position) => PublishOutcome::Done {
+                epoch: position.epoch,
+                offset: position.offset,
+            },
+            Attempt::Pending | Attempt::Full | Attempt::Refused(_) => PublishOutcome::Busy,
         }
     }
 }

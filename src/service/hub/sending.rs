@@ -4,6 +4,7 @@
 
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
+use crate::outbox::Pushed;
 use crate::packet::Packet;
 use crate::session::Transport;
 use crate::time::{ConnId, Now};
@@ -80,18 +81,16 @@ impl Hub {
         else {
             return;
         };
-        let (packets_max, bytes_max) = (
-            self.settings.queue_packets_max,
-            self.settings.queue_bytes_max,
-        );
         let before = session.outbox.bytes();
-        let fits = session.outbox.push(packet, packets_max, bytes_max);
+        let pushed = session.outbox.push(packet, self.settings.outbox_bounds());
         self.queued_bytes = self.queued_bytes + session.outbox.bytes() as u64 - before as u64;
         let conn = session.conn;
-        if !fits {
-            self.close_slow(key, turn);
-        } else if let Some(conn) = conn {
-            turn.out.push(Output::Dirty(conn));
+        match pushed {
+            Pushed::Overflow => self.close_slow(key, turn),
+            Pushed::Queued { dropped } => {
+                self.stats.dropped += u64::from(dropped);
+                turn.out.extend(conn.map(Output::Dirty));
+            }
         }
     }
 

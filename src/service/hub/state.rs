@@ -1,35 +1,30 @@
-//! A connection as bytes: it moves to the shard that owns its session, with the request that names the session unread.
+//! Connections that move to the shard of their session, as bytes.
 //!
-//! Deliberately absent: the socket and the bytes in flight, which travel by the loop's own hand.
+//! Deliberately absent: the descriptor, which the loop moves, and sessions, which stay where they are.
 
-use super::{Hub, Turn};
+use super::{Hub, Output, Turn};
 use crate::connection::{Connection, Stage};
 use crate::post::Post;
 use crate::time::{ConnId, Now};
 
-use super::Output;
-
 impl Hub {
-    /// Everything about `conn` as bytes; the last call about it here. Empty if it is not known.
+    /// Everything about `conn` as bytes; it is forgotten here.
     ///
     /// # Panics
-    /// Never: plain data serialises.
+    /// Never: these shapes always serialise.
     pub fn freeze(&mut self, conn: ConnId) -> Vec<u8> {
-        let removed = self
-            .by_conn
-            .remove(&conn)
-            .and_then(|key| self.connections.remove(key));
-        let Some(connection) = removed else {
+        let Some(key) = self.by_conn.remove(&conn) else {
+            return Vec::new();
+        };
+        let Some(mut connection) = self.connections.remove(key) else {
             return Vec::new();
         };
         self.stats.connections -= 1;
-        postcard::to_stdvec(&connection).expect("plain data serialises")
+        self.limits.disconnect(connection.place.take());
+        postcard::to_stdvec(&connection).expect("a connection serialises")
     }
 
-    /// A connection came from another shard with what [`Self::freeze`] gave there.
-    ///
-    /// # Panics
-    /// When `state` was not written by [`Self::freeze`] of the same build.
+    /// A connection came from another shard, with what [`Self::freeze`] gave there.
     pub fn arrived(
         &mut self,
         now: Now,
@@ -39,29 +34,31 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        if state.is_empty() {
+        let Ok(mut connection) = postcard::from_bytes::<Connection>(state) else {
+            // It vanished there while it was on its way.
             out.push(Output::Close(conn));
             return;
-        }
-        let mut connection: Connection =
-            postcard::from_bytes(state).expect("shards of one process speak one language");
+        };
         connection.id = conn;
         connection.stage = Stage::Head;
         connection.timer_us = 0;
-        let unsent = !connection.output.is_empty();
-        let key = self.insert_connection(connection);
         self.stats.connections_arrived += 1;
-        if unsent {
-            out.push(Output::Dirty(conn));
+        if !self.settings.dev && !self.settings.trusted_proxies.contains(connection.client) {
+            // It was let in before: it is counted here, and not refused.
+            connection.place = Some(self.limits.count(now, connection.client));
         }
+        let key = self.insert_connection(connection);
         let mut turn = Turn {
             now,
             post,
             entropy,
             out,
         };
-        let deadline_us = now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000;
-        self.set_deadline(key, deadline_us, &mut turn);
+        self.set_deadline(
+            key,
+            now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
+            &mut turn,
+        );
         self.advance(key, &mut turn);
     }
 }

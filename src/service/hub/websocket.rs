@@ -24,7 +24,7 @@ impl Hub {
         let bounds = self.settings.websocket_bounds();
         // Closes and upgrades change the purpose while the decoder is out of the connection: it is kept beside.
         self.purpose = Some(socket.purpose);
-        self.deflates = socket.decoder.deflates();
+        self.echo_deflates = socket.deflate;
         let result = socket.decoder.push(bytes, &bounds, &mut |event| {
             self.socket_event(key, &event, turn)
         });
@@ -34,11 +34,17 @@ impl Hub {
             connection.stage = Stage::Socket(socket);
         }
         if let Err(error) = result {
-            self.fail_socket(key, purpose, error, turn);
+            self.fail_socket(key, purpose, &error, turn);
         }
     }
 
-    fn fail_socket(&mut self, key: Key, purpose: Purpose, error: ws::WsError, turn: &mut Turn<'_>) {
+    fn fail_socket(
+        &mut self,
+        key: Key,
+        purpose: Purpose,
+        error: &ws::WsError,
+        turn: &mut Turn<'_>,
+    ) {
         match purpose {
             Purpose::Session(session) => {
                 self.close_session(
@@ -49,12 +55,7 @@ impl Hub {
             }
             Purpose::Probe(_) | Purpose::Echo => {
                 self.stats.refused(Refusal::WebSocketProtocol);
-                self.close_socket(
-                    key,
-                    error.close_code(),
-                    Refusal::WebSocketProtocol.code(),
-                    turn,
-                );
+                self.close_socket(key, error.close_code(), &error.to_string(), turn);
             }
         }
     }
@@ -71,11 +72,11 @@ impl Hub {
         let id = connection.id;
         match event {
             ws::Event::Ping(payload) => {
-                ws::encode_frame(ws::Opcode::Pong, payload, &mut connection.output);
+                frame_into(&mut connection.output, ws::Opcode::Pong, payload);
                 turn.out.push(Output::Dirty(id));
             }
             ws::Event::Pong(_) => {}
-            ws::Event::Close { code, .. } => self.peer_closes(key, *code, turn),
+            ws::Event::Close { code } => self.peer_closes(key, *code, turn),
             ws::Event::Text(text) => self.socket_message(key, Ok(text), turn),
             ws::Event::Binary(bytes) => self.socket_message(key, Err(bytes), turn),
         }
@@ -92,7 +93,7 @@ impl Hub {
         };
         match code {
             Some(code) => ws::encode_close(code, "", &mut connection.output),
-            None => ws::encode_frame(ws::Opcode::Close, &[], &mut connection.output),
+            None => frame_into(&mut connection.output, ws::Opcode::Close, &[]),
         }
         self.close_after_flush(key, turn);
         if let Some(Purpose::Session(session)) = purpose {
@@ -113,7 +114,6 @@ impl Hub {
     }
 
     fn echo_frame(&mut self, key: Key, message: Result<&str, &[u8]>, turn: &mut Turn<'_>) {
-        let deflates = self.deflates;
         let output_bytes_max =
             self.settings.queue_bytes_max as usize + self.settings.payload_bytes_max as usize * 2;
         let Some(connection) = self.connections.get_mut(key) else {
@@ -128,7 +128,7 @@ impl Hub {
             self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
             return;
         }
-        if deflates && DEFLATE_BYTES.contains(&payload.len()) {
+        if self.echo_deflates && DEFLATE_BYTES.contains(&payload.len()) {
             let squeezed = ws::deflate::compress(payload);
             ws::encode_header(
                 opcode,
@@ -139,7 +139,7 @@ impl Hub {
             );
             connection.output.extend_from_slice(&squeezed);
         } else {
-            ws::encode_frame(opcode, payload, &mut connection.output);
+            frame_into(&mut connection.output, opcode, payload);
         }
         turn.out.push(Output::Dirty(connection.id));
     }
@@ -157,7 +157,7 @@ impl Hub {
                 let Some(connection) = self.connections.get_mut(key) else {
                     return;
                 };
-                ws::encode_frame(ws::Opcode::Text, b"3probe", &mut connection.output);
+                frame_into(&mut connection.output, ws::Opcode::Text, b"3probe");
                 turn.out.push(Output::Dirty(connection.id));
                 if let Some(session) = self.sessions.get_mut(session_key) {
                     session.transport = Transport::Upgrading;
@@ -247,4 +247,10 @@ impl Hub {
         ws::encode_close(code, reason, &mut connection.output);
         self.close_after_flush(key, turn);
     }
+}
+
+/// Appends an unfragmented, uncompressed frame.
+pub(crate) fn frame_into(output: &mut Vec<u8>, opcode: ws::Opcode, payload: &[u8]) {
+    ws::encode_header(opcode, true, false, payload.len() as u64, output);
+    output.extend_from_slice(payload);
 }

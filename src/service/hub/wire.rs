@@ -1,67 +1,221 @@
-//! A session's queue as the body of a polling answer, and its bare messages.
+//! Packets for one session: answers, refusals, echoes; and the sessions' own bookkeeping.
 //!
-//! Deliberately absent: WebSocket, whose frames are joined in `sending`.
+//! Deliberately absent: broadcasts, which `rooms` encodes once for all.
 
 use super::{Hub, Key, Turn};
+use crate::limits::TokenBucket;
+use crate::outbox::Outbox;
 use crate::packet::Packet;
-use crate::session::Session;
+use crate::refusal::Refusal;
+use crate::rooms::Rooms;
+use crate::session::{Application, Event, Session, Sid, Transport};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use ringway_proto::{engineio, socketio};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::rc::Rc;
 
-/// Separates two packets of a body.
-const SEPARATOR: u8 = 0x1e;
-
-/// What was taken out of a session for one polling answer.
-pub(crate) struct Taken {
-    pub(crate) body: Vec<u8>,
-    /// When the homes received the broadcasts among it.
-    pub(crate) received_us: Vec<u64>,
-    pub(crate) packets: u64,
-}
-
-/// Takes the urgent packets and as many queued ones as the body may hold, at least one.
-pub(crate) fn polling_payload(session: &mut Session, bytes_max: usize) -> Taken {
-    let urgent = core::mem::take(&mut session.urgent);
-    let mut taken = Taken {
-        body: Vec::new(),
-        received_us: Vec::new(),
-        packets: 0,
-    };
-    for packet in urgent.bytes() {
-        separate(&mut taken.body);
-        taken.body.push(packet);
+/// The answer to a GET: urgent packets first, then what is queued, up to `bytes_max` (at least one packet).
+pub(crate) fn polling_payload(
+    session: &mut Session,
+    bytes_max: usize,
+    taken: &mut dyn FnMut(&Packet),
+) -> Vec<u8> {
+    let mut body = Vec::new();
+    for symbol in core::mem::take(&mut session.urgent).bytes() {
+        engineio::push_text(&[symbol], &mut body);
     }
-    while let Some(packet) = session.outbox.front() {
-        if !taken.body.is_empty() && taken.body.len() + packet.polling().len() >= bytes_max {
-            break;
+    // Base64 takes a third more than the bytes it carries.
+    while session.outbox.peek().is_some_and(|packet| {
+        body.is_empty() || body.len() + packet.bytes() / 3 * 4 + 16 <= bytes_max
+    }) {
+        if let Some(packet) = session.outbox.pop() {
+            packet.polling_into(&mut body);
+            taken(&packet);
         }
-        let Some(packet) = session.outbox.pop() else {
-            break;
-        };
-        separate(&mut taken.body);
-        taken.body.extend_from_slice(packet.polling());
-        taken.received_us.extend(packet.received_us());
-        taken.packets += 1;
     }
-    taken
-}
-
-fn separate(body: &mut Vec<u8>) {
-    if !body.is_empty() {
-        body.push(SEPARATOR);
-    }
+    body
 }
 
 impl Hub {
-    /// Sends a text message of a session without Socket.IO.
-    pub(crate) fn push_text(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
-        self.push_packet(
-            key,
-            Packet::socket(text.as_bytes().to_vec(), Vec::new()),
-            turn,
-        );
+    pub(crate) const fn shard(&self) -> u16 {
+        self.shard
     }
 
-    /// Sends a binary message of a session without Socket.IO.
+    pub(crate) const fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) const fn rooms_mut(&mut self) -> &mut Rooms {
+        &mut self.rooms
+    }
+
+    pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    pub(crate) fn session(&self, key: Key) -> Option<&Session> {
+        self.sessions.get(key)
+    }
+
+    pub(crate) fn session_mut(&mut self, key: Key) -> Option<&mut Session> {
+        self.sessions.get_mut(key)
+    }
+
+    pub(crate) fn insert_session(
+        &mut self,
+        sid: Sid,
+        client: IpAddr,
+        application: Application,
+        transport: Transport,
+        phase: u64,
+        turn: &mut Turn<'_>,
+    ) -> Key {
+        let heartbeat = self.first_heartbeat(turn.now, phase);
+        let key = self.sessions.insert(Session {
+            sid,
+            address: client,
+            application,
+            transport,
+            conn: None,
+            probe: None,
+            post: None,
+            opened_us: turn.now.monotonic_us,
+            heartbeat,
+            timer_us: 0,
+            urgent: String::new(),
+            outbox: Outbox::default(),
+            namespaces: Vec::new(),
+            pending: Vec::new(),
+            reassembly: None,
+            parked: VecDeque::new(),
+            events: TokenBucket::default(),
+            closing: None,
+        });
+        self.by_sid.insert(sid, key);
+        self.stats.sessions += 1;
+        self.stats.sessions_opened += 1;
+        self.rearm(key, turn);
+        key
+    }
+
+    /// Arms the session's timer for whatever comes first.
+    pub(crate) fn rearm(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let next_us = self
+            .sessions
+            .get(key)
+            .map(|session| self.next_deadline_us(session, turn.now));
+        if let Some(next_us) = next_us {
+            self.arm_session(key, next_us, turn.out);
+        }
+    }
+
+    /// Queues an encoded Socket.IO packet.
+    pub(crate) fn push_bytes(&mut self, key: Key, bytes: Vec<u8>, turn: &mut Turn<'_>) {
+        self.push_packet(key, Rc::new(Packet::new(bytes, Vec::new(), None)), turn);
+    }
+
+    /// Sends a text message back (the bare Engine.IO echo).
+    pub(crate) fn push_text(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
+        self.push_bytes(key, text.as_bytes().to_vec(), turn);
+    }
+
+    /// Sends a binary message back (the bare Engine.IO echo).
     pub(crate) fn push_binary(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
-        self.push_packet(key, Packet::binary(bytes.to_vec()), turn);
+        self.push_packet(key, Rc::new(Packet::binary(bytes)), turn);
+    }
+
+    /// Answers an event, if it asked for an answer.
+    pub(crate) fn acknowledge(
+        &mut self,
+        key: Key,
+        namespace: &str,
+        id: Option<u64>,
+        answer: &str,
+        attachments: &[Vec<u8>],
+        turn: &mut Turn<'_>,
+    ) {
+        if id.is_none() {
+            return;
+        }
+        let mut text = Vec::with_capacity(answer.len() + 16);
+        socketio::event_into(
+            &mut text,
+            true,
+            attachments.len() as u16,
+            namespace,
+            id,
+            &[answer],
+        );
+        let attachments = attachments
+            .iter()
+            .map(|bytes| bytes.as_slice().into())
+            .collect();
+        self.push_packet(key, Rc::new(Packet::new(text, attachments, None)), turn);
+    }
+
+    pub(crate) fn refuse(
+        &mut self,
+        key: Key,
+        namespace: &str,
+        id: Option<u64>,
+        refusal: Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        self.stats.refused(refusal);
+        let (code, message) = (refusal.code(), socketio::quoted(refusal.message()));
+        let answer = format!("{{\"ok\":false,\"code\":\"{code}\",\"message\":{message}}}");
+        self.acknowledge(key, namespace, id, &answer, &[], turn);
+    }
+
+    pub(crate) fn refuse_event(
+        &mut self,
+        key: Key,
+        event: &Event,
+        refusal: Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        self.refuse(key, &event.namespace, event.id, refusal, turn);
+    }
+
+    /// Counts an event against its connection, user and address.
+    pub(crate) fn charge_event(
+        &mut self,
+        key: Key,
+        namespace: &str,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Ok(());
+        };
+        let address = session.address;
+        let user = session
+            .namespaces
+            .iter()
+            .find(|joined| &*joined.name == namespace)
+            .and_then(|joined| joined.identity.as_ref());
+        let user = user.map(|identity| identity.subject());
+        self.limits
+            .event(turn.now, &mut session.events, user, address)
+    }
+
+    /// Counts a message against its room.
+    pub(crate) fn charge_message(
+        &mut self,
+        namespace: &str,
+        room: &str,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        if self.settings.dev {
+            Ok(())
+        } else {
+            self.limits
+                .message(turn.now, &crate::rooms::full_name(namespace, room))
+        }
     }
 }

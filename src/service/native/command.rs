@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The longest room name.
-pub const ROOM_BYTES_MAX: usize = 256;
+pub(crate) const ROOM_BYTES_MAX: usize = 256;
 /// The longest conflation key.
-pub const KEY_BYTES_MAX: usize = 128;
+pub(crate) const KEY_BYTES_MAX: usize = 128;
 
 /// One event of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command<'a> {
+pub(crate) enum Command<'a> {
     /// `join(room, opts?, ack)`.
     Join {
         /// Which room.
@@ -58,7 +58,7 @@ impl<'a> Command<'a> {
     ///
     /// # Errors
     /// What is wrong with it, to be told in the ack.
-    pub fn parse(data: &'a str, attachments: u16) -> Result<Self, Refusal> {
+    pub(crate) fn parse(data: &'a str, attachments: u16) -> Result<Self, Refusal> {
         let arguments = socketio::Arguments::parse(data).map_err(|_| Refusal::BadArguments)?;
         let (name, args) = (arguments.name, &arguments.values[..]);
         if attachments > 0 && !matches!(name.as_str(), "publish" | "echo") {
@@ -88,7 +88,7 @@ impl<'a> Command<'a> {
 
 fn publish_of<'a>(args: &[&'a RawValue], attachments: u16) -> Result<Command<'a>, Refusal> {
     let room = room_of(args)?;
-    let data = args.get(1).ok_or(Refusal::BadArguments)?;
+    let data: &RawValue = args.get(1).ok_or(Refusal::BadArguments)?;
     let options = args
         .get(2)
         .map_or_else(|| Ok(PublishOptions::default()), |arg| options_of(arg))?;
@@ -100,7 +100,9 @@ fn publish_of<'a>(args: &[&'a RawValue], attachments: u16) -> Result<Command<'a>
         return Err(Refusal::BadArguments);
     }
     // The attachments travel with `data` alone: one that is named anywhere else would arrive without its placeholder.
-    if socketio::count_placeholders(data, attachments) != Ok(attachments) {
+    let named =
+        socketio::count_placeholders(data, attachments).map_err(|_| Refusal::BadArguments)?;
+    if named != attachments {
         return Err(Refusal::BadArguments);
     }
     Ok(Command::Publish {

@@ -1,153 +1,187 @@
-//! Native namespaces: the events that the daemon answers itself.
+//! Native namespaces: join, leave, publish, echo, refresh, info, and their answers.
 //!
-//! Deliberately absent: numbering and fan-out (`rooms`), and reading the events (`command`).
+//! Deliberately absent: how a packet reaches its client (`hub/`) and how rooms work (`rooms/`).
 
 mod command;
 
-pub use command::{Command, KEY_BYTES_MAX, ROOM_BYTES_MAX};
+pub(crate) use command::Command;
 
 use crate::auth::Identity;
 use crate::hub::{Hub, Key, Turn};
-use crate::packet::Packet;
 use crate::refusal::Refusal;
-use crate::rooms::{Ask, Message};
-use crate::session::{Event, Inbound};
-use ringway_proto::socketio;
+use crate::rooms::{Asker, Attempt, Effect, Position, Publish};
+use crate::session::{Event, Inbound, Session};
+
+/// The longest name of a namespace.
+pub(crate) const NAMESPACE_BYTES_MAX: u16 = 128;
+
+/// Which permission a command needs.
+#[derive(Clone, Copy)]
+enum Right {
+    Join,
+    Publish,
+}
 
 impl Hub {
-    /// Carries out an event of a namespace that the session has joined, or parks it until there is ring space.
+    /// An event of a client in a native namespace.
     pub(crate) fn native(&mut self, key: Key, event: Event, turn: &mut Turn<'_>) {
-        let command = match Command::parse(&event.data, event.attachments.len() as u16) {
-            Ok(command) => command,
-            Err(refusal) => {
-                self.refuse_event(key, &event, refusal, turn);
-                return;
+        match Command::parse(&event.data, event.attachments.len() as u16) {
+            Err(refusal) => self.refuse_event(key, &event, refusal, turn),
+            Ok(Command::Join { room }) => self.native_join(key, &event, &room, turn),
+            Ok(Command::Leave { room }) => self.native_leave(key, &event, &room, turn),
+            Ok(Command::Publish {
+                room,
+                data,
+                key: conflate,
+            }) => self.native_publish(key, &event, &room, data, conflate.as_deref(), turn),
+            Ok(Command::Echo { data }) => {
+                let answer = format!("{{\"ok\":true,\"data\":{data}}}");
+                self.acknowledge(
+                    key,
+                    &event.namespace,
+                    event.id,
+                    &answer,
+                    &event.attachments,
+                    turn,
+                );
             }
-        };
-        if let Err(refusal) = self.permit(key, &event.namespace, &command) {
-            self.refuse_event(key, &event, refusal, turn);
-            return;
+            Ok(Command::Refresh { token }) => {
+                self.verify(key, &event.namespace, &token, Some(event.id), turn)
+            }
+            Ok(Command::Info) => {
+                let version = serde_json::Value::from(self.settings().version.as_str());
+                let answer = format!(
+                    "{{\"ok\":true,\"shard\":{},\"shards\":{},\"version\":{version}}}",
+                    self.shard(),
+                    self.shards()
+                );
+                self.acknowledge(key, &event.namespace, event.id, &answer, &[], turn);
+            }
         }
-        let done = match command {
-            Command::Join { room } => self.join(key, &event, &room, turn),
-            Command::Leave { room } => self.leave(key, &event, &room, turn),
-            Command::Publish { room, data, key: _ } => self.publish(key, &event, &room, data, turn),
-            Command::Echo { data } => self.echo(key, &event, data, turn),
-            Command::Refresh { token } => self.refresh(key, &event, &token, turn),
-            Command::Info => self.info(key, &event, turn),
-        };
-        if !done {
-            self.park(key, Inbound::Event(Box::new(event)), turn);
-        }
-        self.settle_rooms(turn);
     }
 
-    fn identity(&self, key: Key, namespace: &str) -> Option<&Identity> {
-        self.sessions
-            .get(key)?
-            .namespace(namespace)?
-            .1
-            .identity
-            .as_deref()
+    fn permits(&self, key: Key, namespace: &str, room: &str, right: Right) -> bool {
+        let identity = self
+            .session(key)
+            .and_then(|session| session.namespace(namespace)?.1.identity.as_deref());
+        match (identity, right) {
+            // No identity: `--dev` lets anonymous clients do everything.
+            (None, _) => self.settings().dev,
+            (Some(identity), Right::Join) => identity.may_join(room),
+            (Some(identity), Right::Publish) => identity.may_publish(room),
+        }
     }
 
-    fn permit(&self, key: Key, namespace: &str, command: &Command<'_>) -> Result<(), Refusal> {
-        // Anonymous clients exist with `--dev` alone, where everything is permitted to them.
-        let Some(identity) = self.identity(key, namespace) else {
-            return Ok(());
+    fn native_join(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) {
+        if !self.permits(key, &event.namespace, room, Right::Join) {
+            return self.refuse_event(key, event, Refusal::Forbidden, turn);
+        }
+        let asker = Asker {
+            member: key,
+            namespace: event.namespace.clone(),
+            id: event.id,
         };
-        let permitted = match command {
-            Command::Join { room } => identity.may_join(room),
-            Command::Publish { room, .. } => identity.may_publish(room),
-            _ => true,
-        };
-        if permitted {
-            Ok(())
+        let attempt = self.rooms_mut().join(turn.now, turn.post, asker, room);
+        self.attempted(key, event, attempt, turn);
+    }
+
+    fn native_leave(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) {
+        if self.rooms_mut().leave(key, &event.namespace, room) {
+            self.acknowledge(key, &event.namespace, event.id, "{\"ok\":true}", &[], turn);
         } else {
-            Err(Refusal::NotPermitted)
+            self.refuse_event(key, event, Refusal::NotInRoom, turn);
         }
     }
 
-    fn join(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) -> bool {
-        let rooms = self.rooms.rooms_of(key);
-        let known = rooms
-            .iter()
-            .any(|(space, name)| *space == *event.namespace && name == room);
-        if !known && rooms.len() >= usize::from(self.settings.session_rooms_max) {
-            self.refuse_event(key, event, Refusal::TooManyRooms, turn);
-            return true;
-        }
-        self.rooms
-            .join(turn.now, ask(key, event, room, true), turn.post)
-    }
-
-    fn publish(
+    fn native_publish(
         &mut self,
         key: Key,
         event: &Event,
         room: &str,
         data: &str,
+        conflate: Option<&str>,
         turn: &mut Turn<'_>,
-    ) -> bool {
-        let from = self.sender(key, &event.namespace);
-        let message = Message {
-            from,
-            data: data.to_owned(),
-            attachments: event.attachments.clone(),
+    ) {
+        if !self.permits(key, &event.namespace, room, Right::Publish) {
+            return self.refuse_event(key, event, Refusal::Forbidden, turn);
+        }
+        if let Err(refusal) = self.charge_message(&event.namespace, room, turn) {
+            return self.refuse_event(key, event, refusal, turn);
+        }
+        let from = self
+            .session(key)
+            .and_then(|session| session.namespace(&event.namespace))
+            .map(|(_, namespace)| {
+                namespace
+                    .identity
+                    .as_ref()
+                    .map_or(&*namespace.id, |identity| identity.subject())
+                    .to_owned()
+            });
+        let Some(from) = from else { return };
+        let asker = Asker {
+            member: key,
+            namespace: event.namespace.clone(),
+            id: event.id,
         };
-        let sent = self
-            .rooms
-            .publish(turn.now, ask(key, event, room, false), message, turn.post);
-        self.stats.published += u64::from(sent);
-        sent
-    }
-
-    /// Who a message is from: the token's subject, or the socket's id.
-    fn sender(&self, key: Key, namespace: &str) -> String {
-        if let Some(identity) = self.identity(key, namespace) {
-            return identity.subject.clone();
+        let publish = Publish {
+            namespace: &event.namespace,
+            room,
+            from: &from,
+            data,
+            attachments: &event.attachments,
+            key: conflate,
+        };
+        let attempt = self
+            .rooms_mut()
+            .publish(turn.now, turn.post, Some(asker), &publish);
+        if matches!(attempt, Attempt::Done(_) | Attempt::Pending) {
+            self.stats_mut().published += 1;
         }
-        let namespace = self
-            .sessions
-            .get(key)
-            .and_then(|session| session.namespace(namespace));
-        namespace
-            .map(|(_, namespace)| namespace.id.to_string())
-            .unwrap_or_default()
+        self.attempted(key, event, attempt, turn);
+        self.settle_rooms(turn);
     }
 
-    fn leave(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) -> bool {
-        if self.rooms.leave(key, &event.namespace, room) {
-            self.ack(key, &event.namespace, event.id, r#"{"ok":true}"#, turn);
-        } else {
-            self.refuse_event(key, event, Refusal::NotMember, turn);
+    fn attempted(&mut self, key: Key, event: &Event, attempt: Attempt, turn: &mut Turn<'_>) {
+        match attempt {
+            Attempt::Done(position) => self.answer(key, &event.namespace, event.id, position, turn),
+            Attempt::Pending => {}
+            Attempt::Full => self.park(key, Inbound::Event(Box::new(event.clone())), turn),
+            Attempt::Refused(refusal) => self.refuse_event(key, event, refusal, turn),
         }
-        true
     }
 
-    fn echo(&mut self, key: Key, event: &Event, data: &str, turn: &mut Turn<'_>) -> bool {
-        let Some(id) = event.id else { return true };
-        let mut text = Vec::new();
-        let value = format!(r#"{{"ok":true,"data":{data}}}"#);
-        let count = event.attachments.len() as u16;
-        socketio::event_into(
-            &mut text,
-            true,
-            count,
-            &event.namespace,
-            Some(id),
-            &[&value],
-        );
-        self.push_packet(key, Packet::socket(text, event.attachments.clone()), turn);
-        true
+    fn answer(
+        &mut self,
+        key: Key,
+        namespace: &str,
+        id: Option<u64>,
+        position: Position,
+        turn: &mut Turn<'_>,
+    ) {
+        let Position { epoch, offset } = position;
+        let answer = format!("{{\"ok\":true,\"epoch\":{epoch},\"offset\":{offset}}}");
+        self.acknowledge(key, namespace, id, &answer, &[], turn);
     }
 
-    fn refresh(&mut self, key: Key, event: &Event, token: &str, turn: &mut Turn<'_>) -> bool {
-        self.verify(key, &event.namespace, token, Some(event.id), turn);
-        true
+    /// Hands on what the rooms have for the sessions here.
+    pub(crate) fn settle_rooms(&mut self, turn: &mut Turn<'_>) {
+        for effect in self.rooms_mut().take_effects() {
+            match effect {
+                Effect::Answer(asker, position) => {
+                    self.answer(asker.member, &asker.namespace, asker.id, position, turn)
+                }
+                Effect::Deliver(packet, members) => {
+                    self.stats_mut().delivered += members.len() as u64;
+                    for member in members {
+                        self.push_packet(member, packet.clone(), turn);
+                    }
+                }
+            }
+        }
     }
 
-    /// The answer to a refresh: the same subject with a later expiry; the namespace keeps its rooms.
+    /// The result of a refresh event's verification. Another subject's token is refused: rooms were joined under the first one's rights.
     pub(crate) fn refreshed(
         &mut self,
         key: Key,
@@ -156,100 +190,37 @@ impl Hub {
         result: Result<Identity, Refusal>,
         turn: &mut Turn<'_>,
     ) {
-        let subject = self
-            .identity(key, name)
-            .map(|identity| identity.subject.clone());
-        let result = result.and_then(|identity| {
-            let same = subject.is_none_or(|subject| subject == identity.subject);
-            if same {
-                Ok(identity)
-            } else {
-                Err(Refusal::TokenInvalid)
-            }
-        });
-        let identity = match result {
-            Ok(identity) => identity,
-            Err(refusal) => {
-                self.stats.refused(refusal);
-                self.ack(key, name, id, &refusal_json(refusal), turn);
-                return;
-            }
-        };
-        let expires = identity
-            .expires_unix_ms()
-            .map_or_else(|| "null".to_owned(), |expires| expires.to_string());
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        if let Some(namespace) = session
-            .namespaces
-            .iter_mut()
-            .find(|namespace| &*namespace.name == name)
-        {
-            namespace.identity = Some(Box::new(identity));
+        let result = result.and_then(|identity| self.replace_identity(key, name, identity));
+        match result {
+            Ok(()) => self.acknowledge(key, name, id, "{\"ok\":true}", &[], turn),
+            Err(refusal) => self.refuse(key, name, id, refusal, turn),
         }
-        self.ack(
-            key,
-            name,
-            id,
-            &format!(r#"{{"ok":true,"expires":{expires}}}"#),
-            turn,
-        );
+        self.rearm(key, turn);
     }
 
-    fn info(&mut self, key: Key, event: &Event, turn: &mut Turn<'_>) -> bool {
-        let version = socketio::quoted(&self.settings.version);
-        let (shard, shards) = (self.shard, self.shards);
-        let value =
-            format!(r#"{{"ok":true,"shard":{shard},"shards":{shards},"version":{version}}}"#);
-        self.ack(key, &event.namespace, event.id, &value, turn);
-        true
-    }
-
-    /// Answers an event; nothing if the client did not ask for an answer.
-    pub(crate) fn ack(
+    fn replace_identity(
         &mut self,
         key: Key,
-        namespace: &str,
-        id: Option<u64>,
-        value: &str,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(id) = id else { return };
-        let mut text = Vec::new();
-        socketio::event_into(&mut text, true, 0, namespace, Some(id), &[value]);
-        self.push_packet(key, Packet::socket(text, Vec::new()), turn);
-    }
-
-    pub(crate) fn refuse_event(
-        &mut self,
-        key: Key,
-        event: &Event,
-        refusal: Refusal,
-        turn: &mut Turn<'_>,
-    ) {
-        self.stats.refused(refusal);
-        self.ack(
-            key,
-            &event.namespace,
-            event.id,
-            &refusal_json(refusal),
-            turn,
-        );
-    }
-}
-
-fn refusal_json(refusal: Refusal) -> String {
-    let (code, message) = (refusal.code(), socketio::quoted(refusal.message()));
-    format!(r#"{{"ok":false,"code":"{code}","message":{message}}}"#)
-}
-
-fn ask(session: Key, event: &Event, room: &str, join: bool) -> Ask {
-    Ask {
-        session,
-        namespace: event.namespace.clone(),
-        ack: event.id,
-        room: room.into(),
-        join,
+        name: &str,
+        identity: Identity,
+    ) -> Result<(), Refusal> {
+        let namespace = self.session_mut(key).and_then(|session: &mut Session| {
+            session
+                .namespaces
+                .iter_mut()
+                .find(|namespace| &*namespace.name == name)
+        });
+        let Some(namespace) = namespace else {
+            return Err(Refusal::BadNamespace);
+        };
+        if namespace
+            .identity
+            .as_ref()
+            .is_some_and(|old| old.subject() != identity.subject())
+        {
+            return Err(Refusal::TokenClaims);
+        }
+        namespace.identity = Some(Box::new(identity));
+        Ok(())
     }
 }

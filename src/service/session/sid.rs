@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Buckets that sessions are spread over; more than shards, so that the number of shards may change.
-const BUCKETS: u16 = 4096;
+pub(crate) const BUCKETS: u16 = 4096;
 const BYTES: usize = 20;
 const TEXT_BYTES: usize = 27;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -1,6 +1,6 @@
 //! What clients send and see: WebSocket, polling, the upgrade between them, other shards, and the ends.
 
-use super::world::{World, settings};
+use super::world::{World, settings, token};
 use crate::settings::Settings;
 use crate::time::ConnId;
 
@@ -95,7 +95,7 @@ fn a_websocket_client_connects_joins_and_publishes() {
     );
     check(
         &world.say(conn, r#"425["dance"]"#),
-        r#"435[{"ok":false,"code":"RW-2014""#,
+        r#"435[{"ok":false,"code":"RW-2015""#,
     );
 }
 
@@ -202,25 +202,28 @@ fn tokens_open_namespaces_and_permit() {
     let stranger = world.websocket(0, "40");
     check(
         &world.read(stranger),
-        r#"44{"message":"a token is needed","data":{"code":"RW-2101"}}"#,
+        r#"44{"message":"a token is needed: send it as auth.token","data":{"code":"RW-2101"}}"#,
     );
-    let conn = world.websocket(0, r#"40{"token":"ann:5000"}"#);
+    let conn = world.websocket(0, &format!(r#"40{{"token":"{}"}}"#, token("ann", 5)));
     check(&world.read(conn), r#"40{"sid":""#);
     check(
         &world.say(conn, r#"421["join","order:2"]"#),
         r#"431[{"ok":true"#,
     );
-    check(&world.say(conn, r#"422["join","lobby"]"#), "RW-2105");
-    check(&world.say(conn, r#"423["publish","order:2",1]"#), "RW-2105");
-    check(&world.say(conn, r#"424["refresh","bob:9000"]"#), "RW-2102");
+    check(&world.say(conn, r#"422["join","lobby"]"#), "RW-2109");
+    check(&world.say(conn, r#"423["publish","order:2",1]"#), "RW-2109");
     check(
-        &world.say(conn, r#"425["refresh","ann:9000"]"#),
-        r#"435[{"ok":true,"expires":"#,
+        &world.say(conn, &format!(r#"424["refresh","{}"]"#, token("bob", 9))),
+        "RW-2108",
+    );
+    check(
+        &world.say(conn, &format!(r#"425["refresh","{}"]"#, token("ann", 9))),
+        r#"435[{"ok":true}]"#,
     );
     world.pass_ms(8_000);
     assert!(!world.wires[&conn].closed);
     world.pass_ms(1_001);
-    check(&world.read(conn), "RW-2103");
+    check(&world.read(conn), "RW-2106");
     assert!(world.wires[&conn].closed);
 }
 
@@ -235,7 +238,7 @@ fn pings_go_out_and_silence_ends_a_session() {
     world.pass_ms(25_000);
     assert_eq!(world.read(conn), "\u{fffd}\u{1}2");
     world.pass_ms(20_000);
-    check(&world.read(conn), "RW-2011");
+    check(&world.read(conn), "RW-2012");
 }
 
 #[test]
@@ -257,7 +260,7 @@ fn a_client_that_never_connects_and_a_head_that_never_ends_are_closed() {
     world.pass_ms(4_999);
     assert!(!world.wires[&conn].closed);
     world.pass_ms(1);
-    check(&world.read(conn), "RW-2012");
+    check(&world.read(conn), "RW-2011");
     assert_eq!(world.hubs[0].stats().sessions, 0);
 }
 

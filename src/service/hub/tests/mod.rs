@@ -3,4 +3,5 @@
 //! Deliberately absent: the real loop and sockets.
 
 mod clients;
+mod proxies;
 mod world;

@@ -1,10 +1,10 @@
 //! Several hubs, the rings between them, and a network that delivers everything at once.
 
-use crate::auth::{Identity, Keys, Origins, TrustedProxies};
+use crate::auth::{Claims, KeyConfig, Keys, Origins, RoomClaims, TrustedProxies, mint};
 use crate::hub::{Hub, Output};
 use crate::limits::RateLimits;
 use crate::post::{Class, MailOutcome, Post};
-use crate::refusal::Refusal;
+use crate::rooms::SlowConsumerRules;
 use crate::settings::Settings;
 use crate::time::{ConnId, Now};
 use std::collections::{BTreeMap, VecDeque};
@@ -66,15 +66,34 @@ pub(super) struct World {
     random: u64,
 }
 
-fn verify(token: &str, now: Now) -> Result<Identity, Refusal> {
-    let (subject, lifetime_ms) = token.split_once(':').ok_or(Refusal::TokenInvalid)?;
-    let lifetime_ms: u64 = lifetime_ms.parse().map_err(|_| Refusal::TokenInvalid)?;
-    Ok(Identity {
-        subject: subject.to_owned(),
-        expires_unix_ms: Some(now.unix_ms + lifetime_ms),
+/// The world's start, in Unix seconds.
+const START_SECONDS: u64 = 1_700_000_000;
+
+fn key() -> KeyConfig {
+    KeyConfig {
+        id: "k".to_owned(),
+        algorithm: "HS256".to_owned(),
+        bytes: vec![7; 32],
+        private: None,
+    }
+}
+
+/// A token that lives for so long after the world's start.
+pub(super) fn token(subject: &str, seconds: u64) -> String {
+    let rw = RoomClaims {
         join: vec!["order:*".to_owned()],
         publish: vec!["order:1".to_owned()],
-    })
+    };
+    mint(
+        &key(),
+        &Claims {
+            sub: subject.to_owned(),
+            exp: START_SECONDS + seconds,
+            nbf: None,
+            rw,
+        },
+    )
+    .unwrap()
 }
 
 pub(super) fn settings(dev: bool) -> Settings {
@@ -100,7 +119,8 @@ pub(super) fn settings(dev: bool) -> Settings {
         queue_packets_max: 8,
         queue_bytes_max: 65_536,
         shard_queue_bytes_max: 1 << 20,
-        keys: Keys(verify),
+        slow_consumers: SlowConsumerRules::default(),
+        keys: Keys::new(&[key()], None, None, 0).unwrap(),
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         rates: RateLimits::default(),
@@ -122,7 +142,7 @@ impl World {
             timers: Vec::new(),
             now: Now {
                 monotonic_us: 1_000_000,
-                unix_ms: 1_700_000_000_000,
+                unix_ms: START_SECONDS * 1000,
             },
             random: 7,
         }

@@ -1,0 +1,376 @@
+//! The loop over a driver that does only what a test says: each operation is recorded, each completion is written by hand.
+
+use crate::{Bounds, Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh};
+use crate::{MeshBounds, Now, Shard};
+use core::time::Duration;
+use ringway_io::{
+    Completion, Driver, Errno, Frame, JobOutput, Key, LeaseId, Listener, Op, OpKind, Outcome,
+    PoolFull, RecvEnd, RecvLease, ShardId, Socket,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+const PEER: ShardId = ShardId(1);
+
+/// Records operations, hands out scripted completions, and counts the leases that are out.
+#[derive(Default)]
+struct Script {
+    now: Duration,
+    submitted: Vec<(Key, Op)>,
+    completions: Vec<Completion>,
+    buffers: BTreeMap<u32, Vec<u8>>,
+    buffers_made: u32,
+}
+
+impl Driver for Script {
+    fn submit(&mut self, key: Key, op: Op) {
+        self.submitted.push((key, op));
+    }
+
+    fn wait(&mut self, _: Option<Duration>, batch: &mut Vec<Completion>) {
+        batch.append(&mut self.completions);
+    }
+
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn unix_time(&self) -> Duration {
+        self.now
+    }
+
+    fn entropy(&mut self) -> u64 {
+        7
+    }
+
+    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+        self.buffers
+            .get_mut(&lease.id().0)
+            .expect("a leased buffer is out")
+    }
+
+    fn recycle(&mut self, lease: RecvLease) {
+        let known = self.buffers.remove(&lease.id().0);
+        assert!(known.is_some(), "a lease is returned once");
+    }
+
+    fn wake(&mut self, _: ShardId) {}
+
+    fn stop_listening(&mut self, _: Listener) {}
+}
+
+/// Notes what it was told; each connection sends what stands in `outgoing`.
+#[derive(Default)]
+struct Notes {
+    received: Vec<u8>,
+    closed: Vec<Cause>,
+    outgoing: VecDeque<Vec<u8>>,
+}
+
+impl Handler for Notes {
+    type Control = Command;
+
+    fn accepted(&mut self, _: &mut Context<'_>, _: Conn, _: SocketAddr) {}
+
+    fn received(&mut self, _: &mut Context<'_>, _: Conn, bytes: &mut [u8]) {
+        self.received.extend_from_slice(bytes);
+    }
+
+    fn next_send(&mut self, _: Now, _: Conn) -> Option<Frame> {
+        self.outgoing.pop_front().map(Frame::from)
+    }
+
+    fn sent(&mut self, _: &mut Context<'_>, _: Conn) {}
+
+    fn closed(&mut self, _: &mut Context<'_>, _: Conn, cause: Cause) {
+        self.closed.push(cause);
+    }
+
+    fn freeze(&mut self, _: Now, _: Conn) -> Vec<u8> {
+        b"state".to_vec()
+    }
+
+    fn arrived(&mut self, _: &mut Context<'_>, _: Conn, _: &[u8]) {}
+
+    fn mail(&mut self, _: &mut Context<'_>, _: ShardId, _: Class, _: &[u8]) -> MailOutcome {
+        MailOutcome::Taken
+    }
+
+    fn deadline(&mut self, _: &mut Context<'_>, _: u64) {}
+
+    fn computed(&mut self, _: &mut Context<'_>, _: u32, _: Result<JobOutput, PoolFull>) {}
+
+    fn control(&mut self, cx: &mut Context<'_>, message: Command) {
+        cx.commands.push(message);
+    }
+
+    fn lap(&mut self, _: &mut Context<'_>) {}
+
+    fn waiting_for_mesh(&self) -> bool {
+        false
+    }
+}
+
+/// A shard, and the way to command it.
+struct Bench {
+    shard: Shard<Script, Notes>,
+    control: rtrb::Producer<Command>,
+}
+
+const CONN: Conn = Conn {
+    slot: 0,
+    generation: 0,
+};
+
+impl Bench {
+    fn new(connections_max: u32) -> Self {
+        let mesh = Mesh::build(2, &MeshBounds::within(1 << 20, 2)).swap_remove(0);
+        let (control, messages) = rtrb::RingBuffer::new(8);
+        let bounds = Bounds {
+            connections_max,
+            linger: Duration::from_secs(1),
+        };
+        let mut shard = Shard::new(Script::default(), Notes::default(), mesh, messages, bounds);
+        shard.start();
+        Self { shard, control }
+    }
+
+    /// With one connection, its receive armed.
+    fn connected() -> Self {
+        let mut bench = Self::new(100);
+        bench.accept(0);
+        assert_eq!(bench.kinds(), [OpKind::Accept, OpKind::Recv]);
+        bench
+    }
+
+    fn accept(&mut self, socket: u32) {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let result = Ok((Socket(socket), peer));
+        let outcome = Outcome::Accepted { result, more: true };
+        self.complete(Key::new(OpKind::Accept, 0, 0), [outcome]);
+    }
+
+    /// Handles these completions, then does a lap's work.
+    fn complete(&mut self, key: Key, outcomes: impl IntoIterator<Item = Outcome>) {
+        let script = &mut self.shard.driver.completions;
+        script.extend(
+            outcomes
+                .into_iter()
+                .map(|outcome| Completion { key, outcome }),
+        );
+        self.shard.rest();
+        self.shard.work();
+    }
+
+    fn complete_conn(&mut self, kind: OpKind, outcome: Outcome) {
+        self.complete(crate::table::key(kind, CONN), [outcome]);
+    }
+
+    fn command(&mut self, command: Command) {
+        assert!(self.control.push(command).is_ok(), "the ring has room");
+        self.shard.work();
+    }
+
+    fn bytes(&mut self, bytes: &[u8], more: bool) -> Outcome {
+        let driver = &mut self.shard.driver;
+        driver.buffers_made += 1;
+        driver.buffers.insert(driver.buffers_made, bytes.to_vec());
+        let lease = RecvLease::grant(LeaseId(driver.buffers_made), bytes.len() as u32);
+        Outcome::Received { lease, more }
+    }
+
+    /// What was submitted since the last look.
+    fn kinds(&mut self) -> Vec<OpKind> {
+        let submitted = &mut self.shard.driver.submitted;
+        submitted.drain(..).map(|(key, _)| key.kind()).collect()
+    }
+}
+
+#[test]
+fn a_peer_that_left_is_closed_without_another_receive() {
+    let mut bench = Bench::connected();
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Eof));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+    assert_eq!(bench.shard.handler.closed, [Cause::Peer]);
+    bench.complete_conn(OpKind::Close, Outcome::Closed);
+    assert_eq!(bench.shard.table.live(), 0);
+}
+
+#[test]
+fn stale_bytes_give_their_lease_back_and_nothing_else() {
+    let mut bench = Bench::connected();
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Eof));
+    bench.complete_conn(OpKind::Close, Outcome::Closed);
+    bench.kinds();
+    let stale = bench.bytes(b"late", true);
+    bench.complete_conn(OpKind::Recv, stale);
+    assert_eq!(bench.kinds(), []);
+    assert_eq!(bench.shard.handler.received, b"");
+    assert_eq!(bench.shard.stats.completions_stale, 1);
+    assert!(bench.shard.driver.buffers.is_empty(), "the lease came back");
+}
+
+#[test]
+fn a_short_send_continues_where_it_stopped() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench
+        .shard
+        .handler
+        .outgoing
+        .extend([b"hello".to_vec(), b"next".to_vec()]);
+    bench.command(Command::Dirty(CONN));
+    assert_eq!(bench.kinds(), [OpKind::Send], "one send in flight");
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(2)));
+    let rest = bench.shard.driver.submitted.pop().map(|(_, op)| op);
+    assert!(matches!(rest, Some(Op::Send { from: 2, .. })), "{rest:?}");
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(3)));
+    let next = bench.shard.driver.submitted.pop().map(|(_, op)| op);
+    assert!(
+        matches!(&next, Some(Op::Send { from: 0, frame, .. }) if &frame[..] == b"next"),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn no_close_before_the_last_completion() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.shard.handler.outgoing.push_back(b"hello".to_vec());
+    bench.command(Command::Dirty(CONN));
+    bench.command(Command::Close(CONN));
+    assert_eq!(
+        bench.kinds(),
+        [OpKind::Send, OpKind::Shutdown, OpKind::Cancel]
+    );
+    bench.complete_conn(OpKind::Shutdown, Outcome::ShutDown);
+    bench.complete_conn(OpKind::Cancel, Outcome::CancelSeen);
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Cancelled));
+    assert_eq!(bench.kinds(), [], "the send is still in flight");
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Err(Errno(32))));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+}
+
+#[test]
+fn a_starved_receive_is_armed_once_a_lap() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::NoBuffers));
+    assert_eq!(bench.kinds(), [OpKind::Recv]);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), []);
+}
+
+/// What came before the peer's end is delivered, although the handler had paused when both arrived.
+#[test]
+fn bytes_before_the_end_outlive_a_pause() {
+    let mut bench = Bench::connected();
+    bench.command(Command::Pause(CONN));
+    let last = bench.bytes(b"publish", true);
+    let key = crate::table::key(OpKind::Recv, CONN);
+    bench.complete(key, [last, Outcome::RecvEnded(RecvEnd::Eof)]);
+    bench.complete_conn(OpKind::Cancel, Outcome::CancelSeen);
+    assert_eq!(bench.shard.handler.closed, [], "not before it read them");
+    bench.kinds();
+    bench.command(Command::Resume(CONN));
+    assert_eq!(bench.shard.handler.received, b"publish");
+    assert_eq!(bench.kinds(), [OpKind::Recv], "which says the end again");
+}
+
+fn migrating() -> Bench {
+    let mut bench = Bench::connected();
+    bench.command(Command::Migrate {
+        conn: CONN,
+        to: PEER,
+    });
+    bench.kinds();
+    bench.complete_conn(OpKind::Cancel, Outcome::CancelSeen);
+    bench
+}
+
+#[test]
+fn a_moved_connection_frees_its_slot() {
+    let mut bench = migrating();
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Cancelled));
+    assert_eq!(bench.kinds(), [OpKind::SendSocket]);
+    bench.complete_conn(OpKind::SendSocket, Outcome::SocketSent(Ok(())));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+    bench.complete_conn(OpKind::Close, Outcome::Closed);
+    assert_eq!(bench.shard.table.live(), 0);
+}
+
+/// The end may be the last thing that the receive says before the move: the target sees it again.
+#[test]
+fn a_peer_that_leaves_during_the_move_frees_its_slot() {
+    let mut bench = migrating();
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Eof));
+    assert_eq!(bench.kinds(), [OpKind::SendSocket]);
+    bench.complete_conn(OpKind::SendSocket, Outcome::SocketSent(Ok(())));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+}
+
+#[test]
+fn a_reset_during_the_move_closes_here_and_tells_the_handler() {
+    let mut bench = migrating();
+    let reset = Outcome::RecvEnded(RecvEnd::Failed(Errno(104)));
+    bench.complete_conn(OpKind::Recv, reset);
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+    assert_eq!(bench.shard.handler.closed, [Cause::Failed]);
+}
+
+#[test]
+fn a_linger_that_ends_during_the_move_frees_the_slot() {
+    let mut bench = Bench::connected();
+    bench.shard.handler.outgoing.push_back(b"last".to_vec());
+    bench.command(Command::CloseAfterFlush(CONN));
+    bench.command(Command::Migrate {
+        conn: CONN,
+        to: PEER,
+    });
+    bench.complete_conn(OpKind::Cancel, Outcome::CancelSeen);
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Cancelled));
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(4)));
+    assert_eq!(bench.kinds().last(), Some(&OpKind::SendSocket));
+    bench.shard.driver.now = Duration::from_secs(2);
+    bench.shard.work();
+    bench.complete_conn(OpKind::SendSocket, Outcome::SocketSent(Ok(())));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+}
+
+/// As the driver reports a full descriptor table: the error, then the end of the accept.
+#[test]
+fn a_failed_accept_pauses() {
+    let mut bench = Bench::new(100);
+    bench.kinds();
+    let failed = |errno, more| Outcome::Accepted {
+        result: Err(Errno(errno)),
+        more,
+    };
+    let key = Key::new(OpKind::Accept, 0, 0);
+    bench.complete(key, [failed(23, true), failed(125, false)]);
+    assert_eq!(bench.kinds(), [], "not in the same lap");
+    assert_eq!(bench.shard.stats.accept_errors, 1);
+    bench.shard.driver.now = Duration::from_secs(1);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), [OpKind::Accept]);
+}
+
+#[test]
+fn a_small_table_accepts_again_once_it_has_room() {
+    let mut bench = Bench::new(1);
+    bench.accept(0);
+    assert_eq!(
+        bench.kinds(),
+        [OpKind::Accept, OpKind::Cancel, OpKind::Recv]
+    );
+    let ended = Outcome::Accepted {
+        result: Err(Errno(125)),
+        more: false,
+    };
+    bench.complete(Key::new(OpKind::Accept, 0, 0), [ended]);
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Eof));
+    bench.kinds();
+    bench.complete_conn(OpKind::Close, Outcome::Closed);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), [OpKind::Accept]);
+}

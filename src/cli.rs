@@ -1,0 +1,110 @@
+//! The command line. What each flag means to the daemon stands in [`crate::config`]; flags only override it.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The data plane of real-time applications.
+#[derive(Parser, Debug)]
+#[command(name = "ringway", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Serve clients until SIGTERM.
+    Serve(ServeArgs),
+    /// Say in one table whether this host is fit, with the remedy where it is not.
+    Check(ConfigArgs),
+    /// Mint a token for tests, signed by a configured key.
+    Token(TokenArgs),
+    /// Explain a code, such as RW-2104.
+    Explain {
+        /// The code.
+        code: String,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ConfigArgs {
+    /// The TOML file to read.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one value, over file and environment: `--set engine.ping_interval_ms=10000`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `ringway serve`.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ServeArgs {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The address for clients (default 127.0.0.1:7300).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The address for operators (default 127.0.0.1:7301).
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<String>,
+    /// How many shards (default: one per allowed CPU).
+    #[arg(long, value_name = "N")]
+    pub shards: Option<u16>,
+    /// Anonymous clients, no rate limits, the demo page and the echo endpoints. Never in production.
+    #[arg(long)]
+    pub dev: bool,
+}
+
+/// `ringway token`.
+#[derive(Args, Debug, Clone)]
+pub struct TokenArgs {
+    /// Configuration: its keys sign.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The `sub` claim.
+    #[arg(long)]
+    pub subject: String,
+    /// Which configured key signs (default: the first that can).
+    #[arg(long, value_name = "ID")]
+    pub key: Option<String>,
+    /// A room pattern that the bearer may join; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub join: Vec<String>,
+    /// A room pattern that the bearer may publish to; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub publish: Vec<String>,
+    /// Life time in seconds.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub expires_in: u64,
+}
+
+impl ServeArgs {
+    /// The flags as `key=value` settings, the last layer over file and environment.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<String> {
+        let mut set = self.config.set.clone();
+        set.extend(
+            self.listen
+                .iter()
+                .map(|address| format!("listen.address=\"{address}\"")),
+        );
+        set.extend(
+            self.admin
+                .iter()
+                .map(|address| format!("admin.address=\"{address}\"")),
+        );
+        set.extend(
+            self.shards
+                .iter()
+                .map(|shards| format!("shards.count={shards}")),
+        );
+        if self.dev {
+            set.push("dev=true".to_owned());
+        }
+        set
+    }
+}

@@ -1,0 +1,339 @@
+//! The catalogue of codes: what happened, to whom, what to do. `ringway explain CODE` prints an entry.
+
+/// One code.
+pub struct Entry {
+    /// Such as `RW-2104`.
+    pub code: &'static str,
+    /// What happened, to whom.
+    pub happened: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl core::fmt::Display for Entry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "{}\n  What happened: {}\n  What to do:    {}",
+            self.code, self.happened, self.remedy
+        )
+    }
+}
+
+/// The entry of a code, whatever its case.
+#[must_use]
+pub fn explain(code: &str) -> Option<&'static Entry> {
+    CATALOGUE
+        .iter()
+        .find(|entry| entry.code.eq_ignore_ascii_case(code))
+}
+
+const fn entry(code: &'static str, happened: &'static str, remedy: &'static str) -> Entry {
+    Entry {
+        code,
+        happened,
+        remedy,
+    }
+}
+
+/// All codes, in order.
+pub static CATALOGUE: &[Entry] = &[
+    entry(
+        "RW-1001",
+        "The daemon did not start: the kernel lacks what it needs.",
+        "Run Linux 6.1 or later.",
+    ),
+    entry(
+        "RW-1002",
+        "The daemon did not start: a seccomp filter denies io_uring, as container runtimes do by default.",
+        "Allow io_uring_setup, io_uring_enter and io_uring_register in the container's profile.",
+    ),
+    entry(
+        "RW-1003",
+        "The daemon did not start: the sysctl kernel.io_uring_disabled denies io_uring.",
+        "Set kernel.io_uring_disabled=0.",
+    ),
+    entry(
+        "RW-1004",
+        "The daemon did not start: RLIMIT_MEMLOCK is too small for its rings.",
+        "Raise LimitMEMLOCK (ulimit -l), or run fewer shards.",
+    ),
+    entry(
+        "RW-1005",
+        "The daemon did not start: RLIMIT_NOFILE is too small for a shard's table of sockets.",
+        "Raise LimitNOFILE (ulimit -n), or lower shards.connections_max.",
+    ),
+    entry(
+        "RW-1006",
+        "The daemon did not start: it cannot listen on an address.",
+        "Stop what uses it, or choose another by --listen or --admin.",
+    ),
+    entry(
+        "RW-1007",
+        "The daemon did not start, or reload: a key or token file cannot be used.",
+        "Correct its path, permissions or content.",
+    ),
+    entry(
+        "RW-1008",
+        "The configuration has an unknown key.",
+        "Correct or remove it; the message names it.",
+    ),
+    entry(
+        "RW-1009",
+        "The configuration has a value that is not usable.",
+        "Correct it; the message names it.",
+    ),
+    entry(
+        "RW-1010",
+        "The daemon did not start: no way to authenticate clients is configured.",
+        "Configure [[auth.keys]], or try things out with --dev.",
+    ),
+    entry(
+        "RW-1011",
+        "The configuration file cannot be read.",
+        "Correct its path, permissions or syntax.",
+    ),
+    entry(
+        "RW-1012",
+        "The daemon did not start: the system refused something else.",
+        "The message has the cause.",
+    ),
+    entry(
+        "RW-2001",
+        "A client's HTTP request cannot be understood, or two servers could read it differently; its connection was closed.",
+        "Correct the client or the proxy between.",
+    ),
+    entry(
+        "RW-2002",
+        "A client's request for a WebSocket was wrong.",
+        "Use a client of RFC 6455, version 13.",
+    ),
+    entry(
+        "RW-2003",
+        "A client broke the WebSocket protocol; its connection was closed with the code of RFC 6455 section 7.4.1.",
+        "Correct the client.",
+    ),
+    entry(
+        "RW-2004",
+        "An Engine.IO request was refused, with the numbers and texts of the reference server.",
+        "Use Engine.IO protocol 4; a client whose session is unknown connects again by itself.",
+    ),
+    entry(
+        "RW-2005",
+        "A polling client made two requests of one kind at a time; its session was closed.",
+        "Do not share a session id between clients.",
+    ),
+    entry(
+        "RW-2006",
+        "A polling client sent a malformed or too large body; its session was closed.",
+        "Correct the client; engine.payload_bytes_max is the bound.",
+    ),
+    entry(
+        "RW-2007",
+        "A client sent a malformed packet; its session was closed.",
+        "Use Socket.IO protocol 5 (client versions 3 and 4).",
+    ),
+    entry(
+        "RW-2008",
+        "A client sent an attachment that no packet waits for, or too many bytes; its session was closed.",
+        "Correct the client; engine.payload_bytes_max is the bound.",
+    ),
+    entry(
+        "RW-2009",
+        "A client asked for a namespace twice, or with a name that cannot be; its session was closed.",
+        "Correct the client.",
+    ),
+    entry(
+        "RW-2010",
+        "A client asked for more namespaces than limits.namespaces_max; its session was closed.",
+        "Use fewer namespaces, or raise the limit.",
+    ),
+    entry(
+        "RW-2011",
+        "A client joined no namespace within engine.connect_timeout_ms; its session was closed.",
+        "Correct the client.",
+    ),
+    entry(
+        "RW-2012",
+        "A client did not answer a ping within engine.ping_timeout_ms; its session was closed.",
+        "Nothing: the client was gone, and connects again when it can.",
+    ),
+    entry(
+        "RW-2013",
+        "A connection said nothing, or too little, in time; it was closed.",
+        "Nothing for idle clients; limits.head_timeout_ms is the bound for request heads.",
+    ),
+    entry(
+        "RW-2014",
+        "Nothing is served at the path of a request.",
+        "Correct the path; engine.path is where clients connect.",
+    ),
+    entry(
+        "RW-2015",
+        "A client sent an event that native namespaces do not have.",
+        "Use join, leave, publish, echo, refresh or info.",
+    ),
+    entry(
+        "RW-2016",
+        "A client sent an event with wrong arguments.",
+        "Correct them; the README has the table.",
+    ),
+    entry(
+        "RW-2101",
+        "A client tried to join a namespace without a token.",
+        "Send one as auth.token.",
+    ),
+    entry(
+        "RW-2102",
+        "A client's token is malformed.",
+        "Send a signed JWT.",
+    ),
+    entry(
+        "RW-2103",
+        "A client's token names a key that is not configured.",
+        "Configure the key, or correct the token's kid.",
+    ),
+    entry(
+        "RW-2104",
+        "A client's token has another algorithm than its key.",
+        "Sign with the key's algorithm; never accept what the token says.",
+    ),
+    entry(
+        "RW-2105",
+        "A client's token has a wrong signature.",
+        "Check that issuer and daemon have the same key; otherwise somebody forges tokens.",
+    ),
+    entry(
+        "RW-2106",
+        "A client's token has expired; if it was connected, its connection was closed so that it comes back with a new one.",
+        "Give the client a fresh token, by auth on connect or by the event refresh before it expires.",
+    ),
+    entry(
+        "RW-2107",
+        "A client's token is not valid yet.",
+        "Check the clocks; auth.leeway_seconds is tolerated.",
+    ),
+    entry(
+        "RW-2108",
+        "A client's token lacks a claim that is needed, or has one that is not accepted (issuer, audience, another subject on refresh).",
+        "Correct the token's claims.",
+    ),
+    entry(
+        "RW-2109",
+        "A client may not do this by its token's rw claim.",
+        "Add the room's pattern to rw.join or rw.publish.",
+    ),
+    entry(
+        "RW-2110",
+        "A browser's page of a foreign origin was refused.",
+        "Add the origin to origins.allowed if it is yours.",
+    ),
+    entry(
+        "RW-2111",
+        "A trusted proxy sent a malformed PROXY header; the connection was closed.",
+        "Correct the proxy.",
+    ),
+    entry(
+        "RW-2201",
+        "A connection sends events faster than limits.connection_events_per_second; the event was refused.",
+        "Slow the client down, or raise the limit.",
+    ),
+    entry(
+        "RW-2202",
+        "A user sends events faster than limits.user_events_per_second; the event was refused.",
+        "Slow the client down, or raise the limit.",
+    ),
+    entry(
+        "RW-2203",
+        "A room gets messages faster than limits.room_messages_per_second; the message was refused.",
+        "Publish less, or raise the limit.",
+    ),
+    entry(
+        "RW-2204",
+        "An address sends events faster than limits.address_events_per_second; the event was refused.",
+        "Raise the limit if many users share the address, or configure proxies.trusted.",
+    ),
+    entry(
+        "RW-2205",
+        "An address connects more often, or has more connections, than it may; the connection was closed.",
+        "Raise the limit if many users share the address, or configure proxies.trusted.",
+    ),
+    entry(
+        "RW-2206",
+        "A shard takes no more clients: its table or its memory for queues is full; existing members are untouched.",
+        "Add hosts, or raise shards.connections_max or limits.shard_queue_bytes_max.",
+    ),
+    entry(
+        "RW-2207",
+        "The daemon was too busy for a request.",
+        "Try again; if it stays so, add shards or hosts.",
+    ),
+    entry(
+        "RW-2301",
+        "A client named a room by an empty or too long name, or one with control characters.",
+        "Correct the name; 256 bytes are allowed.",
+    ),
+    entry(
+        "RW-2302",
+        "A session is in limits.session_rooms_max rooms already.",
+        "Leave some, or raise the limit.",
+    ),
+    entry(
+        "RW-2303",
+        "A shard has limits.shard_rooms_max rooms already.",
+        "Use fewer rooms, or raise the limit.",
+    ),
+    entry(
+        "RW-2304",
+        "A session tried to leave a room that it is not in.",
+        "Nothing.",
+    ),
+    entry(
+        "RW-2401",
+        "A client read too slowly for the policy of a room; its connection was closed, so that it comes back.",
+        "Send less, raise limits.queue_packets_max, or choose drop-oldest or conflate for the room in rooms.slow_consumers.",
+    ),
+    entry(
+        "RW-2402",
+        "The daemon is being stopped; the connection was closed so that the client comes back.",
+        "Nothing: clients connect again by themselves.",
+    ),
+    entry(
+        "RW-2501",
+        "An operator's request had no or a wrong bearer token.",
+        "Send the token of admin.token_file; without one only loopback may ask.",
+    ),
+    entry(
+        "RW-2502",
+        "An operator asked for a room that no shard knows.",
+        "Nothing: the room has no members and no recent messages.",
+    ),
+    entry(
+        "RW-2503",
+        "An operator's message is not of the right shape.",
+        "Send {\"room\": …, \"data\": …} and perhaps \"namespace\".",
+    ),
+    entry(
+        "RW-2504",
+        "A room's shard was too busy for an operator's message.",
+        "Try again.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringway_service::refusal::Refusal;
+
+    #[test]
+    fn every_refusal_is_explained() {
+        for refusal in Refusal::ALL {
+            assert!(explain(refusal.code()).is_some(), "{}", refusal.code());
+        }
+    }
+
+    #[test]
+    fn codes_are_in_order_and_single() {
+        assert!(CATALOGUE.is_sorted_by(|a, b| a.code < b.code));
+    }
+}

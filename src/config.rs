@@ -1,0 +1,401 @@
+//! The configuration: a TOML file, `RINGWAY_*` variables over it, flags over both; unknown keys are errors.
+//!
+//! A variable names its key with two underscores between the parts: `RINGWAY_ENGINE__PING_INTERVAL_MS=10000`.
+//! What the values mean to shards and sessions is decided in [`crate::settings`].
+
+use crate::start::StartError;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Anonymous clients, no rate limits, demo page and echo endpoints.
+    pub dev: bool,
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Where operators connect.
+    pub admin: Admin,
+    /// Threads and their memory.
+    pub shards: Shards,
+    /// Engine.IO.
+    pub engine: Engine,
+    /// WebSocket.
+    pub websocket: WebSocket,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Browser origins.
+    pub origins: Origins,
+    /// Proxies in front.
+    pub proxies: Proxies,
+    /// What peers may cost.
+    pub limits: Limits,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// Stopping.
+    pub drain: Drain,
+    /// Log lines.
+    pub log: Log,
+}
+
+macro_rules! section {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+        impl Default for $name {
+            fn default() -> Self { Self { $($field: $default,)* } }
+        }
+    };
+}
+
+section! {
+    /// Where clients connect.
+    Listen {
+        /// Address and port.
+        address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7300)),
+        /// Connections that the kernel holds before a shard takes them.
+        backlog: u32 = 4096,
+        /// Unsent bytes that the kernel holds for one connection (TCP_NOTSENT_LOWAT).
+        notsent_bytes_max: u32 = 16 * 1024,
+    }
+}
+section! {
+    /// Where operators connect.
+    Admin {
+        /// Address and port; keep it private.
+        address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7301)),
+        /// A file with the bearer token that `/api/v1` asks for. Without one `/api/v1` answers loopback peers only.
+        token_file: Option<PathBuf> = None,
+    }
+}
+section! {
+    /// Threads and their memory.
+    Shards {
+        /// How many; 0 means one per allowed CPU.
+        count: u16 = 0,
+        /// Connections per shard.
+        connections_max: u32 = 19_000,
+        /// Receive buffers per shard.
+        receive_buffers: u16 = 512,
+        /// Bytes of each receive buffer.
+        receive_buffer_bytes: u32 = 4096,
+        /// Bytes of all rings between shards together.
+        mesh_bytes_max: usize = 64 << 20,
+    }
+}
+section! {
+    /// Engine.IO.
+    Engine {
+        /// The path of Engine.IO requests.
+        path: String = "/socket.io/".to_owned(),
+        /// Time between pings.
+        ping_interval_ms: u32 = 25_000,
+        /// Time for the pong.
+        ping_timeout_ms: u32 = 20_000,
+        /// Time for the first CONNECT, and for the upgrade probe.
+        connect_timeout_ms: u32 = 45_000,
+        /// The largest message or polling body.
+        payload_bytes_max: u32 = 1_000_000,
+    }
+}
+section! {
+    /// WebSocket.
+    WebSocket {
+        /// Offer permessage-deflate (RFC 7692), without context takeover.
+        deflate: bool = false,
+        /// Fragments of one message.
+        fragments_max: u32 = 16_384,
+    }
+}
+section! {
+    /// Who may come in.
+    Auth {
+        /// Keys that verify tokens.
+        keys: Vec<Key> = Vec::new(),
+        /// The `iss` that tokens must carry.
+        issuer: Option<String> = None,
+        /// The `aud` that tokens must carry.
+        audience: Option<String> = None,
+        /// Tolerated difference of clocks.
+        leeway_seconds: u32 = 5,
+    }
+}
+
+/// A key that verifies tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The `kid` that tokens name.
+    pub id: String,
+    /// HS256, RS256, ES256 or EdDSA.
+    pub algorithm: String,
+    /// The file: the secret's bytes for HS256, a PEM public key otherwise.
+    pub file: PathBuf,
+    /// A PEM private key, for `ringway token` only.
+    #[serde(default)]
+    pub private_file: Option<PathBuf>,
+}
+
+section! {
+    /// Browser origins.
+    Origins {
+        /// Exact origins, `https://*.example.com`, or `*`. Empty: same host only.
+        allowed: Vec<String> = Vec::new(),
+    }
+}
+section! {
+    /// Proxies in front.
+    Proxies {
+        /// Networks whose forwarding headers and PROXY v2 prefix are believed.
+        trusted: Vec<String> = Vec::new(),
+    }
+}
+section! {
+    /// What peers may cost. Rates are per second, bursts are counts. Zero means unlimited.
+    Limits {
+        /// Events per connection.
+        connection_events_per_second: u32 = 100,
+        /// Burst of the above.
+        connection_events_burst: u32 = 200,
+        /// Events per user (the token's subject), on one shard.
+        user_events_per_second: u32 = 200,
+        /// Burst of the above.
+        user_events_burst: u32 = 400,
+        /// Messages per room.
+        room_messages_per_second: u32 = 10_000,
+        /// Burst of the above.
+        room_messages_burst: u32 = 20_000,
+        /// Events per address.
+        address_events_per_second: u32 = 2_000,
+        /// Burst of the above.
+        address_events_burst: u32 = 4_000,
+        /// New connections per address.
+        address_connections_per_second: u32 = 100,
+        /// Burst of the above.
+        address_connections_burst: u32 = 1_000,
+        /// Connections per address at a time, on one shard.
+        address_connections_max: u32 = 10_000,
+        /// Packets queued for one slow session.
+        queue_packets_max: u32 = 256,
+        /// Bytes queued for one slow session.
+        queue_bytes_max: u32 = 1 << 20,
+        /// Bytes queued on one shard; new connections are refused beyond it.
+        shard_queue_bytes_max: u64 = 256 << 20,
+        /// Time for a request head.
+        head_timeout_ms: u32 = 10_000,
+        /// How long a connection may idle between two requests.
+        keep_alive_timeout_ms: u32 = 60_000,
+        /// Bytes of a request head.
+        head_bytes_max: u32 = 16 * 1024,
+        /// Namespaces per session.
+        namespaces_max: u16 = 16,
+        /// Rooms per session.
+        session_rooms_max: u16 = 256,
+        /// Rooms per shard.
+        shard_rooms_max: u32 = 100_000,
+        /// Attachments of one packet.
+        attachments_max: u16 = 32,
+    }
+}
+section! {
+    /// Rooms.
+    Rooms {
+        /// What happens to members that read too slowly, by pattern; the first match counts, else `disconnect`.
+        slow_consumers: Vec<SlowConsumer> = Vec::new(),
+    }
+}
+
+/// What happens to slow members of the rooms that match a pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowConsumer {
+    /// Rooms, `*` stands for anything: `ticker:*`.
+    pub pattern: String,
+    /// What happens.
+    pub policy: SlowConsumerPolicy,
+}
+
+/// What happens to a member whose queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlowConsumerPolicy {
+    /// Its connection is closed with the reason.
+    Disconnect,
+    /// Its oldest queued message of the room goes; the numbers show the gap.
+    DropOldest,
+    /// A newer message of the same key replaces the queued one; the numbers show the gap.
+    Conflate,
+}
+
+section! {
+    /// Stopping.
+    Drain {
+        /// Everything is closed within this time after SIGTERM.
+        deadline_ms: u32 = 30_000,
+    }
+}
+section! {
+    /// Log lines.
+    Log {
+        /// `text` or `json`.
+        format: LogFormat = LogFormat::Text,
+        /// error, warn, info, debug or trace.
+        level: String = "info".to_owned(),
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Config {
+    /// Reads the file, lays environment and overrides over it, and checks every key.
+    ///
+    /// # Errors
+    /// RW-1011 when the file cannot be read, RW-1008 for an unknown key, RW-1009 for a value that does not fit.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: &[String],
+    ) -> Result<Self, StartError> {
+        let mut table = file.map_or_else(|| Ok(Table::new()), read_file)?;
+        for (name, value) in environment {
+            if let Some(path) = environment_path(&name) {
+                lay(&mut table, &path, parse_value(&value))?;
+            }
+        }
+        for entry in overrides {
+            let (path, value) = entry
+                .split_once('=')
+                .ok_or_else(|| StartError::invalid_value(entry, "expected KEY=VALUE"))?;
+            lay(&mut table, path, parse_value(value))?;
+        }
+        serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| refuse(&error))
+    }
+}
+
+fn read_file(path: &Path) -> Result<Table, StartError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StartError::config_unreadable(path, &error.to_string()))?;
+    text.parse()
+        .map_err(|error: toml::de::Error| StartError::config_unreadable(path, &error.to_string()))
+}
+
+/// `RINGWAY_ENGINE__PATH` is `engine.path`; other variables are nobody's business. `RINGWAY_TEST_…` belongs to the tests.
+fn environment_path(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("RINGWAY_")?;
+    (rest == "DEV" || rest.contains("__")).then(|| rest.to_ascii_lowercase().replace("__", "."))
+}
+
+/// A TOML value if it reads as one, else the text itself: `--set listen.address=0.0.0.0:7300` needs no quotes.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn lay(table: &mut Table, path: &str, value: Value) -> Result<(), StartError> {
+    let Some((section, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return Ok(());
+    };
+    let inner = table
+        .entry(section.to_owned())
+        .or_insert_with(|| Value::Table(Table::new()));
+    let inner = inner
+        .as_table_mut()
+        .ok_or_else(|| StartError::invalid_value(path, "is inside something that is no table"))?;
+    lay(inner, rest, value)
+}
+
+fn refuse(error: &serde_path_to_error::Error<toml::de::Error>) -> StartError {
+    let what = error.inner().message().to_owned();
+    let path = error.path().to_string();
+    if what.starts_with("unknown field") {
+        StartError::unknown_key(&path, &what)
+    } else {
+        StartError::invalid_value(&path, &what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], overrides: &[&str]) -> Result<Config, StartError> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let overrides: Vec<String> = overrides.iter().map(|entry| (*entry).to_owned()).collect();
+        Config::load(None, environment, &overrides)
+    }
+
+    #[test]
+    fn flags_go_over_environment() {
+        let config = load(
+            &[
+                ("RINGWAY_ENGINE__PING_INTERVAL_MS", "7"),
+                ("RINGWAY_LOG__FORMAT", "json"),
+            ],
+            &["engine.ping_interval_ms=9"],
+        );
+        let config = config.unwrap();
+        assert_eq!(
+            (config.engine.ping_interval_ms, config.log.format),
+            (9, LogFormat::Json)
+        );
+    }
+
+    #[test]
+    fn unquoted_text_is_text() {
+        assert_eq!(
+            load(&[], &["listen.address=0.0.0.0:80"])
+                .unwrap()
+                .listen
+                .address
+                .port(),
+            80
+        );
+    }
+
+    #[track_caller]
+    fn check_refused(overrides: &[&str], code: &str, names: &str) {
+        let error = load(&[], overrides).unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.to_string().contains(names), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        check_refused(
+            &["engine.ping_intervall_ms=9"],
+            "RW-1008",
+            "ping_intervall_ms",
+        );
+        check_refused(&["engin.path=x"], "RW-1008", "engin");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name() {
+        check_refused(
+            &["engine.ping_interval_ms=soon"],
+            "RW-1009",
+            "engine.ping_interval_ms",
+        );
+        check_refused(&["log.format=xml"], "RW-1009", "log.format");
+        check_refused(&["dev"], "RW-1009", "KEY=VALUE");
+    }
+}

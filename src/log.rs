@@ -1,0 +1,23 @@
+//! Log lines of the control thread, as text or JSON. Shards never log: they count.
+
+use crate::config::{Log, LogFormat};
+use crate::start::StartError;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// RW-1009 when the level is none.
+pub fn start(log: &Log) -> Result<(), StartError> {
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| StartError::invalid_value("log.level", &error.to_string()))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! `ringway serve`: boot, shards on their threads, the control thread, and the way down.
+
+use crate::admin;
+use crate::check::{demand, ring_config, shard_count};
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::control::{Control, Message};
+use crate::metrics::{Metrics, Published};
+use crate::settings::settings;
+use crate::shard::Application;
+use crate::start::StartError;
+use core::time::Duration;
+use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
+use ringway_service::hub::Hub;
+use ringway_service::settings::Settings;
+use ringway_uring::{Pool, ProcessClock, UringBuilder, Waker, listen};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Messages of the control thread that one shard may have waiting.
+const CONTROL_MESSAGES_MAX: usize = 256;
+/// How long a closed connection may take to read its last bytes.
+const LINGER: Duration = Duration::from_secs(2);
+/// A shard copies its numbers out this often.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// Threads for signatures and other heavy work.
+const COMPUTE_THREADS: usize = 2;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A refusal to start, with its code and remedy.
+pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
+    let load = |args: &ServeArgs| {
+        Config::load(
+            args.config.config.as_deref(),
+            std::env::vars(),
+            &args.overrides(),
+        )
+    };
+    let config = load(args)?;
+    crate::log::start(&config.log)?;
+    demand(&config)?;
+    let settings = Arc::new(settings(&config)?);
+    let admin = admin_listener(config.admin.address)?;
+    let daemon = Daemon::start(&config, &settings)?;
+    if config.dev {
+        tracing::warn!(
+            "--dev: anonymous clients may do everything and nothing is rate-limited; never use this in production"
+        );
+    }
+    tracing::info!(clients = %config.listen.address, admin = %config.admin.address, shards = daemon.threads.len(), "serving");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| io_error("tokio", &error))?;
+    runtime.block_on(operate(&config, admin, &daemon.control, || load(args)))?;
+    daemon.join()
+}
+
+fn io_error(what: &str, error: &std::io::Error) -> StartError {
+    StartError::new("RW-1012", format!("{what}: {error}"), "see the cause")
+}
+
+fn admin_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| StartError::address_unusable(address, &error))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| StartError::address_unusable(address, &error))?;
+    Ok(listener)
+}
+
+struct Daemon {
+    control: Arc<Control>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Daemon {
+    fn start(config: &Config, settings: &Arc<Settings>) -> Result<Self, StartError> {
+        let shards = shard_count(config);
+        let builders = builders(config, shards)?;
+        let wakers: Vec<Waker> = builders.iter().map(UringBuilder::waker).collect();
+        let published: Arc<[Published]> = (0..shards).map(|_| Published::default()).collect();
+        let meshes = Mesh::build(
+            shards,
+            &MeshBounds::within(config.shards.mesh_bytes_max, shards),
+        );
+        let (ports, controls): (Vec<Producer<Message>>, Vec<Consumer<Message>>) = (0..shards)
+            .map(|_| RingBuffer::new(CONTROL_MESSAGES_MAX))
+            .unzip();
+        let metrics = Metrics::new(usize::from(shards))
+            .map_err(|error| StartError::new("RW-1012", error.to_string(), "see the cause"))?;
+        let publish_bytes_max = config.engine.payload_bytes_max as usize;
+        let control = Arc::new(Control::new(
+            ports,
+            wakers,
+            metrics,
+            published.clone(),
+            publish_bytes_max,
+        ));
+        let bounds = Bounds {
+            connections_max: config.shards.connections_max,
+            linger: LINGER,
+        };
+        let parts = builders.into_iter().zip(meshes).zip(controls).enumerate();
+        let threads = parts
+            .map(|(index, ((builder, mesh), control))| {
+                let (settings, published) = (settings.clone(), published.clone());
+                let body = move || {
+                    run_shard(
+                        index,
+                        builder,
+                        mesh,
+                        control,
+                        bounds,
+                        settings,
+                        &published[index],
+                    )
+                };
+                thread::Builder::new()
+                    .name(format!("shard-{index}"))
+                    .spawn(body)
+                    .map_err(|error| io_error("spawning a shard", &error))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { control, threads })
+    }
+
+    /// A shard that panicked has lost its clients already: the process says so by its status.
+    fn join(self) -> Result<ExitCode, StartError> {
+        let failed = self
+            .threads
+            .into_iter()
+            .filter_map(|thread| thread.join().err())
+            .count();
+        Ok(if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
+    let address = config.listen.address;
+    // Each shard's listener shares the port by SO_REUSEPORT, so that two daemons could, too: a plain bind finds out first.
+    drop(
+        TcpListener::bind(address)
+            .map_err(|error| StartError::address_unusable(address, &error))?,
+    );
+    let listener = |_| {
+        listen(
+            address,
+            config.listen.backlog,
+            config.listen.notsent_bytes_max,
+        )
+        .map_err(|error| StartError::address_unusable(address, &error))
+    };
+    let listeners = (0..shards).map(listener).collect::<Result<_, _>>()?;
+    let mut pool =
+        Pool::new(COMPUTE_THREADS).map_err(|error| io_error("the compute pool", &error))?;
+    let builders = UringBuilder::all(
+        &ring_config(config),
+        listeners,
+        ProcessClock::start(),
+        &mut pool,
+    )
+    .map_err(|error| io_error("io_uring", &error))?;
+    pool.start()
+        .map_err(|error| io_error("the compute pool", &error))?;
+    Ok(builders)
+}
+
+fn run_shard(
+    index: usize,
+    builder: UringBuilder,
+    mesh: Mesh,
+    control: Consumer<Message>,
+    bounds: Bounds,
+    settings: Arc<Settings>,
+    published: &Published,
+) {
+    use ringway_io::Driver as _;
+    let _ = ringway_runtime::pin(index);
+    let mut driver = builder
+        .start()
+        .expect("a ring that was made can be started by its thread");
+    let seed = core::array::from_fn(|_| driver.entropy());
+    let hub = Hub::new(index as u16, mesh.shards(), settings, seed);
+    let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
+    let mut next = Duration::ZERO;
+    shard.run(|application, laps, now| {
+        if now.monotonic >= next {
+            next = now.monotonic + PUBLISH_INTERVAL;
+            published.publish(application.hub().stats(), laps);
+        }
+    });
+}
+
+/// The control thread: admin port and signals, until the drain is over.
+async fn operate(
+    config: &Config,
+    admin: TcpListener,
+    control: &Arc<Control>,
+    reload: impl Fn() -> Result<Config, StartError>,
+) -> Result<(), StartError> {
+    let refused =
+        |error: std::io::Error| StartError::address_unusable(config.admin.address, &error);
+    let listener = tokio::net::TcpListener::from_std(admin).map_err(refused)?;
+    let token = config.admin.token_file.as_deref().map(|path| {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
+        Ok(Arc::from(text.trim()))
+    });
+    let router = admin::router(control.clone(), token.transpose()?);
+    let serving = axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    );
+    let server = tokio::spawn(async move { serving.await });
+    let signals = |error: std::io::Error| io_error("signals", &error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(signals)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => reload_settings(control, &reload),
+        }
+    }
+    drain(config, control).await;
+    server.abort();
+    Ok(())
+}
+
+/// SIGHUP: a configuration that cannot be used changes nothing.
+fn reload_settings(control: &Control, reload: &impl Fn() -> Result<Config, StartError>) {
+    match reload().and_then(|config| settings(&config)) {
+        Ok(fresh) => {
+            let fresh = Arc::new(fresh);
+            let all = control.tell_all(|| Message::Reload(fresh.clone()));
+            tracing::info!(all, "reloaded keys, origins and limits");
+        }
+        Err(error) => tracing::error!("nothing was reloaded: {error}"),
+    }
+}
+
+/// Closes sessions over nine tenths of the deadline, and leaves the rest to the last bytes.
+async fn drain(config: &Config, control: &Control) {
+    let deadline = Duration::from_millis(u64::from(config.drain.deadline_ms));
+    tracing::info!(sessions = control.open(), ?deadline, "draining");
+    control.set_draining();
+    let within_us = deadline.as_micros() as u64 / 10 * 8;
+    control.tell_all(|| Message::Drain { within_us });
+    let over = tokio::time::Instant::now() + deadline / 10 * 9;
+    // The shards copy their numbers out every 200 ms: the first look is at numbers from after the drain began.
+    let mut tick = tokio::time::interval_at(
+        tokio::time::Instant::now() + PUBLISH_INTERVAL * 2,
+        PUBLISH_INTERVAL,
+    );
+    while tokio::time::Instant::now() < over {
+        control.tell_all(|| Message::Nudge);
+        tick.tick().await;
+        if control.open() == 0 {
+            break;
+        }
+    }
+    while !control.tell_all(|| Message::Exit) {
+        tick.tick().await;
+    }
+    tracing::info!("drained");
+}

@@ -1,0 +1,574 @@
+//! Keys, and the tokens that they verify (RFC 7519, over the jsonwebtoken crate).
+
+use super::{Claims, Identity};
+use crate::refusal::Refusal;
+use crate::time::Now;
+use core::any::Any;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Bytes of a token; checked before anything is decoded.
+const TOKEN_BYTES_MAX: usize = 8192;
+/// Bytes of a `kid`.
+const KEY_ID_BYTES_MAX: usize = 128;
+
+/// A key as configured: bytes, not files.
+#[derive(Clone)]
+pub struct KeyConfig {
+    /// The `kid` that tokens name.
+    pub id: String,
+    /// HS256, RS256, ES256 or EdDSA.
+    pub algorithm: String,
+    /// The secret, or a public key as PEM.
+    pub bytes: Vec<u8>,
+    /// A private key as PEM, to mint tokens with.
+    pub private: Option<Vec<u8>>,
+}
+
+/// Why a configured key cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyError(pub String);
+
+struct Key {
+    id: String,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+struct Inner {
+    keys: Vec<Key>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway_seconds: u32,
+}
+
+/// All keys; shared by the shards, changed by none.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+/// The result of a verification.
+pub type VerifyResult = Result<Identity, Refusal>;
+
+/// A verification, done or to be done beside the shards.
+pub enum Verdict {
+    /// Done here.
+    Done(VerifyResult),
+    /// A signature that takes long to check; the job gives a [`VerifyResult`].
+    Job(Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>),
+}
+
+fn algorithm_of(name: &str) -> Result<Algorithm, KeyError> {
+    match name {
+        "HS256" => Ok(Algorithm::HS256),
+        "RS256" => Ok(Algorithm::RS256),
+        "ES256" => Ok(Algorithm::ES256),
+        "EdDSA" => Ok(Algorithm::EdDSA),
+        other => Err(KeyError(format!(
+            "the algorithm {other:?} is none of HS256, RS256, ES256, EdDSA"
+        ))),
+    }
+}
+
+fn decoding_key(config: &KeyConfig, algorithm: Algorithm) -> Result<DecodingKey, KeyError> {
+    let key = match algorithm {
+        Algorithm::HS256 if config.bytes.len() < 32 => {
+            return Err(KeyError(
+                "an HS256 secret has at least 32 bytes (RFC 7518 §3.2)".to_owned(),
+            ));
+        }
+        // Whoever knows a public key could sign with it.
+        Algorithm::HS256 if config.bytes.trim_ascii_start().starts_with(b"-----BEGIN ") => {
+            return Err(KeyError("a PEM file is no HS256 secret".to_owned()));
+        }
+        Algorithm::HS256 => Ok(DecodingKey::from_secret(&config.bytes)),
+        Algorithm::RS256 => DecodingKey::from_rsa_pem(&config.bytes),
+        Algorithm::ES256 => DecodingKey::from_ec_pem(&config.bytes),
+        _ => DecodingKey::from_ed_pem(&config.bytes),
+    };
+    key.map_err(|error| KeyError(error.to_string()))
+}
+
+impl Keys {
+    /// Makes keys of their configuration.
+    ///
+    /// # Errors
+    /// [`KeyError`] for an unknown algorithm or bytes that are no such key.
+    pub fn new(
+        configs: &[KeyConfig],
+        issuer: Option<String>,
+        audience: Option<String>,
+        leeway_seconds: u32,
+    ) -> Result<Self, KeyError> {
+        let key = |config: &KeyConfig| {
+            let algorithm = algorithm_of(&config.algorithm)?;
+            Ok(Key {
+                id: config.id.clone(),
+                algorithm,
+                key: decoding_key(config, algorithm)?,
+            })
+        };
+        let names: BTreeSet<&str> = configs.iter().map(|config| config.id.as_str()).collect();
+        if names.len() < configs.len() {
+            return Err(KeyError("two keys have the same id".to_owned()));
+        }
+        let keys = configs.iter().map(key).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Inner {
+            keys,
+            issuer,
+            audience,
+            leeway_seconds,
+        })))
+    }
+
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.keys.is_empty()
+    }
+
+    /// Verifies a token: a shared secret here (some microseconds), a signature beside the shards.
+    #[must_use]
+    pub fn verify(&self, token: &str, now: Now) -> Verdict {
+        match self.0.key_of(token) {
+            Err(refusal) => Verdict::Done(Err(refusal)),
+            Ok(index) if self.0.keys[index].algorithm == Algorithm::HS256 => {
+                Verdict::Done(self.0.check(index, token, now))
+            }
+            Ok(index) => {
+                let (inner, token) = (self.0.clone(), token.to_owned());
+                Verdict::Job(Box::new(move || {
+                    Box::new(inner.check(index, &token, now)) as Box<dyn Any + Send>
+                }))
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The key that the token's header names, or the only one of its algorithm. Nothing in the header is believed beyond that.
+    fn key_of(&self, token: &str) -> Result<usize, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TokenMalformed);
+        }
+        // `alg: none` and unknown algorithms do not decode at all.
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::TokenMalformed)?;
+        if header
+            .kid
+            .as_ref()
+            .is_some_and(|kid| kid.len() > KEY_ID_BYTES_MAX)
+        {
+            return Err(Refusal::TokenMalformed);
+        }
+        // RFC 7515 §4.1.11: an extension that must be understood, and is not.
+        if header.crit.is_some() {
+            return Err(Refusal::TokenMalformed);
+        }
+        let named = |key: &Key| match &header.kid {
+            Some(kid) => *kid == key.id,
+            None => key.algorithm == header.alg,
+        };
+        let mut found = (0..self.keys.len()).filter(|index| named(&self.keys[*index]));
+        let index = found.next().ok_or(Refusal::TokenUnknownKey)?;
+        if found.next().is_some() {
+            return Err(Refusal::TokenUnknownKey);
+        }
+        // The key says the algorithm: a public key is never taken for a shared secret.
+        if self.keys[index].algorithm == header.alg {
+            Ok(index)
+        } else {
+            Err(Refusal::TokenAlgorithm)
+        }
+    }
+
+    fn check(&self, index: usize, token: &str, now: Now) -> VerifyResult {
+        let key = &self.keys[index];
+        let mut validation = Validation::new(key.algorithm);
+        // Times are checked below, against the caller's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.required_spec_claims.clear();
+        validation.validate_aud = self.audience.is_some();
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
+        let token = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
+            .map_err(|error| refusal_of(error.kind()))?;
+        self.check_times(&token.claims, now)?;
+        Identity::new(token.claims, self.leeway_seconds).ok_or(Refusal::TokenClaims)
+    }
+
+    fn check_times(&self, claims: &Claims, now: Now) -> Result<(), Refusal> {
+        let leeway_ms = u64::from(self.leeway_seconds) * 1000;
+        if claims.exp.saturating_mul(1000).saturating_add(leeway_ms) <= now.unix_ms {
+            return Err(Refusal::TokenExpired);
+        }
+        if claims
+            .nbf
+            .is_some_and(|nbf| nbf.saturating_mul(1000) > now.unix_ms.saturating_add(leeway_ms))
+        {
+            return Err(Refusal::TokenNotYetValid);
+        }
+        Ok(())
+    }
+}
+
+const fn refusal_of(error: &ErrorKind) -> Refusal {
+    match error {
+        ErrorKind::InvalidSignature => Refusal::TokenSignature,
+        ErrorKind::InvalidAlgorithm => Refusal::TokenAlgorithm,
+        ErrorKind::Json(_)
+        | ErrorKind::MissingRequiredClaim(_)
+        | ErrorKind::InvalidAudience
+        | ErrorKind::InvalidIssuer => Refusal::TokenClaims,
+        _ => Refusal::TokenMalformed,
+    }
+}
+
+/// Signs claims, for tests and operators.
+///
+/// # Errors
+/// [`KeyError`] when the key cannot sign: all but HS256 need their private half.
+pub fn mint(config: &KeyConfig, claims: &Claims) -> Result<String, KeyError> {
+    let algorithm = algorithm_of(&config.algorithm)?;
+    let private = || {
+        config
+            .private
+            .as_deref()
+            .ok_or_else(|| KeyError("the key has no private_file".to_owned()))
+    };
+    let key = match algorithm {
+        Algorithm::HS256 => Ok(EncodingKey::from_secret(&config.bytes)),
+        Algorithm::RS256 => EncodingKey::from_rsa_pem(private()?),
+        Algorithm::ES256 => EncodingKey::from_ec_pem(private()?),
+        _ => EncodingKey::from_ed_pem(private()?),
+    };
+    let key = key.map_err(|error| KeyError(error.to_string()))?;
+    let header = Header {
+        kid: Some(config.id.clone()),
+        ..Header::new(algorithm)
+    };
+    jsonwebtoken::encode(&header, claims, &key).map_err(|error| KeyError(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RoomClaims;
+    use super::*;
+
+    const NOW: Now = Now {
+        monotonic_us: 0,
+        unix_ms: 1_000_000_000,
+    };
+
+    fn config(id: &str, secret: u8) -> KeyConfig {
+        KeyConfig {
+            id: id.to_owned(),
+            algorithm: "HS256".to_owned(),
+            bytes: vec![secret; 32],
+            private: None,
+        }
+    }
+
+    fn claims(exp: u64, nbf: Option<u64>) -> Claims {
+        let rw = RoomClaims {
+            join: vec!["order:*".to_owned()],
+            publish: vec!["order:7".to_owned()],
+        };
+        Claims {
+            sub: "anna".to_owned(),
+            exp,
+            nbf,
+            rw,
+        }
+    }
+
+    fn verify(token: &str) -> VerifyResult {
+        match Keys::new(&[config("a", 1)], None, None, 5)
+            .unwrap()
+            .verify(token, NOW)
+        {
+            Verdict::Done(result) => result,
+            Verdict::Job(job) => *job().downcast().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_good_token_makes_an_identity() {
+        let identity = verify(&mint(&config("a", 1), &claims(1_000_001, None)).unwrap()).unwrap();
+        assert_eq!(
+            (identity.subject(), identity.expires_unix_ms()),
+            ("anna", Some(1_000_006_000))
+        );
+        assert!(identity.may_join("order:9") && !identity.may_join("x"));
+        assert!(identity.may_publish("order:7") && !identity.may_publish("order:8"));
+    }
+
+    #[test]
+    fn hostile_tokens_are_refused_by_name() {
+        let good = mint(&config("a", 1), &claims(1_000_001, None)).unwrap();
+        let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiZXhwIjo5OTk5OTk5OTk5fQ.";
+        for (token, refusal) in [
+            (String::new(), Refusal::TokenMalformed),
+            ("x.y.z".to_owned(), Refusal::TokenMalformed),
+            (none.to_owned(), Refusal::TokenMalformed),
+            (good[..good.len() - 4].to_owned(), Refusal::TokenMalformed),
+            ("a".repeat(9000), Refusal::TokenMalformed),
+            (
+                mint(&config("a", 2), &claims(1_000_001, None)).unwrap(),
+                Refusal::TokenSignature,
+            ),
+            (
+                mint(&config("b", 1), &claims(1_000_001, None)).unwrap(),
+                Refusal::TokenUnknownKey,
+            ),
+            (
+                mint(&config(&"k".repeat(129), 1), &claims(1_000_001, None)).unwrap(),
+                Refusal::TokenMalformed,
+            ),
+            (
+                mint(&config("a", 1), &claims(999_995, None)).unwrap(),
+                Refusal::TokenExpired,
+            ),
+            (
+                mint(&config("a", 1), &claims(1_000_001, Some(1_000_006))).unwrap(),
+                Refusal::TokenNotYetValid,
+            ),
+            (
+                mint(
+                    &config("a", 1),
+                    &Claims {
+                        sub: String::new(),
+                        ..claims(1_000_001, None)
+                    },
+                )
+                .unwrap(),
+                Refusal::TokenClaims,
+            ),
+            (
+                mint(
+                    &config("a", 1),
+                    &Claims {
+                        sub: "x".repeat(257),
+                        ..claims(1_000_001, None)
+                    },
+                )
+                .unwrap(),
+                Refusal::TokenClaims,
+            ),
+        ] {
+            assert_eq!(
+                verify(&token),
+                Err(refusal),
+                "{}",
+                &token[..token.len().min(40)]
+            );
+        }
+    }
+
+    /// Fresh keys of nobody, for these tests.
+    fn asymmetric(algorithm: &str) -> KeyConfig {
+        let (private, public): (&[u8], &[u8]) = match algorithm {
+            "RS256" => (
+                include_bytes!("testdata/rs256.pem"),
+                include_bytes!("testdata/rs256.pub.pem"),
+            ),
+            "ES256" => (
+                include_bytes!("testdata/es256.pem"),
+                include_bytes!("testdata/es256.pub.pem"),
+            ),
+            _ => (
+                include_bytes!("testdata/eddsa.pem"),
+                include_bytes!("testdata/eddsa.pub.pem"),
+            ),
+        };
+        KeyConfig {
+            id: "p".to_owned(),
+            algorithm: algorithm.to_owned(),
+            bytes: public.to_vec(),
+            private: Some(private.to_vec()),
+        }
+    }
+
+    fn verify_with(configs: &[KeyConfig], token: &str) -> VerifyResult {
+        match Keys::new(configs, None, None, 5)
+            .unwrap()
+            .verify(token, NOW)
+        {
+            Verdict::Done(result) => result,
+            Verdict::Job(job) => *job().downcast().unwrap(),
+        }
+    }
+
+    fn with_header(header: &str, token: &str) -> String {
+        use base64::Engine as _;
+        let header = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(header);
+        let (_, rest) = token.split_once('.').unwrap();
+        format!("{header}.{rest}")
+    }
+
+    #[test]
+    fn signatures_are_checked_beside_the_shards() {
+        for algorithm in ["RS256", "ES256", "EdDSA"] {
+            let config = asymmetric(algorithm);
+            let keys = Keys::new(core::slice::from_ref(&config), None, None, 5).unwrap();
+            let token = mint(&config, &claims(1_000_001, None)).unwrap();
+            let Verdict::Job(job) = keys.verify(&token, NOW) else {
+                panic!("{algorithm} was checked on the shard");
+            };
+            let result: VerifyResult = *job().downcast().unwrap();
+            assert_eq!(result.unwrap().subject(), "anna", "{algorithm}");
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let flipped = if signature.starts_with('A') { "B" } else { "A" };
+            let forged = format!("{signed}.{flipped}{}", &signature[1..]);
+            let refused = verify_with(&[config], &forged);
+            assert_eq!(refused, Err(Refusal::TokenSignature), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_public_key_is_no_shared_secret() {
+        for algorithm in ["RS256", "ES256", "EdDSA"] {
+            let public = asymmetric(algorithm);
+            let confused = KeyConfig {
+                algorithm: "HS256".to_owned(),
+                ..public.clone()
+            };
+            // What an attacker signs, who knows the public key as everybody does.
+            let secret = EncodingKey::from_secret(&public.bytes);
+            for (kid, refusal) in [
+                (Some("p"), Refusal::TokenAlgorithm),
+                (None, Refusal::TokenUnknownKey),
+            ] {
+                let header = Header {
+                    kid: kid.map(str::to_owned),
+                    ..Header::new(Algorithm::HS256)
+                };
+                let token =
+                    jsonwebtoken::encode(&header, &claims(1_000_001, None), &secret).unwrap();
+                let refused = verify_with(core::slice::from_ref(&public), &token);
+                assert_eq!(refused, Err(refusal), "{algorithm} {kid:?}");
+            }
+            let error = Keys::new(&[confused], None, None, 5).err();
+            assert!(error.is_some(), "a PEM is not a secret: {algorithm}");
+        }
+    }
+
+    #[test]
+    fn rfc7515_4_1_11_critical_extensions_are_refused() {
+        let mut header = Header::new(Algorithm::HS256);
+        header.crit = Some(vec!["b64".to_owned()]);
+        let secret = EncodingKey::from_secret(&[1; 32]);
+        let token = jsonwebtoken::encode(&header, &claims(1_000_001, None), &secret).unwrap();
+        assert_eq!(verify(&token), Err(Refusal::TokenMalformed));
+    }
+
+    #[test]
+    fn hostile_headers_are_refused() {
+        let good = mint(&config("a", 1), &claims(1_000_001, None)).unwrap();
+        let deep = format!(
+            r#"{{"alg":"HS256","x":{}{}}}"#,
+            "[".repeat(2000),
+            "]".repeat(2000)
+        );
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":["HS256"]}"#,
+            r#"{"alg":"HS256","kid":7}"#,
+            r#"{"kid":"a"}"#,
+            "[]",
+            "",
+            "{",
+            &deep,
+        ] {
+            let refused = verify(&with_header(header, &good));
+            assert_eq!(refused, Err(Refusal::TokenMalformed), "{header:.60}");
+        }
+    }
+
+    #[test]
+    fn without_a_kid_the_only_key_of_the_algorithm_is_meant() {
+        let secret = EncodingKey::from_secret(&[1; 32]);
+        let header = Header::new(Algorithm::HS256);
+        let token = jsonwebtoken::encode(&header, &claims(1_000_001, None), &secret).unwrap();
+        assert!(verify_with(&[config("a", 1), asymmetric("ES256")], &token).is_ok());
+        for order in [[1, 2], [2, 1]] {
+            let two = order.map(|secret| config(&format!("k{secret}"), secret));
+            assert_eq!(verify_with(&two, &token), Err(Refusal::TokenUnknownKey));
+        }
+    }
+
+    #[test]
+    fn two_keys_of_one_name_are_refused() {
+        assert!(Keys::new(&[config("a", 1), config("a", 2)], None, None, 5).is_err());
+    }
+
+    #[test]
+    fn issuer_and_audience_are_checked_when_configured() {
+        let keys = |issuer: &str, audience: &str| {
+            let owned = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            Keys::new(&[config("a", 1)], owned(issuer), owned(audience), 5).unwrap()
+        };
+        let secret = EncodingKey::from_secret(&[1; 32]);
+        for (issuer, audience, claims, permitted) in [
+            ("", "", r#"{"iss":"x","aud":"y"}"#, true),
+            ("me", "", r#"{"iss":"me"}"#, true),
+            ("me", "", r#"{"iss":"you"}"#, false),
+            ("me", "", "{}", false),
+            ("", "us", r#"{"aud":"us"}"#, true),
+            ("", "us", r#"{"aud":["them","us"]}"#, true),
+            ("", "us", r#"{"aud":["them"]}"#, false),
+            ("", "us", r#"{"aud":[]}"#, false),
+            ("", "us", "{}", false),
+        ] {
+            let mut claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+            claims["sub"] = "anna".into();
+            claims["exp"] = 1_000_001.into();
+            let token =
+                jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret).unwrap();
+            let Verdict::Done(result) = keys(issuer, audience).verify(&token, NOW) else {
+                panic!("a shared secret is checked at once");
+            };
+            let expected = if permitted {
+                None
+            } else {
+                Some(Refusal::TokenClaims)
+            };
+            assert_eq!(result.err(), expected, "{issuer:?} {audience:?} {claims}");
+        }
+    }
+
+    #[test]
+    fn rfc7518_3_2_short_secrets_are_no_keys() {
+        let short = KeyConfig {
+            bytes: vec![1; 31],
+            ..config("a", 1)
+        };
+        assert!(Keys::new(&[short], None, None, 5).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn wild_tokens_are_refused(token in r#"[A-Za-z0-9_.\-="{}]{0,200}"#, text in ".{0,60}") {
+            proptest::prop_assert!(verify(&token).is_err());
+            proptest::prop_assert!(verify(&text).is_err());
+        }
+
+        #[test]
+        fn a_token_with_another_byte_is_refused(at in 0usize..400, byte in 0x21u8..0x7f) {
+            let good = mint(&config("a", 1), &claims(1_000_001, None)).unwrap();
+            let mut bad = good.clone().into_bytes();
+            let at = at % bad.len();
+            bad[at] = byte;
+            let bad = String::from_utf8(bad).unwrap();
+            proptest::prop_assert!(bad == good || verify(&bad).is_err(), "{}", at);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Who a client is and what it may do: tokens, permissions, origins.
+//!
+//! Deliberately absent: files (keys come as bytes) and clocks (time comes with each call).
+
+mod identity;
+mod keys;
+mod origins;
+
+pub use crate::forwarded::TrustedProxies;
+pub use identity::{Claims, Identity, RoomClaims};
+pub use keys::{KeyConfig, KeyError, Keys, Verdict, VerifyResult, mint};
+pub use origins::Origins;

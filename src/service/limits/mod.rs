@@ -1,0 +1,220 @@
+//! What peers may cost: rates per connection, user, room and address; connections per address.
+
+mod bucket;
+mod table;
+
+pub use bucket::{Rate, TokenBucket};
+
+use crate::refusal::Refusal;
+use crate::time::Now;
+use std::net::{IpAddr, Ipv6Addr};
+use table::Table;
+
+/// Rates and bursts; a rate of zero means unlimited.
+#[derive(Clone, Debug, Default)]
+pub struct RateLimits {
+    /// Events of a connection.
+    pub connection_events: Rate,
+    /// Events of a user.
+    pub user_events: Rate,
+    /// Messages of a room.
+    pub room_messages: Rate,
+    /// Events of an address.
+    pub address_events: Rate,
+    /// New connections of an address.
+    pub address_connections: Rate,
+    /// Connections of an address at a time; zero means unlimited.
+    pub address_connections_max: u32,
+}
+
+/// The buckets of one shard.
+pub(crate) struct Limits {
+    rates: RateLimits,
+    users: Table<Box<str>>,
+    rooms: Table<Box<str>>,
+    addresses: Table<Network>,
+    connects: Table<Network>,
+}
+
+/// What counts as one address: an IPv6 user has a whole /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Network(IpAddr);
+
+impl Network {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(IpAddr::V4(address)),
+            IpAddr::V6(address) => Self(Ipv6Addr::from(u128::from(address) >> 64 << 64).into()),
+        }
+    }
+}
+
+impl From<&Self> for Network {
+    fn from(network: &Self) -> Self {
+        *network
+    }
+}
+
+/// A connection's place in the count of its address. Whoever got it gives it back, once: a place that is guessed from the address
+/// would be taken from somebody else when the connection had been refused, or its client changed.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Place {
+    /// `None`: it is counted among the newcomers of a full table.
+    network: Option<Network>,
+}
+
+impl Limits {
+    pub(crate) fn new(rates: RateLimits, seed: u64) -> Self {
+        Self {
+            rates,
+            users: Table::new(seed),
+            rooms: Table::new(seed),
+            addresses: Table::new(seed),
+            connects: Table::new(seed),
+        }
+    }
+
+    pub(crate) fn reload(&mut self, rates: RateLimits) {
+        self.rates = rates;
+    }
+
+    /// A connection from `address` wants in.
+    pub(crate) fn connect(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
+        let max = self.rates.address_connections_max;
+        let network = Network::of(address);
+        let (entry, own) = self.connects.entry(now, &network);
+        let rate = self.rates.address_connections;
+        if (max > 0 && entry.count >= max) || !entry.bucket.take(now.monotonic_us, rate) {
+            return Err(Refusal::AddressConnections);
+        }
+        entry.count += 1;
+        Ok(Place {
+            network: own.then_some(network),
+        })
+    }
+
+    /// A connection from `address` was let in elsewhere, and is only counted.
+    pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
+        let network = Network::of(address);
+        let (entry, own) = self.connects.entry(now, &network);
+        entry.count += 1;
+        Place {
+            network: own.then_some(network),
+        }
+    }
+
+    pub(crate) fn disconnect(&mut self, place: Option<Place>) {
+        if let Some(place) = place {
+            self.connects.release(place.network.as_ref());
+        }
+    }
+
+    /// One event of a session. `bucket` is the connection's own.
+    pub(crate) fn event(
+        &mut self,
+        now: Now,
+        bucket: &mut TokenBucket,
+        user: Option<&str>,
+        address: IpAddr,
+    ) -> Result<(), Refusal> {
+        let (now_us, rates) = (now.monotonic_us, &self.rates);
+        if !bucket.take(now_us, rates.connection_events) {
+            return Err(Refusal::RateConnection);
+        }
+        if let Some(user) = user {
+            let (entry, _) = self.users.entry(now, user);
+            if !entry.bucket.take(now_us, rates.user_events) {
+                return Err(Refusal::RateUser);
+            }
+        }
+        let (entry, _) = self.addresses.entry(now, &Network::of(address));
+        if !entry.bucket.take(now_us, rates.address_events) {
+            return Err(Refusal::RateAddress);
+        }
+        Ok(())
+    }
+
+    /// One message to a room.
+    pub(crate) fn message(&mut self, now: Now, room: &str) -> Result<(), Refusal> {
+        let (entry, _) = self.rooms.entry(now, room);
+        if entry
+            .bucket
+            .take(now.monotonic_us, self.rates.room_messages)
+        {
+            Ok(())
+        } else {
+            Err(Refusal::RateRoom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Now = Now {
+        monotonic_us: 0,
+        unix_ms: 0,
+    };
+
+    #[test]
+    fn connections_of_an_address_are_counted_and_let_go() {
+        let rates = RateLimits {
+            address_connections_max: 2,
+            ..RateLimits::default()
+        };
+        let mut limits = Limits::new(rates, 1);
+        let address = IpAddr::from([1, 2, 3, 4]);
+        let first = limits.connect(START, address).ok();
+        let _second = limits.connect(START, address).unwrap();
+        assert_eq!(
+            limits.connect(START, address),
+            Err(Refusal::AddressConnections)
+        );
+        limits.disconnect(first);
+        assert!(limits.connect(START, address).is_ok());
+    }
+
+    #[test]
+    fn newcomers_of_a_full_table_are_counted_and_let_go() {
+        let rates = RateLimits {
+            address_connections_max: 2,
+            ..RateLimits::default()
+        };
+        let mut limits = Limits::new(rates, 1);
+        let mut now = START;
+        let address = |number: u32| IpAddr::from((number + 1).to_be_bytes());
+        let mut places: Vec<Option<Place>> = (0..65_536)
+            .map(|number| limits.connect(now, address(number)).ok())
+            .collect();
+        let late = address(100_000);
+        for _ in 0..10 {
+            let shared = limits.connect(now, late).ok();
+            assert_eq!(shared, Some(Place { network: None }));
+            limits.disconnect(places[7].take());
+            now.monotonic_us += 1_000_000;
+            // There is room again: the same address has an entry of its own now.
+            let own = limits.connect(now, late).ok();
+            assert_ne!(own, shared);
+            limits.disconnect(own);
+            limits.disconnect(shared);
+            now.monotonic_us += 1_000_000;
+            places[7] = limits.connect(now, address(7)).ok();
+            assert!(places[7].is_some());
+        }
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let a: IpAddr = "2001:db8:1:2::1".parse().unwrap();
+        let b: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();
+        let c: IpAddr = "2001:db8:1:3::1".parse().unwrap();
+        assert_eq!(Network::of(a), Network::of(b));
+        assert_ne!(Network::of(a), Network::of(c));
+        assert_eq!(
+            Network::of("::ffff:1.2.3.4".parse().unwrap()),
+            Network(IpAddr::from([1, 2, 3, 4]))
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Buckets by key, bounded: when the table is full, entries that are full buckets (so the same as new ones) go; if there are none,
+//! newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
+
+use super::TokenBucket;
+use crate::time::Now;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash, Hasher};
+use std::collections::HashMap;
+use std::hash::DefaultHasher;
+
+const ENTRIES_MAX: usize = 65_536;
+
+/// A bucket and a count of what is open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    pub(super) bucket: TokenBucket,
+    pub(super) count: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Seed(u64);
+
+impl BuildHasher for Seed {
+    type Hasher = DefaultHasher;
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
+}
+
+pub(super) struct Table<K> {
+    entries: HashMap<K, Entry, Seed>,
+    overflow: Entry,
+    swept_us: u64,
+}
+
+impl<K: Hash + Eq> Table<K> {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            entries: HashMap::with_hasher(Seed(seed)),
+            overflow: Entry::default(),
+            swept_us: 0,
+        }
+    }
+
+    /// The entry of `key`, made if there is none, and whether it is its own. Nothing is allocated for keys that are known.
+    pub(super) fn entry<Q>(&mut self, now: Now, key: &Q) -> (&mut Entry, bool)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        for<'a> &'a Q: Into<K>,
+    {
+        if !self.entries.contains_key(key) {
+            if self.entries.len() >= ENTRIES_MAX {
+                self.sweep(now);
+            }
+            if self.entries.len() >= ENTRIES_MAX {
+                return (&mut self.overflow, false);
+            }
+            self.entries.insert(key.into(), Entry::default());
+        }
+        let own = self.entries.get_mut(key);
+        (own.expect("it was there, or was just put there"), true)
+    }
+
+    /// What [`Self::entry`] counted, in the key's own entry or in the one of all newcomers, is over.
+    pub(super) fn release(&mut self, key: Option<&K>) {
+        let entry = match key {
+            Some(key) => self.entries.get_mut(key).expect("a counted entry stays"),
+            None => &mut self.overflow,
+        };
+        assert!(entry.count > 0, "let go twice");
+        entry.count -= 1;
+    }
+
+    /// At most once a second: a full table must not cost a walk for each newcomer.
+    fn sweep(&mut self, now: Now) {
+        if now.monotonic_us - self.swept_us >= 1_000_000 {
+            self.swept_us = now.monotonic_us;
+            self.entries
+                .retain(|_, entry| entry.count > 0 || !entry.bucket.is_full(now.monotonic_us));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What waits for one session, bounded; what happens at the bound is the packet's room's policy.
+//!
+//! Deliberately absent: pings, pongs and closes, which go ahead of everything here and count against nothing.
+
+use crate::packet::Packet;
+use crate::rooms::SlowConsumerPolicy;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// What an outbox may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutboxBounds {
+    pub(crate) packets_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits; this many older ones went for it.
+    Queued { dropped: u32 },
+    /// The session reads too slowly for its policy.
+    Overflow,
+}
+
+/// A queue of whole packets; empty, it owns no memory.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Outbox {
+    packets: VecDeque<Rc<Packet>>,
+    bytes: usize,
+}
+
+impl Outbox {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn push(&mut self, packet: Rc<Packet>, bounds: OutboxBounds) -> Pushed {
+        let policy = packet
+            .origin()
+            .map_or(SlowConsumerPolicy::Disconnect, |origin| origin.policy);
+        let mut dropped = 0;
+        if policy == SlowConsumerPolicy::Conflate
+            && self.remove_first(|queued| same_key(queued, &packet))
+        {
+            dropped += 1;
+        }
+        while !self.fits(&packet, bounds) {
+            let droppable = policy != SlowConsumerPolicy::Disconnect;
+            if !droppable || !self.remove_first(|queued| same_room(queued, &packet)) {
+                return Pushed::Overflow;
+            }
+            dropped += 1;
+        }
+        self.bytes += packet.bytes();
+        self.packets.push_back(packet);
+        Pushed::Queued { dropped }
+    }
+
+    /// One packet always fits an empty outbox: how large it may be is decided where it comes in.
+    fn fits(&self, packet: &Packet, bounds: OutboxBounds) -> bool {
+        self.packets.is_empty()
+            || (self.packets.len() < bounds.packets_max
+                && self.bytes + packet.bytes() <= bounds.bytes_max)
+    }
+
+    fn remove_first(&mut self, matches: impl Fn(&Packet) -> bool) -> bool {
+        let Some(index) = self.packets.iter().position(|queued| matches(queued)) else {
+            return false;
+        };
+        self.bytes -= self
+            .packets
+            .remove(index)
+            .map_or(0, |packet| packet.bytes());
+        true
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Rc<Packet>> {
+        let packet = self.packets.pop_front()?;
+        self.bytes -= packet.bytes();
+        if self.packets.is_empty() {
+            // An idle session owns no buffer.
+            self.packets = VecDeque::new();
+        }
+        Some(packet)
+    }
+
+    pub(crate) fn peek(&self) -> Option<&Packet> {
+        self.packets.front().map(|packet| &**packet)
+    }
+}
+
+fn same_room(a: &Packet, b: &Packet) -> bool {
+    matches!((a.origin(), b.origin()), (Some(a), Some(b)) if a.room == b.room)
+}
+
+fn same_key(a: &Packet, b: &Packet) -> bool {
+    matches!((a.origin(), b.origin()), (Some(a), Some(b)) if a.room == b.room && a.key.is_some() && a.key == b.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Origin;
+
+    const BOUNDS: OutboxBounds = OutboxBounds {
+        packets_max: 3,
+        bytes_max: 100,
+    };
+
+    fn packet(text: &str, policy: SlowConsumerPolicy, key: Option<&str>) -> Rc<Packet> {
+        let origin = Origin {
+            room: "r".into(),
+            policy,
+            key: key.map(Into::into),
+            received_us: 0,
+        };
+        Rc::new(Packet::new(text.into(), Vec::new(), Some(origin)))
+    }
+
+    /// Pushes keyed packets; gives what is left, or that it overflowed.
+    fn run(policy: SlowConsumerPolicy, packets: &[(&str, &str)]) -> Result<(Vec<String>, u32), ()> {
+        let (mut outbox, mut dropped_all) = (Outbox::default(), 0);
+        for (text, key) in packets {
+            match outbox.push(packet(text, policy, Some(key)), BOUNDS) {
+                Pushed::Queued { dropped } => dropped_all += dropped,
+                Pushed::Overflow => return Err(()),
+            }
+        }
+        let mut left = Vec::new();
+        while let Some(packet) = outbox.pop() {
+            left.push(String::from_utf8_lossy(&packet.websocket()[3..]).into_owned());
+        }
+        assert_eq!(outbox.bytes(), 0);
+        Ok((left, dropped_all))
+    }
+
+    #[test]
+    fn policies_at_the_bound() {
+        let four = [("1", "a"), ("2", "b"), ("3", "c"), ("4", "d")];
+        assert_eq!(run(SlowConsumerPolicy::Disconnect, &four), Err(()));
+        assert_eq!(
+            run(SlowConsumerPolicy::DropOldest, &four),
+            Ok((vec!["2".into(), "3".into(), "4".into()], 1))
+        );
+        let keyed = [("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")];
+        assert_eq!(
+            run(SlowConsumerPolicy::Conflate, &keyed),
+            Ok((vec!["3".into(), "4".into()], 2))
+        );
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_one_packet_fits() {
+        let long = "x".repeat(60);
+        assert_eq!(
+            run(
+                SlowConsumerPolicy::Disconnect,
+                &[(&long, "a"), (&long, "b")]
+            ),
+            Err(())
+        );
+        let longer = "x".repeat(120);
+        assert!(run(SlowConsumerPolicy::Disconnect, &[(&longer, "a")]).is_ok());
+    }
+}

@@ -1,0 +1,251 @@
+//! Every reason that is told to a peer: one code each, which `ringway explain` explains.
+
+/// Why a peer is refused something, or its connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// RW-2001: the HTTP request cannot be understood.
+    BadRequest,
+    /// RW-2002: the request for a WebSocket is wrong.
+    BadUpgrade,
+    /// RW-2003: a WebSocket frame breaks the protocol.
+    WebSocketProtocol,
+    /// RW-2004: the Engine.IO request is refused.
+    EngineRequest,
+    /// RW-2005: two requests of one kind were made at a time for one session.
+    OverlappingPoll,
+    /// RW-2006: the polling body is malformed.
+    BadPayload,
+    /// RW-2007: the packet is malformed.
+    BadPacket,
+    /// RW-2008: an attachment came that no packet waits for, or it is too large.
+    BadAttachment,
+    /// RW-2009: the namespace cannot be joined.
+    BadNamespace,
+    /// RW-2010: the session has as many namespaces as it may have.
+    TooManyNamespaces,
+    /// RW-2011: no namespace was joined in time.
+    ConnectTimeout,
+    /// RW-2012: no pong came in time.
+    PingTimeout,
+    /// RW-2013: nothing was said in time.
+    Silent,
+    /// RW-2014: nothing is served at this path.
+    NotFound,
+    /// RW-2015: the namespace has no such event.
+    UnknownEvent,
+    /// RW-2016: the event's arguments are wrong.
+    BadArguments,
+    /// RW-2101: a token is needed: send it as auth.token.
+    TokenMissing,
+    /// RW-2102: the token is malformed.
+    TokenMalformed,
+    /// RW-2103: the token names a key that is not configured.
+    TokenUnknownKey,
+    /// RW-2104: the token's algorithm is not its key's.
+    TokenAlgorithm,
+    /// RW-2105: the token's signature is wrong.
+    TokenSignature,
+    /// RW-2106: the token has expired.
+    TokenExpired,
+    /// RW-2107: the token is not valid yet.
+    TokenNotYetValid,
+    /// RW-2108: the token lacks a claim that is needed, or its value is not accepted.
+    TokenClaims,
+    /// RW-2109: the token does not permit this.
+    Forbidden,
+    /// RW-2110: the origin is not allowed.
+    ForeignOrigin,
+    /// RW-2111: the proxy's header is malformed.
+    BadProxyHeader,
+    /// RW-2201: the connection sends events faster than it may.
+    RateConnection,
+    /// RW-2202: the user sends events faster than it may.
+    RateUser,
+    /// RW-2203: the room gets messages faster than it may.
+    RateRoom,
+    /// RW-2204: the address sends events faster than it may.
+    RateAddress,
+    /// RW-2205: the address connects more often, or has more connections, than it may.
+    AddressConnections,
+    /// RW-2206: the server takes no more connections now.
+    ShardFull,
+    /// RW-2207: the server is too busy for this; try again.
+    Busy,
+    /// RW-2301: the room's name is empty, too long, or has control characters.
+    BadRoom,
+    /// RW-2302: the session is in as many rooms as it may be.
+    TooManyRooms,
+    /// RW-2303: the server has as many rooms as it may have.
+    RoomsFull,
+    /// RW-2304: the session is not in this room.
+    NotInRoom,
+    /// RW-2401: the client reads too slowly.
+    SlowConsumer,
+    /// RW-2402: the server is being stopped; connect again.
+    Draining,
+}
+
+impl Refusal {
+    /// All of them, by code.
+    pub const ALL: &[Self] = &[
+        Self::BadRequest,
+        Self::BadUpgrade,
+        Self::WebSocketProtocol,
+        Self::EngineRequest,
+        Self::OverlappingPoll,
+        Self::BadPayload,
+        Self::BadPacket,
+        Self::BadAttachment,
+        Self::BadNamespace,
+        Self::TooManyNamespaces,
+        Self::ConnectTimeout,
+        Self::PingTimeout,
+        Self::Silent,
+        Self::NotFound,
+        Self::UnknownEvent,
+        Self::BadArguments,
+        Self::TokenMissing,
+        Self::TokenMalformed,
+        Self::TokenUnknownKey,
+        Self::TokenAlgorithm,
+        Self::TokenSignature,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenClaims,
+        Self::Forbidden,
+        Self::ForeignOrigin,
+        Self::BadProxyHeader,
+        Self::RateConnection,
+        Self::RateUser,
+        Self::RateRoom,
+        Self::RateAddress,
+        Self::AddressConnections,
+        Self::ShardFull,
+        Self::Busy,
+        Self::BadRoom,
+        Self::TooManyRooms,
+        Self::RoomsFull,
+        Self::NotInRoom,
+        Self::SlowConsumer,
+        Self::Draining,
+    ];
+
+    /// The catalogue's code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest => "RW-2001",
+            Self::BadUpgrade => "RW-2002",
+            Self::WebSocketProtocol => "RW-2003",
+            Self::EngineRequest => "RW-2004",
+            Self::OverlappingPoll => "RW-2005",
+            Self::BadPayload => "RW-2006",
+            Self::BadPacket => "RW-2007",
+            Self::BadAttachment => "RW-2008",
+            Self::BadNamespace => "RW-2009",
+            Self::TooManyNamespaces => "RW-2010",
+            Self::ConnectTimeout => "RW-2011",
+            Self::PingTimeout => "RW-2012",
+            Self::Silent => "RW-2013",
+            Self::NotFound => "RW-2014",
+            Self::UnknownEvent => "RW-2015",
+            Self::BadArguments => "RW-2016",
+            Self::TokenMissing => "RW-2101",
+            Self::TokenMalformed => "RW-2102",
+            Self::TokenUnknownKey => "RW-2103",
+            Self::TokenAlgorithm => "RW-2104",
+            Self::TokenSignature => "RW-2105",
+            Self::TokenExpired => "RW-2106",
+            Self::TokenNotYetValid => "RW-2107",
+            Self::TokenClaims => "RW-2108",
+            Self::Forbidden => "RW-2109",
+            Self::ForeignOrigin => "RW-2110",
+            Self::BadProxyHeader => "RW-2111",
+            Self::RateConnection => "RW-2201",
+            Self::RateUser => "RW-2202",
+            Self::RateRoom => "RW-2203",
+            Self::RateAddress => "RW-2204",
+            Self::AddressConnections => "RW-2205",
+            Self::ShardFull => "RW-2206",
+            Self::Busy => "RW-2207",
+            Self::BadRoom => "RW-2301",
+            Self::TooManyRooms => "RW-2302",
+            Self::RoomsFull => "RW-2303",
+            Self::NotInRoom => "RW-2304",
+            Self::SlowConsumer => "RW-2401",
+            Self::Draining => "RW-2402",
+        }
+    }
+
+    /// What the peer is told.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::BadRequest => "the HTTP request cannot be understood",
+            Self::BadUpgrade => "the request for a WebSocket is wrong",
+            Self::WebSocketProtocol => "a WebSocket frame breaks the protocol",
+            Self::EngineRequest => "the Engine.IO request is refused",
+            Self::OverlappingPoll => "two requests of one kind were made at a time for one session",
+            Self::BadPayload => "the polling body is malformed",
+            Self::BadPacket => "the packet is malformed",
+            Self::BadAttachment => {
+                "an attachment came that no packet waits for, or it is too large"
+            }
+            Self::BadNamespace => "the namespace cannot be joined",
+            Self::TooManyNamespaces => "the session has as many namespaces as it may have",
+            Self::ConnectTimeout => "no namespace was joined in time",
+            Self::PingTimeout => "no pong came in time",
+            Self::Silent => "nothing was said in time",
+            Self::NotFound => "nothing is served at this path",
+            Self::UnknownEvent => "the namespace has no such event",
+            Self::BadArguments => "the event's arguments are wrong",
+            Self::TokenMissing => "a token is needed: send it as auth.token",
+            Self::TokenMalformed => "the token is malformed",
+            Self::TokenUnknownKey => "the token names a key that is not configured",
+            Self::TokenAlgorithm => "the token's algorithm is not its key's",
+            Self::TokenSignature => "the token's signature is wrong",
+            Self::TokenExpired => "the token has expired",
+            Self::TokenNotYetValid => "the token is not valid yet",
+            Self::TokenClaims => {
+                "the token lacks a claim that is needed, or its value is not accepted"
+            }
+            Self::Forbidden => "the token does not permit this",
+            Self::ForeignOrigin => "the origin is not allowed",
+            Self::BadProxyHeader => "the proxy's header is malformed",
+            Self::RateConnection => "the connection sends events faster than it may",
+            Self::RateUser => "the user sends events faster than it may",
+            Self::RateRoom => "the room gets messages faster than it may",
+            Self::RateAddress => "the address sends events faster than it may",
+            Self::AddressConnections => {
+                "the address connects more often, or has more connections, than it may"
+            }
+            Self::ShardFull => "the server takes no more connections now",
+            Self::Busy => "the server is too busy for this; try again",
+            Self::BadRoom => "the room's name is empty, too long, or has control characters",
+            Self::TooManyRooms => "the session is in as many rooms as it may be",
+            Self::RoomsFull => "the server has as many rooms as it may have",
+            Self::NotInRoom => "the session is not in this room",
+            Self::SlowConsumer => "the client reads too slowly",
+            Self::Draining => "the server is being stopped; connect again",
+        }
+    }
+
+    /// Its place in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn the_list_is_in_order_and_whole() {
+        for (index, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(refusal.index(), index);
+        }
+        assert!(Refusal::ALL.is_sorted_by_key(|refusal| refusal.code()));
+    }
+}

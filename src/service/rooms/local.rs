@@ -1,0 +1,56 @@
+//! A room's members on this shard.
+
+use super::{Asker, Position, SlowConsumerPolicy};
+use crate::hub::Key;
+
+pub(super) struct Local {
+    pub(super) members: Vec<Key>,
+    /// Who joined before the home answered.
+    pub(super) waiting: Vec<Asker>,
+    /// The home was asked for messages.
+    pub(super) asked: bool,
+    /// The home has answered.
+    pub(super) known: bool,
+    /// The last message seen here.
+    pub(super) position: Position,
+    pub(super) policy: SlowConsumerPolicy,
+}
+
+impl Local {
+    pub(super) const fn asked(policy: SlowConsumerPolicy) -> Self {
+        let position = Position {
+            epoch: 0,
+            offset: 0,
+        };
+        Self {
+            members: Vec::new(),
+            waiting: Vec::new(),
+            asked: true,
+            known: false,
+            position,
+            policy,
+        }
+    }
+
+    pub(super) const fn known(policy: SlowConsumerPolicy, position: Position) -> Self {
+        Self {
+            members: Vec::new(),
+            waiting: Vec::new(),
+            asked: true,
+            known: true,
+            position,
+            policy,
+        }
+    }
+
+    pub(super) fn remove(&mut self, member: Key) {
+        if let Some(index) = self.members.iter().position(|other| *other == member) {
+            self.members.swap_remove(index);
+        }
+        self.waiting.retain(|asker| asker.member != member);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.waiting.is_empty()
+    }
+}

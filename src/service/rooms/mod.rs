@@ -1,0 +1,535 @@
+//! Rooms of one shard: its own members, and the numbers of the rooms that have their home here.
+//!
+//! Rooms return what is to be delivered; they never touch a session. Deliberately absent: who may join or publish, queues.
+
+mod home;
+mod local;
+mod policy;
+mod wire;
+
+pub(crate) use policy::matches;
+pub use policy::{SlowConsumerPolicy, SlowConsumerRules};
+
+use crate::hub::Key;
+use crate::packet::Packet;
+use crate::post::{Class, MailOutcome, Post};
+use crate::refusal::Refusal;
+use crate::time::Now;
+use home::Home;
+use local::Local;
+use std::collections::HashMap;
+use std::rc::Rc;
+use wire::{Message, Wire};
+
+/// A room's full name: namespace, a zero byte (which neither part may hold), room.
+pub(crate) type Name = Rc<str>;
+
+/// A home without interest or messages is forgotten after this time; its next message starts a new epoch.
+const HOME_IDLE_US: u64 = 60_000_000;
+/// Time between two looks for idle homes.
+const SWEEP_US: u64 = 10_000_000;
+
+/// What a shard's rooms may grow to.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomsBounds {
+    pub(crate) rooms_max: usize,
+    pub(crate) rooms_per_member_max: usize,
+    pub(crate) slow_consumers: SlowConsumerRules,
+}
+
+/// A room's place in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) epoch: u64,
+    pub(crate) offset: u64,
+}
+
+/// What a join or a publish comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Done.
+    Done(Position),
+    /// The home answers later, by an [`Effect`].
+    Pending,
+    /// No ring space now: try again later; nothing happened.
+    Full,
+    /// Not possible.
+    Refused(Refusal),
+}
+
+/// Who waits for an answer: a session, the namespace, and the acknowledgement's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) member: Key,
+    pub(crate) namespace: Box<str>,
+    pub(crate) id: Option<u64>,
+}
+
+/// What the sessions must hear.
+pub(crate) enum Effect {
+    /// A join or publish was answered by the home.
+    Answer(Asker, Position),
+    /// A message for these members.
+    Deliver(Rc<Packet>, Vec<Key>),
+}
+
+/// A message that is to be numbered.
+pub(crate) struct Publish<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) room: &'a str,
+    pub(crate) from: &'a str,
+    /// Raw JSON.
+    pub(crate) data: &'a str,
+    pub(crate) attachments: &'a [Vec<u8>],
+    pub(crate) key: Option<&'a str>,
+}
+
+/// The rooms of one shard.
+pub(crate) struct Rooms {
+    me: u16,
+    shards: u16,
+    bounds: RoomsBounds,
+    seed: u64,
+    epochs: u64,
+    locals: HashMap<Name, Local>,
+    homes: HashMap<Name, Home>,
+    by_member: HashMap<Key, Vec<Name>>,
+    /// Rooms without members whose home has not been told.
+    leaving: Vec<Name>,
+    effects: Vec<Effect>,
+    publishes: HashMap<u64, Asker>,
+    next_publish: u64,
+    swept_us: u64,
+    /// A request found its ring full.
+    blocked: bool,
+}
+
+/// A room's full name.
+pub(crate) fn full_name(namespace: &str, room: &str) -> Name {
+    [namespace, "\0", room].concat().into()
+}
+
+/// The namespace and the room of a full name.
+pub(crate) fn parts(name: &str) -> (&str, &str) {
+    name.split_once('\0').unwrap_or(("/", name))
+}
+
+/// The shard that numbers a room's messages when there are `shards`.
+#[must_use]
+pub fn home_shard(namespace: &str, room: &str, shards: u16) -> u16 {
+    home_of(&full_name(namespace, room), shards)
+}
+
+/// FNV-1a with a finaliser: the same on every shard, and over the whole width.
+fn home_of(name: &str, shards: u16) -> u16 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed >> 32) % u64::from(shards)) as u16
+}
+
+impl Rooms {
+    pub(crate) fn new(me: u16, shards: u16, bounds: RoomsBounds, seed: u64) -> Self {
+        Self {
+            me,
+            shards,
+            bounds,
+            seed,
+            epochs: 0,
+            locals: HashMap::new(),
+            homes: HashMap::new(),
+            by_member: HashMap::new(),
+            leaving: Vec::new(),
+            effects: Vec::new(),
+            publishes: HashMap::new(),
+            next_publish: 0,
+            swept_us: 0,
+            blocked: false,
+        }
+    }
+
+    /// Puts a session into a room. An answer that comes later is an [`Effect::Answer`]; only messages with a greater offset follow it.
+    pub(crate) fn join(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        asker: Asker,
+        room: &str,
+    ) -> Attempt {
+        let name = full_name(&asker.namespace, room);
+        let joined = self
+            .by_member
+            .get(&asker.member)
+            .is_some_and(|rooms| rooms.contains(&name));
+        if joined && let Some(local) = self.locals.get(&name).filter(|local| local.known) {
+            return Attempt::Done(local.position);
+        }
+        if let Err(refusal) = self.room_for(asker.member, &name) {
+            return Attempt::Refused(refusal);
+        }
+        if self.locals.get(&name).is_none_or(|local| !local.asked)
+            && !self.subscribe(now, post, &name)
+        {
+            return Attempt::Full;
+        }
+        let rooms = self.by_member.entry(asker.member).or_default();
+        if !rooms.contains(&name) {
+            rooms.push(name.clone());
+        }
+        let Some(local) = self.locals.get_mut(&name) else {
+            unreachable!("`subscribe` made it")
+        };
+        if local.known {
+            local.members.push(asker.member);
+            return Attempt::Done(local.position);
+        }
+        local.waiting.push(asker);
+        Attempt::Pending
+    }
+
+    fn room_for(&self, member: Key, name: &Name) -> Result<(), Refusal> {
+        let joined = self.by_member.get(&member);
+        if joined.is_some_and(|rooms| {
+            rooms.len() >= self.bounds.rooms_per_member_max && !rooms.contains(name)
+        }) {
+            return Err(Refusal::TooManyRooms);
+        }
+        let known = self.locals.contains_key(name);
+        if !known && self.locals.len().max(self.homes.len()) >= self.bounds.rooms_max {
+            return Err(Refusal::RoomsFull);
+        }
+        Ok(())
+    }
+
+    /// Asks the home for the room's messages. `false`: no ring space.
+    fn subscribe(&mut self, now: Now, post: &mut dyn Post, name: &Name) -> bool {
+        let home = home_of(name, self.shards);
+        if home == self.me {
+            let me = self.me;
+            let position = self.home(now, name).subscribe(me);
+            self.locals.insert(
+                name.clone(),
+                Local::known(self.bounds.slow_consumers.of(parts(name).1), position),
+            );
+            return true;
+        }
+        if !post.request(home, &[&Wire::Subscribe { name }.encode()]) {
+            self.blocked = true;
+            return false;
+        }
+        self.locals.insert(
+            name.clone(),
+            Local::asked(self.bounds.slow_consumers.of(parts(name).1)),
+        );
+        true
+    }
+
+    fn home(&mut self, now: Now, name: &Name) -> &mut Home {
+        self.epochs += 1;
+        // Unpredictable and below 2^53: clients compare it as a number.
+        let epoch = (self.seed ^ self.epochs).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 11;
+        let home = self
+            .homes
+            .entry(name.clone())
+            .or_insert_with(|| Home::new(epoch));
+        home.used_us = now.monotonic_us;
+        home
+    }
+
+    /// Takes a session out of a room; whether it was in.
+    pub(crate) fn leave(&mut self, member: Key, namespace: &str, room: &str) -> bool {
+        let name = full_name(namespace, room);
+        let Some(rooms) = self.by_member.get_mut(&member) else {
+            return false;
+        };
+        let Some(index) = rooms.iter().position(|joined| *joined == name) else {
+            return false;
+        };
+        rooms.swap_remove(index);
+        if rooms.is_empty() {
+            self.by_member.remove(&member);
+        }
+        self.drop_member(member, &name);
+        true
+    }
+
+    fn drop_member(&mut self, member: Key, name: &Name) {
+        let Some(local) = self.locals.get_mut(name) else {
+            return;
+        };
+        local.remove(member);
+        if local.is_empty() {
+            // Told level-triggered: `lap` sends it when there is ring space, unless somebody joined again by then.
+            self.leaving.push(name.clone());
+        }
+    }
+
+    /// A session left a namespace.
+    pub(crate) fn leave_namespace(
+        &mut self,
+        _now: Now,
+        member: Key,
+        namespace: &str,
+        _post: &mut dyn Post,
+    ) {
+        let rooms = self.by_member.get(&member).cloned().unwrap_or_default();
+        for name in rooms.iter().filter(|name| parts(name).0 == namespace) {
+            self.leave(member, namespace, parts(name).1);
+        }
+    }
+
+    /// A session ended.
+    pub(crate) fn leave_all(&mut self, _now: Now, member: Key, _post: &mut dyn Post) {
+        for name in self.by_member.remove(&member).unwrap_or_default() {
+            self.drop_member(member, &name);
+        }
+    }
+
+    /// The rooms of a session.
+    pub(crate) fn rooms_of(&self, member: Key) -> Vec<String> {
+        self.by_member
+            .get(&member)
+            .into_iter()
+            .flatten()
+            .map(|name| parts(name).1.to_owned())
+            .collect()
+    }
+
+    /// Sends a message to a room's home. `asker` hears when it has been numbered.
+    pub(crate) fn publish(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        asker: Option<Asker>,
+        message: &Publish<'_>,
+    ) -> Attempt {
+        let name = full_name(message.namespace, message.room);
+        let home = home_of(&name, self.shards);
+        let message = Message {
+            name: &name,
+            from: message.from,
+            data: message.data,
+            attachments: message.attachments.iter().map(Vec::as_slice).collect(),
+            key: message.key,
+            unix_ms: now.unix_ms,
+        };
+        if home == self.me {
+            if !self.homes.contains_key(&name) && self.homes.len() >= self.bounds.rooms_max {
+                return Attempt::Refused(Refusal::RoomsFull);
+            }
+            return self
+                .number(now, post, &message)
+                .map_or(Attempt::Full, Attempt::Done);
+        }
+        let token = self.next_publish;
+        if !post.request(home, &[&Wire::Publish { token, message }.encode()]) {
+            self.blocked = true;
+            return Attempt::Full;
+        }
+        self.next_publish += 1;
+        if let Some(asker) = asker {
+            self.publishes.insert(token, asker);
+        }
+        Attempt::Pending
+    }
+
+    /// Gives a message its number and delivers it. `None`: not all deliveries fit; nothing happened.
+    fn number(&mut self, now: Now, post: &mut dyn Post, message: &Message<'_>) -> Option<Position> {
+        let (me, shards) = (self.me, self.shards);
+        let name: Name = message.name.into();
+        let home = self.home(now, &name);
+        let next = Position {
+            epoch: home.position.epoch,
+            offset: home.position.offset + 1,
+        };
+        let encoded = Wire::Deliver {
+            position: (next.epoch, next.offset),
+            message: message.clone(),
+        }
+        .encode();
+        let interest = home.interest;
+        let others = || (0..shards).filter(move |shard| *shard != me && interest >> shard & 1 == 1);
+        if !others().all(|shard| post.deliver_fits(shard, encoded.len())) {
+            return None;
+        }
+        home.position = next;
+        for shard in others() {
+            let sent = post.deliver(shard, &[&encoded]);
+            assert!(sent, "it fitted a moment ago");
+        }
+        self.deliver(now, next, message);
+        Some(next)
+    }
+
+    /// Hands a numbered message to the members here.
+    fn deliver(&mut self, now: Now, position: Position, message: &Message<'_>) {
+        let Some(local) = self.locals.get_mut(message.name) else {
+            return;
+        };
+        // What was sent before the last subscription is old news.
+        if !local.known
+            || position.epoch != local.position.epoch
+            || position.offset <= local.position.offset
+        {
+            return;
+        }
+        local.position = position;
+        if !local.members.is_empty() {
+            let packet = Rc::new(message.packet(position, local.policy, now.monotonic_us));
+            self.effects
+                .push(Effect::Deliver(packet, local.members.clone()));
+        }
+    }
+
+    /// A message of another shard.
+    pub(crate) fn mail(
+        &mut self,
+        now: Now,
+        from: u16,
+        class: Class,
+        bytes: &[u8],
+        post: &mut dyn Post,
+    ) -> MailOutcome {
+        match (class, Wire::decode(bytes)) {
+            (Class::Request, Wire::Subscribe { name }) => {
+                let position = self.home(now, &name.into()).subscribe(from);
+                post.reply(
+                    from,
+                    &[&Wire::Subscribed {
+                        name,
+                        position: (position.epoch, position.offset),
+                    }
+                    .encode()],
+                );
+            }
+            (Class::Request, Wire::Unsubscribe { name }) => {
+                if let Some(home) = self.homes.get_mut(name) {
+                    home.unsubscribe(from);
+                }
+            }
+            (Class::Request, Wire::Publish { token, message }) => {
+                let Some(position) = self.number(now, post, &message) else {
+                    return MailOutcome::Wait;
+                };
+                post.reply(
+                    from,
+                    &[&Wire::Published {
+                        token,
+                        position: (position.epoch, position.offset),
+                    }
+                    .encode()],
+                );
+            }
+            (
+                Class::Reply,
+                Wire::Subscribed {
+                    name,
+                    position: (epoch, offset),
+                },
+            ) => self.subscribed(name, Position { epoch, offset }),
+            (
+                Class::Reply,
+                Wire::Published {
+                    token,
+                    position: (epoch, offset),
+                },
+            ) => {
+                if let Some(asker) = self.publishes.remove(&token) {
+                    self.effects
+                        .push(Effect::Answer(asker, Position { epoch, offset }));
+                }
+            }
+            (
+                Class::Deliver,
+                Wire::Deliver {
+                    position: (epoch, offset),
+                    message,
+                },
+            ) => self.deliver(now, Position { epoch, offset }, &message),
+            (class, _) => unreachable!("no such message travels as {class:?}"),
+        }
+        MailOutcome::Taken
+    }
+
+    fn subscribed(&mut self, name: &str, position: Position) {
+        let Some(local) = self.locals.get_mut(name) else {
+            unreachable!("a room stays while its home is asked")
+        };
+        local.known = true;
+        local.position = position;
+        for asker in core::mem::take(&mut local.waiting) {
+            // Somebody may have asked twice.
+            if !local.members.contains(&asker.member) {
+                local.members.push(asker.member);
+            }
+            self.effects.push(Effect::Answer(asker, position));
+        }
+    }
+
+    /// Once per lap: tells homes that nobody is left here, and forgets idle homes.
+    pub(crate) fn lap(&mut self, now: Now, post: &mut dyn Post) {
+        self.blocked = false;
+        for name in core::mem::take(&mut self.leaving) {
+            self.unsubscribe(post, name);
+        }
+        if now.monotonic_us - self.swept_us >= SWEEP_US {
+            self.swept_us = now.monotonic_us;
+            self.homes.retain(|_, home| {
+                home.interest != 0 || now.monotonic_us - home.used_us < HOME_IDLE_US
+            });
+        }
+    }
+
+    fn unsubscribe(&mut self, post: &mut dyn Post, name: Name) {
+        let Some(local) = self.locals.get(&name) else {
+            return;
+        };
+        if !local.is_empty() {
+            return;
+        }
+        // While the home's answer is on its way the room stays: it would have nowhere to go.
+        let home = home_of(&name, self.shards);
+        if home == self.me {
+            self.locals.remove(&name);
+            if let Some(home) = self.homes.get_mut(&name) {
+                home.unsubscribe(self.me);
+            }
+        } else if local.known
+            && post.request_one_way(home, &[&Wire::Unsubscribe { name: &name }.encode()])
+        {
+            self.locals.remove(&name);
+        } else {
+            self.blocked |= local.known;
+            self.leaving.push(name);
+        }
+    }
+
+    pub(crate) const fn waiting_for_post(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        core::mem::take(&mut self.effects)
+    }
+
+    /// Rooms known here, as namespace, room, members here, and the position when the home is here.
+    pub(crate) fn list(&self) -> impl Iterator<Item = (&str, &str, usize, Option<Position>)> {
+        let members = |name: &Name| self.locals.get(name).map_or(0, |local| local.members.len());
+        let homes = self.homes.iter().map(move |(name, home)| {
+            (
+                parts(name).0,
+                parts(name).1,
+                members(name),
+                Some(home.position),
+            )
+        });
+        let others = self
+            .locals
+            .iter()
+            .filter(|(name, _)| !self.homes.contains_key(*name));
+        homes.chain(
+            others.map(|(name, local)| (parts(name).0, parts(name).1, local.members.len(), None)),
+        )
+    }
+}

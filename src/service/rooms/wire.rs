@@ -1,0 +1,97 @@
+//! Messages between the rooms of different shards. They come from ourselves: what does not decode is our bug.
+
+use super::{Position, SlowConsumerPolicy, parts};
+use crate::packet::{Origin, Packet};
+use ringway_proto::socketio;
+use serde::{Deserialize, Serialize};
+
+/// A client's message on its way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Message<'a> {
+    pub(super) name: &'a str,
+    pub(super) from: &'a str,
+    pub(super) data: &'a str,
+    #[serde(borrow)]
+    pub(super) attachments: Vec<&'a [u8]>,
+    pub(super) key: Option<&'a str>,
+    pub(super) unix_ms: u64,
+}
+
+/// What shards say to each other about rooms; positions are epoch and offset.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Wire<'a> {
+    Subscribe {
+        name: &'a str,
+    },
+    Subscribed {
+        name: &'a str,
+        position: (u64, u64),
+    },
+    Unsubscribe {
+        name: &'a str,
+    },
+    Publish {
+        token: u64,
+        #[serde(borrow)]
+        message: Message<'a>,
+    },
+    Published {
+        token: u64,
+        position: (u64, u64),
+    },
+    Deliver {
+        position: (u64, u64),
+        #[serde(borrow)]
+        message: Message<'a>,
+    },
+}
+
+impl<'a> Wire<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("these shapes always serialise")
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Self {
+        postcard::from_bytes(bytes).expect("messages between our own shards decode")
+    }
+}
+
+impl Message<'_> {
+    /// The event `message(room, data, meta)`.
+    pub(super) fn packet(
+        &self,
+        position: Position,
+        policy: SlowConsumerPolicy,
+        received_us: u64,
+    ) -> Packet {
+        let (namespace, room) = parts(self.name);
+        let Position { epoch, offset } = position;
+        let from = socketio::quoted(self.from);
+        let meta = format!(
+            "{{\"from\":{from},\"epoch\":{epoch},\"offset\":{offset},\"ts\":{}}}",
+            self.unix_ms
+        );
+        let mut text = Vec::with_capacity(self.data.len() + meta.len() + room.len() + 32);
+        let attachments = self
+            .attachments
+            .iter()
+            .map(|bytes| (*bytes).into())
+            .collect::<Vec<Box<[u8]>>>();
+        let values = ["\"message\"", &socketio::quoted(room), self.data, &meta];
+        socketio::event_into(
+            &mut text,
+            false,
+            attachments.len() as u16,
+            namespace,
+            None,
+            &values,
+        );
+        let origin = Origin {
+            room: self.name.into(),
+            policy,
+            key: self.key.map(Into::into),
+            received_us,
+        };
+        Packet::new(text, attachments, Some(origin))
+    }
+}

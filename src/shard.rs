@@ -1,0 +1,252 @@
+//! One shard's application: the loop's [`Handler`] on one side, the service's [`Hub`] on the other.
+//!
+//! Nothing is decided here. Connections, time, mail and commands change their type and go on.
+
+use crate::control::Message;
+use core::time::Duration;
+use ringway_io::{Frame, JobOutput, PoolFull, ShardId};
+use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now};
+use ringway_service::hub::{Hub, Output};
+use ringway_service::post::{self, Post};
+use ringway_service::time::ConnId;
+use std::net::SocketAddr;
+
+/// The application of one shard.
+pub struct Application {
+    hub: Hub,
+    outputs: Vec<Output>,
+}
+
+impl Application {
+    /// Wraps a hub.
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self {
+            hub,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// The hub, for statistics.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Carries the hub's outputs over to the loop's commands.
+    fn carry(&mut self, commands: &mut Vec<Command>) {
+        commands.extend(self.outputs.drain(..).map(command_of));
+    }
+}
+
+const fn conn_id(conn: Conn) -> ConnId {
+    ConnId((conn.generation as u64) << 32 | conn.slot as u64)
+}
+
+const fn conn_of(id: ConnId) -> Conn {
+    Conn {
+        slot: id.0 as u32,
+        generation: (id.0 >> 32) as u32,
+    }
+}
+
+const fn time_of(now: Now) -> ringway_service::time::Now {
+    ringway_service::time::Now {
+        monotonic_us: now.monotonic.as_micros() as u64,
+        unix_ms: now.unix.as_millis() as u64,
+    }
+}
+
+fn command_of(output: Output) -> Command {
+    match output {
+        Output::Dirty(id) => Command::Dirty(conn_of(id)),
+        Output::CloseAfterFlush(id) => Command::CloseAfterFlush(conn_of(id)),
+        Output::Close(id) => Command::Close(conn_of(id)),
+        Output::Pause(id) => Command::Pause(conn_of(id)),
+        Output::Resume(id) => Command::Resume(conn_of(id)),
+        Output::Migrate { conn, to } => Command::Migrate {
+            conn: conn_of(conn),
+            to: ShardId(to),
+        },
+        Output::Timer { at_us, token } => Command::Timer {
+            at: Duration::from_micros(at_us),
+            token,
+        },
+        Output::Compute { token, job } => Command::Compute { token, job },
+    }
+}
+
+/// The mesh, as the service knows it.
+struct MeshPost<'a>(&'a mut Mesh);
+
+impl Post for MeshPost<'_> {
+    fn deliver_fits(&mut self, to: u16, bytes: usize) -> bool {
+        self.0.deliver_fits(ShardId(to), bytes)
+    }
+
+    fn deliver(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        self.0.deliver(ShardId(to), parts).is_ok()
+    }
+
+    fn request(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        self.0.request(ShardId(to), parts).is_ok()
+    }
+
+    fn request_one_way(&mut self, to: u16, parts: &[&[u8]]) -> bool {
+        self.0.request_one_way(ShardId(to), parts).is_ok()
+    }
+
+    fn reply(&mut self, to: u16, parts: &[&[u8]]) {
+        self.0.reply(ShardId(to), parts);
+    }
+}
+
+const fn class_of(class: Class) -> post::Class {
+    match class {
+        Class::Deliver => post::Class::Deliver,
+        Class::Reply => post::Class::Reply,
+        Class::Request => post::Class::Request,
+    }
+}
+
+impl Handler for Application {
+    type Control = Message;
+
+    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, peer: SocketAddr) {
+        self.hub
+            .accepted(time_of(cx.now), conn_id(conn), peer, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
+    fn received(&mut self, cx: &mut Context<'_>, conn: Conn, bytes: &mut [u8]) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub.received(
+            now,
+            conn_id(conn),
+            bytes,
+            &mut post,
+            cx.entropy,
+            &mut self.outputs,
+        );
+        self.carry(cx.commands);
+    }
+
+    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame> {
+        self.hub
+            .next_send(time_of(now), conn_id(conn))
+            .map(Frame::from)
+    }
+
+    fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub
+            .sent(now, conn_id(conn), &mut post, cx.entropy, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_>, conn: Conn, _cause: Cause) {
+        self.hub.closed(
+            time_of(cx.now),
+            conn_id(conn),
+            &mut MeshPost(cx.mesh),
+            &mut self.outputs,
+        );
+        self.carry(cx.commands);
+    }
+
+    fn freeze(&mut self, _now: Now, conn: Conn) -> Vec<u8> {
+        self.hub.freeze(conn_id(conn))
+    }
+
+    fn arrived(&mut self, cx: &mut Context<'_>, conn: Conn, state: &[u8]) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub.arrived(
+            now,
+            conn_id(conn),
+            state,
+            &mut post,
+            cx.entropy,
+            &mut self.outputs,
+        );
+        self.carry(cx.commands);
+    }
+
+    fn mail(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ShardId,
+        class: Class,
+        bytes: &[u8],
+    ) -> MailOutcome {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        let outcome = self.hub.mail(
+            now,
+            from.0,
+            class_of(class),
+            bytes,
+            &mut post,
+            &mut self.outputs,
+        );
+        self.carry(cx.commands);
+        match outcome {
+            post::MailOutcome::Taken => MailOutcome::Taken,
+            post::MailOutcome::Wait => MailOutcome::Wait,
+        }
+    }
+
+    fn deadline(&mut self, cx: &mut Context<'_>, token: u64) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub
+            .deadline(now, token, &mut post, cx.entropy, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
+    fn computed(&mut self, cx: &mut Context<'_>, token: u32, result: Result<JobOutput, PoolFull>) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub.computed(
+            now,
+            token,
+            result.ok(),
+            &mut post,
+            cx.entropy,
+            &mut self.outputs,
+        );
+        self.carry(cx.commands);
+    }
+
+    fn control(&mut self, cx: &mut Context<'_>, message: Message) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        match message {
+            // Whoever asked may be gone: then nobody needs the answer.
+            Message::Ask(query, answer) => {
+                let _ = answer.send(self.hub.query(&query));
+            }
+            Message::Publish(publish, answer) => {
+                let parts = (&*publish.namespace, &*publish.room, publish.data.get());
+                let outcome = self
+                    .hub
+                    .publish_from_admin(now, parts, &mut post, &mut self.outputs);
+                let _ = answer.send(outcome);
+            }
+            Message::Reload(settings) => self.hub.reload(settings),
+            Message::Drain { within_us } => {
+                cx.commands.push(Command::StopAccepting);
+                self.hub
+                    .drain(now, now.monotonic_us + within_us, &mut self.outputs);
+            }
+            Message::Nudge => {}
+            Message::Exit => cx.commands.push(Command::Exit),
+        }
+        self.carry(cx.commands);
+    }
+
+    fn lap(&mut self, cx: &mut Context<'_>) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub.lap(now, &mut post, cx.entropy, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
+    fn waiting_for_mesh(&self) -> bool {
+        self.hub.waiting_for_post()
+    }
+}

@@ -1,0 +1,101 @@
+//! Why the daemon does not start: one code, the cause and the remedy each.
+
+use std::path::Path;
+
+/// A refusal to start. `Display` gives the whole line for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartError {
+    /// The catalogue's code, such as `RW-1006`.
+    pub code: &'static str,
+    /// What happened, to what.
+    pub cause: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl StartError {
+    /// A refusal with its parts.
+    #[must_use]
+    pub fn new(code: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code,
+            cause: cause.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// RW-1006.
+    #[must_use]
+    pub fn address_unusable(address: std::net::SocketAddr, error: &std::io::Error) -> Self {
+        Self::new(
+            "RW-1006",
+            format!("cannot listen on {address}: {error}"),
+            "stop what uses it, or choose another by --listen or --admin",
+        )
+    }
+
+    /// RW-1007.
+    #[must_use]
+    pub fn key_unreadable(path: &Path, error: &str) -> Self {
+        Self::new(
+            "RW-1007",
+            format!("the key file {} cannot be used: {error}", path.display()),
+            "correct the path, its permissions or its content",
+        )
+    }
+
+    /// RW-1008.
+    #[must_use]
+    pub fn unknown_key(path: &str, what: &str) -> Self {
+        Self::new(
+            "RW-1008",
+            format!("the configuration has an unknown key at {path}: {what}"),
+            "correct or remove it",
+        )
+    }
+
+    /// RW-1009.
+    #[must_use]
+    pub fn invalid_value(path: &str, what: &str) -> Self {
+        Self::new(
+            "RW-1009",
+            format!("the configuration's {path} is not usable: {what}"),
+            "correct the value",
+        )
+    }
+
+    /// RW-1010.
+    #[must_use]
+    pub fn no_auth() -> Self {
+        Self::new(
+            "RW-1010",
+            "no way to authenticate clients is configured",
+            "configure [[auth.keys]], or try it out with --dev",
+        )
+    }
+
+    /// RW-1011.
+    #[must_use]
+    pub fn config_unreadable(path: &Path, error: &str) -> Self {
+        Self::new(
+            "RW-1011",
+            format!(
+                "the configuration {} cannot be read: {error}",
+                path.display()
+            ),
+            "correct the path or the file",
+        )
+    }
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "{}: {}. Remedy: {} (see `ringway explain {}`)",
+            self.code, self.cause, self.remedy, self.code
+        )
+    }
+}
+
+impl core::error::Error for StartError {}

@@ -1,0 +1,49 @@
+//! Which of our crates may use which: a new arrow is a design change.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// What each crate may depend on, ours only, development included.
+const ALLOWED: &[(&str, &[&str])] = &[
+    (
+        "ringway",
+        &[
+            "ringway-io",
+            "ringway-runtime",
+            "ringway-service",
+            "ringway-uring",
+        ],
+    ),
+    ("ringway-io", &[]),
+    ("ringway-proto", &[]),
+    ("ringway-runtime", &["ringway-io"]),
+    ("ringway-service", &["ringway-proto"]),
+    ("ringway-uring", &["ringway-io"]),
+];
+
+#[test]
+fn arrows_between_our_crates() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut found = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let dependencies = package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|dependency| dependency["name"].as_str());
+        let ours: Vec<&str> = dependencies
+            .filter(|name| name.starts_with("ringway"))
+            .collect();
+        found.insert(package["name"].as_str().unwrap(), ours);
+    }
+    let allowed: BTreeMap<&str, Vec<&str>> = ALLOWED
+        .iter()
+        .map(|(name, ours)| (*name, ours.to_vec()))
+        .collect();
+    assert_eq!(found, allowed);
+}

@@ -1,0 +1,4 @@
+//! The command line of the real binary: refusals to start, and the tables that hold the tree together.
+
+mod arrows;
+mod boot;
