@@ -218,6 +218,10 @@ impl Hub {
             session: session_key,
             reply,
         }));
+        if session.transport == Transport::Upgrading && !session.has_output() {
+            // The GET crossed the probe: the client waits for it before it upgrades.
+            session.urgent.push(PacketKind::Noop.symbol());
+        }
         if session.has_output() {
             turn.out.push(Output::Dirty(connection.id));
         }
