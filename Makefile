@@ -13,7 +13,7 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-run check unit ## all tests
+test: setup-test check unit it compat ## all tests
 	@scripts/summary
 
 check: ## format and clippy
