@@ -1,236 +1,77 @@
-//! The ring of one shard.
+//! The driver of one shard: operations become ring entries, their completions become outcomes.
+//!
+//! Deliberately absent: accepting (see `accept`) and the queues themselves (see `ring`).
 
-use crate::accept::Accepts;
-use crate::inflight::Sends;
-use crate::pool::{Pool, PoolPort};
+use crate::accept::{ACCEPT, Accepts, OWN_CANCEL};
+use crate::builder::Peer;
+use crate::inflight::{Cancel, Cancels, Receives, Sends, is_in_flight};
+use crate::pool::PoolPort;
 use crate::recv::{GROUP, RecvPool};
+use crate::ring::{Ring, TOP_BYTE};
 use crate::sys::{Entropy, ProcessClock, Waker};
+use core::mem::ManuallyDrop;
 use core::time::Duration;
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{
-    Completion, Driver, Errno, Job, Key, Listener, Op, OpKind, Outcome, PoolFull, RecvEnd,
+    Completion, Driver, Errno, Frame, Job, Key, Listener, Op, OpKind, Outcome, PoolFull, RecvEnd,
     RecvLease, ShardId, Socket,
 };
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// IORING_ENTER_GETEVENTS: without it a ring with DEFER_TASKRUN delivers nothing (invariant 6).
-const ENTER_GETEVENTS: u32 = 1;
 /// user_data of the poll on our eventfd; its top byte is no [`OpKind`].
 const WAKE: u64 = 0xa0 << 56;
-/// user_data of one-shot accepts: the index of the place in the low bits.
-const ACCEPT: u64 = 0xa1 << 56;
-/// user_data of cancels that the driver makes for itself.
-const OWN_CANCEL: u64 = 0xa2 << 56;
-const TOP_BYTE: u64 = 0xff << 56;
+/// user_data of the loop's cancels, with their number in the low bits.
+const CANCEL: u64 = 0xa4 << 56;
 
-/// Sizes of one ring.
-#[derive(Clone, Copy, Debug)]
-pub struct UringConfig {
-    /// Submission entries.
-    pub sq_entries: u32,
-    /// Completion entries.
-    pub cq_entries: u32,
-    /// Places for sockets.
-    pub sockets_max: u32,
-    /// Receive buffers, a power of two.
-    pub recv_buffers: u16,
-    /// Bytes of each.
-    pub recv_buffer_bytes: u32,
+/// What the kernel may read or write between a submission and its terminal completion.
+pub(crate) struct Memory {
+    pub(crate) recv: RecvPool,
+    pub(crate) sends: Sends,
+    pub(crate) accepts: Accepts,
 }
 
-impl Default for UringConfig {
-    fn default() -> Self {
-        Self {
-            sq_entries: 1024,
-            cq_entries: 4096,
-            sockets_max: 19_800,
-            recv_buffers: 512,
-            recv_buffer_bytes: 4096,
-        }
-    }
-}
-
-/// A ring that was made but does not run yet. Make all of them first, so that each knows the others, then start each on its own thread.
-pub struct UringBuilder {
-    ring: IoUring,
-    recv: RecvPool,
-    waker: Waker,
-    listener: Option<OwnedFd>,
-    clock: ProcessClock,
-    pool: PoolPort,
-    peers: Arc<[Peer]>,
-}
-
-/// What a shard needs of another to reach it.
-#[derive(Clone, Debug)]
-struct Peer {
-    ring: i32,
-    waker: Waker,
-}
-
-impl UringBuilder {
-    /// Makes one ring per listener; the position is the shard.
-    ///
-    /// # Errors
-    /// What the kernel refuses: ENOMEM for memlock, EMFILE or EINVAL for tables beyond RLIMIT_NOFILE.
-    pub fn all(
-        config: &UringConfig,
-        listeners: Vec<OwnedFd>,
-        clock: ProcessClock,
-        pool: &mut Pool,
-    ) -> io::Result<Vec<Self>> {
-        let mut builders = listeners
-            .into_iter()
-            .map(|listener| Self::one(config, listener, clock, pool))
-            .collect::<io::Result<Vec<_>>>()?;
-        let peers: Arc<[Peer]> = builders
-            .iter()
-            .map(|builder| Peer {
-                ring: builder.ring.as_raw_fd(),
-                waker: builder.waker.clone(),
-            })
-            .collect();
-        builders
-            .iter_mut()
-            .for_each(|builder| builder.peers = peers.clone());
-        Ok(builders)
-    }
-
-    fn one(
-        config: &UringConfig,
-        listener: OwnedFd,
-        clock: ProcessClock,
-        pool: &mut Pool,
-    ) -> io::Result<Self> {
-        let ring = IoUring::builder()
-            .setup_cqsize(config.cq_entries)
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_r_disabled()
-            .build(config.sq_entries)?;
-        ring.submitter().register_files_sparse(config.sockets_max)?;
-        let mut recv = RecvPool::new(config.recv_buffers, config.recv_buffer_bytes)?;
-        recv.register(&ring)?;
-        let waker = Waker::new()?;
-        let pool = pool.port(&waker);
-        Ok(Self {
-            ring,
-            recv,
-            waker,
-            listener: Some(listener),
-            clock,
-            pool,
-            peers: Arc::new([]),
-        })
-    }
-
-    /// What wakes this shard from another thread.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        self.waker.clone()
-    }
-
-    /// Starts the ring on the calling thread, which alone may use it from now on.
-    ///
-    /// # Errors
-    /// What the kernel refuses.
-    pub fn start(self) -> io::Result<UringDriver> {
-        self.ring.submitter().register_enable_rings()?;
-        let mut driver = UringDriver {
-            ring: self.ring,
-            recv: self.recv,
-            sends: Sends::default(),
-            accepts: Accepts::new(),
-            accept_key: None,
-            listener: self.listener,
-            backlog: VecDeque::new(),
-            entropy: Entropy::new(),
-            waker: self.waker,
-            clock: self.clock,
-            pool: self.pool,
-            peers: self.peers,
-            woken: false,
-        };
-        driver.arm_wake();
-        Ok(driver)
-    }
-}
-
-/// The production driver. Fields drop in order: the ring before the memory that it names.
+/// The production driver, made by `UringBuilder::start`. Dropping it cancels everything and waits for the last completions.
 pub struct UringDriver {
-    ring: IoUring,
-    recv: RecvPool,
-    sends: Sends,
-    accepts: Accepts,
-    accept_key: Option<Key>,
-    listener: Option<OwnedFd>,
-    backlog: VecDeque<Completion>,
-    entropy: Entropy,
-    waker: Waker,
-    clock: ProcessClock,
-    pool: PoolPort,
-    peers: Arc<[Peer]>,
+    pub(crate) ring: Ring,
+    /// Freed by `drop`, when nothing is in flight any more.
+    pub(crate) memory: ManuallyDrop<Memory>,
+    pub(crate) receives: Receives,
+    pub(crate) cancels: Cancels,
+    pub(crate) listener: Option<OwnedFd>,
+    /// Completions on their way to the loop, in the kernel's order.
+    pub(crate) backlog: VecDeque<Completion>,
+    pub(crate) entropy: Entropy,
+    pub(crate) waker: Waker,
+    pub(crate) clock: ProcessClock,
+    pub(crate) pool: PoolPort,
+    pub(crate) peers: Arc<[Peer]>,
     /// A wake was seen that no return of `wait` has answered yet.
-    woken: bool,
+    pub(crate) woken: bool,
+}
+
+/// A result of the kernel: a count, or a negative error number.
+const fn count_or_errno(result: i32) -> Result<u32, Errno> {
+    if result < 0 {
+        Err(Errno(-result))
+    } else {
+        Ok(result as u32)
+    }
 }
 
 impl UringDriver {
-    fn push(&mut self, entry: &squeue::Entry) {
-        loop {
-            // SAFETY: every entry names memory that is held until its terminal completion: frames in `sends`, addresses in `accepts`, buffers in
-            // `recv`; all of them outlive the ring, which is dropped first.
-            if unsafe { self.ring.submission().push(entry) }.is_ok() {
-                return;
-            }
-            self.enter(0, None);
-            self.reap();
-        }
+    /// Queues an entry that names descriptors and numbers only.
+    pub(crate) fn push_plain(&mut self, entry: squeue::Entry, user_data: u64) {
+        // SAFETY: every caller passes an entry without an address. (A receive names the buffer group, whose memory outlives what is in flight:
+        // see `drop`.)
+        unsafe { self.ring.push(entry, user_data) };
     }
 
-    /// Submits, and waits for `want` completions or the timeout. Interruptions and a busy kernel are back-pressure (invariant 8).
-    fn enter(&mut self, want: usize, timeout: Option<Duration>) {
-        let pending = self.ring.submission().len();
-        let result = match timeout {
-            Some(timeout) if want > 0 => {
-                let timeout = types::Timespec::from(timeout);
-                self.ring
-                    .submitter()
-                    .submit_with_args(want, &types::SubmitArgs::new().timespec(&timeout))
-            }
-            // SAFETY: no argument is passed; what the entries name is held (see `push`).
-            _ => unsafe {
-                self.ring.submitter().enter::<()>(
-                    pending as u32,
-                    want as u32,
-                    ENTER_GETEVENTS,
-                    None,
-                )
-            },
-        };
-        if let Err(error) = result {
-            let expected = matches!(
-                error.raw_os_error(),
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)
-            );
-            assert!(
-                expected,
-                "io_uring_enter refused what it had taken before: {error}"
-            );
-        }
-    }
-
-    /// Moves completions out of the ring, so that it never overflows while a lap submits.
+    /// Turns the ring's completions into outcomes.
     fn reap(&mut self) {
-        assert_eq!(
-            self.ring.completion().overflow(),
-            0,
-            "a completion was lost (invariant 9)"
-        );
-        let entries: Vec<cqueue::Entry> = self.ring.completion().collect();
-        for entry in entries {
+        self.ring.collect();
+        while let Some(entry) = self.ring.next() {
             self.take(&entry);
         }
     }
@@ -239,8 +80,9 @@ impl UringDriver {
         let (data, result) = (entry.user_data(), entry.result());
         match data & TOP_BYTE {
             WAKE => self.woken(cqueue::more(entry.flags())),
-            ACCEPT => self.accepted((data & !TOP_BYTE) as usize, result),
-            OWN_CANCEL => {}
+            ACCEPT => self.accepted(data, result),
+            OWN_CANCEL => self.accept_cancel_seen(data, result),
+            CANCEL => self.cancel_seen(data & !TOP_BYTE, result),
             _ => self.complete(Key::from_bits(data), result, entry.flags()),
         }
     }
@@ -253,169 +95,109 @@ impl UringDriver {
         }
     }
 
-    fn arm_wake(&mut self) {
+    pub(crate) fn arm_wake(&mut self) {
         let poll = opcode::PollAdd::new(types::Fd(self.waker.raw()), libc::POLLIN as u32)
             .multi(true)
             .build();
-        self.push(&poll.user_data(WAKE));
+        self.push_plain(poll, WAKE);
     }
 
     fn complete(&mut self, key: Key, result: i32, flags: u32) {
         let outcome = match key.kind() {
-            OpKind::Recv => self.received(result, flags),
+            OpKind::Recv => self.received(key, result, flags),
             OpKind::Send => {
-                self.sends.release(key);
-                Outcome::Sent(if result < 0 {
-                    Err(Errno(-result))
-                } else {
-                    Ok(result as u32)
-                })
+                self.memory.sends.release(key);
+                Outcome::Sent(count_or_errno(result))
             }
-            OpKind::Cancel => Outcome::CancelSeen,
             OpKind::Shutdown => Outcome::ShutDown,
             OpKind::Close => Outcome::Closed,
-            OpKind::SendSocket => Outcome::SocketSent(if result < 0 {
-                Err(Errno(-result))
-            } else {
-                Ok(())
-            }),
-            // A table that is full here is reported to the sender; this side sees nothing of it.
-            OpKind::Arrive if result < 0 => return,
-            OpKind::Arrive => {
-                let arrived = Outcome::Arrived {
-                    socket: Socket(result as u32),
-                    token: key.to_bits() & !TOP_BYTE,
-                };
-                self.backlog.push_back(Completion {
-                    key: Key::new(OpKind::Arrive, 0, 0),
-                    outcome: arrived,
-                });
-                return;
+            OpKind::SendSocket => Outcome::SocketSent(count_or_errno(result).map(drop)),
+            OpKind::Arrive => return self.arrived(key, result),
+            OpKind::Accept | OpKind::Cancel | OpKind::Compute => {
+                unreachable!("the ring never sees these kinds")
             }
-            OpKind::Accept | OpKind::Compute => unreachable!("the ring never sees these kinds"),
         };
         self.backlog.push_back(Completion { key, outcome });
     }
 
-    fn received(&mut self, result: i32, flags: u32) -> Outcome {
+    /// A peer's MSG_RING posted here. When our table is full the sender is told and nothing is seen here.
+    fn arrived(&mut self, posted: Key, result: i32) {
+        let Ok(slot) = count_or_errno(result) else {
+            return;
+        };
+        let outcome = Outcome::Arrived {
+            socket: Socket(slot),
+            token: posted.to_bits() & !TOP_BYTE,
+        };
+        let key = Key::new(OpKind::Arrive, 0, 0);
+        self.backlog.push_back(Completion { key, outcome });
+    }
+
+    /// Invariant 5: whether a completion goes on, ends or fails a receive is decided here and nowhere else.
+    fn received(&mut self, key: Key, result: i32, flags: u32) -> Outcome {
         let more = cqueue::more(flags);
-        match (result, cqueue::buffer_select(flags)) {
-            (1.., Some(id)) => Outcome::Received {
-                lease: self.recv.lease(id, result as u32),
-                more,
-            },
-            (_, Some(id)) => {
-                let lease = self.recv.lease(id, 0);
-                self.recv.recycle(lease);
-                Outcome::RecvEnded(RecvEnd::Eof)
-            }
-            (0, None) => Outcome::RecvEnded(RecvEnd::Eof),
-            _ => Outcome::RecvEnded(match -result {
-                libc::ENOBUFS => RecvEnd::NoBuffers,
-                libc::ECANCELED => RecvEnd::Cancelled,
-                libc::EAGAIN | libc::EINTR => RecvEnd::Ended,
-                errno => RecvEnd::Failed(Errno(errno)),
-            }),
+        if !more {
+            self.receives.end(key);
         }
-    }
-
-    fn accepted(&mut self, index: usize, result: i32) {
-        let peer = self.accepts.finish(index);
-        let Some(key) = self.accept_key else { return };
-        if result == -libc::ECANCELED {
-            self.end_accept(key);
-            return;
+        let lease =
+            cqueue::buffer_select(flags).map(|id| self.memory.recv.lease(id, result.max(0) as u32));
+        match lease {
+            Some(lease) if !lease.is_empty() => return Outcome::Received { lease, more },
+            Some(unused) => self.memory.recv.recycle(unused),
+            None => {}
         }
-        let result = if result < 0 {
-            Err(Errno(-result))
-        } else {
-            Ok((Socket(result as u32), peer))
-        };
-        // An error ends the accept, as it would end a multishot one; the loop re-arms when it is ready.
-        if result.is_err() {
-            self.cancel_accepts();
-            self.backlog.push_back(Completion {
-                key,
-                outcome: Outcome::Accepted { result, more: true },
-            });
-            self.end_accept(key);
-            return;
-        }
-        let more = self.accepts.armed;
-        self.backlog.push_back(Completion {
-            key,
-            outcome: Outcome::Accepted { result, more: true },
-        });
-        if more {
-            self.arm_accepts()
-        } else {
-            self.end_accept(key)
-        }
-    }
-
-    /// The last of the cancelled accepts ends the operation.
-    fn end_accept(&mut self, key: Key) {
-        if !self.accepts.armed && self.accepts.is_idle() {
-            self.accept_key = None;
-            let outcome = Outcome::Accepted {
-                result: Err(Errno(libc::ECANCELED)),
-                more: false,
-            };
-            self.backlog.push_back(Completion { key, outcome });
-        }
-    }
-
-    fn arm_accepts(&mut self) {
-        let Some(listener) = self.listener.as_ref().map(|fd| fd.as_raw_fd()) else {
-            return;
-        };
-        while let Some((index, entry)) = self.accepts.next(listener) {
-            self.push(&entry.user_data(ACCEPT | index as u64));
-        }
-    }
-
-    fn cancel_accepts(&mut self) {
-        self.accepts.armed = false;
-        let indexes: Vec<usize> = self.accepts.in_flight().collect();
-        for index in indexes {
-            self.push(
-                &opcode::AsyncCancel::new(ACCEPT | index as u64)
-                    .build()
-                    .user_data(OWN_CANCEL),
-            );
-        }
-    }
-
-    fn start_accept(&mut self, key: Key) {
-        assert!(self.accept_key.is_none(), "one accept at a time");
-        self.accept_key = Some(key);
-        self.accepts.armed = true;
-        self.arm_accepts();
+        assert!(!more, "a receive without bytes is at its end");
+        Outcome::RecvEnded(match -result {
+            0 => RecvEnd::Eof,
+            libc::ENOBUFS => RecvEnd::NoBuffers,
+            libc::ECANCELED => RecvEnd::Cancelled,
+            libc::EAGAIN | libc::EINTR => RecvEnd::Ended,
+            errno => RecvEnd::Failed(Errno(errno)),
+        })
     }
 
     fn cancel(&mut self, key: Key, target: Key) {
-        if self.accept_key == Some(target) {
-            self.cancel_accepts();
-            self.backlog.push_back(Completion {
-                key,
-                outcome: Outcome::CancelSeen,
-            });
-            self.end_accept(target);
-            return;
+        if self.memory.accepts.is(target) {
+            let outcome = Outcome::CancelSeen;
+            self.backlog.push_back(Completion { key, outcome });
+            return self.cancel_accept();
         }
-        self.push(
-            &opcode::AsyncCancel::new(target.to_bits())
-                .build()
-                .user_data(key.to_bits()),
-        );
+        let number = self.cancels.begin(Cancel { key, target });
+        self.push_cancel(number, target);
     }
 
-    fn send(&mut self, key: Key, socket: Socket, frame: ringway_io::Frame, from: u32) {
-        let rest = &self.sends.hold(key, frame)[from as usize..];
-        let entry = opcode::Send::new(types::Fixed(socket.0), rest.as_ptr(), rest.len() as u32)
+    fn push_cancel(&mut self, number: u64, target: Key) {
+        let cancel = opcode::AsyncCancel::new(target.to_bits());
+        self.push_plain(cancel.build(), CANCEL | number);
+    }
+
+    /// The kernel does not find (ENOENT) an operation that it is about to try again; such a cancel has to be repeated, or the operation would
+    /// go on as if nothing had been asked.
+    fn cancel_seen(&mut self, number: u64, result: i32) {
+        let Cancel { key, target } = self.cancels.get(number);
+        let in_flight = is_in_flight(target, &self.memory.sends, &self.receives);
+        if result == -libc::ENOENT && in_flight {
+            return self.push_cancel(number, target);
+        }
+        self.cancels.end(number);
+        let outcome = Outcome::CancelSeen;
+        self.backlog.push_back(Completion { key, outcome });
+    }
+
+    fn recv(&mut self, key: Key, socket: Socket) {
+        self.receives.begin(key);
+        let entry = opcode::RecvMulti::new(types::Fixed(socket.0), GROUP).build();
+        self.push_plain(entry, key.to_bits());
+    }
+
+    fn send(&mut self, key: Key, socket: Socket, frame: Frame, from: u32) {
+        let rest = &self.memory.sends.hold(key, frame)[from as usize..];
+        let length = u32::try_from(rest.len()).expect("a frame is shorter than 4 GiB");
+        let entry = opcode::Send::new(types::Fixed(socket.0), rest.as_ptr(), length)
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
-        self.push(&entry.user_data(key.to_bits()));
+        // SAFETY: `sends` holds the frame until `release` saw the send's only completion; a frame's bytes never move and are never written.
+        unsafe { self.ring.push(entry, key.to_bits()) };
     }
 
     fn send_socket(&mut self, key: Key, socket: Socket, to: ShardId, token: u64) {
@@ -428,7 +210,7 @@ impl UringDriver {
             types::DestinationSlot::auto_target(),
             arrive,
         );
-        self.push(&entry.build().user_data(key.to_bits()));
+        self.push_plain(entry.build(), key.to_bits());
     }
 
     fn compute(&mut self, key: Key, job: Job) {
@@ -465,7 +247,7 @@ impl Driver for UringDriver {
                 return self.send_socket(key, socket, to, token);
             }
             Op::Compute { job } => return self.compute(key, job),
-            Op::Recv { socket } => opcode::RecvMulti::new(types::Fixed(socket.0), GROUP).build(),
+            Op::Recv { socket } => return self.recv(key, socket),
             Op::Shutdown { socket } => {
                 opcode::Shutdown::new(types::Fixed(socket.0), libc::SHUT_RDWR).build()
             }
@@ -474,7 +256,7 @@ impl Driver for UringDriver {
             }
             Op::Close { socket } => opcode::Close::new(types::Fixed(socket.0)).build(),
         };
-        self.push(&entry.user_data(key.to_bits()));
+        self.push_plain(entry, key.to_bits());
     }
 
     fn wait(&mut self, deadline: Option<Duration>, batch: &mut Vec<Completion>) {
@@ -485,7 +267,7 @@ impl Driver for UringDriver {
         let at_once = core::mem::take(&mut self.woken)
             || !self.backlog.is_empty()
             || remaining == Some(Duration::ZERO);
-        self.enter(usize::from(!at_once), remaining);
+        self.ring.enter(!at_once, remaining);
         self.reap();
         self.drain_pool();
         self.woken = false;
@@ -505,11 +287,11 @@ impl Driver for UringDriver {
     }
 
     fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
-        self.recv.bytes(lease)
+        self.memory.recv.bytes(lease)
     }
 
     fn recycle(&mut self, lease: RecvLease) {
-        self.recv.recycle(lease);
+        self.memory.recv.recycle(lease);
     }
 
     fn wake(&mut self, shard: ShardId) {
@@ -517,6 +299,21 @@ impl Driver for UringDriver {
     }
 
     fn stop_listening(&mut self, _listener: Listener) {
+        assert!(
+            self.memory.accepts.is_idle(),
+            "an accept in flight would keep the listener open"
+        );
         self.listener = None;
+    }
+}
+
+impl Drop for UringDriver {
+    fn drop(&mut self) {
+        // A panic may have left the books wrong, and a broken kernel may still write: then the memory is never freed.
+        if std::thread::panicking() || !self.ring.drain() {
+            return;
+        }
+        // SAFETY: nothing is in flight, nothing is submitted after this, and `memory` is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.memory) };
     }
 }

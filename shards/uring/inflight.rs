@@ -1,19 +1,23 @@
-//! Frames that the kernel reads: each is held until the terminal completion of its send (invariant 1).
+//! What is in flight: frames until the terminal completion of their send (invariant 1), receives, and cancels until they took effect.
 
-use ringway_io::{Frame, Key};
+use ringway_io::{Frame, GENERATION_MAX, Key, OpKind};
+use std::collections::HashMap;
 
-/// One place per connection slot, because there is one send in flight per socket (invariant 2).
+/// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which
+/// has a bound.
 #[derive(Default)]
-pub(crate) struct Sends(Vec<Option<(Key, Frame)>>);
+pub(crate) struct Sends {
+    places: Vec<Option<(Key, Frame)>>,
+}
 
 impl Sends {
     /// Holds a frame from its submission on.
     pub(crate) fn hold(&mut self, key: Key, frame: Frame) -> &Frame {
         let slot = key.slot() as usize;
-        if self.0.len() <= slot {
-            self.0.resize_with(slot + 1, || None);
+        if self.places.len() <= slot {
+            self.places.resize_with(slot + 1, || None);
         }
-        let place = &mut self.0[slot];
+        let place = &mut self.places[slot];
         assert!(
             place.is_none(),
             "two sends in flight on connection slot {slot}"
@@ -21,12 +25,90 @@ impl Sends {
         &place.insert((key, frame)).1
     }
 
+    /// Whether `key` names a send in flight.
+    fn has(&self, key: Key) -> bool {
+        let place = self.places.get(key.slot() as usize);
+        place.is_some_and(|place| place.as_ref().is_some_and(|(holder, _)| *holder == key))
+    }
+
     /// The terminal completion came.
     pub(crate) fn release(&mut self, key: Key) {
-        let held = self.0[key.slot() as usize].take();
+        let held = self.places[key.slot() as usize].take();
         assert!(
             held.is_some_and(|(holder, _)| holder == key),
             "a send completes once, under its own key"
         );
+    }
+}
+
+/// No generation.
+const NONE: u32 = GENERATION_MAX + 1;
+
+/// The receive in flight of each connection slot, by its generation.
+#[derive(Default)]
+pub(crate) struct Receives(Vec<u32>);
+
+impl Receives {
+    /// A receive was submitted.
+    pub(crate) fn begin(&mut self, key: Key) {
+        let slot = key.slot() as usize;
+        if self.0.len() <= slot {
+            self.0.resize(slot + 1, NONE);
+        }
+        assert_eq!(
+            self.0[slot], NONE,
+            "two receives in flight on connection slot {slot}"
+        );
+        self.0[slot] = key.generation();
+    }
+
+    /// The terminal completion came.
+    pub(crate) fn end(&mut self, key: Key) {
+        let generation = core::mem::replace(&mut self.0[key.slot() as usize], NONE);
+        assert_eq!(generation, key.generation(), "a receive ends once");
+    }
+
+    fn has(&self, key: Key) -> bool {
+        self.0.get(key.slot() as usize) == Some(&key.generation())
+    }
+}
+
+/// Whether the kernel still has the operation that `key` names; of receives and sends only, as the others end by themselves.
+pub(crate) fn is_in_flight(key: Key, sends: &Sends, receives: &Receives) -> bool {
+    match key.kind() {
+        OpKind::Send => sends.has(key),
+        OpKind::Recv => receives.has(key),
+        _ => false,
+    }
+}
+
+/// One cancel: its own key and the key of what it ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Cancel {
+    pub(crate) key: Key,
+    pub(crate) target: Key,
+}
+
+/// Cancels on their way, each under a number of its own.
+#[derive(Default)]
+pub(crate) struct Cancels {
+    under_way: HashMap<u64, Cancel>,
+    last: u64,
+}
+
+impl Cancels {
+    pub(crate) fn begin(&mut self, cancel: Cancel) -> u64 {
+        // 56 bits of numbers last longer than any process.
+        self.last += 1;
+        self.under_way.insert(self.last, cancel);
+        self.last
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Cancel {
+        self.under_way[&number]
+    }
+
+    pub(crate) fn end(&mut self, number: u64) {
+        self.under_way.remove(&number);
     }
 }

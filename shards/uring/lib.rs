@@ -5,15 +5,18 @@
 #![expect(unsafe_code, reason = "the one crate that speaks to the kernel")]
 
 mod accept;
+mod builder;
 mod driver;
 mod inflight;
 mod listen;
 mod pool;
 mod probe;
 mod recv;
+mod ring;
 mod sys;
 
-pub use driver::{UringBuilder, UringConfig, UringDriver};
+pub use builder::{UringBuilder, UringConfig};
+pub use driver::UringDriver;
 pub use listen::listen;
 pub use pool::{POOL_QUEUE_JOBS, Pool};
 pub use probe::{Limits, ProbeError, limits, memlock_bytes, probe};

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// Opens a listener that shares its port with the other shards' (SO_REUSEPORT). What is set here is inherited by what it accepts: no delay, and at
-/// most `notsent_bytes_max` unsent bytes in the kernel (TCP_NOTSENT_LOWAT), so that a member that does not read costs little.
+/// Opens a listener that shares its port with the other shards' (SO_REUSEPORT). What is set here is inherited by what it accepts: no delay,
+/// keep-alive at the host's intervals, and at most about `notsent_bytes_max` unsent bytes in the kernel (TCP_NOTSENT_LOWAT), so that a member that
+/// does not read costs little.
 ///
 /// # Errors
 /// As of socket(2), bind(2) and listen(2).
@@ -21,6 +22,7 @@ pub fn listen(address: SocketAddr, backlog: u32, notsent_bytes_max: u32) -> io::
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
     set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    set_option(&fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
     set_option(
         &fd,

@@ -4,7 +4,8 @@ use crate::sys::Waker;
 use ringway_io::{Job, JobOutput};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io;
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{process, thread};
 
 /// Jobs that may wait between one shard and one worker.
 pub const POOL_QUEUE_JOBS: usize = 64;
@@ -96,7 +97,10 @@ fn work(waker: &Waker, mut benches: Vec<Bench>) {
 impl Bench {
     fn work_one(&mut self) -> Option<()> {
         let (key, job) = self.jobs.pop().ok()?;
-        let pushed = self.done.push((key, job()));
+        let output = catch_unwind(AssertUnwindSafe(job));
+        // A worker that unwinds would leave the jobs of every shard unanswered without a word.
+        let Ok(output) = output else { process::abort() };
+        let pushed = self.done.push((key, output));
         assert!(
             pushed.is_ok(),
             "a lane has as many places for answers as for jobs"

@@ -80,8 +80,9 @@ fn rlimit(resource: u32) -> u64 {
     limit.rlim_cur
 }
 
+/// A line of this thread's status: filters and capabilities are a thread's own.
 fn status_line(name: &str) -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
     status
         .lines()
         .find_map(|line| line.strip_prefix(name).map(|rest| rest.trim().to_owned()))

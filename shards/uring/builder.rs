@@ -1,0 +1,158 @@
+//! Making the rings of all shards, before any of them runs.
+//!
+//! A ring belongs to the thread that enables it (SINGLE_ISSUER), and each must know the others' descriptors: so all are made disabled by the
+//! thread that starts the daemon, and each is then moved to its own thread and enabled there. Deliberately absent: limits (see `probe`).
+
+use crate::accept::Accepts;
+use crate::driver::{Memory, UringDriver};
+use crate::inflight::{Cancels, Receives, Sends};
+use crate::pool::{Pool, PoolPort};
+use crate::recv::RecvPool;
+use crate::ring::Ring;
+use crate::sys::{Entropy, ProcessClock, Waker};
+use core::mem::ManuallyDrop;
+use io_uring::IoUring;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
+
+/// Sizes of one ring.
+#[derive(Clone, Copy, Debug)]
+pub struct UringConfig {
+    /// Submission entries.
+    pub sq_entries: u32,
+    /// Completion entries.
+    pub cq_entries: u32,
+    /// Places for sockets.
+    pub sockets_max: u32,
+    /// Receive buffers, a power of two.
+    pub recv_buffers: u16,
+    /// Bytes of each.
+    pub recv_buffer_bytes: u32,
+}
+
+impl Default for UringConfig {
+    fn default() -> Self {
+        Self {
+            sq_entries: 1024,
+            cq_entries: 4096,
+            sockets_max: 19_800,
+            recv_buffers: 512,
+            recv_buffer_bytes: 4096,
+        }
+    }
+}
+
+/// A ring that was made but does not run yet. Make all of them first, so that each knows the others, then start each on its own thread.
+pub struct UringBuilder {
+    ring: IoUring,
+    recv: RecvPool,
+    waker: Waker,
+    listener: Option<OwnedFd>,
+    clock: ProcessClock,
+    pool: PoolPort,
+    peers: Arc<[Peer]>,
+}
+
+/// What a shard needs of another to reach it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Its ring, alive as long as the shard's driver; after that a hand-over fails.
+    pub(crate) ring: i32,
+    pub(crate) waker: Waker,
+}
+
+impl UringBuilder {
+    /// Makes one ring per listener; the position is the shard.
+    ///
+    /// # Errors
+    /// What the kernel refuses: ENOMEM for memlock, EMFILE or EINVAL for tables beyond RLIMIT_NOFILE.
+    pub fn all(
+        config: &UringConfig,
+        listeners: Vec<OwnedFd>,
+        clock: ProcessClock,
+        pool: &mut Pool,
+    ) -> io::Result<Vec<Self>> {
+        let mut builders = listeners
+            .into_iter()
+            .map(|listener| Self::one(config, listener, clock, pool))
+            .collect::<io::Result<Vec<_>>>()?;
+        let peers: Arc<[Peer]> = builders
+            .iter()
+            .map(|builder| Peer {
+                ring: builder.ring.as_raw_fd(),
+                waker: builder.waker.clone(),
+            })
+            .collect();
+        builders
+            .iter_mut()
+            .for_each(|builder| builder.peers = peers.clone());
+        Ok(builders)
+    }
+
+    fn one(
+        config: &UringConfig,
+        listener: OwnedFd,
+        clock: ProcessClock,
+        pool: &mut Pool,
+    ) -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_cqsize(config.cq_entries)
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_r_disabled()
+            // One entry that the kernel refuses does not hold up those behind it.
+            .setup_submit_all()
+            .build(config.sq_entries)?;
+        ring.submitter().register_files_sparse(config.sockets_max)?;
+        let mut recv = RecvPool::new(config.recv_buffers, config.recv_buffer_bytes)?;
+        recv.register(&ring)?;
+        let waker = Waker::new()?;
+        let pool = pool.port(&waker);
+        Ok(Self {
+            ring,
+            recv,
+            waker,
+            listener: Some(listener),
+            clock,
+            pool,
+            peers: Arc::new([]),
+        })
+    }
+
+    /// What wakes this shard from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Starts the ring on the calling thread, which alone may use it from now on.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn start(self) -> io::Result<UringDriver> {
+        self.ring.submitter().register_enable_rings()?;
+        let memory = Memory {
+            recv: self.recv,
+            sends: Sends::default(),
+            accepts: Accepts::new(),
+        };
+        let mut driver = UringDriver {
+            ring: Ring::new(self.ring),
+            memory: ManuallyDrop::new(memory),
+            receives: Receives::default(),
+            cancels: Cancels::default(),
+            listener: self.listener,
+            backlog: VecDeque::new(),
+            entropy: Entropy::new(),
+            waker: self.waker,
+            clock: self.clock,
+            pool: self.pool,
+            peers: self.peers,
+            woken: false,
+        };
+        driver.arm_wake();
+        Ok(driver)
+    }
+}

@@ -1,0 +1,11 @@
+//! The driver over real sockets on loopback. Nothing sleeps: each test waits for completions, and a lost one shows as a panic of the bench.
+
+#![expect(unsafe_code, reason = "one socket option that std does not offer")]
+
+mod accepting;
+mod bench;
+mod cancelling;
+mod migration;
+mod receiving;
+mod sending;
+mod waking;

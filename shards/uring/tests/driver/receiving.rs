@@ -1,0 +1,132 @@
+//! The shared receive pool: order, exhaustion, ends.
+
+use crate::bench::{Bench, SMALL, pattern_bytes, recv_key};
+use ringway_io::{Driver as _, Outcome, RecvEnd, Socket};
+use ringway_uring::UringConfig;
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+#[test]
+fn bytes_arrive_in_order_and_then_the_end() {
+    let (mut bench, socket, mut client) = Bench::connected(&SMALL);
+    let sent = pattern_bytes(1 << 20);
+    let expected = sent.clone();
+    let writer = thread::spawn(move || {
+        client.write_all(&sent).expect("a reader");
+        client.shutdown(Shutdown::Write).expect("a connection");
+        client
+    });
+    bench.recv(0, socket);
+    assert!(bench.receive_exactly(0, socket, expected.len()) == expected);
+    let (outcome, _) = bench.received(0);
+    assert!(matches!(outcome, Outcome::RecvEnded(RecvEnd::Eof)));
+    bench.close(0, socket);
+    drop(writer.join().expect("the writer"));
+}
+
+#[test]
+fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
+    let config = UringConfig {
+        recv_buffers: 2,
+        ..SMALL
+    };
+    let (mut bench, socket, mut client) = Bench::connected(&config);
+    let sent = pattern_bytes(3 * 4096);
+    client.write_all(&sent).expect("room in the socket");
+    bench.recv(0, socket);
+    let mut leases = Vec::new();
+    loop {
+        match bench.find(|one| one.key == recv_key(0)).outcome {
+            Outcome::Received { lease, .. } => leases.push(lease),
+            Outcome::RecvEnded(RecvEnd::NoBuffers) => break,
+            other => panic!("{other:?} with {} leases out", leases.len()),
+        }
+    }
+    assert_eq!(leases.len(), 2, "the pool was used up first");
+    let mut got = Vec::new();
+    for mut lease in leases {
+        got.extend_from_slice(bench.driver.bytes(&mut lease));
+        bench.driver.recycle(lease);
+    }
+    bench.recv(0, socket);
+    got.extend(bench.receive_exactly(0, socket, sent.len() - got.len()));
+    assert!(got == sent);
+}
+
+#[test]
+#[should_panic(expected = "given back twice")]
+fn a_buffer_given_back_twice_is_a_bug() {
+    let (mut bench, socket, mut client) = Bench::connected(&SMALL);
+    client.write_all(b"once").expect("room in the socket");
+    bench.recv(0, socket);
+    let one = bench.find(|one| one.key == recv_key(0));
+    let Outcome::Received { lease, .. } = one.outcome else {
+        panic!("{one:?} has no bytes")
+    };
+    let forged = ringway_io::RecvLease::grant(lease.id(), 4);
+    bench.driver.recycle(lease);
+    bench.driver.recycle(forged);
+}
+
+#[test]
+#[should_panic(expected = "two receives in flight")]
+fn two_receives_in_flight_are_a_bug() {
+    let (mut bench, socket, _client) = Bench::connected(&SMALL);
+    bench.recv(0, socket);
+    bench.recv(0, socket);
+}
+
+/// A submission queue of eight fills while completions are handled; the order of each stream must not notice.
+#[test]
+fn a_tiny_submission_queue_keeps_every_stream_in_order() {
+    const CLIENTS: usize = 40;
+    let config = UringConfig {
+        sq_entries: 8,
+        cq_entries: 4096,
+        ..SMALL
+    };
+    let (mut bench, address) = Bench::single(&config);
+    bench.accept();
+    let sent = pattern_bytes(64 << 10);
+    let expected = sent.clone();
+    let writer = thread::spawn(move || {
+        let mut clients: Vec<_> = (0..CLIENTS)
+            .map(|_| TcpStream::connect(address).expect("a listener"))
+            .collect();
+        for piece in sent.chunks(1000) {
+            clients
+                .iter_mut()
+                .for_each(|client| client.write_all(piece).expect("a reader"));
+        }
+        clients
+    });
+    let mut streams: Vec<(Socket, Vec<u8>)> = Vec::new();
+    while streams.len() < CLIENTS
+        || streams
+            .iter()
+            .any(|(_, bytes)| bytes.len() < expected.len())
+    {
+        let one = bench.next();
+        let slot = one.key.slot();
+        match one.outcome {
+            Outcome::Accepted { result, .. } => {
+                let (socket, _) = result.expect("a client");
+                bench.recv(streams.len() as u32, socket);
+                streams.push((socket, Vec::new()));
+            }
+            Outcome::Received { mut lease, more } => {
+                let (socket, bytes) = &mut streams[slot as usize];
+                bytes.extend_from_slice(bench.driver.bytes(&mut lease));
+                bench.driver.recycle(lease);
+                if !more {
+                    bench.recv(slot, *socket);
+                }
+            }
+            Outcome::RecvEnded(RecvEnd::NoBuffers) => bench.recv(slot, streams[slot as usize].0),
+            other => panic!("{other:?} is not expected here"),
+        }
+    }
+    assert!(streams.iter().all(|(_, bytes)| *bytes == expected));
+    drop(writer.join().expect("the writer"));
+}
