@@ -190,6 +190,19 @@ impl Bench {
         all
     }
 
+    /// How a receive ends that has no more bytes. The pool may have been empty when the end came: then the kernel says so first, and the
+    /// end follows when it is asked again.
+    pub(crate) fn end(&mut self, slot: u32, socket: Socket) -> ringway_io::RecvEnd {
+        loop {
+            match self.received(slot).0 {
+                Outcome::RecvEnded(ringway_io::RecvEnd::NoBuffers) => self.recv(slot, socket),
+                Outcome::Received { more: false, .. } => self.recv(slot, socket),
+                Outcome::RecvEnded(end) => return end,
+                other => panic!("{other:?} after the last byte"),
+            }
+        }
+    }
+
     /// Waits for the terminal completion of a send.
     pub(crate) fn sent(&mut self, slot: u32) -> Result<u32, ringway_io::Errno> {
         let one = self.find(|one| one.key == send_key(slot));

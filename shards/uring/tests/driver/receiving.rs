@@ -19,8 +19,7 @@ fn bytes_arrive_in_order_and_then_the_end() {
     });
     bench.recv(0, socket);
     assert!(bench.receive_exactly(0, socket, expected.len()) == expected);
-    let (outcome, _) = bench.received(0);
-    assert!(matches!(outcome, Outcome::RecvEnded(RecvEnd::Eof)));
+    assert_eq!(bench.end(0, socket), RecvEnd::Eof);
     bench.close(0, socket);
     drop(writer.join().expect("the writer"));
 }
