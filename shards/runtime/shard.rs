@@ -162,12 +162,23 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     /// The wait: sleeps only when the mesh has nothing for us, then handles what completed.
     pub fn rest(&mut self) {
+        let deadline = self.park();
+        self.reap(deadline);
+    }
+
+    /// The first half of [`Shard::rest`]: says to the other shards that this one sleeps, and until when at most (at once when there is
+    /// something to do). The simulator lets other shards run before the second half.
+    pub fn park(&mut self) -> Option<Duration> {
         let idle = self.dirty.is_empty() && self.control.is_empty() && self.mesh.park();
-        let deadline = if idle {
+        if idle {
             self.wheel.next()
         } else {
             Some(Duration::ZERO)
-        };
+        }
+    }
+
+    /// The second half of [`Shard::rest`]: sleeps, and handles what completed.
+    pub fn reap(&mut self, deadline: Option<Duration>) {
         let mut batch = core::mem::take(&mut self.batch);
         self.driver.wait(deadline, &mut batch);
         self.mesh.unpark();

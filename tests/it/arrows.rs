@@ -13,12 +13,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ringway-runtime",
             "ringway-service",
             "ringway-uring",
+            "ringway-sim",
         ],
     ),
     ("ringway-io", &[]),
     ("ringway-proto", &[]),
     ("ringway-runtime", &["ringway-io"]),
     ("ringway-service", &["ringway-proto"]),
+    ("ringway-sim", &["ringway-io"]),
     ("ringway-uring", &["ringway-io"]),
 ];
 

@@ -31,7 +31,9 @@ pub(super) fn ring(bytes: usize) -> (RingOut, RingIn) {
         RingOut {
             bytes: bytes_in,
             lane: lane_in,
-            inline_max: (bytes / 4).max(super::REPLY_BYTES_MAX),
+            inline_max: (bytes / 4)
+                .max(super::REPLY_BYTES_MAX)
+                .min(bytes - HEAD_BYTES),
         },
         RingIn {
             bytes: bytes_out,

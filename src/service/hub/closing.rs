@@ -120,7 +120,11 @@ impl Hub {
             .take()
             .and_then(|probe| self.by_conn.get(&probe).copied())
         {
-            self.close_socket(probe, 1000, "", turn);
+            // The client may have stopped polling for the upgrade already: then this is all that it hears.
+            match cause {
+                Cause::Told(refusal, code) => self.close_socket(probe, code, refusal.code(), turn),
+                Cause::Peer => self.close_socket(probe, 1000, "", turn),
+            }
         }
         let Some(session) = self.sessions.get_mut(key) else {
             return;

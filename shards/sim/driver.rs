@@ -1,0 +1,174 @@
+//! A shard's end of the pretended machine.
+
+use crate::guard::checksum;
+use crate::kernel::Kernel;
+use crate::random::Random;
+use crate::ring::{InFlight, Ring, Work};
+use crate::step;
+use core::time::Duration;
+use ringway_io::{Completion, Driver, Key, Listener, Op, RecvLease, ShardId, Socket};
+
+/// Wall-clock time at the machine's start.
+const UNIX_START: Duration = Duration::from_secs(1_700_000_000);
+
+/// The driver of one shard. It never sleeps: whoever calls the shards decides whose turn it is.
+pub struct SimDriver {
+    kernel: Kernel,
+    shard: usize,
+    entropy: Random,
+    /// What a lease's bytes are lent from; one lease is looked at at a time.
+    lent: Option<(RecvLeaseCopy, Vec<u8>)>,
+}
+
+/// Which lease is lent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct RecvLeaseCopy(u32, usize);
+
+impl SimDriver {
+    pub(crate) const fn new(kernel: Kernel, shard: usize, entropy: Random) -> Self {
+        Self {
+            kernel,
+            shard,
+            entropy,
+            lent: None,
+        }
+    }
+
+    /// Writes lent bytes back to their buffer, where the guard looks at them.
+    fn settle_loan(&mut self) {
+        let Some((RecvLeaseCopy(id, length), bytes)) = self.lent.take() else {
+            return;
+        };
+        let lease = RecvLease::grant(ringway_io::LeaseId(id), length as u32);
+        let mut state = self.kernel.0.borrow_mut();
+        state.rings[self.shard]
+            .pool
+            .bytes(&lease)
+            .copy_from_slice(&bytes);
+    }
+}
+
+/// What an operation is to the ring, and which socket it uses.
+fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
+    let with =
+        |Socket(socket): Socket, work: fn(usize) -> Work| (Some(socket), work(ring.pair(socket)));
+    match op {
+        Op::Accept { .. } => (None, Work::Accept),
+        Op::Recv { socket } => {
+            assert_eq!(ring.receives_on(socket.0), 0, "two receives in flight");
+            with(socket, |pair| Work::Recv { pair })
+        }
+        Op::Send {
+            socket,
+            frame,
+            from,
+        } => {
+            assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
+            let checksum = checksum(&frame);
+            let (from, moved, pair) = (from as usize, 0, ring.pair(socket.0));
+            let work = Work::Send {
+                pair,
+                frame,
+                checksum,
+                from,
+                moved,
+            };
+            (Some(socket.0), work)
+        }
+        Op::Cancel { target } => (None, Work::Cancel { target }),
+        Op::Shutdown { socket } => with(socket, |pair| Work::Shutdown { pair, both: true }),
+        Op::ShutdownWrite { socket } => with(socket, |pair| Work::Shutdown { pair, both: false }),
+        Op::Close {
+            socket: Socket(socket),
+        } => {
+            assert!(!ring.uses(socket), "a close before the last completion");
+            (Some(socket), Work::Close { socket })
+        }
+        Op::SendSocket {
+            socket: Socket(socket),
+            to,
+            token,
+        } => {
+            assert!(!ring.uses(socket), "a hand-over with something in flight");
+            let to = usize::from(to.0);
+            (Some(socket), Work::SendSocket { socket, to, token })
+        }
+        Op::Compute { job } => (None, Work::Compute { job }),
+    }
+}
+
+impl Driver for SimDriver {
+    fn submit(&mut self, key: Key, op: Op) {
+        let mut state = self.kernel.0.borrow_mut();
+        let ring = &mut state.rings[self.shard];
+        let (socket, work) = work_of(ring, op);
+        let twin = ring.in_flight.iter().any(|other| {
+            other.key == key && !matches!(other.work, Work::Cancel { .. } | Work::Close { .. })
+        });
+        let shared = matches!(
+            work,
+            Work::Cancel { .. } | Work::Close { .. } | Work::Shutdown { .. }
+        );
+        assert!(shared || !twin, "two operations under the key {key:?}");
+        ring.in_flight.push(InFlight {
+            key,
+            socket,
+            work,
+            cancelled: false,
+            seen: false,
+        });
+    }
+
+    fn wait(&mut self, _deadline: Option<Duration>, batch: &mut Vec<Completion>) {
+        self.settle_loan();
+        let mut state = self.kernel.0.borrow_mut();
+        state.rings[self.shard].woken = false;
+        step::run(&mut state, self.shard, batch);
+    }
+
+    fn now(&self) -> Duration {
+        self.kernel.now()
+    }
+
+    fn unix_time(&self) -> Duration {
+        UNIX_START + self.kernel.now()
+    }
+
+    fn entropy(&mut self) -> u64 {
+        self.entropy.next()
+    }
+
+    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+        self.settle_loan();
+        let copy = {
+            let mut state = self.kernel.0.borrow_mut();
+            state.rings[self.shard].pool.bytes(lease).to_vec()
+        };
+        let loan = (RecvLeaseCopy(lease.id().0, lease.len()), copy);
+        &mut self.lent.insert(loan).1
+    }
+
+    fn recycle(&mut self, lease: RecvLease) {
+        self.settle_loan();
+        let mut state = self.kernel.0.borrow_mut();
+        state.rings[self.shard].pool.recycle(&lease);
+    }
+
+    fn wake(&mut self, shard: ShardId) {
+        self.kernel.0.borrow_mut().rings[usize::from(shard.0)].woken = true;
+    }
+
+    fn stop_listening(&mut self, _listener: Listener) {
+        let mut state = self.kernel.0.borrow_mut();
+        let ring = &mut state.rings[self.shard];
+        let accepts = ring
+            .in_flight
+            .iter()
+            .any(|operation| matches!(operation.work, Work::Accept));
+        assert!(!accepts, "an accept in flight would keep the listener open");
+        ring.listening = false;
+        for pair in core::mem::take(&mut ring.arriving) {
+            state.pairs[pair].break_off();
+        }
+    }
+}

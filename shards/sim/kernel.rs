@@ -1,0 +1,250 @@
+//! The whole pretended machine: network, rings, time.
+
+use crate::driver::SimDriver;
+use crate::faults::{Fault, Faults};
+use crate::guard::Pool;
+use crate::network::{Client, End, Pair};
+use crate::random::Random;
+use crate::ring::Ring;
+use crate::step;
+use core::cell::RefCell;
+use core::time::Duration;
+use std::rc::Rc;
+
+/// How small everything is: the smaller, the more often something is full.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Receive buffers of one ring.
+    pub recv_buffers: u32,
+    /// Bytes of one of them.
+    pub recv_buffer_bytes: usize,
+    /// Descriptors of one ring.
+    pub sockets_max: usize,
+    /// Bytes that a client may have sent without anybody reading them.
+    pub up_bytes_max: usize,
+    /// Bytes that wait for a client that does not read: its window and our send buffer.
+    pub down_bytes_max: usize,
+}
+
+/// The state behind all ends.
+pub(crate) struct State {
+    pub(crate) random: Random,
+    pub(crate) faults: Faults,
+    pub(crate) now: Duration,
+    pub(crate) pairs: Vec<Pair>,
+    pub(crate) rings: Vec<Ring>,
+    config: Config,
+}
+
+/// The pretended machine; clones are the same one.
+#[derive(Clone)]
+pub struct Kernel(pub(crate) Rc<RefCell<State>>);
+
+/// A connection on its way to a machine with another number of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved(usize);
+
+/// Time that passed before the start.
+const START: Duration = Duration::from_secs(1);
+
+impl Kernel {
+    /// A machine of `shards` rings whose every choice follows from `random`.
+    #[must_use]
+    pub fn new(random: Random, shards: usize, config: Config) -> Self {
+        let mut state = State {
+            random,
+            faults: Faults::default(),
+            now: START,
+            pairs: Vec::new(),
+            rings: Vec::new(),
+            config,
+        };
+        state.rings = state.blank_rings(shards);
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// A shard's driver.
+    #[must_use]
+    pub fn driver(&self, shard: usize) -> SimDriver {
+        let entropy = self.0.borrow_mut().random.fork();
+        SimDriver::new(self.clone(), shard, entropy)
+    }
+
+    /// The time of all shards.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.0.borrow().now
+    }
+
+    /// Moves the time on; never back.
+    pub fn pass(&self, until: Duration) {
+        let mut state = self.0.borrow_mut();
+        state.now = state.now.max(until);
+    }
+
+    /// Whether a shard that sleeps until `deadline` would go on now.
+    #[must_use]
+    pub fn would_return(&self, shard: usize, deadline: Option<Duration>) -> bool {
+        let state = self.0.borrow();
+        state.rings[shard].woken
+            || deadline.is_some_and(|deadline| deadline <= state.now)
+            || step::can_progress(&state, shard)
+    }
+
+    /// The control thread wakes a shard.
+    pub fn wake(&self, shard: usize) {
+        self.0.borrow_mut().rings[shard].woken = true;
+    }
+
+    /// Nothing more goes wrong from now on.
+    pub fn be_quiet(&self) {
+        self.0.borrow_mut().faults.be_quiet();
+    }
+
+    /// How often each fault fired.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.0.borrow().faults.clone()
+    }
+
+    /// A client connects to the listener of a shard. Nobody listening resets it.
+    #[must_use]
+    pub fn connect(&self, shard: usize) -> Client {
+        let mut state = self.0.borrow_mut();
+        let mut pair = Pair::new(state.config.up_bytes_max, state.config.down_bytes_max);
+        let client = state.pairs.len();
+        if state.rings[shard].listening {
+            state.rings[shard].arriving.push_back(client);
+        } else {
+            pair.reset = true;
+        }
+        state.pairs.push(pair);
+        Client(client)
+    }
+
+    /// Writes as much as there is room for; how many bytes that were.
+    #[must_use]
+    pub fn write(&self, client: Client, bytes: &[u8]) -> usize {
+        let mut state = self.0.borrow_mut();
+        let pair = &mut state.pairs[client.0];
+        if pair.reset || pair.up.ended {
+            return bytes.len();
+        }
+        let count = bytes.len().min(pair.up.room());
+        pair.up.bytes.extend(&bytes[..count]);
+        count
+    }
+
+    /// Reads at most `bytes_max`.
+    #[must_use]
+    pub fn read(&self, client: Client, bytes_max: usize) -> Vec<u8> {
+        self.0.borrow_mut().pairs[client.0].down.take(bytes_max)
+    }
+
+    /// Whether the client has something to read.
+    #[must_use]
+    pub fn readable(&self, client: Client) -> bool {
+        !self.0.borrow().pairs[client.0].down.bytes.is_empty()
+    }
+
+    /// How the connection ended; `None` while it has not, or while there is something to read.
+    #[must_use]
+    pub fn end(&self, client: Client) -> Option<End> {
+        self.0.borrow().pairs[client.0].end()
+    }
+
+    /// The client closes a connection that has ended.
+    pub fn hang_up(&self, client: Client) {
+        self.0.borrow_mut().pairs[client.0].up.ended = true;
+    }
+
+    /// The client finishes sending, and goes on reading.
+    pub fn finish(&self, client: Client) {
+        let mut state = self.0.borrow_mut();
+        state.pairs[client.0].up.ended = true;
+        state.faults.note(Fault::HalfClose);
+    }
+
+    /// The client's host says that there is no such connection.
+    pub fn reset(&self, client: Client) {
+        let mut state = self.0.borrow_mut();
+        state.pairs[client.0].break_off();
+        state.faults.note(Fault::PeerReset);
+    }
+
+    /// Receive buffers that a shard has not given back.
+    #[must_use]
+    pub fn leased(&self, shard: usize) -> usize {
+        let state = self.0.borrow();
+        let in_ready = state.rings[shard]
+            .ready
+            .iter()
+            .filter(|completion| matches!(completion.outcome, ringway_io::Outcome::Received { .. }))
+            .count();
+        state.rings[shard].pool.leased() - in_ready
+    }
+
+    /// What is in flight on a ring, for a report.
+    #[must_use]
+    pub fn in_flight(&self, shard: usize) -> Vec<String> {
+        let state = self.0.borrow();
+        state.rings[shard]
+            .in_flight
+            .iter()
+            .map(|operation| format!("{:?}", operation.key))
+            .collect()
+    }
+
+    /// Takes a connection out of a ring that is given up.
+    #[must_use]
+    pub fn take(&self, shard: usize, socket: ringway_io::Socket) -> Moved {
+        let mut state = self.0.borrow_mut();
+        let ring = &mut state.rings[shard];
+        assert!(
+            !ring.uses(socket.0),
+            "a connection leaves with nothing in flight"
+        );
+        let pair = ring.pair(socket.0);
+        ring.sockets[socket.0 as usize] = None;
+        Moved(pair)
+    }
+
+    /// Replaces the rings by `shards` new ones. Clients that nobody accepted yet stay in the queue.
+    ///
+    /// # Panics
+    /// When a ring still has something in flight or in its table.
+    pub fn replace_rings(&self, shards: usize) {
+        let mut state = self.0.borrow_mut();
+        let mut rings = state.blank_rings(shards);
+        for (index, old) in core::mem::take(&mut state.rings).into_iter().enumerate() {
+            assert!(
+                old.in_flight.is_empty(),
+                "a ring ends with nothing in flight"
+            );
+            assert!(
+                old.sockets.iter().all(Option::is_none),
+                "a ring ends with an empty table"
+            );
+            rings[index % shards].arriving.extend(old.arriving);
+        }
+        state.rings = rings;
+    }
+
+    /// Puts a connection into a ring.
+    #[must_use]
+    pub fn put(&self, shard: usize, moved: Moved) -> ringway_io::Socket {
+        let mut state = self.0.borrow_mut();
+        let socket = state.rings[shard].install(moved.0);
+        ringway_io::Socket(socket.expect("a new table has room for what was open"))
+    }
+}
+
+impl State {
+    fn blank_rings(&self, shards: usize) -> Vec<Ring> {
+        let config = &self.config;
+        let pool = || Pool::new(config.recv_buffers, config.recv_buffer_bytes);
+        (0..shards)
+            .map(|_| Ring::new(pool(), config.sockets_max))
+            .collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! One shard's ring: its table of sockets, what is in flight, and what has ended but is not told yet.
+
+use crate::guard::Pool;
+use ringway_io::{Completion, Frame, Job, Key};
+use std::collections::VecDeque;
+
+/// What an operation does.
+pub(crate) enum Work {
+    Accept,
+    Recv {
+        pair: usize,
+    },
+    Send {
+        pair: usize,
+        frame: Frame,
+        checksum: u64,
+        from: usize,
+        /// Bytes that went.
+        moved: usize,
+    },
+    Cancel {
+        target: Key,
+    },
+    Shutdown {
+        pair: usize,
+        both: bool,
+    },
+    Close {
+        socket: u32,
+    },
+    SendSocket {
+        socket: u32,
+        to: usize,
+        token: u64,
+    },
+    Compute {
+        job: Job,
+    },
+}
+
+/// An operation between its submission and its last completion.
+pub(crate) struct InFlight {
+    pub(crate) key: Key,
+    /// Which socket it uses.
+    pub(crate) socket: Option<u32>,
+    pub(crate) work: Work,
+    pub(crate) cancelled: bool,
+    /// It has reached the kernel.
+    pub(crate) seen: bool,
+}
+
+/// The ring.
+pub(crate) struct Ring {
+    pub(crate) pool: Pool,
+    /// Which pair a direct descriptor names.
+    pub(crate) sockets: Vec<Option<usize>>,
+    pub(crate) in_flight: Vec<InFlight>,
+    pub(crate) ready: VecDeque<Completion>,
+    /// Clients that nobody accepted yet, by their pair.
+    pub(crate) arriving: VecDeque<usize>,
+    pub(crate) listening: bool,
+    pub(crate) woken: bool,
+    /// Receives of closed connections, for a completion that comes too late.
+    pub(crate) stale: Vec<Key>,
+}
+
+impl Ring {
+    pub(crate) fn new(pool: Pool, sockets_max: usize) -> Self {
+        Self {
+            pool,
+            sockets: vec![None; sockets_max],
+            in_flight: Vec::new(),
+            ready: VecDeque::new(),
+            arriving: VecDeque::new(),
+            listening: true,
+            woken: false,
+            stale: Vec::new(),
+        }
+    }
+
+    /// Gives a pair a descriptor; `None` when the table is full.
+    pub(crate) fn install(&mut self, pair: usize) -> Option<u32> {
+        let socket = self.sockets.iter().position(Option::is_none)?;
+        self.sockets[socket] = Some(pair);
+        Some(socket as u32)
+    }
+
+    pub(crate) fn pair(&self, socket: u32) -> usize {
+        self.sockets[socket as usize].expect("an operation names an open socket")
+    }
+
+    /// Whether another operation uses the socket.
+    pub(crate) fn uses(&self, socket: u32) -> bool {
+        self.in_flight
+            .iter()
+            .any(|operation| operation.socket == Some(socket))
+    }
+
+    pub(crate) fn sends_on(&self, socket: u32) -> usize {
+        let sends = |operation: &&InFlight| {
+            operation.socket == Some(socket) && matches!(operation.work, Work::Send { .. })
+        };
+        self.in_flight.iter().filter(sends).count()
+    }
+
+    pub(crate) fn receives_on(&self, socket: u32) -> usize {
+        let receives = |operation: &&InFlight| {
+            operation.socket == Some(socket) && matches!(operation.work, Work::Recv { .. })
+        };
+        self.in_flight.iter().filter(receives).count()
+    }
+}

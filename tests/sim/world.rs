@@ -1,0 +1,416 @@
+//! Shards, clients and the pretended machine; and who of them goes next.
+
+use crate::client::{Ended, Kind, SimClient};
+use crate::model::Model;
+use core::time::Duration;
+use ringway::config::{Config as Configuration, SlowConsumer, SlowConsumerPolicy};
+use ringway::control::Message;
+use ringway::shard::Application;
+use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
+use ringway_service::hub::Hub;
+use ringway_service::settings::Settings;
+use ringway_sim::{Config, Fault, Faults, Kernel, Random, SimDriver};
+use rtrb::{Producer, RingBuffer};
+use std::sync::Arc;
+
+/// Clients at a time.
+const CLIENTS: usize = 50;
+/// Steps of a seed before it is brought to its end.
+const STEPS: usize = 5_000;
+/// Turns within which everything must have come to its end once nothing goes wrong any more.
+const SETTLE_TURNS_MAX: usize = 400_000;
+const LINGER: Duration = Duration::from_secs(2);
+
+struct Seat {
+    shard: Shard<SimDriver, Application>,
+    control: Producer<Message>,
+    /// It sleeps until then at most.
+    parked: Option<Option<Duration>>,
+}
+
+/// What a seed did.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) faults: Faults,
+    pub(crate) rings_full: u64,
+    pub(crate) migrations: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) acks: u64,
+    pub(crate) gaps: u64,
+    pub(crate) slow_closes: u64,
+    pub(crate) drains: u64,
+}
+
+/// All of it.
+pub(crate) struct World {
+    kernel: Kernel,
+    random: Random,
+    settings: Arc<Settings>,
+    mesh_bounds: MeshBounds,
+    seats: Vec<Seat>,
+    clients: Vec<SimClient>,
+    names: usize,
+    model: Model,
+    table_is_small: bool,
+    draining: bool,
+    slow_closes: u64,
+}
+
+fn settings_of(random: &mut Random) -> Settings {
+    let mut config = Configuration {
+        dev: true,
+        ..Configuration::default()
+    };
+    let rule = |pattern: &str, policy| SlowConsumer {
+        pattern: pattern.to_owned(),
+        policy,
+    };
+    config.rooms.slow_consumers = vec![
+        rule("oldest:*", SlowConsumerPolicy::DropOldest),
+        rule("latest:*", SlowConsumerPolicy::Conflate),
+    ];
+    config.engine.ping_interval_ms = 4_000;
+    config.engine.ping_timeout_ms = 4_000;
+    config.limits.queue_packets_max = 6 + random.below(60) as u32;
+    config.limits.queue_bytes_max = 8_000 + random.below(60_000) as u32;
+    ringway::settings::settings(&config).expect("a configuration that can be used")
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let shards = 3 + random.below(3);
+        let table_is_small = random.chance(100);
+        let config = Config {
+            recv_buffers: 2 + random.below(6) as u32,
+            recv_buffer_bytes: 32 + random.below(2048),
+            sockets_max: if table_is_small { 40 } else { 400 },
+            up_bytes_max: 64 + random.below(8_000),
+            down_bytes_max: 256 + random.below(16_000),
+        };
+        let kernel = Kernel::new(random.fork(), shards, config);
+        let settings = Arc::new(settings_of(&mut random));
+        // Down to rings that hold one message.
+        let mesh_bounds = MeshBounds {
+            deliver_bytes: 128 << random.below(6),
+            request_bytes: 128 << random.below(6),
+            replies_max: 1 + random.below(4),
+        };
+        let mut world = Self {
+            kernel,
+            random,
+            settings,
+            mesh_bounds,
+            seats: Vec::new(),
+            clients: Vec::new(),
+            names: 0,
+            model: Model::default(),
+            table_is_small,
+            draining: false,
+            slow_closes: 0,
+        };
+        world.seats = world.fresh_seats(shards);
+        for seat in &mut world.seats {
+            seat.shard.start();
+        }
+        world
+    }
+
+    fn fresh_seats(&mut self, shards: usize) -> Vec<Seat> {
+        let meshes = Mesh::build(shards as u16, &self.mesh_bounds);
+        let seats = meshes.into_iter().enumerate().map(|(index, mesh)| {
+            let seed = core::array::from_fn(|_| self.random.next());
+            let hub = Hub::new(index as u16, shards as u16, self.settings.clone(), seed);
+            let (control, inbox) = RingBuffer::new(16);
+            let bounds = Bounds {
+                connections_max: 200,
+                linger: LINGER,
+            };
+            let shard = Shard::new(
+                self.kernel.driver(index),
+                Application::new(hub),
+                mesh,
+                inbox,
+                bounds,
+            );
+            Seat {
+                shard,
+                control,
+                parked: None,
+            }
+        });
+        seats.collect()
+    }
+
+    /// The whole seed.
+    pub(crate) fn run(mut self) -> Report {
+        let drain_at = if self.random.chance(250) {
+            self.random.below(STEPS)
+        } else {
+            STEPS
+        };
+        for step in 0..STEPS {
+            if step == drain_at {
+                self.drain();
+            }
+            self.step();
+        }
+        self.come_to_an_end();
+        self.judge();
+        self.empty_out();
+        self.report()
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..=44 => self.shard_turn(),
+            45..=84 => self.client_turn(),
+            85..=94 => self.client_acts(),
+            95..=96 => self.somebody_changes(),
+            _ => {
+                let passed = Duration::from_micros(self.random.below(20_000) as u64);
+                self.kernel.pass(self.kernel.now() + passed);
+            }
+        }
+    }
+
+    /// Whether a shard would go on if it were its turn.
+    fn is_awake(&self, index: usize) -> bool {
+        self.seats[index]
+            .parked
+            .is_none_or(|deadline| self.kernel.would_return(index, deadline))
+    }
+
+    fn shard_turn(&mut self) {
+        let index = self.random.below(self.seats.len());
+        self.run_shard(index);
+    }
+
+    /// One lap of a shard, unless it sleeps. It sleeps when the turn is over, so that others see it asleep.
+    fn run_shard(&mut self, index: usize) -> bool {
+        let awake = self.is_awake(index);
+        if awake {
+            let seat = &mut self.seats[index];
+            if let Some(deadline) = seat.parked.take() {
+                seat.shard.reap(deadline);
+            }
+            seat.shard.work();
+            seat.parked = Some(seat.shard.park());
+        }
+        awake
+    }
+
+    fn client_turn(&mut self) {
+        if self.clients.len() < CLIENTS && !self.draining && self.random.chance(300) {
+            self.join_client();
+        }
+        if self.clients.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.clients.len());
+        self.run_client(index);
+    }
+
+    fn join_client(&mut self) {
+        let kind = [Kind::WebSocket, Kind::Polling, Kind::Upgrade][self.random.below(3)];
+        let shards = self.seats.len();
+        let client = SimClient::new(self.names, kind, &self.kernel, &mut self.random, shards);
+        self.clients.push(client);
+        self.names += 1;
+    }
+
+    fn run_client(&mut self, index: usize) -> bool {
+        let shards = self.seats.len();
+        let client = &mut self.clients[index];
+        let worked = client.has_work(&self.kernel);
+        client.turn(&self.kernel, &mut self.random, shards, &mut self.model);
+        if client.ended.is_some() {
+            let client = self.clients.swap_remove(index);
+            self.bury(client);
+        }
+        worked
+    }
+
+    /// A client that ended was told why, or did it itself.
+    fn bury(&mut self, mut client: SimClient) {
+        let excused = self.table_is_small || client.was_stalled || self.draining;
+        match &client.ended {
+            Some(Ended::Told(1008, reason)) if reason == "RW-2401" => self.slow_closes += 1,
+            Some(Ended::Told(1008 | 1012, reason)) => assert!(
+                reason.starts_with("RW-24"),
+                "client {}: {reason}",
+                client.name
+            ),
+            Some(Ended::ByClient | Ended::ClosePacket) => {}
+            other => assert!(
+                excused,
+                "client {} ({:?}) ended with {other:?}",
+                client.name, client.kind
+            ),
+        }
+        client.leave(&self.kernel, false);
+    }
+
+    fn client_acts(&mut self) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.clients.len());
+        let count = 1 + self.random.below(4);
+        for _ in 0..count {
+            self.clients[index].act(&mut self.random, &mut self.model);
+        }
+    }
+
+    /// Somebody stops reading, reads again, or goes away.
+    fn somebody_changes(&mut self) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.clients.len());
+        match self.random.below(10) {
+            0..=3 => self.clients[index].stall(true),
+            4..=7 => self.clients[index].stall(false),
+            way => {
+                let mut client = self.clients.swap_remove(index);
+                client.leave(&self.kernel, way == 8);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for index in 0..self.seats.len() {
+            let message = Message::Drain {
+                within_us: 3_000_000,
+            };
+            assert!(
+                self.seats[index].control.push(message).is_ok(),
+                "the inbox holds sixteen"
+            );
+            self.kernel.wake(index);
+        }
+    }
+
+    /// Nothing goes wrong any more, everybody reads: all that was promised has to happen within a bounded number of turns.
+    fn come_to_an_end(&mut self) {
+        self.kernel.be_quiet();
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.stall(false));
+        let until = self.kernel.now() + Duration::from_secs(3);
+        self.settle(until);
+    }
+
+    /// Lets everybody go on until nobody has anything to do, and time pass until then.
+    fn settle(&mut self, until: Duration) {
+        let mut turns = 0;
+        loop {
+            let mut moved = false;
+            for index in 0..self.seats.len() {
+                moved |= self.run_shard(index);
+            }
+            for index in (0..self.clients.len()).rev() {
+                moved |= self.run_client(index);
+            }
+            turns += 1;
+            assert!(turns < SETTLE_TURNS_MAX, "no end: {}", self.state());
+            if !moved {
+                if self.kernel.now() >= until {
+                    return;
+                }
+                self.pass_to_next_timer(until);
+            }
+        }
+    }
+
+    fn pass_to_next_timer(&mut self, until: Duration) {
+        let timers = self.seats.iter().filter_map(|seat| seat.parked.flatten());
+        let next = timers.min().unwrap_or(until);
+        self.kernel.pass(next.clamp(self.kernel.now(), until));
+    }
+
+    fn state(&self) -> String {
+        let rings: Vec<_> = (0..self.seats.len())
+            .map(|shard| self.kernel.in_flight(shard))
+            .collect();
+        let seats = 0..self.seats.len();
+        let awake: Vec<_> = seats
+            .map(|index| (self.is_awake(index), self.seats[index].parked))
+            .collect();
+        let busy = self
+            .clients
+            .iter()
+            .filter(|client| client.has_work(&self.kernel));
+        let busy: Vec<_> = busy.map(|client| (client.name, client.kind)).collect();
+        let (count, now) = (self.clients.len(), self.kernel.now());
+        format!("{count} clients at {now:?}; awake {awake:?}, busy {busy:?}, in flight {rings:?}")
+    }
+
+    fn judge(&self) {
+        for client in &self.clients {
+            client.judge(&self.model);
+        }
+        assert!(
+            !self.draining || self.clients.is_empty(),
+            "a drain leaves nobody: {}",
+            self.state()
+        );
+    }
+
+    /// Everybody goes; then nothing may be left of anybody.
+    fn empty_out(&mut self) {
+        for mut client in core::mem::take(&mut self.clients) {
+            client.leave(&self.kernel, false);
+        }
+        let until = self.kernel.now() + Duration::from_secs(80);
+        self.settle(until);
+        for (index, seat) in self.seats.iter().enumerate() {
+            assert_eq!(
+                self.kernel.leased(index),
+                0,
+                "shard {index}: a lease is missing"
+            );
+            assert_eq!(
+                seat.shard.stats().connections,
+                0,
+                "shard {index}: connections are left"
+            );
+            let stats = seat.shard.handler().hub().stats();
+            assert_eq!(
+                (stats.connections, stats.sessions),
+                (0, 0),
+                "shard {index}: connections, sessions"
+            );
+        }
+    }
+
+    fn report(&self) -> Report {
+        let sum = |count: fn(&ringway_runtime::LoopStats) -> u64| {
+            self.seats
+                .iter()
+                .map(|seat| count(seat.shard.stats()))
+                .sum::<u64>()
+        };
+        let parked: u64 = self
+            .seats
+            .iter()
+            .map(|seat| seat.shard.handler().hub().stats().parked)
+            .sum();
+        Report {
+            faults: self.kernel.faults(),
+            rings_full: sum(|stats| stats.mail_waits) + parked,
+            migrations: sum(|stats| stats.migrations),
+            deliveries: self.model.deliveries,
+            acks: self.model.acks,
+            gaps: self.model.gaps,
+            slow_closes: self.slow_closes,
+            drains: u64::from(self.draining),
+        }
+    }
+}
+
+/// The faults' names, for the table.
+pub(crate) fn names() -> impl Iterator<Item = Fault> {
+    Fault::ALL.into_iter()
+}
