@@ -5,6 +5,8 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= never
 RINGWAY := target/release/ringway
 ARGS ?=
+SEEDS ?= 2000
+FROM ?= 0
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,7 +15,7 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-test check unit it compat ## all tests
+test: setup-test check unit mutants it compat ## all tests
 	@scripts/summary
 
 check: ## format and clippy
@@ -30,6 +32,15 @@ it: setup-test ## the real binary with npm's socket.io-client and headless Chrom
 	cargo build --release --locked --bin ringway
 	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs
 
+sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
+	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
+
+mutants: ## twelve and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
+	scripts/mutants $(ONLY)
+
+soak: ## the long runs: 200,000 seeds of the simulator
+	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
+
 compat: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
 	scripts/compat
@@ -43,4 +54,4 @@ setup-run:
 setup-test:
 	@scripts/setup test
 
-.PHONY: help run test check deny unit it compat test-count setup-run setup-test
+.PHONY: help run test check deny unit sim mutants soak it compat test-count setup-run setup-test

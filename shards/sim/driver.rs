@@ -56,6 +56,9 @@ fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
         Op::Accept { .. } => (None, Work::Accept),
         Op::Recv { socket } => {
             assert_eq!(ring.receives_on(socket.0), 0, "two receives in flight");
+            // Invariant 4: while the loop holds buffers, asking again would only find the pool empty again.
+            let starved = ring.starved.contains(&socket.0);
+            assert!(!starved || ring.leased() == 0, "armed again on ENOBUFS");
             with(socket, |pair| Work::Recv { pair })
         }
         Op::Send {
@@ -102,6 +105,9 @@ impl Driver for SimDriver {
         let mut state = self.kernel.0.borrow_mut();
         let ring = &mut state.rings[self.shard];
         let (socket, work) = work_of(ring, op);
+        if matches!(work, Work::Recv { .. } | Work::Close { .. }) {
+            ring.starved.retain(|starved| Some(*starved) != socket);
+        }
         let twin = ring.in_flight.iter().any(|other| {
             other.key == key && !matches!(other.work, Work::Cancel { .. } | Work::Close { .. })
         });

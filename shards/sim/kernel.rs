@@ -147,6 +147,14 @@ impl Kernel {
         !self.0.borrow().pairs[client.0].down.bytes.is_empty()
     }
 
+    /// Whether a write would take anything.
+    #[must_use]
+    pub fn writable(&self, client: Client) -> bool {
+        let state = self.0.borrow();
+        let pair = &state.pairs[client.0];
+        pair.reset || pair.up.ended || pair.up.room() > 0
+    }
+
     /// How the connection ended; `None` while it has not, or while there is something to read.
     #[must_use]
     pub fn end(&self, client: Client) -> Option<End> {
@@ -175,13 +183,7 @@ impl Kernel {
     /// Receive buffers that a shard has not given back.
     #[must_use]
     pub fn leased(&self, shard: usize) -> usize {
-        let state = self.0.borrow();
-        let in_ready = state.rings[shard]
-            .ready
-            .iter()
-            .filter(|completion| matches!(completion.outcome, ringway_io::Outcome::Received { .. }))
-            .count();
-        state.rings[shard].pool.leased() - in_ready
+        self.0.borrow().rings[shard].leased()
     }
 
     /// What is in flight on a ring, for a report.

@@ -1,7 +1,7 @@
 //! One shard's ring: its table of sockets, what is in flight, and what has ended but is not told yet.
 
 use crate::guard::Pool;
-use ringway_io::{Completion, Frame, Job, Key};
+use ringway_io::{Completion, Frame, Job, Key, Outcome};
 use std::collections::VecDeque;
 
 /// What an operation does.
@@ -60,6 +60,8 @@ pub(crate) struct Ring {
     pub(crate) arriving: VecDeque<usize>,
     pub(crate) listening: bool,
     pub(crate) woken: bool,
+    /// Sockets whose last receive was told that the pool is empty.
+    pub(crate) starved: Vec<u32>,
     /// Receives of closed connections, for a completion that comes too late.
     pub(crate) stale: Vec<Key>,
 }
@@ -74,6 +76,7 @@ impl Ring {
             arriving: VecDeque::new(),
             listening: true,
             woken: false,
+            starved: Vec::new(),
             stale: Vec::new(),
         }
     }
@@ -87,6 +90,15 @@ impl Ring {
 
     pub(crate) fn pair(&self, socket: u32) -> usize {
         self.sockets[socket as usize].expect("an operation names an open socket")
+    }
+
+    /// Buffers that the loop has not given back.
+    pub(crate) fn leased(&self) -> usize {
+        let untold = self
+            .ready
+            .iter()
+            .filter(|completion| matches!(completion.outcome, Outcome::Received { .. }));
+        self.pool.leased() - untold.count()
     }
 
     /// Whether another operation uses the socket.

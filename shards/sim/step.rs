@@ -120,8 +120,8 @@ fn advance(state: &mut State, shard: usize, index: usize) -> Progress {
     match &operation.work {
         Work::Accept => accept(state, shard, cancelled),
         Work::Recv { pair } => {
-            let pair = *pair;
-            receive(state, shard, pair, cancelled)
+            let at = (*pair, operation.socket.unwrap_or_default());
+            receive(state, shard, at, cancelled)
         }
         Work::Send { .. } => send(state, shard, index, cancelled),
         Work::Cancel { target } => {
@@ -183,7 +183,12 @@ fn accept(state: &mut State, shard: usize, cancelled: bool) -> Progress {
     }
 }
 
-fn receive(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progress {
+fn receive(
+    state: &mut State,
+    shard: usize,
+    (index, socket): (usize, u32),
+    cancelled: bool,
+) -> Progress {
     let ended = |end| Progress::Ended(Outcome::RecvEnded(end));
     let pair = &state.pairs[index];
     let (available, reset) = (pair.up.bytes.len(), pair.reset);
@@ -200,6 +205,7 @@ fn receive(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Pr
     // A buffer is chosen before the socket is looked at: an empty pool hides the end, too.
     if state.rings[shard].pool.is_empty() {
         state.faults.note(Fault::PoolEmpty);
+        state.rings[shard].starved.push(socket);
         return ended(RecvEnd::NoBuffers);
     }
     if available == 0 {

@@ -173,7 +173,7 @@ impl SimClient {
     /// Whether a turn would do anything.
     pub(crate) fn has_work(&self, kernel: &Kernel) -> bool {
         let moves = |line: &Line| {
-            !line.out.is_empty()
+            (!line.out.is_empty() && kernel.writable(line.client))
                 || (!self.stalled
                     && (kernel.readable(line.client) || kernel.end(line.client).is_some()))
         };
@@ -228,10 +228,7 @@ impl SimClient {
         for (index, received) in news {
             self.received(index, received, model);
         }
-        if self.upgrade == Upgrade::Pausing
-            && self.get.as_ref().is_none_or(|line| !line.busy)
-            && self.posts_are_done()
-        {
+        if self.upgrade == Upgrade::Pausing && !self.waits_for_get() && self.posts_are_done() {
             self.upgrade = Upgrade::Done;
             self.frame("5");
             for packet in core::mem::take(&mut self.outgoing) {
@@ -247,6 +244,10 @@ impl SimClient {
         self.kind = Kind::Polling;
         self.upgrade = Upgrade::No;
         self.socket = None;
+    }
+
+    fn waits_for_get(&self) -> bool {
+        self.get.as_ref().is_some_and(|line| line.busy)
     }
 
     fn posts_are_done(&self) -> bool {
@@ -334,6 +335,9 @@ impl SimClient {
             }
             Received::Answer { status: 200, body } if index == 1 => self.payload(&body, model),
             Received::Answer { status: 200, .. } => {}
+            Received::Answer { .. } if index == 0 && !self.on_socket() => self.give_up_upgrade(),
+            // The session is over; the GET that waits says why.
+            Received::Answer { status: 400, .. } if index == 2 && self.waits_for_get() => {}
             Received::Answer { status, body } => {
                 let text = String::from_utf8_lossy(&body).into_owned();
                 self.ended = Some(Ended::Told(status, text));

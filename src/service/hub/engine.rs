@@ -20,7 +20,9 @@ impl Hub {
         application: Application,
         turn: &mut Turn<'_>,
     ) -> Routed {
-        let reply = self.reply_to(request);
+        let mut reply = self.reply_to(request);
+        // A refused POST's body is not read; it must not be taken for the next request.
+        reply.keep_alive &= !request.has_body();
         if request.method.as_str() == "OPTIONS" {
             self.respond(key, 204, "", &[], &reply, turn);
             return Routed::Done;
@@ -152,6 +154,10 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let reply = self.reply_to(request);
+        let refusal = Reply {
+            keep_alive: reply.keep_alive && !request.has_body(),
+            ..reply.clone()
+        };
         let Some(transport) = self.sessions.get(session).map(|session| session.transport) else {
             return;
         };
@@ -165,7 +171,7 @@ impl Hub {
             ("POST", false) if transport != Transport::WebSocket => {
                 self.post(key, request, session, reply, turn)
             }
-            _ => self.respond_engine_error(key, EngineError::BadRequest, &reply, turn),
+            _ => self.respond_engine_error(key, EngineError::BadRequest, &refusal, turn),
         }
     }
 
@@ -240,7 +246,11 @@ impl Hub {
             .get(session_key)
             .is_some_and(|session| session.post.is_some());
         if overlapping {
-            self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
+            let refusal = Reply {
+                keep_alive: false,
+                ..reply
+            };
+            self.respond_engine_error(key, EngineError::BadRequest, &refusal, turn);
             self.close_session(
                 session_key,
                 Cause::Told(Refusal::OverlappingPoll, 1008),
