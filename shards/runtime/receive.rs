@@ -1,5 +1,6 @@
 //! Receiving: one armed multishot receive per connection, bytes handed up, buffers given back in the same breath.
 
+use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{flag, key};
@@ -11,7 +12,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.wants_recv() {
+        if record.wants_recv() && self.stopping == Stopping::No {
             record.set(flag::RECV);
             record.ops += 1;
             let socket = record.socket();
@@ -34,7 +35,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         if record.has(flag::CLOSING | flag::LINGER) {
             self.driver.recycle(lease);
-        } else if record.has(flag::PAUSED | flag::MIGRATING) {
+        } else if record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No {
             record
                 .extra()
                 .input
@@ -90,7 +91,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.stats.recv_starved += 1;
         }
         // While paused or moving, the bytes before the end are not read yet. Whoever arms the next receive is told the end again.
-        let deferred = record.has(flag::PAUSED | flag::MIGRATING) && !record.has(flag::LINGER);
+        let waits = record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No;
+        let deferred = waits && !record.has(flag::LINGER);
         match end {
             RecvEnd::Eof if !deferred => self.recv_was_last(conn, Cause::Peer),
             RecvEnd::Failed(_) => self.recv_was_last(conn, Cause::Failed),
@@ -155,6 +157,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         }
         record.clear(flag::PAUSED);
+        if self.stopping != Stopping::No {
+            return;
+        }
         let mut input = record
             .extra
             .as_mut()

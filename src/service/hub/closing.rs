@@ -22,6 +22,12 @@ pub(crate) struct Drain {
     rest: Vec<Key>,
 }
 
+impl Drain {
+    pub(crate) const fn deadline_us(&self) -> u64 {
+        self.deadline_us
+    }
+}
+
 impl Hub {
     /// Refuses newcomers and closes all sessions at an even pace until `deadline_us` (monotonic).
     pub fn drain(&mut self, now: Now, deadline_us: u64, out: &mut Vec<Output>) {

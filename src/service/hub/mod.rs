@@ -5,6 +5,7 @@
 
 mod closing;
 mod engine;
+mod frozen;
 mod heartbeat;
 mod http;
 mod namespaces;
@@ -21,6 +22,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use frozen::Frozen;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;

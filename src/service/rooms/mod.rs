@@ -2,11 +2,13 @@
 //!
 //! Rooms return what is to be delivered; they never touch a session. Deliberately absent: who may join or publish, queues.
 
+mod frozen;
 mod home;
 mod local;
 mod policy;
 mod wire;
 
+pub(crate) use frozen::FrozenHome;
 pub(crate) use policy::matches;
 pub use policy::{SlowConsumerPolicy, SlowConsumerRules};
 
@@ -17,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::time::Now;
 use home::Home;
 use local::Local;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::rc::Rc;
 use wire::{Message, Wire};
@@ -38,7 +41,7 @@ pub(crate) struct RoomsBounds {
 }
 
 /// A room's place in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) epoch: u64,
     pub(crate) offset: u64,
@@ -121,7 +124,7 @@ pub fn home_shard(namespace: &str, room: &str, shards: u16) -> u16 {
 }
 
 /// FNV-1a with a finaliser: the same on every shard, and over the whole width.
-fn home_of(name: &str, shards: u16) -> u16 {
+pub(crate) fn home_of(name: &str, shards: u16) -> u16 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
