@@ -96,7 +96,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Whether nothing is under way to or from other shards. The handler has to be asked as well.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.mesh.is_quiet() && self.arrivals.is_empty() && !self.table.any(flag::MIGRATING)
+        self.mesh.is_quiet()
+            && self.arrivals.is_empty()
+            && self.revoked.is_empty()
+            && !self.table.any(flag::MIGRATING)
     }
 
     /// Stops sending: what is in flight is cancelled. From now on only [`Shard::reap`] may be called, until [`Shard::is_still`].

@@ -4,7 +4,7 @@ use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{flag, key};
-use ringway_io::{Driver, Key, Op, OpKind, RecvEnd, RecvLease};
+use ringway_io::{Driver, Entropy as _, Key, Op, OpKind, RecvEnd, RecvLease};
 
 impl<D: Driver, H: Handler> Shard<D, H> {
     /// Arms the receive if bytes are wanted. The one place that does (invariant 5).
@@ -50,15 +50,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     fn hand_up(&mut self, conn: Conn, mut lease: RecvLease) {
-        // The handler works on the leased buffer itself; the driver is lent out meanwhile, so its entropy comes through a copy taken before.
-        let seeds: [u64; 8] = core::array::from_fn(|_| self.driver.entropy());
-        let mut used = 0;
-        let mut entropy = || {
-            used += 1;
-            mix(seeds[(used - 1) % seeds.len()], used as u64)
-        };
         let mut commands = core::mem::take(&mut self.commands);
         let (now, shard) = (self.now(), self.mesh.me());
+        // The handler works on the leased buffer itself.
+        let (bytes, bits) = self.driver.lend(&mut lease);
+        let mut entropy = || bits.draw();
         let mut cx = crate::Context {
             now,
             shard,
@@ -66,8 +62,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             commands: &mut commands,
             entropy: &mut entropy,
         };
-        self.handler
-            .received(&mut cx, conn, self.driver.bytes(&mut lease));
+        self.handler.received(&mut cx, conn, bytes);
         self.driver.recycle(lease);
         self.commands = commands;
         self.carry_out();
@@ -171,12 +166,4 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
         self.arm_recv(conn);
     }
-}
-
-/// Spreads one seed over several numbers, none of which tells another (a finaliser with full avalanche).
-const fn mix(seed: u64, index: u64) -> u64 {
-    let mut value = seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

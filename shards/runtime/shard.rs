@@ -51,6 +51,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) dirty: Vec<Conn>,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
+    /// Hand-overs that failed, whose targets have not been told: shard and token.
+    pub(crate) revoked: Vec<(ShardId, u64)>,
     pub(crate) arrivals: Arrivals,
     pub(crate) hand_overs: u64,
     control: Consumer<H::Control>,
@@ -98,6 +100,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             dirty: Vec::new(),
             starved: Vec::new(),
             moving: Vec::new(),
+            revoked: Vec::new(),
             arrivals: Arrivals::default(),
             hand_overs: 0,
             control,
