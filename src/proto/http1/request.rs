@@ -165,7 +165,9 @@ impl Request {
 
 fn owned_header(header: &httparse::Header<'_>) -> Result<(String, String), HttpError> {
     let value = core::str::from_utf8(header.value).map_err(|_| HttpError::BadRequest)?;
-    Ok((header.name.to_ascii_lowercase(), value.trim().to_owned()))
+    // RFC 9110 §5.5: spaces and tabs only; other white space is part of the value, as it is for whoever reads it before us.
+    let value = value.trim_matches([' ', '\t']);
+    Ok((header.name.to_ascii_lowercase(), value.to_owned()))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -249,6 +251,10 @@ mod tests {
         check_refused("Content-Length : 5\r\n", HttpError::BadRequest);
         check_refused("A: b\r\n c\r\n", HttpError::BadRequest);
         check_refused("Host: y\r\n", HttpError::BadRequest);
+        check_refused(
+            "Transfer-Encoding: \u{a0}chunked\r\n",
+            HttpError::NotImplemented,
+        );
     }
 
     #[test]

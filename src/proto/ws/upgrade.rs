@@ -28,6 +28,17 @@ pub enum UpgradeError {
     Version,
 }
 
+impl UpgradeError {
+    /// The status that tells the client (RFC 6455 §4.4: 426, with the version that there is).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Version => 426,
+            Self::NotUpgrade | Self::Key => 400,
+        }
+    }
+}
+
 /// RFC 6455 §4.2.2: what proves that the server understood.
 #[must_use]
 pub fn accept_key(key: &str) -> String {
