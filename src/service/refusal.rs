@@ -1,7 +1,9 @@
 //! Every reason that is told to a peer: one code each, which `ringway explain` explains.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a peer is refused something, or its connection closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// RW-2001: the HTTP request cannot be understood.
     BadRequest,

@@ -3,7 +3,7 @@
 //! Deliberately absent: files, variables and flags (the root package reads them) and defaults for production.
 
 use crate::auth::{Keys, Origins, TrustedProxies};
-use crate::limits::RateLimits;
+use crate::limits::{Rate, RateLimits};
 use crate::native::NAMESPACE_BYTES_MAX;
 use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
@@ -113,6 +113,11 @@ impl Settings {
         RoomsBounds {
             rooms_max: self.shard_rooms_max as usize,
             rooms_per_member_max: usize::from(self.session_rooms_max),
+            messages: if self.dev {
+                Rate::default()
+            } else {
+                self.rates.room_messages
+            },
             slow_consumers: self.slow_consumers.clone(),
         }
     }

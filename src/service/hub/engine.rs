@@ -352,7 +352,7 @@ impl Hub {
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
         session.conn = None;
         let (ended, session_key) = (session.closing.is_some(), poll.session);
-        let keep_alive = poll.reply.keep_alive && self.drain.is_none();
+        let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
         connection.output.extend_from_slice(&response);
         connection.stage = Stage::Head;

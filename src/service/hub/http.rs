@@ -37,6 +37,8 @@ impl Hub {
         }
         match connection.stage {
             Stage::Prefix => self.step_prefix(key, turn),
+            // The rest is read when these answers went out.
+            Stage::Head if connection.output.len() > super::OUTPUT_BYTES_MAX => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
             Stage::Socket(_) => {
@@ -162,7 +164,7 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let now_us = turn.now.monotonic_us;
-        let keep_alive = reply.keep_alive && !self.draining();
+        let keep_alive = reply.keep_alive && !self.drain_told_everybody();
         let response = response_of(status, content_type, body, reply, keep_alive);
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
         let Some(connection) = self.connections.get_mut(key) else {

@@ -44,6 +44,9 @@ use std::hash::DefaultHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// Bytes of answers and control frames that may wait behind the send in flight. Who asks for more without reading waits or is cut off.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
 /// What one call brings along.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
@@ -184,7 +187,6 @@ impl Hub {
             entropy,
             out,
         };
-        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
         let Some(connection) = self
             .connections
             .get_mut(key)
@@ -197,13 +199,21 @@ impl Hub {
             return;
         }
         connection.input.extend_from_slice(bytes);
-        if connection.input.len() > input_bytes_max && matches!(connection.stage, Stage::Poll(_)) {
-            // Requests pipelined behind a waiting GET are kept, but not without end.
-            self.stats.refused(Refusal::BadRequest);
-            self.close_now(key, &mut turn);
-            return;
-        }
         self.advance(key, &mut turn);
+        self.bound_input(key, &mut turn);
+    }
+
+    /// Requests that wait behind a GET, or behind answers that nobody reads, are kept, but not without end.
+    fn bound_input(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        let waiting = self
+            .connections
+            .get(key)
+            .map_or(0, |connection| connection.input.len());
+        if waiting > input_bytes_max {
+            self.stats.refused(Refusal::BadRequest);
+            self.close_now(key, turn);
+        }
     }
 
     /// A frame of [`Self::next_send`] went out.
@@ -324,6 +334,7 @@ impl Hub {
     /// New keys, origins and limits; connections keep what they have.
     pub fn reload(&mut self, settings: Arc<Settings>) {
         self.limits.reload(settings.rates.clone());
+        self.rooms.reload(settings.rooms_bounds());
         self.settings = settings;
     }
 

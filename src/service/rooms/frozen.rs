@@ -1,7 +1,7 @@
 //! Rooms that move: their positions travel, interest is counted anew from the members.
 
 use super::local::Local;
-use super::{Name, Position, Rooms, parts};
+use super::{Home, Name, Position, Rooms, parts};
 use crate::hub::Key;
 use crate::time::Now;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ impl Rooms {
     }
 
     pub(crate) fn freeze_homes(&self) -> Vec<FrozenHome> {
-        let freeze = |(name, home): (&Name, &super::Home)| FrozenHome {
+        let freeze = |(name, home): (&Name, &Home)| FrozenHome {
             name: name.to_string(),
             position: home.position,
             interest: home.interest,
@@ -45,9 +45,12 @@ impl Rooms {
         positions: &BTreeMap<String, Position>,
     ) {
         for frozen in homes {
-            let home = self.home(now, &frozen.name.into());
+            // Without a look at the bound: fewer shards may get the rooms of many.
+            let mut home = Home::new(frozen.position.epoch);
+            home.touch(now.monotonic_us);
             home.position = frozen.position;
             home.interest = frozen.interest;
+            self.homes.insert(frozen.name.into(), home);
         }
         for (name, position) in positions {
             let policy = self.bounds.slow_consumers.of(parts(name).1);

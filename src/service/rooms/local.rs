@@ -7,8 +7,6 @@ pub(super) struct Local {
     pub(super) members: Vec<Key>,
     /// Who joined before the home answered.
     pub(super) waiting: Vec<Asker>,
-    /// The home was asked for messages.
-    pub(super) asked: bool,
     /// The home has answered.
     pub(super) known: bool,
     /// The last message seen here.
@@ -25,7 +23,6 @@ impl Local {
         Self {
             members: Vec::new(),
             waiting: Vec::new(),
-            asked: true,
             known: false,
             position,
             policy,
@@ -36,7 +33,6 @@ impl Local {
         Self {
             members: Vec::new(),
             waiting: Vec::new(),
-            asked: true,
             known: true,
             position,
             policy,
