@@ -251,7 +251,7 @@ impl Handler for Application {
                     .publish_from_admin(now, parts, &mut post, &mut self.outputs);
                 let _ = answer.send(outcome);
             }
-            Message::Reload(settings) => self.hub.reload(settings),
+            Message::Reload(settings) => self.hub.reload(&settings),
             Message::Drain { within_us } => {
                 cx.commands.push(Command::StopAccepting);
                 self.hub

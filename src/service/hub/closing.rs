@@ -112,6 +112,9 @@ impl Hub {
         session.outbox.clear();
         session.parked.clear();
         session.pending.clear();
+        if let Some(reassembly) = session.reassembly.take() {
+            self.input_bytes -= reassembly.kept_bytes() as u64;
+        }
         self.rooms.leave_all(turn.now, key, turn.post);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -178,6 +181,10 @@ impl Hub {
 
     pub(crate) fn remove_session(&mut self, key: Key) -> Option<crate::session::Session> {
         let session = self.sessions.remove(key)?;
+        assert!(
+            self.rooms.is_stranger(key),
+            "a session leaves its rooms before it goes"
+        );
         self.by_sid.remove(&session.sid);
         self.stats.sessions -= 1;
         Some(session)

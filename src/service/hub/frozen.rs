@@ -99,7 +99,10 @@ impl Hub {
     /// Whether nothing of this hub is under way to or from other shards or jobs.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.parked.is_empty() && self.jobs.is_empty() && self.rooms.is_quiet()
+        self.parked.is_empty()
+            && self.jobs.is_empty()
+            && self.unverified.is_empty()
+            && self.rooms.is_quiet()
     }
 
     /// Everything, as values; the hub is empty afterwards.
@@ -181,6 +184,8 @@ impl Hub {
         }
         session.timer_us = 0;
         self.queued_bytes += session.outbox.bytes() as u64;
+        let reassembly = session.reassembly.as_ref();
+        self.input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
         self.stats.sessions += 1;
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));
@@ -205,9 +210,11 @@ impl Hub {
     ) {
         connection.id = id;
         connection.timer_us = 0;
+        connection.counted_bytes = 0;
         let named = match &mut connection.stage {
             Stage::Body(body) => Some(&mut body.session),
-            Stage::Poll(poll) => Some(&mut poll.session),
+            Stage::Held(poll) | Stage::Poll(poll) => Some(&mut poll.session),
+            Stage::Answer(key) => Some(key),
             Stage::Socket(socket) => match &mut socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
@@ -231,6 +238,7 @@ impl Hub {
         if deadline_us != 0 {
             self.set_deadline(key, deadline_us, turn);
         }
+        self.count_input(key, turn);
         turn.out.push(Output::Dirty(id));
     }
 }

@@ -66,14 +66,20 @@ impl Hub {
 
     /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.
     pub(crate) fn after_send(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         let (id, closing) = (connection.id, connection.closing);
+        if matches!(connection.stage, Stage::Answer(_)) && connection.output.is_empty() {
+            connection.stage = Stage::Head;
+        }
         if closing {
             turn.out.push(Output::CloseAfterFlush(id));
             return;
         }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
         if matches!(connection.stage, Stage::Head) {
             if connection.deadline_us == 0 {
                 let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;

@@ -182,10 +182,9 @@ impl Hub {
             return;
         };
         let id = connection.id;
-        let probed = self
-            .sessions
-            .get(session_key)
-            .is_some_and(|session| session.transport == Transport::Upgrading);
+        let probed = self.sessions.get(session_key).is_some_and(|session| {
+            session.transport == Transport::Upgrading && session.closing.is_none()
+        });
         if !probed {
             self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn);
             return;

@@ -94,6 +94,17 @@ impl Limits {
         })
     }
 
+    /// A session of `address` wants in, on a connection that was let in.
+    pub(crate) fn session(&mut self, now: Now, address: IpAddr) -> Result<(), Refusal> {
+        let rate = self.rates.address_connections;
+        let (entry, _) = self.connects.entry(now, &Network::of(address));
+        if entry.bucket.take(now.monotonic_us, rate) {
+            Ok(())
+        } else {
+            Err(Refusal::AddressConnections)
+        }
+    }
+
     /// A connection from `address` was let in elsewhere, and is only counted.
     pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
         let network = Network::of(address);

@@ -39,11 +39,13 @@ impl Local {
         }
     }
 
-    pub(super) fn remove(&mut self, member: Key) {
+    /// Takes a member out; gives its joins that wait for the home's answer.
+    pub(super) fn remove(&mut self, member: Key) -> Vec<Asker> {
         if let Some(index) = self.members.iter().position(|other| *other == member) {
             self.members.swap_remove(index);
         }
-        self.waiting.retain(|asker| asker.member != member);
+        let its = |asker: &mut Asker| asker.member == member;
+        self.waiting.extract_if(.., its).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

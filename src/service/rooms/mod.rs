@@ -303,7 +303,11 @@ impl Rooms {
         let Some(local) = self.locals.get_mut(name) else {
             return;
         };
-        local.remove(member);
+        for asker in local.remove(member) {
+            // It asked to join, and left before the home answered: that answer is this one.
+            self.effects
+                .push(Effect::Answer(asker, Err(Refusal::NotInRoom)));
+        }
         if local.is_empty() {
             // Told level-triggered: `lap` sends it when there is ring space, unless somebody joined again by then.
             self.leaving.push(name.clone());
@@ -329,6 +333,11 @@ impl Rooms {
         for name in self.by_member.remove(&member).unwrap_or_default() {
             self.drop_member(member, &name);
         }
+    }
+
+    /// Whether a session is in no room.
+    pub(crate) fn is_stranger(&self, member: Key) -> bool {
+        !self.by_member.contains_key(&member)
     }
 
     /// The rooms of a session.
