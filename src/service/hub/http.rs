@@ -260,9 +260,17 @@ impl Hub {
             self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
             return false;
         }
-        let Ok(upgrade) = ws::Upgrade::parse(request) else {
-            self.respond_refusal(key, 400, Refusal::BadUpgrade, &reply, turn);
-            return false;
+        let upgrade = match ws::Upgrade::parse(request) {
+            Ok(upgrade) => upgrade,
+            Err(error) => {
+                let status = if error == ws::UpgradeError::Version {
+                    426
+                } else {
+                    400
+                };
+                self.respond_refusal(key, status, Refusal::BadUpgrade, &reply, turn);
+                return false;
+            }
         };
         let deflate = self.settings.deflate && ws::deflate::negotiate(&upgrade.extensions);
         let response = upgrade.response(deflate.then_some(ws::deflate::AGREED));
@@ -306,6 +314,10 @@ pub(crate) fn response_of(
                 "Content-Type, Authorization",
             )
             .header("Access-Control-Max-Age", "600");
+    }
+    if status == 426 {
+        // RFC 6455 §4.4: the answer to another version says which ones would do.
+        response = response.header("Sec-WebSocket-Version", "13");
     }
     response
         .header("Cache-Control", "no-store")
