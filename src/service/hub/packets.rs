@@ -7,8 +7,9 @@ use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound};
 use ringway_proto::{engineio, socketio};
 
-/// Packets of one polling body.
-const PAYLOAD_PACKETS_MAX: usize = 1024;
+/// Packets of one polling body. Clients split by bytes alone, and join whatever they emitted meanwhile: a body of the smallest events
+/// must fit.
+const PAYLOAD_PACKETS_MAX: usize = 65_536;
 /// Messages that one session may have parked: what one polling body holds, twice.
 const PARKED_MAX: usize = 2 * PAYLOAD_PACKETS_MAX;
 
