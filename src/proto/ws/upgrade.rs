@@ -20,7 +20,7 @@ pub struct Upgrade {
 /// Why a request for a WebSocket is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeError {
-    /// RFC 6455 §4.2.1: not a GET of HTTP/1.1 with `Connection: Upgrade`.
+    /// RFC 6455 §4.2.1: not a GET of HTTP/1.1 with `Connection: Upgrade` and `Upgrade: websocket`.
     NotUpgrade,
     /// RFC 6455 §4.2.1: the key is not 16 bytes of base64.
     Key,
@@ -49,7 +49,7 @@ pub fn accept_key(key: &str) -> String {
 }
 
 impl Upgrade {
-    /// Checks a request that says `Upgrade: websocket`.
+    /// Checks a request for a WebSocket.
     ///
     /// # Errors
     /// See [`UpgradeError`].
@@ -57,6 +57,7 @@ impl Upgrade {
         if request.method != "GET"
             || request.version == 0
             || !request.header_has_token("connection", "upgrade")
+            || !request.header_has_token("upgrade", "websocket")
         {
             return Err(UpgradeError::NotUpgrade);
         }

@@ -9,7 +9,7 @@ use crate::session::{Application, Cause, Event, Inbound};
 use ringway_proto::{engineio, socketio};
 
 /// Packets of one polling body. Clients bound it by bytes alone, and send what was emitted in one breath together.
-const PAYLOAD_PACKETS_MAX: usize = 32_768;
+const PAYLOAD_PACKETS_MAX: usize = 65_536;
 /// Messages that one session may have parked: what one polling body holds, twice.
 const PARKED_MAX: usize = 2 * PAYLOAD_PACKETS_MAX;
 

@@ -173,8 +173,13 @@ impl Hub {
                 self.release_poll(session_key, turn);
             }
             Ok("5") => self.upgrade(key, session_key, turn),
-            _ => self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn),
+            _ => self.refuse_probe(key, turn),
         }
+    }
+
+    fn refuse_probe(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.stats.refused(Refusal::BadUpgrade);
+        self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn);
     }
 
     fn upgrade(&mut self, key: Key, session_key: Key, turn: &mut Turn<'_>) {
@@ -186,7 +191,7 @@ impl Hub {
             session.transport == Transport::Upgrading && session.closing.is_none()
         });
         if !probed {
-            self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn);
+            self.refuse_probe(key, turn);
             return;
         }
         self.stats.upgrades += 1;
