@@ -52,11 +52,8 @@ impl<'a> Arguments<'a> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Node {
-    Placeholder {
-        #[serde(rename = "_placeholder")]
-        _mark: bool,
-        num: u16,
-    },
+    Mark(bool),
+    Index(u16),
     Object(std::collections::BTreeMap<String, Self>),
     Array(Vec<Self>),
     Other(serde::de::IgnoredAny),
@@ -64,9 +61,13 @@ enum Node {
 
 /// Counts the placeholders in a value, and checks that each names an attachment below `attachments`, none twice.
 ///
+/// A placeholder is what the reference client takes for one: an object whose `_placeholder` is true. That client fails on one whose `num` is
+/// no attachment's, so that a packet with one would cut off whoever receives it.
+///
 /// # Errors
 /// [`SocketIoError::Attachments`].
 pub fn count_placeholders(value: &RawValue, attachments: u16) -> Result<u16, SocketIoError> {
+    // Nothing is parsed without need. An escaped mark is not found here: then no attachment is named either.
     if !value.get().contains("_placeholder") {
         return Ok(0);
     }
@@ -79,13 +80,18 @@ pub fn count_placeholders(value: &RawValue, attachments: u16) -> Result<u16, Soc
 /// serde_json bounds the depth of what it parses (128), so this recursion is bounded as well.
 fn walk(node: &Node, seen: &mut [bool]) -> Result<(), SocketIoError> {
     match node {
-        Node::Placeholder { num, .. } => match seen.get_mut(usize::from(*num)) {
-            Some(seen) if !*seen => *seen = true,
-            _ => return Err(SocketIoError::Attachments),
-        },
+        Node::Object(map) if matches!(map.get("_placeholder"), Some(Node::Mark(true))) => {
+            let Some(Node::Index(num)) = map.get("num") else {
+                return Err(SocketIoError::Attachments);
+            };
+            match seen.get_mut(usize::from(*num)) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return Err(SocketIoError::Attachments),
+            }
+        }
         Node::Object(map) => map.values().try_for_each(|inner| walk(inner, seen))?,
         Node::Array(list) => list.iter().try_for_each(|inner| walk(inner, seen))?,
-        Node::Other(_) => {}
+        Node::Mark(_) | Node::Index(_) | Node::Other(_) => {}
     }
     Ok(())
 }
@@ -159,5 +165,23 @@ mod tests {
         );
         check(r#""_placeholder""#, 1, Ok(0));
         check("[1, null, true]", 1, Ok(0));
+    }
+
+    #[test]
+    fn placeholders_are_what_the_reference_client_takes_for_one() {
+        for num in [r#""0""#, "-1", "0.5", "65536", "null"] {
+            let json =
+                format!(r#"[{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":{num}}}]"#);
+            check(&json, 1, Err(SocketIoError::Attachments));
+        }
+        check(
+            r#"{"_placeholder":true}"#,
+            1,
+            Err(SocketIoError::Attachments),
+        );
+        check(r#"{"_placeholder":false,"num":0}"#, 1, Ok(0));
+        check(r#"{"_placeholder":1,"num":0}"#, 1, Ok(0));
+        let last = r#"{"_placeholder":false,"_placeholder":true,"num":"x"}"#;
+        check(last, 1, Err(SocketIoError::Attachments));
     }
 }
