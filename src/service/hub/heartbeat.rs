@@ -201,7 +201,8 @@ impl Hub {
 
     pub(crate) fn next_deadline_us(&self, session: &Session, now: Now) -> u64 {
         let expiry_us = session.expires_unix_ms().map(|expires| {
-            now.monotonic_us + expires.saturating_sub(now.unix_ms).saturating_mul(1000)
+            let left_us = expires.saturating_sub(now.unix_ms).saturating_mul(1000);
+            now.monotonic_us.saturating_add(left_us)
         });
         let connect_us = self.connect_due_us(session);
         let rest = [expiry_us, connect_us].into_iter().flatten();

@@ -29,6 +29,7 @@ impl Hub {
 
     /// Whether something was taken and more may be possible.
     fn step(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+        let output_bytes_max = self.output_bytes_max();
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
@@ -37,6 +38,8 @@ impl Hub {
         }
         match connection.stage {
             Stage::Prefix => self.step_prefix(key, turn),
+            // The next request waits until the client has read the answers before it.
+            Stage::Head if connection.output.len() > output_bytes_max => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
             Stage::Socket(_) => {

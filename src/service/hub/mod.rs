@@ -182,7 +182,6 @@ impl Hub {
             entropy,
             out,
         };
-        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
         let Some(connection) = self
             .connections
             .get_mut(key)
@@ -195,13 +194,26 @@ impl Hub {
             return;
         }
         connection.input.extend_from_slice(bytes);
-        if connection.input.len() > input_bytes_max && matches!(connection.stage, Stage::Poll(_)) {
-            // Requests pipelined behind a waiting GET are kept, but not without end.
-            self.stats.refused(Refusal::BadRequest);
-            self.close_now(key, &mut turn);
-            return;
-        }
         self.advance(key, &mut turn);
+        self.bound_input(key, &mut turn);
+    }
+
+    /// Requests pipelined behind a waiting GET, or behind answers that nobody reads, are kept, but not without end.
+    fn bound_input(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        let kept = self
+            .connections
+            .get(key)
+            .map(|connection| &connection.input);
+        if kept.is_some_and(|input| input.len() > input_bytes_max) {
+            self.stats.refused(Refusal::BadRequest);
+            self.close_now(key, turn);
+        }
+    }
+
+    /// Answers, pongs and echoes that a client may leave unread on one connection.
+    pub(crate) fn output_bytes_max(&self) -> usize {
+        self.settings.queue_bytes_max as usize + self.settings.payload_bytes_max as usize * 2
     }
 
     /// A frame of [`Self::next_send`] went out.

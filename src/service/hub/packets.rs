@@ -228,6 +228,14 @@ impl Hub {
         };
         let mut waiting = core::mem::take(&mut session.parked);
         while let Some(inbound) = waiting.pop_front() {
+            if self
+                .sessions
+                .get(key)
+                .is_none_or(|session| session.closing.is_some())
+            {
+                // One of them ended the session: it has left its rooms, and must not come back into one.
+                break;
+            }
             match inbound {
                 Inbound::Text(text) => self.socket_text(key, &text, turn),
                 Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),

@@ -62,6 +62,7 @@ impl Hub {
 
     /// Whether to go on reading.
     fn socket_event(&mut self, key: Key, event: &ws::Event<'_>, turn: &mut Turn<'_>) -> bool {
+        let output_bytes_max = self.output_bytes_max();
         let Some(connection) = self
             .connections
             .get_mut(key)
@@ -71,6 +72,9 @@ impl Hub {
         };
         let id = connection.id;
         match event {
+            ws::Event::Ping(_) if connection.output.len() > output_bytes_max => {
+                self.close_unread(key, turn);
+            }
             ws::Event::Ping(payload) => {
                 frame_into(&mut connection.output, ws::Opcode::Pong, payload);
                 turn.out.push(Output::Dirty(id));
@@ -83,6 +87,16 @@ impl Hub {
         self.connections
             .get(key)
             .is_some_and(|connection| !connection.closing)
+    }
+
+    /// A client that asks for answers and reads none.
+    fn close_unread(&mut self, key: Key, turn: &mut Turn<'_>) {
+        if let Some(Purpose::Session(session)) = self.purpose {
+            self.close_slow(session, turn);
+        } else {
+            self.stats.refused(Refusal::SlowConsumer);
+            self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
+        }
     }
 
     /// RFC 6455 §5.5.1: the answer to a close repeats its code.
@@ -114,8 +128,7 @@ impl Hub {
     }
 
     fn echo_frame(&mut self, key: Key, message: Result<&str, &[u8]>, turn: &mut Turn<'_>) {
-        let output_bytes_max =
-            self.settings.queue_bytes_max as usize + self.settings.payload_bytes_max as usize * 2;
+        let output_bytes_max = self.output_bytes_max();
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -124,8 +137,7 @@ impl Hub {
             Err(bytes) => (ws::Opcode::Binary, bytes),
         };
         if connection.output.len() > output_bytes_max {
-            self.stats.refused(Refusal::SlowConsumer);
-            self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
+            self.close_unread(key, turn);
             return;
         }
         if self.echo_deflates && DEFLATE_BYTES.contains(&payload.len()) {

@@ -3,5 +3,6 @@
 //! Deliberately absent: the real loop and sockets.
 
 mod clients;
+mod hostile;
 mod proxies;
 mod world;
