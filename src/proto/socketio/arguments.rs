@@ -263,4 +263,22 @@ mod tests {
         check(r#""_placeholder""#, 1, Ok(0));
         check("[1, null, true]", 1, Ok(0));
     }
+
+    #[test]
+    fn placeholders_are_what_the_reference_client_takes_for_one() {
+        for num in [r#""0""#, "-1", "0.5", "65536", "null"] {
+            let json =
+                format!(r#"[{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":{num}}}]"#);
+            check(&json, 1, Err(SocketIoError::Attachments));
+        }
+        check(
+            r#"{"_placeholder":true}"#,
+            1,
+            Err(SocketIoError::Attachments),
+        );
+        check(r#"{"_placeholder":false,"num":0}"#, 1, Ok(0));
+        check(r#"{"_placeholder":1,"num":0}"#, 1, Ok(0));
+        let last = r#"{"_placeholder":false,"_placeholder":true,"num":"x"}"#;
+        check(last, 1, Err(SocketIoError::Attachments));
+    }
 }

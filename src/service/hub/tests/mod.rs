@@ -5,4 +5,6 @@
 mod clients;
 mod hostile;
 mod proxies;
+mod unread;
+mod vectors;
 mod world;
