@@ -62,19 +62,15 @@ impl Hub {
 
     /// Whether to go on reading.
     fn socket_event(&mut self, key: Key, event: &ws::Event<'_>, turn: &mut Turn<'_>) -> bool {
-        let Some(connection) = self
+        if self
             .connections
-            .get_mut(key)
-            .filter(|connection| !connection.closing)
-        else {
+            .get(key)
+            .is_none_or(|connection| connection.closing)
+        {
             return false;
-        };
-        let id = connection.id;
+        }
         match event {
-            ws::Event::Ping(payload) => {
-                frame_into(&mut connection.output, ws::Opcode::Pong, payload);
-                turn.out.push(Output::Dirty(id));
-            }
+            ws::Event::Ping(payload) => self.answer_ping(key, payload, turn),
             ws::Event::Pong(_) => {}
             ws::Event::Close { code } => self.peer_closes(key, *code, turn),
             ws::Event::Text(text) => self.socket_message(key, Ok(text), turn),
@@ -83,6 +79,38 @@ impl Hub {
         self.connections
             .get(key)
             .is_some_and(|connection| !connection.closing)
+    }
+
+    /// RFC 6455 §5.5.2: a ping is answered. Answers go ahead of the queue, so that its bound does not count them: a peer that pings and
+    /// does not read is closed by a bound of their own.
+    fn answer_ping(&mut self, key: Key, payload: &[u8], turn: &mut Turn<'_>) {
+        let output_bytes_max = self.output_bytes_max();
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if connection.output.len() > output_bytes_max {
+            return self.close_unread(key, turn);
+        }
+        frame_into(&mut connection.output, ws::Opcode::Pong, payload);
+        turn.out.push(Output::Dirty(connection.id));
+    }
+
+    /// What may wait in the output of the WebSocket whose frames are being read. An echo has no other queue.
+    fn output_bytes_max(&self) -> usize {
+        let queue_bytes_max = self.settings.queue_bytes_max as usize;
+        match self.purpose {
+            Some(Purpose::Echo) => queue_bytes_max + self.settings.payload_bytes_max as usize * 2,
+            _ => queue_bytes_max,
+        }
+    }
+
+    /// Closes a WebSocket whose peer does not read the answers that it asks for.
+    fn close_unread(&mut self, key: Key, turn: &mut Turn<'_>) {
+        if let Some(Purpose::Session(session)) = self.purpose {
+            return self.close_slow(session, turn);
+        }
+        self.stats.refused(Refusal::SlowConsumer);
+        self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
     }
 
     /// RFC 6455 §5.5.1: the answer to a close repeats its code.
@@ -114,8 +142,7 @@ impl Hub {
     }
 
     fn echo_frame(&mut self, key: Key, message: Result<&str, &[u8]>, turn: &mut Turn<'_>) {
-        let output_bytes_max =
-            self.settings.queue_bytes_max as usize + self.settings.payload_bytes_max as usize * 2;
+        let output_bytes_max = self.output_bytes_max();
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -124,9 +151,7 @@ impl Hub {
             Err(bytes) => (ws::Opcode::Binary, bytes),
         };
         if connection.output.len() > output_bytes_max {
-            self.stats.refused(Refusal::SlowConsumer);
-            self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
-            return;
+            return self.close_unread(key, turn);
         }
         if self.echo_deflates && DEFLATE_BYTES.contains(&payload.len()) {
             let squeezed = ws::deflate::compress(payload);

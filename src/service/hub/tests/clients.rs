@@ -19,7 +19,12 @@ fn post(sid: &str, body: &str) -> String {
 
 /// A masked text frame.
 fn frame(text: &str) -> Vec<u8> {
-    let mut bytes = vec![0x81];
+    frame_of(0x81, text)
+}
+
+/// A masked frame with that first byte.
+fn frame_of(first: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![first];
     match text.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),
         length => {
@@ -358,4 +363,19 @@ fn cut_at_any_byte_the_answers_are_the_same() {
     for cut in 1..bytes.len() {
         assert_eq!(run(cut), whole, "cut at {cut}");
     }
+}
+
+/// Pongs go ahead of the queue and are not counted by its bound: they have one of their own.
+#[test]
+fn rfc6455_5_5_2_pongs_that_nobody_reads_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.websocket(0, "40");
+    world.read(conn);
+    // Read in one call, so that no pong can leave in between.
+    let (one, ping) = (frame_of(0x89, "p"), frame_of(0x89, &"p".repeat(125)));
+    world.send(conn, &one);
+    check(&world.read(conn), "p");
+    let pings = settings(true).queue_bytes_max as usize / 125 + 1;
+    world.send(conn, &ping.repeat(pings));
+    check(&world.read(conn), "RW-2401");
 }
