@@ -102,7 +102,7 @@ async fn metrics(State(control): State<Arc<Control>>) -> Response {
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        control.render_metrics(),
+        control.render_metrics().await,
     )
         .into_response()
 }
