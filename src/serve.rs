@@ -93,13 +93,11 @@ impl Daemon {
         let (ports, controls): (Vec<Producer<Message>>, Vec<Consumer<Message>>) = (0..shards)
             .map(|_| RingBuffer::new(CONTROL_MESSAGES_MAX))
             .unzip();
-        let metrics = Metrics::new(usize::from(shards))
-            .map_err(|error| StartError::new("RW-1012", error.to_string(), "see the cause"))?;
         let publish_bytes_max = config.engine.payload_bytes_max as usize;
         let control = Arc::new(Control::new(
             ports,
             wakers,
-            metrics,
+            Metrics::default(),
             published.clone(),
             publish_bytes_max,
         ));
