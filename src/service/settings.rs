@@ -80,6 +80,11 @@ pub struct Asset {
 }
 
 impl Settings {
+    /// Sessions of a shard. Polling sessions outlive their connections, up to the ping timeout, and must not be made without end.
+    pub(crate) const fn sessions_max(&self) -> usize {
+        self.connections_max as usize * 2
+    }
+
     pub(crate) const fn http_bounds(&self) -> http1::Bounds {
         http1::Bounds {
             head_bytes_max: self.head_bytes_max,

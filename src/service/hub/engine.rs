@@ -69,7 +69,8 @@ impl Hub {
             self.respond_engine_error(key, EngineError::BadHandshakeMethod, &reply, turn);
             return;
         }
-        if self.draining() || self.over_memory() {
+        let full = self.over_memory() || self.sessions.len() >= self.settings.sessions_max();
+        if self.draining() || full {
             let refusal = if self.draining() {
                 Refusal::Draining
             } else {

@@ -52,6 +52,12 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
+        if connection.output.len() > self.settings.queue_bytes_max as usize {
+            // Requests are pipelined by somebody who does not read the answers.
+            self.stats.refused(Refusal::SlowConsumer);
+            self.close_now(key, turn);
+            return false;
+        }
         let mut input = mem::take(&mut connection.input);
         let (taken, elsewhere) = match http1::parse_head(&input, &self.settings.http_bounds()) {
             Ok(None) => (0, None),

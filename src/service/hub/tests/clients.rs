@@ -379,3 +379,33 @@ fn rfc6455_5_5_2_pongs_that_nobody_reads_are_bounded() {
     world.send(conn, &ping.repeat(pings));
     check(&world.read(conn), "RW-2401");
 }
+
+#[test]
+fn answers_that_nobody_reads_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.open(0);
+    world.wires.get_mut(&conn).unwrap().stalled = true;
+    let requests = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    for _ in 0..100 {
+        world.send(conn, requests.as_bytes());
+    }
+    assert!(world.wires[&conn].closed);
+    let answers = world.hubs[0].next_send(world.now, conn);
+    assert!(answers.is_none_or(|bytes| bytes.len() < 2 * settings(true).queue_bytes_max as usize));
+}
+
+#[test]
+fn sessions_that_nobody_comes_back_to_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let sessions_max = settings(true).connections_max as usize * 2;
+    let conn = world.open(0);
+    for _ in 0..sessions_max {
+        world.send(conn, get("transport=polling", "").as_bytes());
+        check(&world.read(conn), "200 OK");
+    }
+    world.send(conn, get("transport=polling", "").as_bytes());
+    check(&world.read(conn), "RW-2206");
+    world.pass_ms(46_000);
+    let (conn, _) = world.polling(0);
+    assert!(!world.wires[&conn].closed);
+}
