@@ -12,3 +12,4 @@ mod memory;
 mod scene;
 mod silent;
 mod stalled;
+mod unread;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const SILENT: usize = 10_000;
 /// Time for a head; long enough for all of them to be there at once.
-const HEAD_TIMEOUT: &str = "limits.head_timeout_ms=4000";
+const HEAD_TIMEOUT: &str = "limits.head_timeout_ms=6000";
 /// Pace of the bystander's echoes, within the default rates.
 const PACE: Duration = Duration::from_millis(20);
 /// No echo may take longer; the worst is printed.
@@ -62,6 +62,8 @@ fn flood(daemon: &Daemon, case: &Case) -> i64 {
         let page = daemon.metrics();
         (page.refusals("RW-2013"), page.refusals("RW-2205"))
     };
+    let accepted = || daemon.metrics().sum("ringway_connections_accepted_total");
+    let accepted_before = accepted();
     let ((silent_before, refused_before), before) = (refusals(), daemon.memory());
     let dial = |number| Dial {
         port: daemon.port,
@@ -71,6 +73,9 @@ fn flood(daemon: &Daemon, case: &Case) -> i64 {
     let streams: Vec<TcpStream> = (0..SILENT)
         .map(|number| dial(number).connect().expect("the kernel takes it"))
         .collect();
+    daemon.wait_until("all were taken from the kernel", || {
+        accepted() == accepted_before + SILENT as u64
+    });
     let open = daemon.metrics().sum("ringway_connections");
     let during = daemon.memory().since(before);
     // Every one of them hears the end of it: nobody is left hanging.

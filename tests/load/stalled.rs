@@ -1,13 +1,11 @@
 //! Members that stop reading cost their queue and a bounded send buffer, and nobody else's time.
 
-use crate::client::{Client, Frame, frame_into};
+use crate::client::{Client, Frame};
 use crate::crowd;
-use crate::daemon::Daemon;
 use crate::memory::{KIB, MIB, Memory, send_buffers};
 use crate::scene::{
     Latency, QUEUE_BYTES, QUEUE_PACKETS, READERS, RECEIVE_BYTES, STALLED, Scene, offset_of,
 };
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// What one send joins at most (`SEND_BYTES_MAX` of the hub), and the packet that crosses it.
@@ -170,27 +168,4 @@ fn a_ping_goes_ahead_of_the_queue() {
     );
     let queue: Vec<u64> = (queued_from..=scene.published).collect();
     assert_eq!(after_ping, queue);
-}
-
-/// Pongs go ahead of the queue and are not counted by its bound: a peer that pings and never reads meets a bound of their own.
-#[test]
-fn rfc6455_5_5_2_pongs_that_nobody_reads_are_bounded() {
-    let daemon = Daemon::start(1, &[NO_PINGS]);
-    let mut client = crowd::open(&daemon, 0..1, None, |_| Vec::new()).remove(0);
-    let before = daemon.memory();
-    let mut pings = Vec::new();
-    for _ in 0..1000 {
-        frame_into(&mut pings, 9, &[b'p'; 125]);
-    }
-    // 64 MiB of them, or as many as the daemon takes.
-    let mut stream = client.stream();
-    let written = (0..512).take_while(|_| stream.write_all(&pings).is_ok());
-    let written = written.count() * pings.len();
-    let growth = daemon.memory().since(before);
-    println!("{written} bytes of pings whose pongs nobody reads: {growth}");
-    assert!(growth.anonymous < NOISE_BYTES);
-    daemon.wait_until("it is closed as too slow", || {
-        daemon.metrics().refusals("RW-2401") == 1
-    });
-    while !matches!(client.frame(), Frame::End | Frame::Close(1008, _)) {}
 }
