@@ -3,6 +3,8 @@
 //! Figures are printed; asserted is what no machine may exceed. Run by `make load`; deliberately absent: comparisons with other
 //! servers, and timing that a busy machine could spoil.
 
+#![expect(clippy::print_stdout, reason = "figures are what a load test is for")]
+
 mod churn;
 mod client;
 mod crowd;

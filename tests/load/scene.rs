@@ -42,7 +42,7 @@ pub(crate) struct Scene {
 }
 
 /// How long messages took from the publisher's write to a reader's read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Latency {
     pub(crate) median: Duration,
     pub(crate) maximum: Duration,
