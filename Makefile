@@ -41,6 +41,9 @@ mutants: ## twelve and more planted bugs, each of which the simulator must find 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
+load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
+	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture
+
 compat: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
 	scripts/compat
@@ -54,4 +57,4 @@ setup-run:
 setup-test:
 	@scripts/setup test
 
-.PHONY: help run test check deny unit sim mutants soak it compat test-count setup-run setup-test
+.PHONY: help run test check deny unit sim mutants soak it load compat test-count setup-run setup-test
