@@ -49,10 +49,9 @@ impl Identity {
     pub(super) fn new(claims: Claims, leeway_seconds: u32) -> Option<Self> {
         let bounded = |patterns: &[String]| {
             patterns.len() <= PATTERNS_MAX
-                // A zero byte stands between two patterns, and in no room's name.
                 && patterns
                     .iter()
-                    .all(|pattern| pattern.len() <= PATTERN_BYTES_MAX && !pattern.contains('\0'))
+                    .all(|pattern| pattern.len() <= PATTERN_BYTES_MAX)
         };
         let subject_fits = (1..=SUBJECT_BYTES_MAX).contains(&claims.sub.len());
         if !subject_fits || !bounded(&claims.rw.join) || !bounded(&claims.rw.publish) {
