@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export CARGO_TERM_COLOR ?= never
+# What scripts/setup could not find on the machine and brought along.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
 RINGWAY := target/release/ringway
 ARGS ?=
 SEEDS ?= 2000
@@ -15,14 +17,14 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-test check unit mutants it compat ## all tests
+test: setup-test check unit mutants it autobahn ## all tests
 	@scripts/summary
 
-check: ## format and clippy
+check: deny ## format, clippy, and what deny says
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-deny: ## licences, bans, sources, and advisories where they can be fetched
+deny: setup-check ## licences, bans, sources, and advisories where they can be fetched
 	scripts/deny
 
 unit: ## Rust tests: unit, vectors, properties, simulator slices, fuzz corpora, start-up
@@ -41,9 +43,12 @@ mutants: ## twelve and more planted bugs, each of which the simulator must find 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
-compat: setup-test ## Autobahn's cases, groups 1 to 10
+autobahn: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
-	scripts/compat
+	scripts/compat kosoku
+
+compat: setup-compat autobahn ## Autobahn's cases, groups 12 and 13 (permessage-deflate) too where a CPython 2.7 is installed
+	scripts/compat wstest
 
 test-count: ## how many tests of each kind there are
 	@scripts/test-count
@@ -51,7 +56,13 @@ test-count: ## how many tests of each kind there are
 setup-run:
 	@scripts/setup run
 
+setup-check:
+	@scripts/setup check
+
 setup-test:
 	@scripts/setup test
 
-.PHONY: help run test check deny unit sim mutants soak it compat test-count setup-run setup-test
+setup-compat:
+	@scripts/setup compat
+
+.PHONY: help run test check deny unit sim mutants soak it autobahn compat test-count setup-run setup-check setup-test setup-compat
