@@ -2,3 +2,7 @@
 
 mod arrows;
 mod boot;
+mod operating;
+mod snapshots;
+mod tidy;
+mod tree;
