@@ -28,24 +28,24 @@ deny: setup-check ## licences, bans, sources, and advisories where they can be f
 	scripts/deny
 
 unit: ## Rust tests: unit, vectors, properties, simulator slices, fuzz corpora, start-up
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --no-fail-fast 2>&1 | scripts/keep $@
 
 it: setup-test ## the real binary with npm's socket.io-client and headless Chromium
 	cargo build --release --locked --bin ringway
-	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs
+	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
 
 mutants: ## twelve and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
-	scripts/mutants $(ONLY)
+	scripts/mutants $(ONLY) 2>&1 | scripts/keep $@
 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
 autobahn: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
-	scripts/compat kosoku
+	scripts/compat kosoku 2>&1 | scripts/keep $@
 
 compat: setup-compat autobahn ## Autobahn's cases, groups 12 and 13 (permessage-deflate) too where a CPython 2.7 is installed
 	scripts/compat wstest
