@@ -72,7 +72,7 @@ fn anchor(heading: &str) -> String {
 /// Why a link leads nowhere, if so.
 fn dead(page: &str, target: &str) -> Option<String> {
     let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
-    let folder = Path::new(page).parent().unwrap_or(Path::new(""));
+    let folder = Path::new(page).parent().unwrap_or_else(|| Path::new(""));
     let path = match file {
         "" => Path::new(page).to_owned(),
         file => folder.join(file),
