@@ -179,6 +179,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Correct them; the README has the table.",
     ),
     entry(
+        "RW-2017",
+        "A connection broke while packets of a polling session were on their way in an answer; the session was closed, for what was in it may be lost.",
+        "Nothing: the client connects again by itself.",
+    ),
+    entry(
         "RW-2101",
         "A client tried to join a namespace without a token.",
         "Send one as auth.token.",
@@ -230,8 +235,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2111",
-        "A trusted proxy sent a malformed PROXY header; the connection was closed.",
-        "Correct the proxy.",
+        "A trusted proxy sent a malformed PROXY header, or a request whose Forwarded and X-Forwarded-For name different clients; it was refused.",
+        "Correct the proxy, or say by proxies.header which header it writes.",
     ),
     entry(
         "RW-2201",
@@ -260,8 +265,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2206",
-        "A shard takes no more clients: its table or its memory for queues is full; existing members are untouched.",
-        "Add hosts, or raise shards.connections_max or limits.shard_queue_bytes_max.",
+        "A shard takes no more clients: its table, its sessions or its memory for queues and input are full; existing members are untouched.",
+        "Add hosts, or raise shards.connections_max, limits.shard_sessions_max, limits.shard_queue_bytes_max or limits.shard_input_bytes_max.",
     ),
     entry(
         "RW-2207",

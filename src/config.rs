@@ -153,8 +153,22 @@ section! {
     Proxies {
         /// Networks whose forwarding headers and PROXY v2 prefix are believed.
         trusted: Vec<String> = Vec::new(),
+        /// The header that they write: `forwarded`, `x-forwarded-for`, or `any` (a request with both must say the same in both).
+        header: ProxyHeader = ProxyHeader::Any,
     }
 }
+/// The header in which proxies name the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// Either.
+    Any,
+    /// RFC 7239.
+    Forwarded,
+    /// What most write.
+    XForwardedFor,
+}
+
 section! {
     /// What peers may cost. Rates are per second, bursts are counts. Zero means unlimited.
     Limits {
@@ -186,6 +200,10 @@ section! {
         queue_bytes_max: u32 = 1 << 20,
         /// Bytes queued on one shard; new connections are refused beyond it.
         shard_queue_bytes_max: u64 = 256 << 20,
+        /// Bytes of unfinished requests and messages on one shard; beyond it new connections are refused, and whoever adds to it is cut off.
+        shard_input_bytes_max: u64 = 256 << 20,
+        /// Sessions per shard.
+        shard_sessions_max: u32 = 25_000,
         /// Time for a request head.
         head_timeout_ms: u32 = 10_000,
         /// How long a connection may idle between two requests.

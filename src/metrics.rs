@@ -114,6 +114,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.queued_bytes,
     ),
     (
+        "ringway_input_bytes",
+        "Bytes of unfinished requests and messages now.",
+        true,
+        |stats, _| stats.input_bytes,
+    ),
+    (
         "ringway_acks_unasked_total",
         "Acknowledgements that nobody had asked for.",
         false,

@@ -15,10 +15,12 @@ use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
 use ringway_uring::{Pool, ProcessClock, UringBuilder, Waker, listen};
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Messages of the control thread that one shard may have waiting.
@@ -27,6 +29,9 @@ const CONTROL_MESSAGES_MAX: usize = 256;
 const LINGER: Duration = Duration::from_secs(2);
 /// A shard copies its numbers out this often.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// A killed daemon is gone before the kernel has taken its rings apart, whose accepts hold the listeners for some milliseconds more: an
+/// address in use gets this long.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(1);
 /// Threads for signatures and other heavy work.
 const COMPUTE_THREADS: usize = 2;
 
@@ -146,13 +151,26 @@ impl Daemon {
     }
 }
 
+fn bind_patiently(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let started = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && started.elapsed() < ADDRESS_PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            outcome => {
+                return outcome.map_err(|error| StartError::address_unusable(address, &error));
+            }
+        }
+    }
+}
+
 fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
     let address = config.listen.address;
     // Each shard's listener shares the port by SO_REUSEPORT, so that two daemons could, too: a plain bind finds out first.
-    drop(
-        TcpListener::bind(address)
-            .map_err(|error| StartError::address_unusable(address, &error))?,
-    );
+    drop(bind_patiently(address)?);
     let listener = |_| {
         listen(
             address,

@@ -3,6 +3,7 @@
 use crate::config::{self, Config};
 use crate::start::StartError;
 use ringway_service::auth::{KeyConfig, Keys, Origins, TrustedProxies};
+use ringway_service::forwarded::ProxyHeaderName;
 use ringway_service::limits::{Rate, RateLimits};
 use ringway_service::rooms::{SlowConsumerPolicy, SlowConsumerRules};
 use ringway_service::settings::{Asset, Settings};
@@ -160,6 +161,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         deflate: config.websocket.deflate,
         fragments_max: config.websocket.fragments_max,
         connections_max: config.shards.connections_max,
+        sessions_max: limits.shard_sessions_max,
         namespaces_max: limits.namespaces_max,
         session_rooms_max: limits.session_rooms_max,
         shard_rooms_max: limits.shard_rooms_max,
@@ -167,10 +169,16 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         queue_packets_max: limits.queue_packets_max,
         queue_bytes_max: limits.queue_bytes_max,
         shard_queue_bytes_max: limits.shard_queue_bytes_max,
+        shard_input_bytes_max: limits.shard_input_bytes_max,
         slow_consumers: slow_consumers(config),
         keys,
         origins: Origins::new(config.origins.allowed.clone()),
         trusted_proxies,
+        proxy_header: match config.proxies.header {
+            config::ProxyHeader::Any => ProxyHeaderName::Any,
+            config::ProxyHeader::Forwarded => ProxyHeaderName::Forwarded,
+            config::ProxyHeader::XForwardedFor => ProxyHeaderName::XForwardedFor,
+        },
         rates: rates(limits),
         assets: assets(config),
     })

@@ -6,9 +6,10 @@ use crate::control::Message;
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, PoolFull, ShardId};
 use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now};
-use ringway_service::hub::{Hub, Output};
+use ringway_service::hub::{Frozen, Hub, Output};
 use ringway_service::post::{self, Post};
 use ringway_service::time::ConnId;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// The application of one shard.
@@ -33,17 +34,39 @@ impl Application {
         &self.hub
     }
 
+    /// Gives all that the hub knows away.
+    pub fn freeze_all(&mut self) -> Frozen {
+        self.hub.freeze_all()
+    }
+
+    /// Takes over sessions and their connections, which the loop has adopted under the names in `conns`.
+    pub fn thaw(
+        &mut self,
+        cx: &mut Context<'_>,
+        frozen: Frozen,
+        conns: &HashMap<(u16, ConnId), ConnId>,
+    ) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub
+            .thaw(now, frozen, conns, &mut post, cx.entropy, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
     /// Carries the hub's outputs over to the loop's commands.
     fn carry(&mut self, commands: &mut Vec<Command>) {
         commands.extend(self.outputs.drain(..).map(command_of));
     }
 }
 
-const fn conn_id(conn: Conn) -> ConnId {
+/// The service's name of a connection.
+#[must_use]
+pub const fn conn_id(conn: Conn) -> ConnId {
     ConnId((conn.generation as u64) << 32 | conn.slot as u64)
 }
 
-const fn conn_of(id: ConnId) -> Conn {
+/// The loop's name of a connection.
+#[must_use]
+pub const fn conn_of(id: ConnId) -> Conn {
     Conn {
         slot: id.0 as u32,
         generation: (id.0 >> 32) as u32,
@@ -228,7 +251,7 @@ impl Handler for Application {
                     .publish_from_admin(now, parts, &mut post, &mut self.outputs);
                 let _ = answer.send(outcome);
             }
-            Message::Reload(settings) => self.hub.reload(settings),
+            Message::Reload(settings) => self.hub.reload(&settings),
             Message::Drain { within_us } => {
                 cx.commands.push(Command::StopAccepting);
                 self.hub

@@ -3,8 +3,17 @@
 use crate::{Completion, Key, Listener, Op, RecvLease, ShardId};
 use core::time::Duration;
 
+/// Unpredictable bits (in the simulator: from the seed).
+pub trait Entropy {
+    /// The next 64.
+    fn draw(&mut self) -> u64;
+}
+
 /// Moves bytes for one shard. One thread owns it; nothing in it is shared.
 pub trait Driver {
+    /// Where its unpredictable bits come from.
+    type Entropy: Entropy;
+
     /// Takes an operation. Never fails: what the kernel refuses comes back as a completion. Back-pressure of the kernel
     /// (EINTR, EBUSY, EAGAIN on enter) is the driver's own business.
     fn submit(&mut self, key: Key, op: Op);
@@ -20,11 +29,16 @@ pub trait Driver {
     /// Wall-clock time since the Unix epoch, advancing with [`Driver::now`].
     fn unix_time(&self) -> Duration;
 
-    /// Unpredictable bits (in the simulator: from the seed).
+    /// Unpredictable bits.
     fn entropy(&mut self) -> u64;
 
-    /// The received bytes. Mutable, because WebSocket payloads are unmasked in place.
-    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8];
+    /// The received bytes, and unpredictable bits for whoever works on them. Mutable, because WebSocket payloads are unmasked in place.
+    fn lend<'a>(&'a mut self, lease: &'a mut RecvLease) -> (&'a mut [u8], &'a mut Self::Entropy);
+
+    /// The received bytes alone.
+    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+        self.lend(lease).0
+    }
 
     /// Gives a receive buffer back to the pool.
     fn recycle(&mut self, lease: RecvLease);

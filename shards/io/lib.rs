@@ -14,7 +14,7 @@ mod lease;
 mod op;
 
 pub use completion::{Completion, Outcome, PoolFull, RecvEnd};
-pub use driver::Driver;
+pub use driver::{Driver, Entropy};
 pub use frame::Frame;
 pub use key::{GENERATION_MAX, Key, OpKind};
 pub use lease::{LeaseId, RecvLease};

@@ -1,5 +1,6 @@
 //! Connections that come from other shards: state by the mesh, descriptor by the ring, in either order.
 
+use crate::freeze::Stopping;
 use crate::handler::{Handler, MailOutcome};
 use crate::shard::{Shard, Timer};
 use core::time::Duration;
@@ -17,6 +18,12 @@ enum Half {
 /// Halves that wait for the other one, by token.
 #[derive(Default)]
 pub(crate) struct Arrivals(HashMap<u64, Half>);
+
+impl Arrivals {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 fn token_of(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(
@@ -69,6 +76,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let (frozen, input) = rest.split_at(length);
         let conn = self.table.insert(socket);
         self.call(|handler, cx| handler.arrived(cx, conn, frozen));
+        if self.stopping != Stopping::No {
+            if let Some(record) = self.table.get(conn) {
+                record.extra().input = input.to_vec();
+            }
+            return;
+        }
         if !input.is_empty() {
             let mut input = input.to_vec();
             self.call(|handler, cx| handler.received(cx, conn, &mut input));

@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod close;
+mod freeze;
 mod handler;
 #[cfg(test)]
 mod loop_tests;
@@ -20,6 +21,7 @@ mod stats;
 mod table;
 mod wheel;
 
+pub use freeze::FrozenConnection;
 pub use handler::{Cause, Command, Conn, Context, Handler, MailOutcome, Now};
 pub use mesh::{Class, Full, Mesh, MeshBounds, REPLY_BYTES_MAX};
 pub use placement::{allowed_cpus, pin};

@@ -4,8 +4,8 @@ use crate::{Bounds, Cause, Class, Command, Conn, Context, Handler, MailOutcome, 
 use crate::{MeshBounds, Now, Shard};
 use core::time::Duration;
 use ringway_io::{
-    Completion, Driver, Errno, Frame, JobOutput, Key, LeaseId, Listener, Op, OpKind, Outcome,
-    PoolFull, RecvEnd, RecvLease, ShardId, Socket,
+    Completion, Driver, Entropy, Errno, Frame, JobOutput, Key, LeaseId, Listener, Op, OpKind,
+    Outcome, PoolFull, RecvEnd, RecvLease, ShardId, Socket,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,9 +20,22 @@ struct Script {
     completions: Vec<Completion>,
     buffers: BTreeMap<u32, Vec<u8>>,
     buffers_made: u32,
+    sevens: Sevens,
+}
+
+/// Bits that are always the same.
+#[derive(Default)]
+struct Sevens;
+
+impl Entropy for Sevens {
+    fn draw(&mut self) -> u64 {
+        7
+    }
 }
 
 impl Driver for Script {
+    type Entropy = Sevens;
+
     fn submit(&mut self, key: Key, op: Op) {
         self.submitted.push((key, op));
     }
@@ -40,13 +53,12 @@ impl Driver for Script {
     }
 
     fn entropy(&mut self) -> u64 {
-        7
+        self.sevens.draw()
     }
 
-    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
-        self.buffers
-            .get_mut(&lease.id().0)
-            .expect("a leased buffer is out")
+    fn lend<'a>(&'a mut self, lease: &'a mut RecvLease) -> (&'a mut [u8], &'a mut Sevens) {
+        let buffer = self.buffers.get_mut(&lease.id().0);
+        (buffer.expect("a leased buffer is out"), &mut self.sevens)
     }
 
     fn recycle(&mut self, lease: RecvLease) {

@@ -60,6 +60,21 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         for conn in core::mem::take(&mut self.moving) {
             self.after_op(conn);
         }
+        for (to, token) in core::mem::take(&mut self.revoked) {
+            self.revoke(to, token);
+        }
+    }
+
+    /// The descriptor does not come: the target must not wait for it. Told as often as the ring is full.
+    fn revoke(&mut self, to: ShardId, token: u64) {
+        let parts: [&[u8]; 1] = [&token.to_le_bytes()];
+        if self
+            .mesh
+            .hand_over(to, Owner::HandOverFailed, &parts)
+            .is_err()
+        {
+            self.revoked.push((to, token));
+        }
     }
 
     pub(crate) fn socket_sent(&mut self, at: Key, result: Result<(), Errno>) {
@@ -71,10 +86,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         match (result, to) {
             (Err(_), Some(to)) => {
                 self.stats.migrations_failed += 1;
-                // Best effort: the target forgets the state by its own timer too.
-                let _ = self
-                    .mesh
-                    .hand_over(to, Owner::HandOverFailed, &[&token.to_le_bytes()]);
+                self.revoke(to, token);
             }
             _ => self.stats.migrations += 1,
         }

@@ -1,9 +1,10 @@
 //! Receiving: one armed multishot receive per connection, bytes handed up, buffers given back in the same breath.
 
+use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{flag, key};
-use ringway_io::{Driver, Key, Op, OpKind, RecvEnd, RecvLease};
+use ringway_io::{Driver, Entropy as _, Key, Op, OpKind, RecvEnd, RecvLease};
 
 impl<D: Driver, H: Handler> Shard<D, H> {
     /// Arms the receive if bytes are wanted. The one place that does (invariant 5).
@@ -11,7 +12,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.wants_recv() {
+        if record.wants_recv() && self.stopping == Stopping::No {
             record.set(flag::RECV);
             record.ops += 1;
             let socket = record.socket();
@@ -34,7 +35,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         if record.has(flag::CLOSING | flag::LINGER) {
             self.driver.recycle(lease);
-        } else if record.has(flag::PAUSED | flag::MIGRATING) {
+        } else if record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No {
             record
                 .extra()
                 .input
@@ -49,15 +50,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     fn hand_up(&mut self, conn: Conn, mut lease: RecvLease) {
-        // The handler works on the leased buffer itself; the driver is lent out meanwhile, so its entropy comes through a copy taken before.
-        let seeds: [u64; 8] = core::array::from_fn(|_| self.driver.entropy());
-        let mut used = 0;
-        let mut entropy = || {
-            used += 1;
-            mix(seeds[(used - 1) % seeds.len()], used as u64)
-        };
         let mut commands = core::mem::take(&mut self.commands);
         let (now, shard) = (self.now(), self.mesh.me());
+        // The handler works on the leased buffer itself.
+        let (bytes, bits) = self.driver.lend(&mut lease);
+        let mut entropy = || bits.draw();
         let mut cx = crate::Context {
             now,
             shard,
@@ -65,8 +62,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             commands: &mut commands,
             entropy: &mut entropy,
         };
-        self.handler
-            .received(&mut cx, conn, self.driver.bytes(&mut lease));
+        self.handler.received(&mut cx, conn, bytes);
         self.driver.recycle(lease);
         self.commands = commands;
         self.carry_out();
@@ -90,7 +86,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.stats.recv_starved += 1;
         }
         // While paused or moving, the bytes before the end are not read yet. Whoever arms the next receive is told the end again.
-        let deferred = record.has(flag::PAUSED | flag::MIGRATING) && !record.has(flag::LINGER);
+        let waits = record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No;
+        let deferred = waits && !record.has(flag::LINGER);
         match end {
             RecvEnd::Eof if !deferred => self.recv_was_last(conn, Cause::Peer),
             RecvEnd::Failed(_) => self.recv_was_last(conn, Cause::Failed),
@@ -155,6 +152,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         }
         record.clear(flag::PAUSED);
+        if self.stopping != Stopping::No {
+            return;
+        }
         let mut input = record
             .extra
             .as_mut()
@@ -166,12 +166,4 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
         self.arm_recv(conn);
     }
-}
-
-/// Spreads one seed over several numbers, none of which tells another (a finaliser with full avalanche).
-const fn mix(seed: u64, index: u64) -> u64 {
-    let mut value = seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

@@ -1,5 +1,6 @@
 //! Sending: pulled from the handler, one frame in flight per connection, once per lap.
 
+use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{flag, key};
@@ -26,7 +27,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.sending.is_some() || record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING) {
+        if record.sending.is_some()
+            || record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING)
+            || self.stopping == Stopping::Still
+        {
             return;
         }
         match self.handler.next_send(now, conn) {
@@ -35,7 +39,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
-    fn send(&mut self, conn: Conn, frame: Frame, from: u32) {
+    pub(crate) fn send(&mut self, conn: Conn, frame: Frame, from: u32) {
         let Some(record) = self.table.get(conn) else {
             return;
         };
@@ -68,6 +72,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.stats.bytes_out += u64::from(result.unwrap_or(0));
         if closing {
             return self.after_op(conn);
+        }
+        if self.stopping == Stopping::Still {
+            return self.sent_in_part(conn, frame, total, result);
         }
         if result.is_err() {
             return self.close(conn, Cause::Failed);

@@ -1,6 +1,7 @@
 //! One shard: the loop and its phases. Receiving, sending, closing and moving stand in files of their own.
 
 use crate::arrivals::Arrivals;
+use crate::freeze::Stopping;
 use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
 use crate::mesh::{Class, Mesh, Owner};
 use crate::stats::LoopStats;
@@ -50,6 +51,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) dirty: Vec<Conn>,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
+    /// Hand-overs that failed, whose targets have not been told: shard and token.
+    pub(crate) revoked: Vec<(ShardId, u64)>,
     pub(crate) arrivals: Arrivals,
     pub(crate) hand_overs: u64,
     control: Consumer<H::Control>,
@@ -58,6 +61,7 @@ pub struct Shard<D: Driver, H: Handler> {
     now: Now,
     accept: Accept,
     exit: bool,
+    pub(crate) stopping: Stopping,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,6 +100,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             dirty: Vec::new(),
             starved: Vec::new(),
             moving: Vec::new(),
+            revoked: Vec::new(),
             arrivals: Arrivals::default(),
             hand_overs: 0,
             control,
@@ -104,6 +109,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             now,
             accept: Accept::default(),
             exit: false,
+            stopping: Stopping::No,
         }
     }
 
@@ -335,7 +341,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     fn arm_accept(&mut self) {
-        let may = !(self.accept.armed || self.accept.stopped || self.accept.failed);
+        let may = !(self.accept.armed || self.accept.stopped || self.accept.failed)
+            && self.stopping == Stopping::No;
         if may && self.has_room() {
             self.accept.armed = true;
             self.driver
@@ -355,7 +362,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
-    fn cancel_accept(&mut self) {
+    /// Whether an accept is in flight.
+    pub(crate) const fn accepts(&self) -> bool {
+        self.accept.armed
+    }
+
+    pub(crate) fn cancel_accept(&mut self) {
         if self.accept.armed && !self.accept.cancelling {
             self.accept.cancelling = true;
             let target = self.accept_key();

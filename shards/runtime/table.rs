@@ -103,6 +103,34 @@ impl Table {
         self.live
     }
 
+    /// All connections.
+    pub(crate) fn conns(&self) -> Vec<Conn> {
+        let live = self
+            .records
+            .iter()
+            .zip(0..)
+            .filter(|(record, _)| record.has(flag::LIVE));
+        live.map(|(record, slot)| Conn {
+            slot,
+            generation: record.generation,
+        })
+        .collect()
+    }
+
+    /// Whether any connection has one of `flags`.
+    pub(crate) fn any(&self, flags: u16) -> bool {
+        self.records
+            .iter()
+            .any(|record| record.has(flag::LIVE) && record.has(flags))
+    }
+
+    /// Whether no connection has anything in flight or is being closed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.records
+            .iter()
+            .all(|record| record.ops == 0 && !record.has(flag::CLOSING))
+    }
+
     pub(crate) fn insert(&mut self, socket: Socket) -> Conn {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.records.push(Record::default());

@@ -101,6 +101,8 @@ fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
 }
 
 impl Driver for SimDriver {
+    type Entropy = Random;
+
     fn submit(&mut self, key: Key, op: Op) {
         let mut state = self.kernel.0.borrow_mut();
         let ring = &mut state.rings[self.shard];
@@ -128,7 +130,11 @@ impl Driver for SimDriver {
     fn wait(&mut self, _deadline: Option<Duration>, batch: &mut Vec<Completion>) {
         self.settle_loan();
         let mut state = self.kernel.0.borrow_mut();
-        state.rings[self.shard].woken = false;
+        let ring = &mut state.rings[self.shard];
+        ring.woken = false;
+        assert_eq!(ring.leased(), 0, "a lease is held over a wait");
+        // Everything was given back: whoever was told that the pool is empty may ask again.
+        ring.starved.clear();
         step::run(&mut state, self.shard, batch);
     }
 
@@ -144,14 +150,14 @@ impl Driver for SimDriver {
         self.entropy.next()
     }
 
-    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+    fn lend<'a>(&'a mut self, lease: &'a mut RecvLease) -> (&'a mut [u8], &'a mut Random) {
         self.settle_loan();
         let copy = {
             let mut state = self.kernel.0.borrow_mut();
             state.rings[self.shard].pool.bytes(lease).to_vec()
         };
         let loan = (RecvLeaseCopy(lease.id().0, lease.len()), copy);
-        &mut self.lent.insert(loan).1
+        (&mut self.lent.insert(loan).1, &mut self.entropy)
     }
 
     fn recycle(&mut self, lease: RecvLease) {

@@ -211,12 +211,13 @@ impl Kernel {
         Moved(pair)
     }
 
-    /// Replaces the rings by `shards` new ones. Clients that nobody accepted yet stay in the queue.
+    /// Replaces the rings by `shards` new ones, each with room for `sockets_min` at least. Clients that nobody accepted yet stay in the queue.
     ///
     /// # Panics
     /// When a ring still has something in flight or in its table.
-    pub fn replace_rings(&self, shards: usize) {
+    pub fn replace_rings(&self, shards: usize, sockets_min: usize) {
         let mut state = self.0.borrow_mut();
+        state.config.sockets_max = state.config.sockets_max.max(sockets_min);
         let mut rings = state.blank_rings(shards);
         for (index, old) in core::mem::take(&mut state.rings).into_iter().enumerate() {
             assert!(

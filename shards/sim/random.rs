@@ -4,6 +4,12 @@
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
+impl ringway_io::Entropy for Random {
+    fn draw(&mut self) -> u64 {
+        self.next()
+    }
+}
+
 impl Random {
     /// The sequence of a seed.
     #[must_use]

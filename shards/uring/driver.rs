@@ -13,8 +13,8 @@ use core::mem::ManuallyDrop;
 use core::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{
-    Completion, Driver, Errno, Frame, Job, Key, Listener, Op, OpKind, Outcome, PoolFull, RecvEnd,
-    RecvLease, ShardId, Socket,
+    Completion, Driver, Entropy as _, Errno, Frame, Job, Key, Listener, Op, OpKind, Outcome,
+    PoolFull, RecvEnd, RecvLease, ShardId, Socket,
 };
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -234,6 +234,8 @@ impl UringDriver {
 }
 
 impl Driver for UringDriver {
+    type Entropy = Entropy;
+
     fn submit(&mut self, key: Key, op: Op) {
         let entry = match op {
             Op::Accept { .. } => return self.start_accept(key),
@@ -283,11 +285,11 @@ impl Driver for UringDriver {
     }
 
     fn entropy(&mut self) -> u64 {
-        self.entropy.next()
+        self.entropy.draw()
     }
 
-    fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
-        self.memory.recv.bytes(lease)
+    fn lend<'a>(&'a mut self, lease: &'a mut RecvLease) -> (&'a mut [u8], &'a mut Entropy) {
+        (self.memory.recv.bytes(lease), &mut self.entropy)
     }
 
     fn recycle(&mut self, lease: RecvLease) {

@@ -20,4 +20,4 @@ pub use driver::UringDriver;
 pub use listen::listen;
 pub use pool::{POOL_QUEUE_JOBS, Pool};
 pub use probe::{Limits, ProbeError, limits, memlock_bytes, probe};
-pub use sys::{ProcessClock, Waker};
+pub use sys::{Entropy, ProcessClock, Waker};

@@ -47,7 +47,7 @@ impl ProcessClock {
 }
 
 /// Unpredictable bits, fetched 256 bytes at a time.
-pub(crate) struct Entropy {
+pub struct Entropy {
     buffer: [u8; 256],
     used: usize,
 }
@@ -60,7 +60,7 @@ impl Entropy {
         }
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         if self.used == self.buffer.len() {
             self.refill();
         }
@@ -77,6 +77,12 @@ impl Entropy {
         let got = unsafe { libc::getrandom(self.buffer.as_mut_ptr().cast(), self.buffer.len(), 0) };
         assert_eq!(got, 256, "getrandom(2) gives up to 256 bytes whole");
         self.used = 0;
+    }
+}
+
+impl ringway_io::Entropy for Entropy {
+    fn draw(&mut self) -> u64 {
+        self.next()
     }
 }
 

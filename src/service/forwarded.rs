@@ -9,6 +9,18 @@ const PROXY_BYTES_MAX: usize = 536;
 /// PROXY protocol §2.2.
 const PROXY_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
+/// Which header the trusted proxies write. One that they do not write, but pass on, is whatever a stranger likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeaderName {
+    /// Either; a request with both must say the same in both.
+    #[default]
+    Any,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+}
+
 /// Networks whose word about the client's address is believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<ipnet::IpNet>);

@@ -5,7 +5,7 @@
 use crate::packet::Packet;
 use crate::rooms::SlowConsumerPolicy;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 /// What an outbox may hold.
@@ -58,9 +58,10 @@ impl Outbox {
         {
             dropped += 1;
         }
+        let droppable = policy != SlowConsumerPolicy::Disconnect;
         while !self.fits(&packet, bounds) {
-            let droppable = policy != SlowConsumerPolicy::Disconnect;
-            if !droppable || !self.remove_first(|queued| same_room(queued, &packet)) {
+            let own = droppable && self.remove_first(|queued| same_room(queued, &packet));
+            if !own && !self.remove_outnumbered() {
                 return Pushed::Overflow;
             }
             dropped += 1;
@@ -88,6 +89,22 @@ impl Outbox {
         true
     }
 
+    /// Drops the oldest packet of a room that may be dropped from, if a newer one of that room waits behind it: its number shows the gap. Without
+    /// one the member would never know.
+    fn remove_outnumbered(&mut self) -> bool {
+        let mut rooms = HashSet::new();
+        let mut oldest = None;
+        for (index, packet) in self.packets.iter().enumerate().rev() {
+            let origin = packet.origin().filter(|_| is_droppable(packet));
+            if origin.is_some_and(|origin| !rooms.insert(&*origin.room)) {
+                oldest = Some(index);
+            }
+        }
+        let dropped = oldest.and_then(|index| self.packets.remove(index));
+        self.bytes -= dropped.as_ref().map_or(0, |packet| packet.bytes());
+        dropped.is_some()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Rc<Packet>> {
         let packet = self.packets.pop_front()?;
         self.bytes -= packet.bytes();
@@ -101,6 +118,11 @@ impl Outbox {
     pub(crate) fn peek(&self) -> Option<&Packet> {
         self.packets.front().map(|packet| &**packet)
     }
+}
+
+fn is_droppable(packet: &Packet) -> bool {
+    let origin = packet.origin();
+    origin.is_some_and(|origin| origin.policy != SlowConsumerPolicy::Disconnect)
 }
 
 fn same_room(a: &Packet, b: &Packet) -> bool {
@@ -161,6 +183,39 @@ mod tests {
             run(SlowConsumerPolicy::Conflate, &keyed),
             Ok((vec!["3".into(), "4".into()], 2))
         );
+    }
+
+    fn of_room(room: &str, text: &str, policy: SlowConsumerPolicy) -> Rc<Packet> {
+        let origin = Origin {
+            room: room.into(),
+            policy,
+            key: None,
+            received_us: 0,
+        };
+        Rc::new(Packet::new(text.into(), Vec::new(), Some(origin)))
+    }
+
+    /// Rooms share the queue: one that fills it pays for the others, as long as its numbers still show the gap.
+    #[test]
+    fn a_full_queue_takes_from_a_room_that_has_newer_messages() {
+        use SlowConsumerPolicy::{Disconnect, DropOldest};
+        let pushed = |full: [&str; 3], policy| {
+            let mut outbox = Outbox::default();
+            for room in full {
+                assert_eq!(
+                    outbox.push(of_room(room, "x", DropOldest), BOUNDS),
+                    Pushed::Queued { dropped: 0 }
+                );
+            }
+            outbox.push(of_room("new", "x", policy), BOUNDS)
+        };
+        for policy in [Disconnect, DropOldest] {
+            assert_eq!(
+                pushed(["a", "b", "a"], policy),
+                Pushed::Queued { dropped: 1 }
+            );
+            assert_eq!(pushed(["a", "b", "c"], policy), Pushed::Overflow);
+        }
     }
 
     #[test]

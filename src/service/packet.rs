@@ -29,6 +29,8 @@ pub(crate) struct Packet {
     origin: Option<Origin>,
     #[serde(skip)]
     websocket: OnceCell<Rc<[u8]>>,
+    #[serde(skip)]
+    deflated: OnceCell<Rc<[u8]>>,
 }
 
 impl Packet {
@@ -38,6 +40,7 @@ impl Packet {
             attachments,
             origin,
             websocket: OnceCell::new(),
+            deflated: OnceCell::new(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Packet {
             attachments: vec![bytes.into()],
             origin: None,
             websocket: OnceCell::new(),
+            deflated: OnceCell::new(),
         }
     }
 
@@ -86,6 +90,21 @@ impl Packet {
             }
             for bytes in &self.attachments {
                 ws::encode_frame(ws::Opcode::Binary, bytes, &mut out);
+            }
+            out.into()
+        })
+    }
+
+    /// All frames for clients that agreed to permessage-deflate, compressed where it is worth it.
+    pub(crate) fn deflated(&self) -> &[u8] {
+        self.deflated.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.bytes() / 2 + 64);
+            if let Some(text) = &self.text {
+                let message = [&[engineio::PacketKind::Message as u8], &text[..]].concat();
+                ws::deflate::encode_frame(ws::Opcode::Text, &message, &mut out);
+            }
+            for bytes in &self.attachments {
+                ws::deflate::encode_frame(ws::Opcode::Binary, bytes, &mut out);
             }
             out.into()
         })

@@ -1,7 +1,9 @@
 //! Every reason that is told to a peer: one code each, which `ringway explain` explains.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a peer is refused something, or its connection closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// RW-2001: the HTTP request cannot be understood.
     BadRequest,
@@ -35,6 +37,8 @@ pub enum Refusal {
     UnknownEvent,
     /// RW-2016: the event's arguments are wrong.
     BadArguments,
+    /// RW-2017: a polling answer broke off with packets in it.
+    PollBroken,
     /// RW-2101: a token is needed: send it as auth.token.
     TokenMissing,
     /// RW-2102: the token is malformed.
@@ -104,6 +108,7 @@ impl Refusal {
         Self::NotFound,
         Self::UnknownEvent,
         Self::BadArguments,
+        Self::PollBroken,
         Self::TokenMissing,
         Self::TokenMalformed,
         Self::TokenUnknownKey,
@@ -150,6 +155,7 @@ impl Refusal {
             Self::NotFound => "RW-2014",
             Self::UnknownEvent => "RW-2015",
             Self::BadArguments => "RW-2016",
+            Self::PollBroken => "RW-2017",
             Self::TokenMissing => "RW-2101",
             Self::TokenMalformed => "RW-2102",
             Self::TokenUnknownKey => "RW-2103",
@@ -199,6 +205,7 @@ impl Refusal {
             Self::NotFound => "nothing is served at this path",
             Self::UnknownEvent => "the namespace has no such event",
             Self::BadArguments => "the event's arguments are wrong",
+            Self::PollBroken => "a polling answer broke off with packets in it",
             Self::TokenMissing => "a token is needed: send it as auth.token",
             Self::TokenMalformed => "the token is malformed",
             Self::TokenUnknownKey => "the token names a key that is not configured",

@@ -3,7 +3,8 @@
 //! Deliberately absent: files, variables and flags (the root package reads them) and defaults for production.
 
 use crate::auth::{Keys, Origins, TrustedProxies};
-use crate::limits::RateLimits;
+use crate::forwarded::ProxyHeaderName;
+use crate::limits::{Rate, RateLimits};
 use crate::native::NAMESPACE_BYTES_MAX;
 use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub fragments_max: u32,
     /// Connections of a shard.
     pub connections_max: u32,
+    /// Sessions of a shard.
+    pub sessions_max: u32,
     /// Namespaces of a session.
     pub namespaces_max: u16,
     /// Rooms of a session.
@@ -56,6 +59,8 @@ pub struct Settings {
     pub queue_bytes_max: u32,
     /// Bytes in all queues of a shard; beyond it newcomers are refused.
     pub shard_queue_bytes_max: u64,
+    /// Bytes of unfinished messages of a shard; beyond it newcomers are refused, and whoever adds to it is cut off.
+    pub shard_input_bytes_max: u64,
     /// What happens to members that read too slowly.
     pub slow_consumers: SlowConsumerRules,
     /// Keys that verify tokens.
@@ -64,6 +69,8 @@ pub struct Settings {
     pub origins: Origins,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
+    /// Which header those write.
+    pub proxy_header: ProxyHeaderName,
     /// Rates and bursts.
     pub rates: RateLimits,
     /// What `--dev` serves beside the sockets, by path.
@@ -80,6 +87,30 @@ pub struct Asset {
 }
 
 impl Settings {
+    /// These settings with what may change while clients are connected taken from `fresh`: keys, origins, proxies and limits. What clients were
+    /// told when they came (ping interval, payload), and what connections were made with, stays.
+    #[must_use]
+    pub fn reloaded(&self, fresh: &Self) -> Self {
+        Self {
+            sessions_max: fresh.sessions_max,
+            namespaces_max: fresh.namespaces_max,
+            session_rooms_max: fresh.session_rooms_max,
+            shard_rooms_max: fresh.shard_rooms_max,
+            attachments_max: fresh.attachments_max,
+            queue_packets_max: fresh.queue_packets_max,
+            queue_bytes_max: fresh.queue_bytes_max,
+            shard_queue_bytes_max: fresh.shard_queue_bytes_max,
+            shard_input_bytes_max: fresh.shard_input_bytes_max,
+            slow_consumers: fresh.slow_consumers.clone(),
+            keys: fresh.keys.clone(),
+            origins: fresh.origins.clone(),
+            trusted_proxies: fresh.trusted_proxies.clone(),
+            proxy_header: fresh.proxy_header,
+            rates: fresh.rates.clone(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) const fn http_bounds(&self) -> http1::Bounds {
         http1::Bounds {
             head_bytes_max: self.head_bytes_max,
@@ -113,6 +144,11 @@ impl Settings {
         RoomsBounds {
             rooms_max: self.shard_rooms_max as usize,
             rooms_per_member_max: usize::from(self.session_rooms_max),
+            messages: if self.dev {
+                Rate::default()
+            } else {
+                self.rates.room_messages
+            },
             slow_consumers: self.slow_consumers.clone(),
         }
     }

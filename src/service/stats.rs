@@ -74,8 +74,10 @@ pub struct Stats {
     pub refusals: [u64; Refusal::ALL.len()],
     /// Messages that went for newer ones in slow members' queues.
     pub dropped: u64,
-    /// Bytes in all queues now.
+    /// Bytes in all queues, as of the last lap.
     pub queued_bytes: u64,
+    /// Bytes of unfinished requests and messages, as of the last lap.
+    pub input_bytes: u64,
     /// From the home's receipt of a message to handing it to the wire.
     pub delivery_latency: Histogram,
 }
@@ -104,6 +106,7 @@ impl Default for Stats {
             refusals: [0; Refusal::ALL.len()],
             dropped: 0,
             queued_bytes: 0,
+            input_bytes: 0,
             delivery_latency: Histogram::default(),
         }
     }

@@ -1,12 +1,13 @@
 // Starts the real daemon on ports of its own and stops exactly that process.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync, readdirSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const binary = process.env.RINGWAY_TEST_BINARY ?? path.join(root, "target/release/ringway");
+export const binary = process.env.RINGWAY_TEST_BINARY ?? path.join(root, "target/release/ringway");
 
 export async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
@@ -27,14 +28,22 @@ async function untilReady(daemon) {
   }
 }
 
-/** Starts `ringway serve` with `args`; gives url, admin, pid, log() and stop(). */
-export async function serve(args = [], environment = {}) {
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`, ...args], {
+// A test that fails halfway leaves no daemon behind.
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Starts `ringway serve` with `args`; gives url, admin, pid, log(), stop() and again(). */
+export async function serve(args = [], environment = {}, ports = {}) {
+  const { port = await freePort(), adminPort = await freePort() } = ports;
+  // Clients that a test dropped without a goodbye need not be waited for.
+  const defaults = ["--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`, "--set", "drain.deadline_ms=1000"];
+  const child = spawn(binary, ["serve", ...defaults, ...args], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
   let text = "";
   child.stdout.on("data", (chunk) => { text += chunk; });
   child.stderr.on("data", (chunk) => { text += chunk; });
@@ -51,6 +60,15 @@ export async function serve(args = [], environment = {}) {
       }
       return child.exitCode;
     },
+    /** Stops all its threads where they are; resolves when the last one stands. */
+    async freeze() {
+      child.kill("SIGSTOP");
+      const tasks = `/proc/${child.pid}/task`;
+      await until(() => readdirSync(tasks).every((task) => /\) T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8"))));
+    },
+    thaw: () => child.kill("SIGCONT"),
+    /** The same daemon once more, on the same ports. */
+    again: () => serve(args, environment, { port, adminPort }),
   };
   await untilReady(daemon);
   return daemon;

@@ -6,3 +6,4 @@ mod operating;
 mod snapshots;
 mod tidy;
 mod tree;
+mod vectors;

@@ -81,6 +81,7 @@ fn print(reports: &[Report]) {
     );
     line("migrations", total(reports, |report| report.migrations));
     line("rings full", total(reports, |report| report.rings_full));
+    line("rebuilt", total(reports, |report| report.rebuilds));
     line("drains", total(reports, |report| report.drains));
     for (index, fault) in world::names().enumerate() {
         let fired = total(reports, |report| {

@@ -5,12 +5,14 @@ use crate::model::Model;
 use core::time::Duration;
 use ringway::config::{Config as Configuration, SlowConsumer, SlowConsumerPolicy};
 use ringway::control::Message;
-use ringway::shard::Application;
-use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
-use ringway_service::hub::Hub;
+use ringway::shard::{Application, conn_id, conn_of};
+use ringway_runtime::{Bounds, FrozenConnection, Mesh, MeshBounds, Shard};
+use ringway_service::hub::{Frozen, Hub};
 use ringway_service::settings::Settings;
-use ringway_sim::{Config, Fault, Faults, Kernel, Random, SimDriver};
+use ringway_service::time::ConnId;
+use ringway_sim::{Config, Fault, Faults, Kernel, Moved, Random, SimDriver};
 use rtrb::{Producer, RingBuffer};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Clients at a time.
@@ -20,6 +22,9 @@ const STEPS: usize = 5_000;
 /// Turns within which everything must have come to its end once nothing goes wrong any more.
 const SETTLE_TURNS_MAX: usize = 400_000;
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Sockets on their way, and what the loop knew of them.
+type Frozens = HashMap<(u16, ConnId), (Moved, Vec<u8>)>;
 
 struct Seat {
     shard: Shard<SimDriver, Application>,
@@ -39,6 +44,7 @@ pub(crate) struct Report {
     pub(crate) gaps: u64,
     pub(crate) slow_closes: u64,
     pub(crate) drains: u64,
+    pub(crate) rebuilds: u64,
 }
 
 /// All of it.
@@ -54,6 +60,7 @@ pub(crate) struct World {
     table_is_small: bool,
     draining: bool,
     slow_closes: u64,
+    rebuilds: u64,
 }
 
 fn settings_of(random: &mut Random) -> Settings {
@@ -108,6 +115,7 @@ impl World {
             table_is_small,
             draining: false,
             slow_closes: 0,
+            rebuilds: 0,
         };
         world.seats = world.fresh_seats(shards);
         for seat in &mut world.seats {
@@ -149,7 +157,11 @@ impl World {
         } else {
             STEPS
         };
+        let rebuild_at = self.random.below(STEPS);
         for step in 0..STEPS {
+            if step == rebuild_at {
+                self.rebuild();
+            }
             if step == drain_at {
                 self.drain();
             }
@@ -302,6 +314,82 @@ impl World {
         }
     }
 
+    /// All connections become bytes and are rebuilt on another number of shards. No client does anything meanwhile, and none may notice.
+    fn rebuild(&mut self) {
+        self.seats.iter_mut().for_each(|seat| seat.shard.hush());
+        let is_quiet = |seat: &Seat| seat.shard.is_quiet() && seat.shard.handler().hub().is_quiet();
+        self.turn_shards_until(|seats| seats.iter().all(is_quiet));
+        self.seats.iter_mut().for_each(|seat| seat.shard.still());
+        for _ in 0..SETTLE_TURNS_MAX {
+            if self.seats.iter().all(|seat| seat.shard.is_still()) {
+                return self.move_over();
+            }
+            self.seats
+                .iter_mut()
+                .for_each(|seat| seat.shard.reap(Some(Duration::ZERO)));
+        }
+        panic!("no stillness: {}", self.state());
+    }
+
+    fn turn_shards_until(&mut self, done: impl Fn(&[Seat]) -> bool) {
+        for _ in 0..SETTLE_TURNS_MAX {
+            if done(&self.seats) {
+                return;
+            }
+            let moved =
+                (0..self.seats.len()).fold(false, |moved, index| moved | self.run_shard(index));
+            if !moved {
+                self.kernel
+                    .pass(self.kernel.now() + Duration::from_millis(1));
+            }
+        }
+        panic!("no quiet: {}", self.state());
+    }
+
+    fn move_over(&mut self) {
+        let (mut parts, mut moved) = (Vec::new(), HashMap::new());
+        for (index, seat) in core::mem::take(&mut self.seats).into_iter().enumerate() {
+            let (connections, mut application) = seat.shard.dissolve();
+            parts.push(application.freeze_all().to_bytes());
+            for (conn, socket, frozen) in connections {
+                let pair = self.kernel.take(index, socket);
+                moved.insert((index as u16, conn_id(conn)), (pair, frozen.to_bytes()));
+            }
+        }
+        let shards = 1 + self.random.below(6);
+        // Fewer shards may get the connections of many: whoever moves a daemon sees to it that they fit.
+        self.kernel.replace_rings(shards, moved.len());
+        let read = |bytes: &Vec<u8>| Frozen::from_bytes(bytes).expect("what was written");
+        let parts = Frozen::regroup(parts.iter().map(read).collect(), shards as u16);
+        self.seats = self.fresh_seats(shards);
+        for (index, part) in parts.into_iter().enumerate() {
+            self.thaw(index, part, &mut moved);
+        }
+        assert!(moved.is_empty(), "connections that belong nowhere");
+        self.rebuilds += 1;
+    }
+
+    fn thaw(&mut self, index: usize, part: Frozen, moved: &mut Frozens) {
+        let shard = &mut self.seats[index].shard;
+        let (mut names, mut frozens) = (HashMap::new(), Vec::new());
+        for old in part.connections() {
+            let (pair, frozen) = moved.remove(&old).expect("a connection has a socket");
+            let conn = shard.adopt(self.kernel.put(index, pair));
+            names.insert(old, conn_id(conn));
+            frozens.push((
+                conn,
+                FrozenConnection::from_bytes(&frozen).expect("what was written"),
+            ));
+        }
+        shard.tell(|application, cx| application.thaw(cx, part, &names));
+        for (conn, frozen) in frozens {
+            shard.revive(conn_of(conn_id(conn)), frozen);
+        }
+        if !self.draining {
+            shard.start();
+        }
+    }
+
     /// Nothing goes wrong any more, everybody reads: all that was promised has to happen within a bounded number of turns.
     fn come_to_an_end(&mut self) {
         self.kernel.be_quiet();
@@ -416,6 +504,7 @@ impl World {
             gaps: self.model.gaps,
             slow_closes: self.slow_closes,
             drains: u64::from(self.draining),
+            rebuilds: self.rebuilds,
         }
     }
 }

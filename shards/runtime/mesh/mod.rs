@@ -267,6 +267,13 @@ impl Mesh {
             .waits = true;
     }
 
+    /// Whether nothing is on its way to this shard and nothing unanswered from it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let empty = |pair: &PairIn| pair.rings.iter().all(|ring| ring.waiting() == 0);
+        self.ins.iter().flatten().all(empty)
+            && self.outs.iter().flatten().all(|pair| pair.unanswered == 0)
+    }
+
     /// Says that this shard is about to sleep. `false`: something is there after all, do not.
     pub(crate) fn park(&self) -> bool {
         self.wakes.set_parked(true);

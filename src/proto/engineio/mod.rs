@@ -9,7 +9,7 @@ mod payload;
 
 pub use handshake::{EngineError, Handshake};
 pub use params::Params;
-pub use payload::{PayloadError, push_binary, push_text, split_payload};
+pub use payload::{PayloadError, parse_packet, push_binary, push_text, split_payload};
 
 /// The kind of a packet: its first character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,12 +38,16 @@ pub fn split_payload(body: &[u8], packets_max: usize) -> Result<Vec<Packet<'_>>,
         if packets.len() == packets_max {
             return Err(PayloadError::TooManyPackets);
         }
-        packets.push(packet(part)?);
+        packets.push(parse_packet(part)?);
     }
     Ok(packets)
 }
 
-fn packet(part: &str) -> Result<Packet<'_>, PayloadError> {
+/// One packet as text: a client may send binary as base64 on every transport (`forceBase64`).
+///
+/// # Errors
+/// [`PayloadError::Packet`].
+pub fn parse_packet(part: &str) -> Result<Packet<'_>, PayloadError> {
     match part.strip_prefix(BINARY_MARK) {
         Some(encoded) => STANDARD
             .decode(encoded)

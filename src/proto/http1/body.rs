@@ -55,6 +55,12 @@ impl BodyDecoder {
         self.state == State::Done
     }
 
+    /// Bytes that came and are kept.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> usize {
+        self.body.len() + self.line.len()
+    }
+
     /// The body, once it is whole.
     #[must_use]
     pub fn into_body(self) -> Vec<u8> {

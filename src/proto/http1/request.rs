@@ -33,6 +33,8 @@ pub enum BodyLength {
 /// # Errors
 /// See [`HttpError`]. Framing that two servers could read differently is refused, never guessed (RFC 9112 §11.2).
 pub fn parse_head(bytes: &[u8], bounds: &Bounds) -> Result<Option<(Request, usize)>, HttpError> {
+    // Nothing behind the bound is looked at: the answer must not depend on how much came at once.
+    let bytes = &bytes[..bytes.len().min(bounds.head_bytes_max as usize)];
     let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut lines);
     let status = parsed.parse(bytes).map_err(|error| match error {
@@ -41,15 +43,12 @@ pub fn parse_head(bytes: &[u8], bounds: &Bounds) -> Result<Option<(Request, usiz
         _ => HttpError::BadRequest,
     })?;
     let httparse::Status::Complete(head_len) = status else {
-        return if bytes.len() >= bounds.head_bytes_max as usize {
+        return if bytes.len() == bounds.head_bytes_max as usize {
             Err(HttpError::HeadTooLarge)
         } else {
             Ok(None)
         };
     };
-    if head_len > bounds.head_bytes_max as usize {
-        return Err(HttpError::HeadTooLarge);
-    }
     Request::from_parsed(&parsed, bounds).map(|request| Some((request, head_len)))
 }
 
@@ -165,7 +164,9 @@ impl Request {
 
 fn owned_header(header: &httparse::Header<'_>) -> Result<(String, String), HttpError> {
     let value = core::str::from_utf8(header.value).map_err(|_| HttpError::BadRequest)?;
-    Ok((header.name.to_ascii_lowercase(), value.trim().to_owned()))
+    // RFC 9110 §5.5: spaces and tabs only; other white space is part of the value, as it is for whoever reads it before us.
+    let value = value.trim_matches([' ', '\t']);
+    Ok((header.name.to_ascii_lowercase(), value.to_owned()))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -249,6 +250,10 @@ mod tests {
         check_refused("Content-Length : 5\r\n", HttpError::BadRequest);
         check_refused("A: b\r\n c\r\n", HttpError::BadRequest);
         check_refused("Host: y\r\n", HttpError::BadRequest);
+        check_refused(
+            "Transfer-Encoding: \u{a0}chunked\r\n",
+            HttpError::NotImplemented,
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 /// An answer under construction; `body` gives its bytes.
 #[derive(Debug)]
 pub struct Response {
+    status: u16,
     head: String,
 }
 
@@ -11,6 +12,7 @@ impl Response {
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self {
+            status,
             head: format!("HTTP/1.1 {status} {}\r\n", reason(status)),
         }
     }
@@ -33,16 +35,25 @@ impl Response {
 
     /// The bytes for the wire; without `keep_alive` they say that the connection closes.
     #[must_use]
-    pub fn body(mut self, body: &[u8], keep_alive: bool) -> Vec<u8> {
-        self = self.header("Content-Length", &body.len().to_string());
+    pub fn body(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
+        let mut out = self.without_body(body.len(), keep_alive);
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// The answer to a HEAD: what a GET would be told, without the body (RFC 9110 §9.3.2).
+    #[must_use]
+    pub fn without_body(mut self, body_bytes: usize, keep_alive: bool) -> Vec<u8> {
+        // RFC 9110 §8.6: none in a 204.
+        if self.status != 204 {
+            self = self.header("Content-Length", &body_bytes.to_string());
+        }
         self = self.header(
             "Connection",
             if keep_alive { "keep-alive" } else { "close" },
         );
         self.head.push_str("\r\n");
-        let mut out = self.head.into_bytes();
-        out.extend_from_slice(body);
-        out
+        self.head.into_bytes()
     }
 }
 
@@ -69,6 +80,20 @@ const fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::Response;
+
+    #[test]
+    fn rfc9110_8_6_no_length_without_content_and_9_3_2_no_body_to_head() {
+        let none = Response::new(204).body(b"", true);
+        assert_eq!(
+            none,
+            b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n"
+        );
+        let head = Response::new(200).without_body(7, true);
+        assert_eq!(
+            head,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n"
+        );
+    }
 
     #[test]
     fn a_header_cannot_be_split() {

@@ -1,8 +1,10 @@
 //! An event's arguments, cut apart but not parsed: most of them only travel on.
 
 use super::SocketIoError;
-use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// Names that the client library keeps for itself ("Event" in the protocol's document).
 const RESERVED: [&str; 6] = [
@@ -49,45 +51,123 @@ impl<'a> Arguments<'a> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Node {
-    Placeholder {
-        #[serde(rename = "_placeholder")]
-        _mark: bool,
-        num: u16,
-    },
-    Object(std::collections::BTreeMap<String, Self>),
-    Array(Vec<Self>),
-    Other(serde::de::IgnoredAny),
-}
-
-/// Counts the placeholders in a value, and checks that each names an attachment below `attachments`, none twice.
+/// Counts the placeholders in a value, and checks that each names an attachment below `attachments`, none twice. In one pass: a client
+/// that gets a placeholder of another shape gives its connection up (socket.io-parser, `reconstructPacket`), so that one publisher
+/// could disconnect a whole room.
 ///
 /// # Errors
-/// [`SocketIoError::Attachments`].
+/// [`SocketIoError::Attachments`], or [`SocketIoError::Data`] for what is nested too deeply.
 pub fn count_placeholders(value: &RawValue, attachments: u16) -> Result<u16, SocketIoError> {
-    if !value.get().contains("_placeholder") {
+    if !value.get().contains("_placeholder") && !value.get().contains('\\') {
         return Ok(0);
     }
-    let node: Node = serde_json::from_str(value.get()).map_err(|_| SocketIoError::Data)?;
-    let mut seen = vec![false; usize::from(attachments)];
-    walk(&node, &mut seen)?;
-    Ok(seen.iter().filter(|seen| **seen).count() as u16)
+    let mut walk = Walk {
+        seen: vec![false; usize::from(attachments)],
+        wrong: false,
+    };
+    let mut json = serde_json::Deserializer::from_str(value.get());
+    // serde_json bounds the depth of what it parses (128), so this recursion is bounded as well.
+    (&mut walk)
+        .deserialize(&mut json)
+        .map_err(|_| SocketIoError::Data)?;
+    if walk.wrong {
+        return Err(SocketIoError::Attachments);
+    }
+    Ok(walk.seen.iter().filter(|seen| **seen).count() as u16)
 }
 
-/// serde_json bounds the depth of what it parses (128), so this recursion is bounded as well.
-fn walk(node: &Node, seen: &mut [bool]) -> Result<(), SocketIoError> {
-    match node {
-        Node::Placeholder { num, .. } => match seen.get_mut(usize::from(*num)) {
+/// What a placeholder's fields can be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Node {
+    True,
+    Number(u64),
+    Other,
+}
+
+/// Looks at every object once.
+struct Walk {
+    seen: Vec<bool>,
+    wrong: bool,
+}
+
+impl Walk {
+    fn placeholder(&mut self, num: Option<Node>) {
+        let place = match num {
+            Some(Node::Number(num)) => usize::try_from(num)
+                .ok()
+                .and_then(|num| self.seen.get_mut(num)),
+            _ => None,
+        };
+        match place {
             Some(seen) if !*seen => *seen = true,
-            _ => return Err(SocketIoError::Attachments),
-        },
-        Node::Object(map) => map.values().try_for_each(|inner| walk(inner, seen))?,
-        Node::Array(list) => list.iter().try_for_each(|inner| walk(inner, seen))?,
-        Node::Other(_) => {}
+            _ => self.wrong = true,
+        }
     }
-    Ok(())
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Walk {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Node, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Walk {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(if value { Node::True } else { Node::Other })
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(value))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    /// JavaScript has one kind of number: 1.0 is 1 to a client, and to us it is no index.
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        while list.next_element_seed(&mut *self)?.is_some() {}
+        Ok(Node::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let (mut mark, mut num, mut twice) = (None, None, false);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let value = map.next_value_seed(&mut *self)?;
+            match &*key {
+                "_placeholder" => twice |= mark.replace(value).is_some(),
+                "num" => twice |= num.replace(value).is_some(),
+                _ => {}
+            }
+        }
+        // Which of two fields of one name counts depends on the reader: such an object is no placeholder for anybody.
+        match mark {
+            Some(_) if twice => self.wrong = true,
+            Some(Node::True) => self.placeholder(num),
+            _ => {}
+        }
+        Ok(Node::Other)
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +214,14 @@ mod tests {
         );
     }
 
+    /// Each level was once copied whole.
+    #[test]
+    fn breadth_at_depth_costs_one_pass() {
+        let wide = format!(r#"["_placeholder"{}]"#, ",0".repeat(200_000));
+        let deep = format!("{}{wide}{}", "[".repeat(120), "]".repeat(120));
+        check(&deep, 1, Ok(0));
+    }
+
     #[track_caller]
     fn check(json: &str, attachments: u16, expected: Result<u16, SocketIoError>) {
         let value: Box<RawValue> = serde_json::from_str(json).unwrap();
@@ -157,7 +245,40 @@ mod tests {
             2,
             Err(SocketIoError::Attachments),
         );
+        // What a client would give its connection up for, hidden behind one that is right.
+        for wrong in [
+            r#"{"_placeholder":true}"#,
+            r#"{"_placeholder":true,"num":-1}"#,
+            r#"{"_placeholder":true,"num":1.5}"#,
+            r#"{"_placeholder":true,"num":"1"}"#,
+            r#"{"_placeholder":true,"num":0,"num":9}"#,
+            r#"{"_placeholder":false,"_placeholder":true,"num":1}"#,
+            r#"{"\u005fplaceholder":true}"#,
+        ] {
+            let both = format!(r#"[{{"_placeholder":true,"num":0}},{{"a":[{wrong}]}}]"#);
+            check(&both, 2, Err(SocketIoError::Attachments));
+        }
+        check(r#"{"_placeholder":false,"num":7}"#, 1, Ok(0));
+        check(r#"{"num":0,"num":1}"#, 1, Ok(0));
         check(r#""_placeholder""#, 1, Ok(0));
         check("[1, null, true]", 1, Ok(0));
+    }
+
+    #[test]
+    fn placeholders_are_what_the_reference_client_takes_for_one() {
+        for num in [r#""0""#, "-1", "0.5", "65536", "null"] {
+            let json =
+                format!(r#"[{{"_placeholder":true,"num":0}},{{"_placeholder":true,"num":{num}}}]"#);
+            check(&json, 1, Err(SocketIoError::Attachments));
+        }
+        check(
+            r#"{"_placeholder":true}"#,
+            1,
+            Err(SocketIoError::Attachments),
+        );
+        check(r#"{"_placeholder":false,"num":0}"#, 1, Ok(0));
+        check(r#"{"_placeholder":1,"num":0}"#, 1, Ok(0));
+        let last = r#"{"_placeholder":false,"_placeholder":true,"num":"x"}"#;
+        check(last, 1, Err(SocketIoError::Attachments));
     }
 }

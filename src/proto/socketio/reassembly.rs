@@ -35,6 +35,12 @@ impl Reassembly {
         }
     }
 
+    /// Bytes that came so far.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
     /// Whether nothing is due any more.
     #[must_use]
     pub fn is_complete(&self) -> bool {

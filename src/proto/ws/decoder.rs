@@ -84,6 +84,13 @@ impl Decoder {
         self.deflate
     }
 
+    /// Bytes of an unfinished message that are kept.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let kept = self.partial.as_ref();
+        kept.map_or(0, |partial| partial.message.len() + partial.control.len())
+    }
+
     /// Takes the next bytes, unmasks them in place, and calls `sink` for each event in order. `sink` gives `false` to stop: the rest is
     /// ignored.
     ///

@@ -1,11 +1,14 @@
 //! RFC 7692 permessage-deflate without context takeover, both ways: one compressed message serves every receiver.
 
-use super::WsError;
+use super::{Opcode, WsError, encode_header};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// The answer when an offer was accepted (RFC 7692 §7.1.1).
 pub const AGREED: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+
+/// Messages of fewer bytes are not worth compressing; larger ones would hold a core for too long.
+const MESSAGE_BYTES: core::ops::RangeInclusive<usize> = 1024..=65_536;
 
 /// RFC 7692 §7.2.1: what a sender cuts off and a receiver puts back.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
@@ -41,6 +44,19 @@ fn acceptable(offer: &str) -> bool {
                 _ => false,
             }
     })
+}
+
+/// Appends a whole frame to a client that agreed: compressed if the message is worth it and gets shorter by it (RFC 7692 §6 leaves the
+/// choice to the sender, message by message).
+pub fn encode_frame(opcode: Opcode, message: &[u8], out: &mut Vec<u8>) {
+    let squeezed = MESSAGE_BYTES
+        .contains(&message.len())
+        .then(|| compress(message))
+        .filter(|squeezed| squeezed.len() < message.len());
+    let payload = squeezed.as_deref().unwrap_or(message);
+    let compressed = squeezed.is_some();
+    encode_header(opcode, true, compressed, payload.len() as u64, out);
+    out.extend_from_slice(payload);
 }
 
 /// Compresses a whole message (RFC 7692 §7.2.1).
@@ -118,6 +134,30 @@ mod tests {
                 Ok(&message[..]),
                 "{length}"
             );
+        }
+    }
+
+    #[test]
+    fn rfc7692_6_a_message_is_compressed_when_that_is_worth_it() {
+        for (length, noise, compressed) in [
+            (1023, false, false),
+            (1024, false, true),
+            (65_536, false, true),
+            (65_537, false, false),
+            (2000, true, false),
+        ] {
+            let mut state = 0x5eed_u32;
+            let mut byte = || {
+                state ^= state << 13;
+                state ^= state >> 17;
+                state ^= state << 5;
+                if noise { state as u8 } else { 7 }
+            };
+            let message: Vec<u8> = (0..length).map(|_| byte()).collect();
+            let mut frame = Vec::new();
+            encode_frame(Opcode::Binary, &message, &mut frame);
+            assert_eq!(frame[0] & 0x40 != 0, compressed, "{length} {noise}");
+            assert!(frame.len() <= message.len() + 10, "{length} {noise}");
         }
     }
 

@@ -20,12 +20,23 @@ pub struct Upgrade {
 /// Why a request for a WebSocket is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeError {
-    /// RFC 6455 §4.2.1: not a GET of HTTP/1.1 with `Connection: Upgrade`.
+    /// RFC 6455 §4.2.1: not a GET of HTTP/1.1 with `Connection: Upgrade` and `Upgrade: websocket`.
     NotUpgrade,
     /// RFC 6455 §4.2.1: the key is not 16 bytes of base64.
     Key,
     /// RFC 6455 §4.4: another version than 13; answered by 426.
     Version,
+}
+
+impl UpgradeError {
+    /// The status that tells the client (RFC 6455 §4.4: 426, with the version that there is).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Version => 426,
+            Self::NotUpgrade | Self::Key => 400,
+        }
+    }
 }
 
 /// RFC 6455 §4.2.2: what proves that the server understood.
@@ -38,7 +49,7 @@ pub fn accept_key(key: &str) -> String {
 }
 
 impl Upgrade {
-    /// Checks a request that says `Upgrade: websocket`.
+    /// Checks a request for a WebSocket.
     ///
     /// # Errors
     /// See [`UpgradeError`].
@@ -46,6 +57,7 @@ impl Upgrade {
         if request.method != "GET"
             || request.version == 0
             || !request.header_has_token("connection", "upgrade")
+            || !request.header_has_token("upgrade", "websocket")
         {
             return Err(UpgradeError::NotUpgrade);
         }

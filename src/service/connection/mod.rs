@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) deadline_us: u64,
     /// When the armed timer fires; 0 for none.
     pub(crate) timer_us: u64,
+    /// Bytes of input that were last counted against the shard's budget.
+    pub(crate) counted_bytes: u32,
     /// Nothing more is read; what is in `output` goes out, then the socket closes.
     pub(crate) closing: bool,
     pub(crate) paused: bool,
@@ -46,8 +48,12 @@ pub(crate) enum Stage {
     Head,
     /// The body of a POST.
     Body(Box<Body>),
+    /// A POST whose packets wait for ring space: its answer waits with them.
+    Held(Box<Poll>),
     /// A GET of a polling session waits for packets.
     Poll(Box<Poll>),
+    /// Packets of a session are on their way in an answer: if the connection breaks now, they are lost.
+    Answer(Key),
     /// WebSocket frames.
     Socket(Box<Socket>),
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
@@ -62,7 +68,7 @@ pub(crate) struct Body {
     pub(crate) reply: Reply,
 }
 
-/// A GET that waits.
+/// A request that waits for its answer.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Poll {
     pub(crate) session: Key,
@@ -73,8 +79,21 @@ pub(crate) struct Poll {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Reply {
     pub(crate) keep_alive: bool,
+    /// Asked by HEAD: the answer has no body.
+    pub(crate) head: bool,
     /// The origin to allow, for CORS.
     pub(crate) origin: Option<String>,
+}
+
+impl Reply {
+    /// The last answer on a connection.
+    pub(crate) const fn last() -> Self {
+        Self {
+            keep_alive: false,
+            head: false,
+            origin: None,
+        }
+    }
 }
 
 /// A WebSocket.
@@ -109,16 +128,28 @@ impl Connection {
             output: Vec::new(),
             deadline_us: 0,
             timer_us: 0,
+            counted_bytes: 0,
             closing: false,
             paused: false,
         }
+    }
+
+    /// Bytes that it keeps of what came in.
+    pub(crate) fn input_bytes(&self) -> usize {
+        let kept = match &self.stage {
+            Stage::Body(body) => body.decoder.kept_bytes(),
+            Stage::Socket(socket) => socket.decoder.kept_bytes(),
+            _ => 0,
+        };
+        self.input.len() + kept
     }
 
     /// The session that this connection serves in any way.
     pub(crate) fn session(&self) -> Option<Key> {
         match &self.stage {
             Stage::Body(body) => Some(body.session),
-            Stage::Poll(poll) => Some(poll.session),
+            Stage::Held(poll) | Stage::Poll(poll) => Some(poll.session),
+            Stage::Answer(key) => Some(*key),
             Stage::Socket(socket) => match socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,

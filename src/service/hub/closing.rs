@@ -3,7 +3,7 @@
 //! Deliberately absent: a Socket.IO DISCONNECT; clients do not come back after one, so the daemon never sends it.
 
 use super::{Hub, Key, Output, Turn};
-use crate::connection::Purpose;
+use crate::connection::{Purpose, Stage};
 use crate::refusal::Refusal;
 use crate::session::{Cause, Closing, Transport};
 use crate::time::Now;
@@ -22,6 +22,12 @@ pub(crate) struct Drain {
     rest: Vec<Key>,
 }
 
+impl Drain {
+    pub(crate) const fn deadline_us(&self) -> u64 {
+        self.deadline_us
+    }
+}
+
 impl Hub {
     /// Refuses newcomers and closes all sessions at an even pace until `deadline_us` (monotonic).
     pub fn drain(&mut self, now: Now, deadline_us: u64, out: &mut Vec<Output>) {
@@ -36,10 +42,14 @@ impl Hub {
     /// Whether a drain has closed everything.
     #[must_use]
     pub fn drained(&self) -> bool {
-        self.drain
-            .as_ref()
-            .is_some_and(|drain| drain.rest.is_empty())
-            && self.sessions.len() == 0
+        self.drain_told_everybody() && self.sessions.len() == 0 && self.connections.len() == 0
+    }
+
+    /// Until then requests of sessions that wait for their turn are answered as ever: a connection that closed under them would end
+    /// them before it.
+    pub(crate) fn drain_told_everybody(&self) -> bool {
+        let drain = self.drain.as_ref();
+        drain.is_some_and(|drain| drain.rest.is_empty())
     }
 
     pub(crate) fn drain_step(&mut self, turn: &mut Turn<'_>) {
@@ -61,6 +71,28 @@ impl Hub {
                 at_us: now_us + DRAIN_STEP_US,
                 token: super::heartbeat::DRAIN_TOKEN,
             });
+        } else {
+            self.close_idle_connections(turn);
+        }
+    }
+
+    /// Everybody was told: connections between two requests have nothing to wait for. Those with an answer on its way close behind it.
+    fn close_idle_connections(&mut self, turn: &mut Turn<'_>) {
+        let keys: Vec<Key> = self.connections.keys().collect();
+        for key in keys {
+            let Some(connection) = self.connections.get(key) else {
+                continue;
+            };
+            let between = matches!(connection.stage, Stage::Prefix | Stage::Head);
+            let purpose = match &connection.stage {
+                Stage::Socket(socket) => Some(socket.purpose),
+                _ => None,
+            };
+            if purpose == Some(Purpose::Echo) {
+                self.close_socket(key, SERVICE_RESTART, Refusal::Draining.code(), turn);
+            } else if between {
+                self.close_after_flush(key, turn);
+            }
         }
     }
 
@@ -80,6 +112,9 @@ impl Hub {
         session.outbox.clear();
         session.parked.clear();
         session.pending.clear();
+        if let Some(reassembly) = session.reassembly.take() {
+            self.input_bytes -= reassembly.kept_bytes() as u64;
+        }
         self.rooms.leave_all(turn.now, key, turn.post);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -146,6 +181,10 @@ impl Hub {
 
     pub(crate) fn remove_session(&mut self, key: Key) -> Option<crate::session::Session> {
         let session = self.sessions.remove(key)?;
+        assert!(
+            self.rooms.is_stranger(key),
+            "a session leaves its rooms before it goes"
+        );
         self.by_sid.remove(&session.sid);
         self.stats.sessions -= 1;
         Some(session)

@@ -20,11 +20,10 @@ impl Hub {
         application: Application,
         turn: &mut Turn<'_>,
     ) -> Routed {
-        let mut reply = self.reply_to(request);
-        // A refused POST's body is not read; it must not be taken for the next request.
-        reply.keep_alive &= !request.has_body();
+        let reply = self.reply_to(request);
         if request.method.as_str() == "OPTIONS" {
-            self.respond(key, 204, "", &[], &reply, turn);
+            let answer = super::http::preflight_of(request, &reply, reply.keep_alive);
+            self.send_answer(key, &answer, reply.keep_alive, turn);
             return Routed::Done;
         }
         if !self.origin_allowed(request) {
@@ -69,22 +68,8 @@ impl Hub {
             self.respond_engine_error(key, EngineError::BadHandshakeMethod, &reply, turn);
             return;
         }
-        if self.draining() || self.over_memory() {
-            let refusal = if self.draining() {
-                Refusal::Draining
-            } else {
-                Refusal::ShardFull
-            };
-            self.respond_refusal(
-                key,
-                503,
-                refusal,
-                &Reply {
-                    keep_alive: false,
-                    ..reply
-                },
-                turn,
-            );
+        if let Err((status, refusal)) = self.admit_session(key, params.websocket, turn) {
+            self.refuse_http(key, status, refusal, turn);
             return;
         }
         let Some(connection) = self.connections.get(key) else {
@@ -105,6 +90,28 @@ impl Hub {
             let open = self.open_packet(session, Transport::Polling);
             self.respond(key, 200, TEXT, open.as_bytes(), &reply, turn);
         }
+    }
+
+    /// A session outlives its connection: it is let in by itself. The first one of a polling client costs its address as much as a connection.
+    fn admit_session(
+        &mut self,
+        key: Key,
+        websocket: bool,
+        turn: &Turn<'_>,
+    ) -> Result<(), (u16, Refusal)> {
+        if self.draining() {
+            return Err((503, Refusal::Draining));
+        }
+        if self.over_memory() || self.sessions.len() >= self.settings.sessions_max as usize {
+            return Err((503, Refusal::ShardFull));
+        }
+        let limited = !websocket && !self.settings.dev;
+        let client = self.connections.get(key).filter(|_| limited);
+        client.map_or(Ok(()), |connection| {
+            self.limits
+                .session(turn.now, connection.client)
+                .map_err(|refusal| (429, refusal))
+        })
     }
 
     fn open_session(
@@ -154,24 +161,30 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let reply = self.reply_to(request);
-        let refusal = Reply {
-            keep_alive: reply.keep_alive && !request.has_body(),
-            ..reply.clone()
-        };
-        let Some(transport) = self.sessions.get(session).map(|session| session.transport) else {
+        let Some((transport, ends)) = self
+            .sessions
+            .get(session)
+            .map(|session| (session.transport, session.closing.is_some()))
+        else {
             return;
         };
         match (request.method.as_str(), params.websocket) {
-            ("GET", true) if transport == Transport::Polling => {
+            ("GET", true) if transport == Transport::Polling && !ends => {
                 self.open_probe(key, request, session, turn)
             }
             ("GET", false) if transport != Transport::WebSocket => {
                 self.poll(key, session, reply, turn)
             }
             ("POST", false) if transport != Transport::WebSocket => {
+                // Its body is read.
+                let keep_alive = request.keeps_alive();
+                let reply = Reply {
+                    keep_alive,
+                    ..reply
+                };
                 self.post(key, request, session, reply, turn)
             }
-            _ => self.respond_engine_error(key, EngineError::BadRequest, &refusal, turn),
+            _ => self.respond_engine_error(key, EngineError::BadRequest, &reply, turn),
         }
     }
 
@@ -311,14 +324,36 @@ impl Hub {
         let Stage::Body(body) = mem::replace(&mut connection.stage, Stage::Head) else {
             return;
         };
-        let body = *body;
-        if let Some(session) = self.sessions.get_mut(body.session) {
+        let (session, reply) = (body.session, body.reply);
+        // Taken back when it is answered. Until then packets that wait for ring space pause this connection.
+        let held = Poll { session, reply };
+        connection.stage = Stage::Held(Box::new(held));
+        self.clear_deadline(key);
+        let taken = self.take_payload(session, &body.decoder.into_body(), turn);
+        let waits = self
+            .sessions
+            .get(session)
+            .is_some_and(|session| !session.parked.is_empty());
+        if !waits {
+            self.answer_post(key, taken, turn);
+        }
+    }
+
+    /// Answers a POST whose packets were taken: not before, so that a client which publishes faster than shards can carry is slowed down.
+    pub(crate) fn answer_post(&mut self, key: Key, taken: bool, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Stage::Held(held) = mem::replace(&mut connection.stage, Stage::Head) else {
+            unreachable!("a POST waits for one answer")
+        };
+        if let Some(session) = self.sessions.get_mut(held.session) {
             session.post = None;
         }
-        if self.take_payload(body.session, &body.decoder.into_body(), turn) {
-            self.respond(key, 200, "text/html", b"ok", &body.reply, turn);
+        if taken {
+            self.respond(key, 200, "text/html", b"ok", &held.reply, turn);
         } else {
-            self.respond_engine_error(key, EngineError::BadRequest, &body.reply, turn);
+            self.respond_engine_error(key, EngineError::BadRequest, &held.reply, turn);
         }
     }
 
@@ -352,10 +387,10 @@ impl Hub {
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
         session.conn = None;
         let (ended, session_key) = (session.closing.is_some(), poll.session);
-        let keep_alive = poll.reply.keep_alive && self.drain.is_none();
+        let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
         connection.output.extend_from_slice(&response);
-        connection.stage = Stage::Head;
+        connection.stage = Stage::Answer(session_key);
         connection.closing |= !keep_alive;
         if ended {
             self.remove_session(session_key);

@@ -14,6 +14,7 @@ const CONNECTION: u64 = 0;
 const SESSION: u64 = 1;
 const DRAIN: u64 = 2;
 pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
+pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 impl Hub {
     /// A timer of [`Output::Timer`].
@@ -34,7 +35,8 @@ impl Hub {
         match token >> KIND_SHIFT {
             CONNECTION => self.connection_deadline(Key::from_bits(token), &mut turn),
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
-            _ => self.drain_step(&mut turn),
+            DRAIN => self.drain_step(&mut turn),
+            _ => self.verify_again(&mut turn),
         }
     }
 
@@ -201,7 +203,9 @@ impl Hub {
 
     pub(crate) fn next_deadline_us(&self, session: &Session, now: Now) -> u64 {
         let expiry_us = session.expires_unix_ms().map(|expires| {
-            now.monotonic_us + expires.saturating_sub(now.unix_ms).saturating_mul(1000)
+            // As far as a token's life goes, which its issuer may have made endless.
+            let left_us = expires.saturating_sub(now.unix_ms).saturating_mul(1000);
+            now.monotonic_us.saturating_add(left_us)
         });
         let connect_us = self.connect_due_us(session);
         let rest = [expiry_us, connect_us].into_iter().flatten();

@@ -37,6 +37,8 @@ impl Hub {
         }
         match connection.stage {
             Stage::Prefix => self.step_prefix(key, turn),
+            // The rest is read when these answers went out.
+            Stage::Head if connection.output.len() > super::OUTPUT_BYTES_MAX => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
             Stage::Socket(_) => {
@@ -44,7 +46,7 @@ impl Hub {
                 self.feed_socket(key, &mut bytes, turn);
                 false
             }
-            Stage::Poll(_) | Stage::Away => false,
+            Stage::Held(_) | Stage::Poll(_) | Stage::Answer(_) | Stage::Away => false,
         }
     }
 
@@ -83,11 +85,12 @@ impl Hub {
             return;
         };
         connection.stage = Stage::Away;
+        let conn = connection.id;
         self.stats.connections_migrated += 1;
-        turn.out.push(Output::Migrate {
-            conn: connection.id,
-            to,
-        });
+        turn.out.push(Output::Migrate { conn, to });
+        // It goes when its last answer went: who does not read that may not stay for ever.
+        let deadline_us = turn.now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000;
+        self.set_deadline(key, deadline_us, turn);
     }
 
     fn route(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) -> Routed {
@@ -118,12 +121,7 @@ impl Hub {
         let settings = self.settings.clone();
         match settings.assets.get(request.path.as_str()) {
             Some(asset) if readable => {
-                let body = if request.method.as_str() == "GET" {
-                    &asset.bytes[..]
-                } else {
-                    &[]
-                };
-                self.respond(key, 200, &asset.content_type, body, &reply, turn);
+                self.respond(key, 200, &asset.content_type, &asset.bytes, &reply, turn);
             }
             Some(_) => self.respond_refusal(key, 405, Refusal::BadRequest, &reply, turn),
             None => self.respond_refusal(key, 404, Refusal::NotFound, &reply, turn),
@@ -135,11 +133,10 @@ impl Hub {
         let origin = request
             .header("origin")
             .filter(|_| self.origin_allowed(request));
-        // A body that nobody asked for is not read: the connection ends instead.
-        let keep_alive =
-            request.keeps_alive() && (request.method.as_str() == "POST" || !request.has_body());
+        // A body that nobody reads would be taken for the next request: the connection ends instead. Whoever reads it says so.
         Reply {
-            keep_alive,
+            keep_alive: request.keeps_alive() && !request.has_body(),
+            head: request.method.as_str() == "HEAD",
             origin: origin.map(str::to_owned),
         }
     }
@@ -161,14 +158,25 @@ impl Hub {
         reply: &Reply,
         turn: &mut Turn<'_>,
     ) {
-        let now_us = turn.now.monotonic_us;
-        let keep_alive = reply.keep_alive && !self.draining();
+        let keep_alive = reply.keep_alive && !self.drain_told_everybody();
         let response = response_of(status, content_type, body, reply, keep_alive);
+        self.send_answer(key, &response, keep_alive, turn);
+    }
+
+    /// Sends the bytes of an answer.
+    pub(crate) fn send_answer(
+        &mut self,
+        key: Key,
+        response: &[u8],
+        keep_alive: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let now_us = turn.now.monotonic_us;
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.output.extend_from_slice(&response);
+        connection.output.extend_from_slice(response);
         connection.stage = Stage::Head;
         turn.out.push(Output::Dirty(connection.id));
         if keep_alive {
@@ -227,16 +235,7 @@ impl Hub {
         refusal: Refusal,
         turn: &mut Turn<'_>,
     ) {
-        self.respond_refusal(
-            key,
-            status,
-            refusal,
-            &Reply {
-                keep_alive: false,
-                origin: None,
-            },
-            turn,
-        );
+        self.respond_refusal(key, status, refusal, &Reply::last(), turn);
     }
 
     fn open_echo(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {
@@ -258,9 +257,12 @@ impl Hub {
             self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
             return false;
         }
-        let Ok(upgrade) = ws::Upgrade::parse(request) else {
-            self.respond_refusal(key, 400, Refusal::BadUpgrade, &reply, turn);
-            return false;
+        let upgrade = match ws::Upgrade::parse(request) {
+            Ok(upgrade) => upgrade,
+            Err(error) => {
+                self.respond_refusal(key, error.status(), Refusal::BadUpgrade, &reply, turn);
+                return false;
+            }
         };
         let deflate = self.settings.deflate && ws::deflate::negotiate(&upgrade.extensions);
         let response = upgrade.response(deflate.then_some(ws::deflate::AGREED));
@@ -296,16 +298,34 @@ pub(crate) fn response_of(
             .header("Access-Control-Allow-Credentials", "true")
             .header("Vary", "Origin");
     }
-    if status == 204 {
+    if status == 426 {
+        // RFC 6455 §4.4.
+        response = response.header("Sec-WebSocket-Version", "13");
+    }
+    response = response.header("Cache-Control", "no-store");
+    if reply.head {
+        response.without_body(body.len(), keep_alive)
+    } else {
+        response.body(body, keep_alive)
+    }
+}
+
+/// The answer to a browser's question whether it may (Fetch standard, CORS-preflight). Any header may be sent: who may come is decided by
+/// its origin.
+pub(crate) fn preflight_of(request: &http1::Request, reply: &Reply, keep_alive: bool) -> Vec<u8> {
+    let mut response = http1::Response::new(204);
+    if let Some(origin) = &reply.origin {
+        let asked = request.header("access-control-request-headers");
         response = response
+            .header("Access-Control-Allow-Origin", origin)
+            .header("Access-Control-Allow-Credentials", "true")
             .header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
             .header(
                 "Access-Control-Allow-Headers",
-                "Content-Type, Authorization",
+                asked.unwrap_or("Content-Type"),
             )
-            .header("Access-Control-Max-Age", "600");
+            .header("Access-Control-Max-Age", "600")
+            .header("Vary", "Origin, Access-Control-Request-Headers");
     }
-    response
-        .header("Cache-Control", "no-store")
-        .body(body, keep_alive)
+    response.body(b"", keep_alive)
 }

@@ -5,6 +5,7 @@
 
 mod closing;
 mod engine;
+mod frozen;
 mod heartbeat;
 mod http;
 mod namespaces;
@@ -21,6 +22,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use frozen::Frozen;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;
@@ -41,6 +43,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Bytes of answers and control frames that may wait behind the send in flight. Who asks for more without reading waits or is cut off.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// What one call brings along.
 pub(crate) struct Turn<'a> {
@@ -81,9 +86,13 @@ pub struct Hub {
     /// Sessions whose token is being verified, by the job's token.
     jobs: HashMap<u32, Key, Seed>,
     next_job: u32,
+    /// Verifications that the full pool refused, with their job's token; they are tried again soon.
+    unverified: Vec<(Key, u32)>,
     drain: Option<Drain>,
     /// Bytes in all outboxes.
     queued_bytes: u64,
+    /// Bytes of requests and messages that are not whole.
+    input_bytes: u64,
     /// Whom the WebSocket serves whose frames are being read.
     purpose: Option<Purpose>,
     /// Whether that WebSocket agreed to permessage-deflate.
@@ -108,8 +117,10 @@ impl Hub {
             parked: VecDeque::new(),
             jobs: HashMap::with_hasher(Seed(seed[3].rotate_left(17))),
             next_job: 0,
+            unverified: Vec::new(),
             drain: None,
             queued_bytes: 0,
+            input_bytes: 0,
             purpose: None,
             echo_deflates: false,
             settings,
@@ -182,7 +193,6 @@ impl Hub {
             entropy,
             out,
         };
-        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
         let Some(connection) = self
             .connections
             .get_mut(key)
@@ -192,16 +202,25 @@ impl Hub {
         };
         if matches!(connection.stage, Stage::Socket(_)) {
             self.feed_socket(key, bytes, &mut turn);
-            return;
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.advance(key, &mut turn);
+            self.bound_input(key, &mut turn);
         }
-        connection.input.extend_from_slice(bytes);
-        if connection.input.len() > input_bytes_max && matches!(connection.stage, Stage::Poll(_)) {
-            // Requests pipelined behind a waiting GET are kept, but not without end.
+        self.count_input(key, &mut turn);
+    }
+
+    /// Requests that wait behind a GET, or behind answers that nobody reads, are kept, but not without end.
+    fn bound_input(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        let waiting = self
+            .connections
+            .get(key)
+            .map_or(0, |connection| connection.input.len());
+        if waiting > input_bytes_max {
             self.stats.refused(Refusal::BadRequest);
-            self.close_now(key, &mut turn);
-            return;
+            self.close_now(key, turn);
         }
-        self.advance(key, &mut turn);
     }
 
     /// A frame of [`Self::next_send`] went out.
@@ -233,6 +252,7 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(key) else {
             return;
         };
+        self.uncount_input(&connection);
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
         let mut turn = Turn {
@@ -252,6 +272,10 @@ impl Hub {
         match &connection.stage {
             Stage::Socket(socket) if socket.purpose == Purpose::Session(key) => {
                 self.close_session(key, Cause::Peer, turn);
+            }
+            // What was in the answer may be lost: the next GET must not go on as if it were not.
+            Stage::Answer(_) => {
+                self.close_session(key, Cause::Told(Refusal::PollBroken, 1008), turn);
             }
             _ => self.forget_conn(key, connection.id),
         }
@@ -311,6 +335,8 @@ impl Hub {
         self.rooms.lap(turn.now, turn.post);
         self.settle_rooms(&mut turn);
         self.retry_parked(&mut turn);
+        self.stats.queued_bytes = self.queued_bytes;
+        self.stats.input_bytes = self.input_bytes;
     }
 
     /// Whether [`Self::lap`] has something to retry when ring space comes free.
@@ -319,10 +345,11 @@ impl Hub {
         !self.parked.is_empty() || self.rooms.waiting_for_post()
     }
 
-    /// New keys, origins and limits; connections keep what they have.
-    pub fn reload(&mut self, settings: Arc<Settings>) {
-        self.limits.reload(settings.rates.clone());
-        self.settings = settings;
+    /// New keys, origins, proxies and limits; connections keep what they have.
+    pub fn reload(&mut self, fresh: &Settings) {
+        self.settings = Arc::new(self.settings.reloaded(fresh));
+        self.limits.reload(self.settings.rates.clone());
+        self.rooms.reload(self.settings.rooms_bounds());
     }
 
     /// What this shard has counted.
@@ -335,8 +362,38 @@ impl Hub {
         self.drain.is_some()
     }
 
-    /// The budget for queued bytes is used up: existing members keep their queues, newcomers wait outside.
+    /// The budget for queued bytes or for input is used up: existing members keep theirs, newcomers wait outside.
     pub(crate) fn over_memory(&self) -> bool {
-        self.queued_bytes > self.settings.shard_queue_bytes_max
+        self.queued_bytes > self.settings.shard_queue_bytes_max || self.over_input()
+    }
+
+    /// Counts what a connection keeps of its input; whoever adds to a budget that is used up is cut off.
+    fn count_input(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let kept = u32::try_from(connection.input_bytes()).unwrap_or(u32::MAX);
+        let counted = core::mem::replace(&mut connection.counted_bytes, kept);
+        let session = connection.session();
+        self.input_bytes = self.input_bytes + u64::from(kept) - u64::from(counted);
+        if kept > counted && self.over_input() {
+            self.cut_off_input(key, session, turn);
+        }
+    }
+
+    pub(crate) fn over_input(&self) -> bool {
+        self.input_bytes > self.settings.shard_input_bytes_max
+    }
+
+    fn cut_off_input(&mut self, key: Key, session: Option<Key>, turn: &mut Turn<'_>) {
+        match session {
+            Some(session) => self.close_session(session, Cause::Told(Refusal::Busy, 1008), turn),
+            None => self.stats.refused(Refusal::Busy),
+        }
+        self.close_now(key, turn);
+    }
+
+    pub(crate) fn uncount_input(&mut self, connection: &Connection) {
+        self.input_bytes -= u64::from(connection.counted_bytes);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: how a token is verified (`auth`) and what a namespace does with events (`native/`).
 
-use super::{Hub, Key, Output, Turn};
+use super::{Hub, Job, Key, Output, Turn};
 use crate::auth::{Identity, Verdict, VerifyResult};
 use crate::refusal::Refusal;
 use crate::session::{Cause, Namespace, PendingConnect, Sid};
@@ -10,6 +10,9 @@ use crate::time::Now;
 use core::any::Any;
 use ringway_proto::socketio;
 use serde::Deserialize;
+
+/// Time until a verification is tried again that found the pool full.
+const VERIFY_AGAIN_US: u64 = 10_000;
 
 #[derive(Deserialize, Default)]
 struct ConnectAuth<'a> {
@@ -37,6 +40,13 @@ impl Hub {
             self.close_session(key, Cause::Told(Refusal::TooManyNamespaces, 1008), turn);
             return;
         }
+        if !self.settings.dev
+            && let Err(refusal) = self.charge_event(key, name, turn)
+        {
+            // Not a CONNECT_ERROR, after which clients do not try again by themselves.
+            self.close_session(key, Cause::Told(refusal, 1008), turn);
+            return;
+        }
         let auth: ConnectAuth<'_> = serde_json::from_str(data).unwrap_or_default();
         match auth.token {
             None if self.settings.dev => self.enter(key, name, None, turn),
@@ -59,7 +69,6 @@ impl Hub {
             Verdict::Job(job) => {
                 let token_of_job = self.next_job;
                 self.next_job = self.next_job.wrapping_add(1);
-                self.jobs.insert(token_of_job, key);
                 if let Some(session) = self.sessions.get_mut(key) {
                     let (namespace, token) = (name.into(), token.into());
                     session.pending.push(PendingConnect {
@@ -69,10 +78,39 @@ impl Hub {
                         refresh,
                     });
                 }
-                turn.out.push(Output::Compute {
-                    token: token_of_job,
-                    job,
-                });
+                self.start_job(key, token_of_job, job, turn);
+            }
+        }
+    }
+
+    fn start_job(&mut self, key: Key, token: u32, job: Job, turn: &mut Turn<'_>) {
+        self.jobs.insert(token, key);
+        turn.out.push(Output::Compute { token, job });
+    }
+
+    /// The pool was full, as it is when many come back at once. A refusal would strand clients, which do not try again after one.
+    fn verify_later(&mut self, key: Key, token: u32, turn: &mut Turn<'_>) {
+        if self.unverified.is_empty() {
+            turn.out.push(Output::Timer {
+                at_us: turn.now.monotonic_us + VERIFY_AGAIN_US,
+                token: super::heartbeat::VERIFY_TOKEN,
+            });
+        }
+        self.unverified.push((key, token));
+    }
+
+    /// Tries again what the pool refused.
+    pub(crate) fn verify_again(&mut self, turn: &mut Turn<'_>) {
+        for (key, token) in core::mem::take(&mut self.unverified) {
+            let pending = self
+                .sessions
+                .get(key)
+                .and_then(|session| session.pending.iter().find(|pending| pending.job == token));
+            let Some(pending) = pending else { continue };
+            match self.settings.keys.verify(&pending.token, turn.now) {
+                Verdict::Job(job) => self.start_job(key, token, job, turn),
+                // The keys were reloaded meanwhile.
+                Verdict::Done(result) => self.settle_pending(key, token, result, turn),
             }
         }
     }
@@ -96,20 +134,23 @@ impl Hub {
         let Some(key) = self.jobs.remove(&token) else {
             return;
         };
+        match result.and_then(|result| result.downcast::<VerifyResult>().ok()) {
+            Some(result) => self.settle_pending(key, token, *result, &mut turn),
+            None => self.verify_later(key, token, &mut turn),
+        }
+    }
+
+    fn settle_pending(&mut self, key: Key, token: u32, result: VerifyResult, turn: &mut Turn<'_>) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let Some(at) = session
+        let pending = session
             .pending
             .iter()
-            .position(|pending| pending.job == token)
-        else {
-            return;
-        };
+            .position(|pending| pending.job == token);
+        let Some(at) = pending else { return };
         let pending = session.pending.remove(at);
-        let result = result.and_then(|result| result.downcast::<VerifyResult>().ok());
-        let result = result.map_or(Err(Refusal::Busy), |result| *result);
-        self.verified(key, &pending.namespace, result, pending.refresh, &mut turn);
+        self.verified(key, &pending.namespace, result, pending.refresh, turn);
     }
 
     fn verified(

@@ -3,12 +3,13 @@
 //! Deliberately absent: who may come in (`auth`) and what a native namespace does with an event (`native/`).
 
 use super::{Hub, Key, Turn};
+use crate::connection::Stage;
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound};
 use ringway_proto::{engineio, socketio};
 
-/// Packets of one polling body.
-const PAYLOAD_PACKETS_MAX: usize = 1024;
+/// Packets of one polling body. Clients bound it by bytes alone, and send what was emitted in one breath together.
+const PAYLOAD_PACKETS_MAX: usize = 65_536;
 /// Messages that one session may have parked: what one polling body holds, twice.
 const PARKED_MAX: usize = 2 * PAYLOAD_PACKETS_MAX;
 
@@ -27,7 +28,7 @@ impl Hub {
 
     /// A text message on the WebSocket of a session.
     pub(crate) fn engine_text(&mut self, session: Key, text: &str, turn: &mut Turn<'_>) {
-        match engineio::Packet::parse_text(text) {
+        match engineio::parse_packet(text) {
             Ok(packet) => self.engine_packet(session, packet, turn),
             Err(_) => self.close_session(session, Cause::Told(Refusal::BadPacket, 1002), turn),
         }
@@ -131,7 +132,9 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        session.reassembly = Some(Box::new(socketio::Reassembly::new(packet)));
+        let reassembly = socketio::Reassembly::new(packet);
+        self.input_bytes += reassembly.kept_bytes() as u64;
+        session.reassembly = Some(Box::new(reassembly));
         if packet.attachments == 0 {
             self.complete(key, turn);
         }
@@ -142,16 +145,19 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let taken = session
-            .reassembly
-            .as_mut()
-            .map(|reassembly| reassembly.push(bytes, bytes_max));
+        let Some(reassembly) = session.reassembly.as_mut() else {
+            return self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn);
+        };
+        let before = reassembly.kept_bytes();
+        let taken = reassembly.push(bytes, bytes_max);
+        self.input_bytes += (reassembly.kept_bytes() - before) as u64;
         match taken {
-            Some(Ok(true)) => self.complete(key, turn),
-            Some(Ok(false)) => {}
-            Some(Err(_)) | None => {
-                self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn)
+            Ok(true) => self.complete(key, turn),
+            Ok(false) if self.over_input() => {
+                self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn)
             }
+            Ok(false) => {}
+            Err(_) => self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn),
         }
     }
 
@@ -163,6 +169,7 @@ impl Hub {
             return;
         };
         let packet = *reassembly;
+        self.input_bytes -= packet.kept_bytes() as u64;
         if packet.kind == socketio::PacketKind::BinaryAck {
             self.stats.acks_unasked += 1;
             return;
@@ -236,6 +243,10 @@ impl Hub {
             let Some(session) = self.sessions.get_mut(key) else {
                 return;
             };
+            if session.closing.is_some() {
+                // What stands behind its end is not heard: it is in no room any more, and must not get into one.
+                break;
+            }
             if !session.parked.is_empty() {
                 // It parked again, and put itself into the queue: the rest stays behind it.
                 session.parked.append(&mut waiting);
@@ -243,5 +254,18 @@ impl Hub {
             }
         }
         self.resume(key, turn);
+        self.answer_held(key, turn);
+    }
+
+    /// The POST whose packets waited is answered.
+    fn answer_held(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let post = self.sessions.get(key).and_then(|session| session.post);
+        let post = post.and_then(|conn| self.by_conn.get(&conn).copied());
+        let is_held =
+            |connection: &crate::connection::Connection| matches!(connection.stage, Stage::Held(_));
+        let held = post.filter(|post| self.connections.get(*post).is_some_and(is_held));
+        if let Some(held) = held {
+            self.answer_post(held, true, turn);
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! Deliberately absent: parsing (`forwarded`).
 
 use super::{Hub, Key, Turn};
-use crate::connection::{Reply, Stage};
-use crate::forwarded::{self, ProxyHeader};
+use crate::connection::Stage;
+use crate::forwarded::{self, ProxyHeader, ProxyHeaderName};
 use crate::refusal::Refusal;
 use ringway_proto::http1;
 use std::net::IpAddr;
@@ -49,19 +49,39 @@ impl Hub {
         if !self.settings.trusted_proxies.contains(peer) {
             return true;
         }
+        // A PROXY v2 prefix named the nearest hop already.
+        match self.client_behind(nearest, request) {
+            Some(found) => found == client || self.is_client(key, found, turn),
+            None => {
+                self.refuse_http(key, 400, Refusal::BadProxyHeader, turn);
+                false
+            }
+        }
+    }
+
+    /// The client's address of the headers that proxies are said to write. `None`: there are two kinds that disagree, one of which a
+    /// stranger wrote.
+    fn client_behind(&self, nearest: IpAddr, request: &http1::Request) -> Option<IpAddr> {
+        let (settings, proxies) = (&self.settings, &self.settings.trusted_proxies);
         let standard: Vec<&str> = request.headers("forwarded").collect();
         let common: Vec<&str> = request.headers("x-forwarded-for").collect();
-        let hops = if standard.is_empty() {
-            forwarded::x_forwarded_for(&common)
-        } else {
-            forwarded::forwarded(&standard)
-        };
-        // A PROXY v2 prefix named the nearest hop already.
-        let found = self
-            .settings
-            .trusted_proxies
-            .client(nearest, hops.into_iter());
-        found == client || self.is_client(key, found, turn)
+        let by_standard = || proxies.client(nearest, forwarded::forwarded(&standard).into_iter());
+        let by_common = || proxies.client(nearest, forwarded::x_forwarded_for(&common).into_iter());
+        match (
+            settings.proxy_header,
+            standard.is_empty(),
+            common.is_empty(),
+        ) {
+            (ProxyHeaderName::Forwarded, ..) | (ProxyHeaderName::Any, _, true) => {
+                Some(by_standard())
+            }
+            (ProxyHeaderName::XForwardedFor, ..) | (ProxyHeaderName::Any, true, _) => {
+                Some(by_common())
+            }
+            (ProxyHeaderName::Any, ..) => {
+                Some(by_standard()).filter(|client| *client == by_common())
+            }
+        }
     }
 
     /// The connection's client is known now, and is counted in place of the one before. A proxy that speaks for itself is not.
@@ -80,16 +100,7 @@ impl Hub {
                 true
             }
             Err(refusal) => {
-                self.respond_refusal(
-                    key,
-                    429,
-                    refusal,
-                    &Reply {
-                        keep_alive: false,
-                        origin: None,
-                    },
-                    turn,
-                );
+                self.refuse_http(key, 429, refusal, turn);
                 false
             }
         }

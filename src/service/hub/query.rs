@@ -108,6 +108,12 @@ impl Hub {
         }
     }
 
+    /// How many rooms are known here.
+    #[cfg(test)]
+    pub(crate) fn room_count(&self) -> usize {
+        self.rooms.list().count()
+    }
+
     fn room_rows(&self) -> impl Iterator<Item = RoomRow> {
         self.rooms
             .list()

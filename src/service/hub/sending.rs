@@ -26,14 +26,25 @@ impl Hub {
             && let Stage::Socket(socket) = &connection.stage
             && let Purpose::Session(session) = socket.purpose
         {
-            self.join_queue(now, session, &mut bytes);
+            let encoding = if socket.deflate {
+                Packet::deflated
+            } else {
+                Packet::websocket
+            };
+            self.join_queue(now, session, encoding, &mut bytes);
         }
         self.stats.bytes_sent += bytes.len() as u64;
         (!bytes.is_empty()).then(|| bytes.into())
     }
 
     /// Appends queued packets until the send is full.
-    fn join_queue(&mut self, now: Now, key: Key, bytes: &mut Vec<u8>) {
+    fn join_queue(
+        &mut self,
+        now: Now,
+        key: Key,
+        encoding: fn(&Packet) -> &[u8],
+        bytes: &mut Vec<u8>,
+    ) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -43,7 +54,7 @@ impl Hub {
                 break;
             };
             self.queued_bytes -= (before - session.outbox.bytes()) as u64;
-            bytes.extend_from_slice(packet.websocket());
+            bytes.extend_from_slice(encoding(&packet));
             self.stats.packets_sent += 1;
             if let Some(received_us) = packet.received_us() {
                 self.stats
@@ -55,14 +66,20 @@ impl Hub {
 
     /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.
     pub(crate) fn after_send(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         let (id, closing) = (connection.id, connection.closing);
+        if matches!(connection.stage, Stage::Answer(_)) && connection.output.is_empty() {
+            connection.stage = Stage::Head;
+        }
         if closing {
             turn.out.push(Output::CloseAfterFlush(id));
             return;
         }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
         if matches!(connection.stage, Stage::Head) {
             if connection.deadline_us == 0 {
                 let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;

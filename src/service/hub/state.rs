@@ -19,6 +19,8 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(key) else {
             return Vec::new();
         };
+        self.uncount_input(&connection);
+        connection.counted_bytes = 0;
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
         postcard::to_stdvec(&connection).expect("a connection serialises")
@@ -59,6 +61,9 @@ impl Hub {
             now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
             &mut turn,
         );
+        // Answers to requests before the one that brought it here may be among its luggage.
+        turn.out.push(Output::Dirty(conn));
         self.advance(key, &mut turn);
+        self.count_input(key, &mut turn);
     }
 }

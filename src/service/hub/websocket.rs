@@ -10,9 +10,6 @@ use crate::time::ConnId;
 use core::mem;
 use ringway_proto::ws;
 
-/// Messages of fewer bytes are not worth compressing; larger ones would hold a core for too long.
-const DEFLATE_BYTES: core::ops::RangeInclusive<usize> = 1024..=65_536;
-
 impl Hub {
     pub(crate) fn feed_socket(&mut self, key: Key, bytes: &mut [u8], turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(key) else {
@@ -80,9 +77,35 @@ impl Hub {
             ws::Event::Text(text) => self.socket_message(key, Ok(text), turn),
             ws::Event::Binary(bytes) => self.socket_message(key, Err(bytes), turn),
         }
+        self.bound_output(key, turn);
         self.connections
             .get(key)
             .is_some_and(|connection| !connection.closing)
+    }
+
+    /// Pongs, probes and echoes count against no queue: a peer that asks for them and does not read ends here.
+    fn bound_output(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let settings = &self.settings;
+        let output_bytes_max = match self.purpose {
+            Some(Purpose::Echo) => {
+                settings.queue_bytes_max as usize + settings.payload_bytes_max as usize * 2
+            }
+            _ => super::OUTPUT_BYTES_MAX,
+        };
+        let waiting = self
+            .connections
+            .get(key)
+            .map_or(0, |connection| connection.output.len());
+        if waiting <= output_bytes_max {
+            return;
+        }
+        match self.purpose {
+            Some(Purpose::Session(session)) => self.close_slow(session, turn),
+            _ => {
+                self.stats.refused(Refusal::SlowConsumer);
+                self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
+            }
+        }
     }
 
     /// RFC 6455 §5.5.1: the answer to a close repeats its code.
@@ -114,8 +137,6 @@ impl Hub {
     }
 
     fn echo_frame(&mut self, key: Key, message: Result<&str, &[u8]>, turn: &mut Turn<'_>) {
-        let output_bytes_max =
-            self.settings.queue_bytes_max as usize + self.settings.payload_bytes_max as usize * 2;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -123,21 +144,8 @@ impl Hub {
             Ok(text) => (ws::Opcode::Text, text.as_bytes()),
             Err(bytes) => (ws::Opcode::Binary, bytes),
         };
-        if connection.output.len() > output_bytes_max {
-            self.stats.refused(Refusal::SlowConsumer);
-            self.close_socket(key, 1008, Refusal::SlowConsumer.code(), turn);
-            return;
-        }
-        if self.echo_deflates && DEFLATE_BYTES.contains(&payload.len()) {
-            let squeezed = ws::deflate::compress(payload);
-            ws::encode_header(
-                opcode,
-                true,
-                true,
-                squeezed.len() as u64,
-                &mut connection.output,
-            );
-            connection.output.extend_from_slice(&squeezed);
+        if self.echo_deflates {
+            ws::deflate::encode_frame(opcode, payload, &mut connection.output);
         } else {
             frame_into(&mut connection.output, opcode, payload);
         }
@@ -165,8 +173,13 @@ impl Hub {
                 self.release_poll(session_key, turn);
             }
             Ok("5") => self.upgrade(key, session_key, turn),
-            _ => self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn),
+            _ => self.refuse_probe(key, turn),
         }
+    }
+
+    fn refuse_probe(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.stats.refused(Refusal::BadUpgrade);
+        self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn);
     }
 
     fn upgrade(&mut self, key: Key, session_key: Key, turn: &mut Turn<'_>) {
@@ -174,12 +187,11 @@ impl Hub {
             return;
         };
         let id = connection.id;
-        let probed = self
-            .sessions
-            .get(session_key)
-            .is_some_and(|session| session.transport == Transport::Upgrading);
+        let probed = self.sessions.get(session_key).is_some_and(|session| {
+            session.transport == Transport::Upgrading && session.closing.is_none()
+        });
         if !probed {
-            self.close_socket(key, 1002, Refusal::BadUpgrade.code(), turn);
+            self.refuse_probe(key, turn);
             return;
         }
         self.stats.upgrades += 1;

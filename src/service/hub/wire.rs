@@ -203,19 +203,4 @@ impl Hub {
         self.limits
             .event(turn.now, &mut session.events, user, address)
     }
-
-    /// Counts a message against its room.
-    pub(crate) fn charge_message(
-        &mut self,
-        namespace: &str,
-        room: &str,
-        turn: &Turn<'_>,
-    ) -> Result<(), Refusal> {
-        if self.settings.dev {
-            Ok(())
-        } else {
-            self.limits
-                .message(turn.now, &crate::rooms::full_name(namespace, room))
-        }
-    }
 }

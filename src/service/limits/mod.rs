@@ -1,4 +1,6 @@
-//! What peers may cost: rates per connection, user, room and address; connections per address.
+//! What peers may cost: rates per connection, user and address; connections per address.
+//!
+//! Deliberately absent: the rate of a room, which its home counts.
 
 mod bucket;
 mod table;
@@ -31,7 +33,6 @@ pub struct RateLimits {
 pub(crate) struct Limits {
     rates: RateLimits,
     users: Table<Box<str>>,
-    rooms: Table<Box<str>>,
     addresses: Table<Network>,
     connects: Table<Network>,
 }
@@ -69,7 +70,6 @@ impl Limits {
         Self {
             rates,
             users: Table::new(seed),
-            rooms: Table::new(seed),
             addresses: Table::new(seed),
             connects: Table::new(seed),
         }
@@ -92,6 +92,17 @@ impl Limits {
         Ok(Place {
             network: own.then_some(network),
         })
+    }
+
+    /// A session of `address` wants in, on a connection that was let in.
+    pub(crate) fn session(&mut self, now: Now, address: IpAddr) -> Result<(), Refusal> {
+        let rate = self.rates.address_connections;
+        let (entry, _) = self.connects.entry(now, &Network::of(address));
+        if entry.bucket.take(now.monotonic_us, rate) {
+            Ok(())
+        } else {
+            Err(Refusal::AddressConnections)
+        }
     }
 
     /// A connection from `address` was let in elsewhere, and is only counted.
@@ -133,19 +144,6 @@ impl Limits {
             return Err(Refusal::RateAddress);
         }
         Ok(())
-    }
-
-    /// One message to a room.
-    pub(crate) fn message(&mut self, now: Now, room: &str) -> Result<(), Refusal> {
-        let (entry, _) = self.rooms.entry(now, room);
-        if entry
-            .bucket
-            .take(now.monotonic_us, self.rates.room_messages)
-        {
-            Ok(())
-        } else {
-            Err(Refusal::RateRoom)
-        }
     }
 }
 

@@ -112,11 +112,12 @@ fn publish_of<'a>(args: &[&'a RawValue], attachments: u16) -> Result<Command<'a>
     })
 }
 
+/// An object, or nothing: serde would read a struct from an array too.
 fn options_of(arg: &RawValue) -> Result<PublishOptions, Refusal> {
-    if arg.get() == "null" {
-        Ok(PublishOptions::default())
-    } else {
-        read(arg)
+    match arg.get() {
+        "null" => Ok(PublishOptions::default()),
+        text if text.starts_with('{') => read(arg),
+        _ => Err(Refusal::BadArguments),
     }
 }
 
@@ -206,6 +207,7 @@ mod tests {
         check(&long, Err(Refusal::BadRoom));
         check(r#"["publish","a"]"#, Err(Refusal::BadArguments));
         check(r#"["publish","a",1,{"key":7}]"#, Err(Refusal::BadArguments));
+        check(r#"["publish","a",1,["k"]]"#, Err(Refusal::BadArguments));
         check(r#"["refresh",{}]"#, Err(Refusal::BadArguments));
         check(r#"["drop tables"]"#, Err(Refusal::UnknownEvent));
     }

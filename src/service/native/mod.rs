@@ -105,9 +105,6 @@ impl Hub {
         if !self.permits(key, &event.namespace, room, Right::Publish) {
             return self.refuse_event(key, event, Refusal::Forbidden, turn);
         }
-        if let Err(refusal) = self.charge_message(&event.namespace, room, turn) {
-            return self.refuse_event(key, event, refusal, turn);
-        }
         let from = self
             .session(key)
             .and_then(|session| session.namespace(&event.namespace))
@@ -164,13 +161,20 @@ impl Hub {
         self.acknowledge(key, namespace, id, &answer, &[], turn);
     }
 
+    /// A room's home has answered.
+    fn answered(&mut self, asker: Asker, answer: Result<Position, Refusal>, turn: &mut Turn<'_>) {
+        let (member, namespace) = (asker.member, &asker.namespace);
+        match answer {
+            Ok(position) => self.answer(member, namespace, asker.id, position, turn),
+            Err(refusal) => self.refuse(member, namespace, asker.id, refusal, turn),
+        }
+    }
+
     /// Hands on what the rooms have for the sessions here.
     pub(crate) fn settle_rooms(&mut self, turn: &mut Turn<'_>) {
         for effect in self.rooms_mut().take_effects() {
             match effect {
-                Effect::Answer(asker, position) => {
-                    self.answer(asker.member, &asker.namespace, asker.id, position, turn)
-                }
+                Effect::Answer(asker, answer) => self.answered(asker, answer, turn),
                 Effect::Deliver(packet, members) => {
                     self.stats_mut().delivered += members.len() as u64;
                     for member in members {

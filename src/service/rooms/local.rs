@@ -7,8 +7,6 @@ pub(super) struct Local {
     pub(super) members: Vec<Key>,
     /// Who joined before the home answered.
     pub(super) waiting: Vec<Asker>,
-    /// The home was asked for messages.
-    pub(super) asked: bool,
     /// The home has answered.
     pub(super) known: bool,
     /// The last message seen here.
@@ -25,7 +23,6 @@ impl Local {
         Self {
             members: Vec::new(),
             waiting: Vec::new(),
-            asked: true,
             known: false,
             position,
             policy,
@@ -36,18 +33,19 @@ impl Local {
         Self {
             members: Vec::new(),
             waiting: Vec::new(),
-            asked: true,
             known: true,
             position,
             policy,
         }
     }
 
-    pub(super) fn remove(&mut self, member: Key) {
+    /// Takes a member out; gives its joins that wait for the home's answer.
+    pub(super) fn remove(&mut self, member: Key) -> Vec<Asker> {
         if let Some(index) = self.members.iter().position(|other| *other == member) {
             self.members.swap_remove(index);
         }
-        self.waiting.retain(|asker| asker.member != member);
+        let its = |asker: &mut Asker| asker.member == member;
+        self.waiting.extract_if(.., its).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

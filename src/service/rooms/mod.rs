@@ -2,21 +2,25 @@
 //!
 //! Rooms return what is to be delivered; they never touch a session. Deliberately absent: who may join or publish, queues.
 
+mod frozen;
 mod home;
 mod local;
 mod policy;
 mod wire;
 
+pub(crate) use frozen::FrozenHome;
 pub(crate) use policy::matches;
 pub use policy::{SlowConsumerPolicy, SlowConsumerRules};
 
 use crate::hub::Key;
+use crate::limits::Rate;
 use crate::packet::Packet;
 use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
 use crate::time::Now;
 use home::Home;
 use local::Local;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::rc::Rc;
 use wire::{Message, Wire};
@@ -24,21 +28,23 @@ use wire::{Message, Wire};
 /// A room's full name: namespace, a zero byte (which neither part may hold), room.
 pub(crate) type Name = Rc<str>;
 
-/// A home without interest or messages is forgotten after this time; its next message starts a new epoch.
-const HOME_IDLE_US: u64 = 60_000_000;
 /// Time between two looks for idle homes.
 const SWEEP_US: u64 = 10_000_000;
+/// Time between two looks for homes to forget when there are as many as there may be.
+const SWEEP_FULL_US: u64 = 1_000_000;
 
 /// What a shard's rooms may grow to.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomsBounds {
     pub(crate) rooms_max: usize,
     pub(crate) rooms_per_member_max: usize,
+    /// Messages of one room.
+    pub(crate) messages: Rate,
     pub(crate) slow_consumers: SlowConsumerRules,
 }
 
 /// A room's place in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) epoch: u64,
     pub(crate) offset: u64,
@@ -68,9 +74,19 @@ pub(crate) struct Asker {
 /// What the sessions must hear.
 pub(crate) enum Effect {
     /// A join or publish was answered by the home.
-    Answer(Asker, Position),
+    Answer(Asker, Result<Position, Refusal>),
     /// A message for these members.
     Deliver(Rc<Packet>, Vec<Key>),
+}
+
+/// What became of a message at its home.
+enum Numbered {
+    /// It has its number and is on its way.
+    At(Position),
+    /// Not all deliveries fit now; nothing happened.
+    NoSpace,
+    /// It is not taken.
+    Refused(Refusal),
 }
 
 /// A message that is to be numbered.
@@ -121,7 +137,7 @@ pub fn home_shard(namespace: &str, room: &str, shards: u16) -> u16 {
 }
 
 /// FNV-1a with a finaliser: the same on every shard, and over the whole width.
-fn home_of(name: &str, shards: u16) -> u16 {
+pub(crate) fn home_of(name: &str, shards: u16) -> u16 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -168,10 +184,12 @@ impl Rooms {
         if let Err(refusal) = self.room_for(asker.member, &name) {
             return Attempt::Refused(refusal);
         }
-        if self.locals.get(&name).is_none_or(|local| !local.asked)
-            && !self.subscribe(now, post, &name)
-        {
-            return Attempt::Full;
+        if !self.locals.contains_key(&name) {
+            match self.subscribe(now, post, &name) {
+                Ok(true) => {}
+                Ok(false) => return Attempt::Full,
+                Err(refusal) => return Attempt::Refused(refusal),
+            }
         }
         let rooms = self.by_member.entry(asker.member).or_default();
         if !rooms.contains(&name) {
@@ -196,36 +214,33 @@ impl Rooms {
             return Err(Refusal::TooManyRooms);
         }
         let known = self.locals.contains_key(name);
-        if !known && self.locals.len().max(self.homes.len()) >= self.bounds.rooms_max {
+        if !known && self.locals.len() >= self.bounds.rooms_max {
             return Err(Refusal::RoomsFull);
         }
         Ok(())
     }
 
     /// Asks the home for the room's messages. `false`: no ring space.
-    fn subscribe(&mut self, now: Now, post: &mut dyn Post, name: &Name) -> bool {
-        let home = home_of(name, self.shards);
-        if home == self.me {
-            let me = self.me;
-            let position = self.home(now, name).subscribe(me);
-            self.locals.insert(
-                name.clone(),
-                Local::known(self.bounds.slow_consumers.of(parts(name).1), position),
-            );
-            return true;
-        }
-        if !post.request(home, &[&Wire::Subscribe { name }.encode()]) {
+    fn subscribe(&mut self, now: Now, post: &mut dyn Post, name: &Name) -> Result<bool, Refusal> {
+        let (me, home) = (self.me, home_of(name, self.shards));
+        let policy = self.bounds.slow_consumers.of(parts(name).1);
+        let local = if home == me {
+            Local::known(policy, self.home(now, name)?.subscribe(me))
+        } else if post.request(home, &[&Wire::Subscribe { name }.encode()]) {
+            Local::asked(policy)
+        } else {
             self.blocked = true;
-            return false;
-        }
-        self.locals.insert(
-            name.clone(),
-            Local::asked(self.bounds.slow_consumers.of(parts(name).1)),
-        );
-        true
+            return Ok(false);
+        };
+        self.locals.insert(name.clone(), local);
+        Ok(true)
     }
 
-    fn home(&mut self, now: Now, name: &Name) -> &mut Home {
+    /// The home of a room, made if there is none and there may be one more.
+    fn home(&mut self, now: Now, name: &Name) -> Result<&mut Home, Refusal> {
+        if !self.homes.contains_key(name) {
+            self.make_room(now)?;
+        }
         self.epochs += 1;
         // Unpredictable and below 2^53: clients compare it as a number.
         let epoch = (self.seed ^ self.epochs).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 11;
@@ -233,24 +248,54 @@ impl Rooms {
             .homes
             .entry(name.clone())
             .or_insert_with(|| Home::new(epoch));
-        home.used_us = now.monotonic_us;
-        home
+        home.touch(now.monotonic_us);
+        Ok(home)
+    }
+
+    /// Rooms that nobody listens to make way for new ones: who publishes to endless names must not keep others out.
+    fn make_room(&mut self, now: Now) -> Result<(), Refusal> {
+        let now_us = now.monotonic_us;
+        if self.homes.len() < self.bounds.rooms_max {
+            return Ok(());
+        }
+        if now_us - self.swept_us >= SWEEP_FULL_US {
+            self.swept_us = now_us;
+            self.homes.retain(|_, home| !home.is_spare(now_us));
+        }
+        if self.homes.len() < self.bounds.rooms_max {
+            Ok(())
+        } else {
+            Err(Refusal::RoomsFull)
+        }
+    }
+
+    /// New bounds; rooms that there are stay.
+    pub(crate) fn reload(&mut self, bounds: RoomsBounds) {
+        self.bounds = bounds;
     }
 
     /// Takes a session out of a room; whether it was in.
     pub(crate) fn leave(&mut self, member: Key, namespace: &str, room: &str) -> bool {
         let name = full_name(namespace, room);
+        let joined = self.forget(member, &name);
+        if joined {
+            self.drop_member(member, &name);
+        }
+        joined
+    }
+
+    /// Takes a room from a session's list; whether it stood there.
+    fn forget(&mut self, member: Key, name: &str) -> bool {
         let Some(rooms) = self.by_member.get_mut(&member) else {
             return false;
         };
-        let Some(index) = rooms.iter().position(|joined| *joined == name) else {
+        let Some(index) = rooms.iter().position(|joined| **joined == *name) else {
             return false;
         };
         rooms.swap_remove(index);
         if rooms.is_empty() {
             self.by_member.remove(&member);
         }
-        self.drop_member(member, &name);
         true
     }
 
@@ -258,7 +303,11 @@ impl Rooms {
         let Some(local) = self.locals.get_mut(name) else {
             return;
         };
-        local.remove(member);
+        for asker in local.remove(member) {
+            // It asked to join, and left before the home answered: that answer is this one.
+            self.effects
+                .push(Effect::Answer(asker, Err(Refusal::NotInRoom)));
+        }
         if local.is_empty() {
             // Told level-triggered: `lap` sends it when there is ring space, unless somebody joined again by then.
             self.leaving.push(name.clone());
@@ -284,6 +333,11 @@ impl Rooms {
         for name in self.by_member.remove(&member).unwrap_or_default() {
             self.drop_member(member, &name);
         }
+    }
+
+    /// Whether a session is in no room.
+    pub(crate) fn is_stranger(&self, member: Key) -> bool {
+        !self.by_member.contains_key(&member)
     }
 
     /// The rooms of a session.
@@ -315,12 +369,12 @@ impl Rooms {
             unix_ms: now.unix_ms,
         };
         if home == self.me {
-            if !self.homes.contains_key(&name) && self.homes.len() >= self.bounds.rooms_max {
-                return Attempt::Refused(Refusal::RoomsFull);
-            }
-            return self
-                .number(now, post, &message)
-                .map_or(Attempt::Full, Attempt::Done);
+            // Operators are not limited: they have no asker.
+            return match self.number(now, post, &message, asker.is_some()) {
+                Numbered::At(position) => Attempt::Done(position),
+                Numbered::NoSpace => Attempt::Full,
+                Numbered::Refused(refusal) => Attempt::Refused(refusal),
+            };
         }
         let token = self.next_publish;
         if !post.request(home, &[&Wire::Publish { token, message }.encode()]) {
@@ -334,24 +388,36 @@ impl Rooms {
         Attempt::Pending
     }
 
-    /// Gives a message its number and delivers it. `None`: not all deliveries fit; nothing happened.
-    fn number(&mut self, now: Now, post: &mut dyn Post, message: &Message<'_>) -> Option<Position> {
-        let (me, shards) = (self.me, self.shards);
-        let name: Name = message.name.into();
-        let home = self.home(now, &name);
+    /// Gives a message its number and delivers it. A limited one counts against the room's rate.
+    fn number(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        message: &Message<'_>,
+        limited: bool,
+    ) -> Numbered {
+        let (me, shards, rate) = (self.me, self.shards, self.bounds.messages);
+        let home = match self.home(now, &message.name.into()) {
+            Ok(home) => home,
+            Err(refusal) => return Numbered::Refused(refusal),
+        };
         let next = Position {
             epoch: home.position.epoch,
             offset: home.position.offset + 1,
         };
         let encoded = Wire::Deliver {
-            position: (next.epoch, next.offset),
+            position: next,
             message: message.clone(),
         }
         .encode();
         let interest = home.interest;
         let others = || (0..shards).filter(move |shard| *shard != me && interest >> shard & 1 == 1);
         if !others().all(|shard| post.deliver_fits(shard, encoded.len())) {
-            return None;
+            return Numbered::NoSpace;
+        }
+        // Only now: a message that waits for space would be counted at every try.
+        if limited && !home.charge(now.monotonic_us, rate) {
+            return Numbered::Refused(Refusal::RateRoom);
         }
         home.position = next;
         for shard in others() {
@@ -359,7 +425,7 @@ impl Rooms {
             assert!(sent, "it fitted a moment ago");
         }
         self.deliver(now, next, message);
-        Some(next)
+        Numbered::At(next)
     }
 
     /// Hands a numbered message to the members here.
@@ -393,15 +459,10 @@ impl Rooms {
     ) -> MailOutcome {
         match (class, Wire::decode(bytes)) {
             (Class::Request, Wire::Subscribe { name }) => {
-                let position = self.home(now, &name.into()).subscribe(from);
-                post.reply(
-                    from,
-                    &[&Wire::Subscribed {
-                        name,
-                        position: (position.epoch, position.offset),
-                    }
-                    .encode()],
-                );
+                let position = self
+                    .home(now, &name.into())
+                    .map(|home| home.subscribe(from));
+                post.reply(from, &[&Wire::Subscribed { name, position }.encode()]);
             }
             (Class::Request, Wire::Unsubscribe { name }) => {
                 if let Some(home) = self.homes.get_mut(name) {
@@ -409,44 +470,25 @@ impl Rooms {
                 }
             }
             (Class::Request, Wire::Publish { token, message }) => {
-                let Some(position) = self.number(now, post, &message) else {
-                    return MailOutcome::Wait;
+                let position = match self.number(now, post, &message, true) {
+                    Numbered::At(position) => Ok(position),
+                    Numbered::NoSpace => return MailOutcome::Wait,
+                    Numbered::Refused(refusal) => Err(refusal),
                 };
-                post.reply(
-                    from,
-                    &[&Wire::Published {
-                        token,
-                        position: (position.epoch, position.offset),
-                    }
-                    .encode()],
-                );
+                post.reply(from, &[&Wire::Published { token, position }.encode()]);
             }
-            (
-                Class::Reply,
-                Wire::Subscribed {
-                    name,
-                    position: (epoch, offset),
-                },
-            ) => self.subscribed(name, Position { epoch, offset }),
-            (
-                Class::Reply,
-                Wire::Published {
-                    token,
-                    position: (epoch, offset),
-                },
-            ) => {
+            (Class::Reply, Wire::Subscribed { name, position }) => match position {
+                Ok(position) => self.subscribed(name, position),
+                Err(refusal) => self.not_subscribed(name, refusal),
+            },
+            (Class::Reply, Wire::Published { token, position }) => {
                 if let Some(asker) = self.publishes.remove(&token) {
-                    self.effects
-                        .push(Effect::Answer(asker, Position { epoch, offset }));
+                    self.effects.push(Effect::Answer(asker, position));
                 }
             }
-            (
-                Class::Deliver,
-                Wire::Deliver {
-                    position: (epoch, offset),
-                    message,
-                },
-            ) => self.deliver(now, Position { epoch, offset }, &message),
+            (Class::Deliver, Wire::Deliver { position, message }) => {
+                self.deliver(now, position, &message)
+            }
             (class, _) => unreachable!("no such message travels as {class:?}"),
         }
         MailOutcome::Taken
@@ -463,7 +505,18 @@ impl Rooms {
             if !local.members.contains(&asker.member) {
                 local.members.push(asker.member);
             }
-            self.effects.push(Effect::Answer(asker, position));
+            self.effects.push(Effect::Answer(asker, Ok(position)));
+        }
+    }
+
+    /// The home has no room for one more: whoever waited is not in it.
+    fn not_subscribed(&mut self, name: &str, refusal: Refusal) {
+        let Some(local) = self.locals.remove(name) else {
+            unreachable!("a room stays while its home is asked")
+        };
+        for asker in local.waiting {
+            self.forget(asker.member, name);
+            self.effects.push(Effect::Answer(asker, Err(refusal)));
         }
     }
 
@@ -475,9 +528,7 @@ impl Rooms {
         }
         if now.monotonic_us - self.swept_us >= SWEEP_US {
             self.swept_us = now.monotonic_us;
-            self.homes.retain(|_, home| {
-                home.interest != 0 || now.monotonic_us - home.used_us < HOME_IDLE_US
-            });
+            self.homes.retain(|_, home| !home.is_idle(now.monotonic_us));
         }
     }
 

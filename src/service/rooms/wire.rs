@@ -2,6 +2,7 @@
 
 use super::{Position, SlowConsumerPolicy, parts};
 use crate::packet::{Origin, Packet};
+use crate::refusal::Refusal;
 use ringway_proto::socketio;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub(super) struct Message<'a> {
     pub(super) unix_ms: u64,
 }
 
-/// What shards say to each other about rooms; positions are epoch and offset.
+/// What shards say to each other about rooms.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Wire<'a> {
     Subscribe {
@@ -25,7 +26,7 @@ pub(super) enum Wire<'a> {
     },
     Subscribed {
         name: &'a str,
-        position: (u64, u64),
+        position: Result<Position, Refusal>,
     },
     Unsubscribe {
         name: &'a str,
@@ -37,10 +38,10 @@ pub(super) enum Wire<'a> {
     },
     Published {
         token: u64,
-        position: (u64, u64),
+        position: Result<Position, Refusal>,
     },
     Deliver {
-        position: (u64, u64),
+        position: Position,
         #[serde(borrow)]
         message: Message<'a>,
     },

@@ -4,13 +4,13 @@ use super::world::{World, settings, token};
 use crate::settings::Settings;
 use crate::time::ConnId;
 
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+pub(super) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-fn get(query: &str, headers: &str) -> String {
+pub(super) fn get(query: &str, headers: &str) -> String {
     format!("GET /socket.io/?EIO=4&{query} HTTP/1.1\r\nHost: a\r\n{headers}\r\n")
 }
 
-fn post(sid: &str, body: &str) -> String {
+pub(super) fn post(sid: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -18,7 +18,7 @@ fn post(sid: &str, body: &str) -> String {
 }
 
 /// A masked text frame.
-fn frame(text: &str) -> Vec<u8> {
+pub(super) fn frame(text: &str) -> Vec<u8> {
     let mut bytes = vec![0x81];
     match text.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),
@@ -39,19 +39,19 @@ fn frame(text: &str) -> Vec<u8> {
 
 impl World {
     /// What the client has read since the last call, as text.
-    fn read(&mut self, conn: ConnId) -> String {
+    pub(super) fn read(&mut self, conn: ConnId) -> String {
         let bytes = core::mem::take(&mut self.wires.get_mut(&conn).unwrap().received);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn websocket(&mut self, shard: u16, connect: &str) -> ConnId {
+    pub(super) fn websocket(&mut self, shard: u16, connect: &str) -> ConnId {
         let conn = self.open(shard);
         self.send(conn, get("transport=websocket", UPGRADE).as_bytes());
         self.send(conn, &frame(connect));
         conn
     }
 
-    fn polling(&mut self, shard: u16) -> (ConnId, String) {
+    pub(super) fn polling(&mut self, shard: u16) -> (ConnId, String) {
         let conn = self.open(shard);
         self.send(conn, get("transport=polling", "").as_bytes());
         let answer = self.read(conn);
@@ -59,14 +59,14 @@ impl World {
         (conn, rest.split('"').next().unwrap().to_owned())
     }
 
-    fn say(&mut self, conn: ConnId, text: &str) -> String {
+    pub(super) fn say(&mut self, conn: ConnId, text: &str) -> String {
         self.send(conn, &frame(text));
         self.read(conn)
     }
 }
 
 #[track_caller]
-fn check(seen: &str, expected: &str) {
+pub(super) fn check(seen: &str, expected: &str) {
     assert!(seen.contains(expected), "{expected:?} is not in {seen:?}");
 }
 
@@ -298,12 +298,18 @@ fn a_drain_closes_at_a_pace_and_never_disconnects() {
     let closed = conns.iter().filter(|conn| world.wires[conn].closed).count();
     assert!((1..10).contains(&closed), "{closed}");
     world.pass_ms(950);
+    check(&world.read(poller), "\r\n\r\n1");
     for conn in conns {
         let seen = world.read(conn);
         check(&seen, "RW-2402");
         assert!(!seen.contains("41"), "{seen}");
+        assert!(
+            !world.hubs[0].drained(),
+            "its last bytes may be on their way"
+        );
+        world.hang_up(conn);
     }
-    check(&world.read(poller), "\r\n\r\n1");
+    world.hang_up(poller);
     assert!(world.hubs[0].drained());
 }
 

@@ -3,5 +3,8 @@
 //! Deliberately absent: the real loop and sockets.
 
 mod clients;
+mod hostile;
 mod proxies;
+mod unread;
+mod vectors;
 mod world;

@@ -1,7 +1,8 @@
 //! Several hubs, the rings between them, and a network that delivers everything at once.
 
 use crate::auth::{Claims, KeyConfig, Keys, Origins, RoomClaims, TrustedProxies, mint};
-use crate::hub::{Hub, Output};
+use crate::forwarded::ProxyHeaderName;
+use crate::hub::{Answer, Hub, Output, Query};
 use crate::limits::RateLimits;
 use crate::post::{Class, MailOutcome, Post};
 use crate::rooms::SlowConsumerRules;
@@ -52,6 +53,10 @@ pub(super) struct Wire {
     pub(super) closed: bool,
     /// The client reads nothing: the send in flight never completes.
     pub(super) stalled: bool,
+    /// What is taken for it never arrives: the send in flight does not end.
+    pub(super) stuck: bool,
+    /// Its shard's loop was told that there is something to send.
+    dirty: bool,
     pub(super) paused: bool,
     closing: bool,
 }
@@ -69,7 +74,7 @@ pub(super) struct World {
 /// The world's start, in Unix seconds.
 const START_SECONDS: u64 = 1_700_000_000;
 
-fn key() -> KeyConfig {
+pub(super) fn key() -> KeyConfig {
     KeyConfig {
         id: "k".to_owned(),
         algorithm: "HS256".to_owned(),
@@ -112,6 +117,7 @@ pub(super) fn settings(dev: bool) -> Settings {
         deflate: false,
         fragments_max: 64,
         connections_max: 1000,
+        sessions_max: 1000,
         namespaces_max: 4,
         session_rooms_max: 8,
         shard_rooms_max: 1000,
@@ -119,10 +125,12 @@ pub(super) fn settings(dev: bool) -> Settings {
         queue_packets_max: 8,
         queue_bytes_max: 65_536,
         shard_queue_bytes_max: 1 << 20,
+        shard_input_bytes_max: 1 << 20,
         slow_consumers: SlowConsumerRules::default(),
         keys: Keys::new(&[key()], None, None, 0).unwrap(),
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
+        proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
         assets: BTreeMap::new(),
     }
@@ -175,6 +183,25 @@ impl World {
             hub.received(now, conn, &mut bytes, post, entropy, out)
         });
         self.settle();
+    }
+
+    /// As [`Self::send`], with laps only until nothing moves but what waits for the rings. Whether an answer came.
+    pub(super) fn send_while_rings_are_full(&mut self, conn: ConnId, bytes: &[u8]) -> bool {
+        self.send(conn, bytes);
+        !self.wires[&conn].received.is_empty()
+    }
+
+    /// Whether the loop was told of output since the connection came to its shard.
+    pub(super) fn dirty_since_arrival(&self, conn: ConnId) -> bool {
+        self.wires[&conn].dirty
+    }
+
+    /// The address of some session.
+    pub(super) fn first_address(&self) -> Option<String> {
+        match self.hubs[0].query(&Query::Connections(1)) {
+            Answer::Connections(rows) => rows.into_iter().next().map(|row| row.address),
+            Answer::Rooms(_) => None,
+        }
     }
 
     pub(super) fn hang_up(&mut self, conn: ConnId) {
@@ -247,7 +274,7 @@ impl World {
             Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
-            Output::Dirty(_) => {}
+            Output::Dirty(conn) => self.wire(conn, |wire| wire.dirty = true),
             Output::Compute { .. } => panic!("these keys verify at once"),
         }
     }
@@ -258,7 +285,8 @@ impl World {
 
     fn migrate(&mut self, from: u16, conn: ConnId, to: u16) {
         let state = self.hubs[usize::from(from)].freeze(conn);
-        self.wires.get_mut(&conn).unwrap().shard = to;
+        let wire = self.wires.get_mut(&conn).unwrap();
+        (wire.shard, wire.dirty) = (to, false);
         let now = self.now;
         self.with(to, |hub, post, entropy, out| {
             hub.arrived(now, conn, &state, post, entropy, out)
@@ -317,6 +345,9 @@ impl World {
             let shard = self.wires[&conn].shard;
             while let Some(bytes) = self.hubs[usize::from(shard)].next_send(self.now, conn) {
                 moved = true;
+                if self.wires[&conn].stuck {
+                    break;
+                }
                 self.wire(conn, |wire| wire.received.extend_from_slice(&bytes));
                 let now = self.now;
                 self.with(shard, |hub, post, entropy, out| {
