@@ -238,10 +238,10 @@ fn engine_packet(packet: &engineio::Packet<'_>) -> Value {
 #[test]
 fn engineio_packets() {
     replay(vectors!("engineio-packets"), |vector| {
-        engineio::Packet::parse_text(text(vector, "input"))
-            .map_or(json!({ "error": "packet" }), |packet| {
-                engine_packet(&packet)
-            })
+        engineio::Packet::parse_text(text(vector, "input")).map_or_else(
+            |_| json!({ "error": "packet" }),
+            |packet| engine_packet(&packet),
+        )
     });
 }
 
