@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export CARGO_TERM_COLOR ?= never
+# What scripts/setup could not find on the machine and brought along.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
 RINGWAY := target/release/ringway
 ARGS ?=
 SEEDS ?= 2000
@@ -15,38 +17,42 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-test check unit mutants it compat ## all tests
+test: setup-test check unit mutants it load autobahn ## all tests
 	@scripts/summary
 
-check: ## format and clippy
+check: deny ## format, clippy, and what deny says
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --locked --test load -- -D warnings
 
-deny: ## licences, bans, sources, and advisories where they can be fetched
+deny: setup-check ## licences, bans, sources, and advisories where they can be fetched
 	scripts/deny
 
 unit: ## Rust tests: unit, vectors, properties, simulator slices, fuzz corpora, start-up
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --no-fail-fast 2>&1 | scripts/keep $@
 
 it: setup-test ## the real binary with npm's socket.io-client and headless Chromium
 	cargo build --release --locked --bin ringway
-	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs
+	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
 
 mutants: ## twelve and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
-	scripts/mutants $(ONLY)
+	scripts/mutants $(ONLY) 2>&1 | scripts/keep $@
 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
 load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
-	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture
+	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture 2>&1 | scripts/keep $@
 
-compat: setup-test ## Autobahn's cases, groups 1 to 10
+autobahn: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
-	scripts/compat
+	scripts/compat kosoku 2>&1 | scripts/keep $@
+
+compat: setup-compat autobahn ## Autobahn's cases, groups 12 and 13 (permessage-deflate) too where a CPython 2.7 is installed
+	scripts/compat wstest
 
 test-count: ## how many tests of each kind there are
 	@scripts/test-count
@@ -54,7 +60,13 @@ test-count: ## how many tests of each kind there are
 setup-run:
 	@scripts/setup run
 
+setup-check:
+	@scripts/setup check
+
 setup-test:
 	@scripts/setup test
 
-.PHONY: help run test check deny unit sim mutants soak it load compat test-count setup-run setup-test
+setup-compat:
+	@scripts/setup compat
+
+.PHONY: help run test check deny unit sim mutants soak it load autobahn compat test-count setup-run setup-check setup-test setup-compat

@@ -2,6 +2,7 @@
 
 use crate::config::{Log, LogFormat};
 use crate::start::StartError;
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging to standard error.
@@ -14,6 +15,8 @@ pub fn start(log: &Log) -> Result<(), StartError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log file or a journal is no place for colours.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match log.format {
         LogFormat::Text => lines.init(),

@@ -136,7 +136,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
     if !config.engine.path.starts_with('/') {
         return Err(StartError::invalid_value(
             "engine.path",
-            "it starts with a slash",
+            "it must start with a slash",
         ));
     }
     let trusted_proxies = TrustedProxies::parse(&config.proxies.trusted).map_err(|entry| {

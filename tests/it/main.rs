@@ -2,4 +2,8 @@
 
 mod arrows;
 mod boot;
+mod operating;
+mod snapshots;
+mod tidy;
+mod tree;
 mod vectors;

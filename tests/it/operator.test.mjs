@@ -35,6 +35,14 @@ test("the admin port tells who is here, and publishes", { timeout: 30_000 }, asy
   assert.equal(checked.status, 0, checked.stderr + checked.stdout + metrics);
 });
 
+test("a log that goes into a file has no colours in it", { timeout: 30_000 }, async (t) => {
+  const daemon = await serveDev("--shards", "1");
+  t.after(() => daemon.stop());
+  await daemon.stop();
+  assert.match(daemon.log(), / INFO drained/);
+  assert.ok(!daemon.log().includes("\u001b"), daemon.log());
+});
+
 test("SIGTERM closes clients so that they come back, and ends with 0", { timeout: 30_000 }, async () => {
   const daemon = await serveDev("--shards", "2", "--set", "drain.deadline_ms=2000");
   const websocket = await connect(io, daemon.url, modes["websocket only"], open);
