@@ -43,6 +43,9 @@ mutants: ## twelve and more planted bugs, each of which the simulator must find 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
+load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
+	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture
+
 autobahn: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
 	scripts/compat kosoku 2>&1 | scripts/keep $@
@@ -65,4 +68,4 @@ setup-test:
 setup-compat:
 	@scripts/setup compat
 
-.PHONY: help run test check deny unit sim mutants soak it autobahn compat test-count setup-run setup-check setup-test setup-compat
+.PHONY: help run test check deny unit sim mutants soak it load autobahn compat test-count setup-run setup-check setup-test setup-compat

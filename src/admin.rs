@@ -2,7 +2,7 @@
 //!
 //! Liveness depends on nothing but this thread; readiness on the shards having started and no drain being under way.
 
-use crate::control::{Control, Message, PublishRequest};
+use crate::control::{Control, PublishRequest};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -97,14 +97,12 @@ async fn ready(State(control): State<Arc<Control>>) -> Response {
 }
 
 async fn metrics(State(control): State<Arc<Control>>) -> Response {
-    // A shard that idles copies nothing out: a lap brings its last numbers to the next scrape.
-    control.tell_all(|| Message::Nudge);
     (
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        control.render_metrics(),
+        control.render_metrics().await,
     )
         .into_response()
 }

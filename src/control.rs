@@ -1,6 +1,7 @@
 //! What the control thread asks of the shards, and how their answers become one.
 
 use crate::metrics::{Metrics, Published};
+use core::time::Duration;
 use ringway_service::hub::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 use ringway_service::rooms::home_shard;
 use ringway_service::settings::Settings;
@@ -12,6 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
+
+/// How long the metrics page waits for the shards.
+const LAPS_WITHIN: Duration = Duration::from_millis(500);
 
 /// A message to one shard.
 pub enum Message {
@@ -143,9 +147,15 @@ impl Control {
         self.published.iter().map(Published::open).sum()
     }
 
-    /// The metrics page.
-    #[must_use]
-    pub fn render_metrics(&self) -> String {
+    /// The metrics page. A shard copies its numbers out at the end of a lap in which it was asked something, and an idle one makes none: it is
+    /// asked for two laps, of which the second begins after the first one's copy.
+    pub async fn render_metrics(&self) -> String {
+        let laps = async {
+            self.ask_all(Query::Rooms(0)).await;
+            self.ask_all(Query::Rooms(0)).await;
+        };
+        // A shard that does not answer is no reason to be silent about the others.
+        let _ = tokio::time::timeout(LAPS_WITHIN, laps).await;
         self.metrics.render(&self.published)
     }
 

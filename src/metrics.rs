@@ -2,21 +2,14 @@
 //!
 //! Deliberately absent: anything on the data path. Shards count in plain integers.
 
-use metrics::{
-    counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-    with_local_recorder,
-};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use core::fmt::{self, Write as _};
+use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use ringway_runtime::LoopStats;
 use ringway_service::refusal::Refusal;
 use ringway_service::stats::{LATENCY_BOUNDS_US, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-const DELIVERY: &str = "ringway_delivery_latency_seconds";
-const LAP: &str = "ringway_lap_seconds";
 const REFUSALS: &str = "ringway_refusals_total";
 
 type Read = fn(&Stats, &LoopStats) -> u64;
@@ -259,50 +252,105 @@ impl Published {
     }
 }
 
+/// A histogram on the page. Shards count in its buckets; the library's own histograms take every sample one by one, and a page after an hour
+/// without one would cost gigabytes.
+struct Histogram {
+    name: &'static str,
+    help: &'static str,
+    /// Upper bounds in microseconds; one more bucket lies above the last.
+    bounds_us: Vec<u64>,
+    /// Where its first bucket was published.
+    at: usize,
+}
+
+impl Histogram {
+    fn all() -> [Self; 2] {
+        [
+            Self {
+                name: "ringway_delivery_latency_seconds",
+                help: "From a message's arrival at a member's shard to its hand-over to the kernel.",
+                bounds_us: LATENCY_BOUNDS_US.to_vec(),
+                at: DELIVERY_AT,
+            },
+            Self {
+                name: "ringway_lap_seconds",
+                help: "Time of a lap, sleeping not counted.",
+                bounds_us: (0..LAP_BUCKETS - 1).map(|power| 1 << power).collect(),
+                at: LAP_AT,
+            },
+        ]
+    }
+
+    fn render(&self, page: &mut String, published: &[Published]) -> fmt::Result {
+        let (name, help) = (self.name, self.help);
+        writeln!(page, "# HELP {name} {help}\n# TYPE {name} histogram")?;
+        for (shard, values) in published.iter().enumerate() {
+            let (mut count, mut sum_us) = (0, 0);
+            for (bucket, bound_us) in self.bounds_us.iter().enumerate() {
+                let fresh = values.get(self.at + bucket);
+                count += fresh;
+                sum_us += fresh * bound_us;
+                let bound = seconds(*bound_us);
+                writeln!(
+                    page,
+                    "{name}_bucket{{shard=\"{shard}\",le=\"{bound}\"}} {count}"
+                )?;
+            }
+            let above = values.get(self.at + self.bounds_us.len());
+            count += above;
+            // The sum takes every sample for its bucket's bound, and those above the last one for twice that.
+            sum_us += above * self.bounds_us[self.bounds_us.len() - 1] * 2;
+            let sum = seconds(sum_us);
+            writeln!(
+                page,
+                "{name}_bucket{{shard=\"{shard}\",le=\"+Inf\"}} {count}"
+            )?;
+            writeln!(page, "{name}_sum{{shard=\"{shard}\"}} {sum}")?;
+            writeln!(page, "{name}_count{{shard=\"{shard}\"}} {count}")?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
 /// The page.
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    /// What the histograms have been told already, per shard.
-    told: Mutex<Vec<[u64; VALUES]>>,
+    histograms: [Histogram; 2],
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        with_local_recorder(&recorder, describe);
+        Self {
+            recorder,
+            handle,
+            histograms: Histogram::all(),
+        }
+    }
 }
 
 impl Metrics {
-    /// A page for that many shards.
-    ///
-    /// # Errors
-    /// Never with these buckets; the library wants it said.
-    pub fn new(shards: usize) -> Result<Self, BuildError> {
-        let seconds = |bounds: &[u64]| bounds.iter().map(|us| *us as f64 / 1e6).collect::<Vec<_>>();
-        let lap_bounds: Vec<u64> = (0..LAP_BUCKETS as u32 - 1)
-            .map(|power| 1 << power)
-            .collect();
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(
-                Matcher::Full(DELIVERY.to_owned()),
-                &seconds(&LATENCY_BOUNDS_US),
-            )?
-            .set_buckets_for_metric(Matcher::Full(LAP.to_owned()), &seconds(&lap_bounds))?
-            .build_recorder();
-        let handle = recorder.handle();
-        with_local_recorder(&recorder, describe);
-        Ok(Self {
-            recorder,
-            handle,
-            told: Mutex::new(vec![[0; VALUES]; shards]),
-        })
-    }
-
     /// Renders the page from what the shards published.
     #[must_use]
     pub fn render(&self, published: &[Published]) -> String {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         with_local_recorder(&self.recorder, || {
-            for (index, (shard, told)) in published.iter().zip(told.iter_mut()).enumerate() {
-                set_shard(index.to_string(), shard, told);
+            for (index, shard) in published.iter().enumerate() {
+                set_shard(&index.to_string(), shard);
             }
         });
-        self.handle.render()
+        let mut page = self.handle.render();
+        for histogram in &self.histograms {
+            let written = histogram.render(&mut page, published);
+            written.expect("a string takes everything");
+        }
+        page
     }
 }
 
@@ -318,56 +366,20 @@ fn describe() {
         REFUSALS,
         "Refusals and closes, by the code that the peer was told."
     );
-    describe_histogram!(
-        DELIVERY,
-        "From a message's arrival at a member's shard to its hand-over to the kernel."
-    );
-    describe_histogram!(LAP, "Time of a lap, sleeping not counted.");
 }
 
-fn set_shard(shard: String, values: &Published, told: &mut [u64; VALUES]) {
+fn set_shard(shard: &str, values: &Published) {
     for (index, (name, _, is_gauge, _)) in ROWS.iter().enumerate() {
         let value = values.get(index);
         if *is_gauge {
-            gauge!(*name, "shard" => shard.clone()).set(value as f64);
+            gauge!(*name, "shard" => shard.to_owned()).set(value as f64);
         } else {
-            counter!(*name, "shard" => shard.clone()).absolute(value);
+            counter!(*name, "shard" => shard.to_owned()).absolute(value);
         }
     }
     for (index, refusal) in Refusal::ALL.iter().enumerate() {
-        counter!(REFUSALS, "shard" => shard.clone(), "code" => refusal.code())
+        counter!(REFUSALS, "shard" => shard.to_owned(), "code" => refusal.code())
             .absolute(values.get(REFUSALS_AT + index));
-    }
-    for bucket in 0..DELIVERY_BUCKETS {
-        let us = LATENCY_BOUNDS_US
-            .get(bucket)
-            .copied()
-            .unwrap_or(LATENCY_BOUNDS_US[LATENCY_BOUNDS_US.len() - 1] * 2);
-        tell(
-            DELIVERY,
-            &shard,
-            us as f64,
-            values.get(DELIVERY_AT + bucket),
-            &mut told[DELIVERY_AT + bucket],
-        );
-    }
-    for bucket in 0..LAP_BUCKETS {
-        tell(
-            LAP,
-            &shard,
-            f64::from(1_u32 << bucket),
-            values.get(LAP_AT + bucket),
-            &mut told[LAP_AT + bucket],
-        );
-    }
-}
-
-/// Gives a histogram what is new in one bucket, at the bucket's upper bound.
-fn tell(name: &'static str, shard: &str, us: f64, count: u64, told: &mut u64) {
-    let fresh = count.saturating_sub(*told);
-    *told = count;
-    if fresh > 0 {
-        histogram!(name, "shard" => shard.to_owned()).record_many(us / 1e6, fresh as usize);
     }
 }
 
@@ -377,26 +389,42 @@ mod tests {
 
     #[test]
     fn a_page_says_what_a_shard_counted() {
-        let (metrics, published) = (Metrics::new(1).unwrap(), [Published::default()]);
+        let (metrics, published) = (Metrics::default(), [Published::default()]);
         let mut stats = Stats {
             connections: 3,
             ..Stats::default()
         };
         stats.refusals[Refusal::SlowConsumer.index()] = 2;
         stats.delivery_latency.record(100);
+        stats.delivery_latency.record(1 << 40);
         published[0].publish(&stats, &LoopStats::default());
         let page = metrics.render(&published);
         for line in [
             "# HELP ringway_connections TCP connections open now.",
             "ringway_connections{shard=\"0\"} 3",
             "ringway_refusals_total{shard=\"0\",code=\"RW-2401\"} 2",
+            "# TYPE ringway_delivery_latency_seconds histogram",
+            "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"0.000064\"} 0",
             "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"0.000128\"} 1",
+            "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"4.194304\"} 1",
+            "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"+Inf\"} 2",
+            "ringway_delivery_latency_seconds_sum{shard=\"0\"} 8.388736",
+            "ringway_delivery_latency_seconds_count{shard=\"0\"} 2",
+            "ringway_lap_seconds_count{shard=\"0\"} 0",
         ] {
-            assert!(page.contains(line), "{line}\n{page}");
+            assert!(page.contains(&format!("{line}\n")), "{line}\n{page}");
         }
-        assert!(
-            metrics.render(&published).contains("_count{shard=\"0\"} 1"),
-            "told once"
-        );
+    }
+
+    /// Nobody looked for an hour: the page must not cost memory or time for each sample since.
+    #[test]
+    fn a_page_after_many_samples_costs_what_the_first_one_did() {
+        let (metrics, published) = (Metrics::default(), [Published::default()]);
+        let mut laps = LoopStats::default();
+        laps.lap_us[3] = 1 << 40;
+        published[0].publish(&Stats::default(), &laps);
+        let page = metrics.render(&published);
+        let line = format!("ringway_lap_seconds_count{{shard=\"0\"}} {}\n", 1_u64 << 40);
+        assert!(page.contains(&line), "{page}");
     }
 }

@@ -98,13 +98,11 @@ impl Daemon {
         let (ports, controls): (Vec<Producer<Message>>, Vec<Consumer<Message>>) = (0..shards)
             .map(|_| RingBuffer::new(CONTROL_MESSAGES_MAX))
             .unzip();
-        let metrics = Metrics::new(usize::from(shards))
-            .map_err(|error| StartError::new("RW-1012", error.to_string(), "see the cause"))?;
         let publish_bytes_max = config.engine.payload_bytes_max as usize;
         let control = Arc::new(Control::new(
             ports,
             wakers,
-            metrics,
+            Metrics::default(),
             published.clone(),
             publish_bytes_max,
         ));
@@ -213,7 +211,7 @@ fn run_shard(
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
     let mut next = Duration::ZERO;
     shard.run(|application, laps, now| {
-        if now.monotonic >= next {
+        if application.take_asked() || now.monotonic >= next {
             next = now.monotonic + PUBLISH_INTERVAL;
             published.publish(application.hub().stats(), laps);
         }

@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 pub struct Application {
     hub: Hub,
     outputs: Vec<Output>,
+    /// The control thread asked something: it may want to see the numbers of this lap.
+    asked: bool,
 }
 
 impl Application {
@@ -25,6 +27,7 @@ impl Application {
         Self {
             hub,
             outputs: Vec::new(),
+            asked: false,
         }
     }
 
@@ -32,6 +35,11 @@ impl Application {
     #[must_use]
     pub const fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Whether the control thread has sent something since the last call.
+    pub const fn take_asked(&mut self) -> bool {
+        core::mem::replace(&mut self.asked, false)
     }
 
     /// Gives all that the hub knows away.
@@ -239,6 +247,7 @@ impl Handler for Application {
 
     fn control(&mut self, cx: &mut Context<'_>, message: Message) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.asked = true;
         match message {
             // Whoever asked may be gone: then nobody needs the answer.
             Message::Ask(query, answer) => {

@@ -131,11 +131,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     /// Runs until the handler commands [`Command::Exit`]; `each_lap` sees handler and counters after every lap.
-    pub fn run(&mut self, mut each_lap: impl FnMut(&H, &LoopStats, Now)) {
+    pub fn run(&mut self, mut each_lap: impl FnMut(&mut H, &LoopStats, Now)) {
         self.start();
         loop {
             self.work();
-            each_lap(&self.handler, &self.stats, self.now);
+            each_lap(&mut self.handler, &self.stats, self.now);
             if self.exit {
                 return;
             }

@@ -38,7 +38,7 @@ fn metrics() -> BTreeMap<String, (String, String)> {
     let published = [Published::default()];
     published[0].publish(&stats, &laps);
     let mut metrics: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for line in Metrics::new(1).unwrap().render(&published).lines() {
+    for line in Metrics::default().render(&published).lines() {
         let described = line
             .strip_prefix("# HELP ")
             .and_then(|rest| rest.split_once(' '));

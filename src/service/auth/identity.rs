@@ -34,13 +34,14 @@ pub struct Claims {
     pub rw: RoomClaims,
 }
 
-/// A client that has shown a token.
+/// A client that has shown a token. There is one for each client, so all its text is one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    subject: Box<str>,
     expires_unix_ms: u64,
-    join: Box<[Box<str>]>,
-    publish: Box<[Box<str>]>,
+    /// The subject, the patterns to join, and those to publish to, each pattern with a zero byte behind it.
+    text: Box<str>,
+    subject_bytes: u32,
+    join_bytes: u32,
 }
 
 impl Identity {
@@ -48,31 +49,35 @@ impl Identity {
     pub(super) fn new(claims: Claims, leeway_seconds: u32) -> Option<Self> {
         let bounded = |patterns: &[String]| {
             patterns.len() <= PATTERNS_MAX
+                // A zero byte stands between two patterns, and in no room's name.
                 && patterns
                     .iter()
-                    .all(|pattern| pattern.len() <= PATTERN_BYTES_MAX)
+                    .all(|pattern| pattern.len() <= PATTERN_BYTES_MAX && !pattern.contains('\0'))
         };
         let subject_fits = (1..=SUBJECT_BYTES_MAX).contains(&claims.sub.len());
         if !subject_fits || !bounded(&claims.rw.join) || !bounded(&claims.rw.publish) {
             return None;
         }
-        let compact =
-            |patterns: Vec<String>| patterns.into_iter().map(String::into_boxed_str).collect();
+        let mut text = claims.sub;
+        let subject_bytes = text.len() as u32;
+        push_patterns(&claims.rw.join, &mut text);
+        let join_bytes = text.len() as u32 - subject_bytes;
+        push_patterns(&claims.rw.publish, &mut text);
         Some(Self {
-            subject: claims.sub.into(),
             expires_unix_ms: claims
                 .exp
                 .saturating_add(u64::from(leeway_seconds))
                 .saturating_mul(1000),
-            join: compact(claims.rw.join),
-            publish: compact(claims.rw.publish),
+            text: text.into(),
+            subject_bytes,
+            join_bytes,
         })
     }
 
     /// Whom the token names.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        self.parts().0
     }
 
     /// Until when it is valid.
@@ -82,10 +87,72 @@ impl Identity {
     }
 
     pub(crate) fn may_join(&self, room: &str) -> bool {
-        self.join.iter().any(|pattern| matches(pattern, room))
+        any_matches(self.parts().1, room)
     }
 
     pub(crate) fn may_publish(&self, room: &str) -> bool {
-        self.publish.iter().any(|pattern| matches(pattern, room))
+        any_matches(self.parts().2, room)
+    }
+
+    /// Subject, patterns to join, patterns to publish to.
+    fn parts(&self) -> (&str, &str, &str) {
+        let (subject, patterns) = self.text.split_at(self.subject_bytes as usize);
+        let (join, publish) = patterns.split_at(self.join_bytes as usize);
+        (subject, join, publish)
+    }
+}
+
+/// A pattern with a zero byte of its own matches no room, for rooms have no control characters: it is left out.
+fn push_patterns(patterns: &[String], text: &mut String) {
+    for pattern in patterns.iter().filter(|pattern| !pattern.contains('\0')) {
+        text.push_str(pattern);
+        text.push('\0');
+    }
+}
+
+fn any_matches(patterns: &str, room: &str) -> bool {
+    let mut patterns = patterns.split_terminator('\0');
+    patterns.any(|pattern| matches(pattern, room))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(join: &[&str], publish: &[&str]) -> Identity {
+        let patterns = |patterns: &[&str]| patterns.iter().map(|it| (*it).to_owned()).collect();
+        let rw = RoomClaims {
+            join: patterns(join),
+            publish: patterns(publish),
+        };
+        let claims = Claims {
+            sub: "a\0b".to_owned(),
+            exp: 1,
+            nbf: None,
+            rw,
+        };
+        Identity::new(claims, 0).unwrap()
+    }
+
+    #[test]
+    fn patterns_stay_apart() {
+        let identity = identity(&["a:*", "b"], &["c", "evil\0*"]);
+        assert_eq!(identity.subject(), "a\0b");
+        let rooms = ["a:1", "b", "c", "d", "", "b\0c", "evil"];
+        let joins = rooms.map(|room| identity.may_join(room));
+        assert_eq!(joins, [true, true, false, false, false, false, false]);
+        let publishes = rooms.map(|room| identity.may_publish(room));
+        assert_eq!(publishes, [false, false, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn nothing_is_permitted_by_no_patterns() {
+        let identity = identity(&[], &[]);
+        assert!(!identity.may_join("") && !identity.may_publish(""));
+    }
+
+    #[test]
+    fn an_empty_pattern_is_no_other() {
+        assert!(!identity(&[""], &[]).may_join("a"));
     }
 }

@@ -179,6 +179,8 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
+        // Most clients join one: room for four, as a vector would begin with, would stay empty in every session.
+        session.namespaces.reserve_exact(1);
         session.namespaces.push(Namespace {
             name: name.into(),
             id: id.as_str().into(),

@@ -19,7 +19,12 @@ pub(super) fn post(sid: &str, body: &str) -> String {
 
 /// A masked text frame.
 pub(super) fn frame(text: &str) -> Vec<u8> {
-    let mut bytes = vec![0x81];
+    frame_of(0x81, text)
+}
+
+/// A masked frame with that first byte.
+fn frame_of(first: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![first];
     match text.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),
         length => {
@@ -364,4 +369,49 @@ fn cut_at_any_byte_the_answers_are_the_same() {
     for cut in 1..bytes.len() {
         assert_eq!(run(cut), whole, "cut at {cut}");
     }
+}
+
+/// Pongs go ahead of the queue and are not counted by its bound: they have one of their own.
+#[test]
+fn rfc6455_5_5_2_pongs_that_nobody_reads_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.websocket(0, "40");
+    world.read(conn);
+    // Read in one call, so that no pong can leave in between.
+    let (one, ping) = (frame_of(0x89, "p"), frame_of(0x89, &"p".repeat(125)));
+    world.send(conn, &one);
+    check(&world.read(conn), "p");
+    let pings = settings(true).queue_bytes_max as usize / 125 + 1;
+    world.send(conn, &ping.repeat(pings));
+    check(&world.read(conn), "RW-2401");
+}
+
+#[test]
+fn answers_that_nobody_reads_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.open(0);
+    world.wires.get_mut(&conn).unwrap().stalled = true;
+    let requests = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    for _ in 0..100 {
+        world.send(conn, requests.as_bytes());
+    }
+    assert!(world.wires[&conn].closed);
+    let answers = world.hubs[0].next_send(world.now, conn);
+    assert!(answers.is_none_or(|bytes| bytes.len() < 2 * settings(true).queue_bytes_max as usize));
+}
+
+#[test]
+fn sessions_that_nobody_comes_back_to_are_bounded() {
+    let mut world = World::new(1, settings(true));
+    let sessions_max = settings(true).sessions_max;
+    let conn = world.open(0);
+    for _ in 0..sessions_max {
+        world.send(conn, get("transport=polling", "").as_bytes());
+        check(&world.read(conn), "200 OK");
+    }
+    world.send(conn, get("transport=polling", "").as_bytes());
+    check(&world.read(conn), "RW-2206");
+    world.pass_ms(46_000);
+    let (conn, _) = world.polling(0);
+    assert!(!world.wires[&conn].closed);
 }
