@@ -17,9 +17,14 @@ pub struct Row {
 #[must_use]
 pub fn ring_config(config: &Config) -> UringConfig {
     UringConfig {
-        // Room beyond the connections that are let in: arrivals from other shards, and closes that take their time.
-        sockets_max: config.shards.connections_max + config.shards.connections_max / 25 + 1,
-        recv_buffers: config.shards.receive_buffers.next_power_of_two(),
+        // Room beyond the connections that are let in: arrivals from other shards, closes that take their time, and the accepts that were in
+        // flight when the bound was reached.
+        sockets_max: config.shards.connections_max + config.shards.connections_max / 25 + 64,
+        recv_buffers: config
+            .shards
+            .receive_buffers
+            .clamp(1, RECEIVE_BUFFERS_MAX)
+            .next_power_of_two(),
         recv_buffer_bytes: config.shards.receive_buffer_bytes,
         ..UringConfig::default()
     }
@@ -76,7 +81,16 @@ fn nofile(config: &Config) -> Result<String, ProbeError> {
     }
 }
 
+/// The kernel's bound for a ring of provided buffers.
+const RECEIVE_BUFFERS_MAX: u16 = 32_768;
+
 fn shards(config: &Config) -> Result<String, StartError> {
+    if !(1..=RECEIVE_BUFFERS_MAX).contains(&config.shards.receive_buffers) {
+        return Err(StartError::invalid_value(
+            "shards.receive_buffers",
+            "there are 1 to 32,768 of them",
+        ));
+    }
     let count = shard_count(config);
     if count > 64 {
         return Err(StartError::invalid_value(

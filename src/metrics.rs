@@ -246,9 +246,11 @@ impl Published {
     /// Connections and sessions.
     #[must_use]
     pub fn open(&self) -> u64 {
-        ROWS.iter()
-            .position(|(name, ..)| *name == "ringway_sessions")
-            .map_or(0, |index| self.get(index))
+        let counts = |name: &str| matches!(name, "ringway_connections" | "ringway_sessions");
+        let rows = ROWS.iter().enumerate();
+        rows.filter(|(_, (name, ..))| counts(name))
+            .map(|(index, _)| self.get(index))
+            .sum()
     }
 }
 

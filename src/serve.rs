@@ -13,12 +13,13 @@ use core::time::Duration;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
-use ringway_uring::{Pool, ProcessClock, UringBuilder, Waker, listen};
+use ringway_uring::{Pool, ProcessClock, UringBuilder, UringDriver, Waker, listen};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::Barrier;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,14 +111,18 @@ impl Daemon {
             connections_max: config.shards.connections_max,
             linger: LINGER,
         };
+        // A ring that does not run yet refuses sockets from others: no shard takes a client before all run.
+        let all_run = Arc::new(Barrier::new(usize::from(shards)));
         let parts = builders.into_iter().zip(meshes).zip(controls).enumerate();
         let threads = parts
             .map(|(index, ((builder, mesh), control))| {
                 let (settings, published) = (settings.clone(), published.clone());
+                let all_run = all_run.clone();
                 let body = move || {
+                    let driver = run_ring(index, builder, &all_run);
                     run_shard(
                         index,
-                        builder,
+                        driver,
                         mesh,
                         control,
                         bounds,
@@ -192,9 +197,19 @@ fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartErro
     Ok(builders)
 }
 
+/// Starts the ring on the shard's own thread, and waits for the others'.
+fn run_ring(index: usize, builder: UringBuilder, all_run: &Barrier) -> UringDriver {
+    let _ = ringway_runtime::pin(index);
+    let driver = builder
+        .start()
+        .expect("a ring that was made can be started by its thread");
+    all_run.wait();
+    driver
+}
+
 fn run_shard(
     index: usize,
-    builder: UringBuilder,
+    mut driver: UringDriver,
     mesh: Mesh,
     control: Consumer<Message>,
     bounds: Bounds,
@@ -202,10 +217,6 @@ fn run_shard(
     published: &Published,
 ) {
     use ringway_io::Driver as _;
-    let _ = ringway_runtime::pin(index);
-    let mut driver = builder
-        .start()
-        .expect("a ring that was made can be started by its thread");
     let seed = core::array::from_fn(|_| driver.entropy());
     let hub = Hub::new(index as u16, mesh.shards(), settings, seed);
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
@@ -267,10 +278,10 @@ fn reload_settings(control: &Control, reload: &impl Fn() -> Result<Config, Start
     }
 }
 
-/// Closes sessions over nine tenths of the deadline, and leaves the rest to the last bytes.
+/// Closes sessions over eight tenths of the deadline, and leaves the rest to the last bytes: it is over when no connection is left.
 async fn drain(config: &Config, control: &Control) {
     let deadline = Duration::from_millis(u64::from(config.drain.deadline_ms));
-    tracing::info!(sessions = control.open(), ?deadline, "draining");
+    tracing::info!(open = control.open(), ?deadline, "draining");
     control.set_draining();
     let within_us = deadline.as_micros() as u64 / 10 * 8;
     control.tell_all(|| Message::Drain { within_us });

@@ -277,8 +277,4 @@ impl Handler for Application {
         self.hub.lap(now, &mut post, cx.entropy, &mut self.outputs);
         self.carry(cx.commands);
     }
-
-    fn waiting_for_mesh(&self) -> bool {
-        self.hub.waiting_for_post()
-    }
 }

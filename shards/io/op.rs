@@ -1,6 +1,7 @@
 //! What a shard may ask of its driver.
 
 use crate::{Frame, Key};
+use core::ops::Range;
 
 /// A shard, by its index; there are at most 64 (a room keeps its interested shards in one word).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,14 +44,14 @@ pub enum Op {
         /// From whom.
         socket: Socket,
     },
-    /// Send `frame[from..]`. At most one in flight per socket, ever.
+    /// Send a piece of `frame`. At most one in flight per socket, ever.
     Send {
         /// To whom.
         socket: Socket,
         /// The bytes; held by the driver until the terminal completion.
         frame: Frame,
-        /// How many leading bytes of `frame` have been sent before.
-        from: u32,
+        /// Which: from what has been sent before to the frame's end, or less.
+        piece: Range<u32>,
     },
     /// Ask that the operation `target` end early. Its own last completion still comes and alone retires its buffer;
     /// the completion of the cancel itself says nothing but that it was seen.
@@ -98,8 +99,8 @@ impl core::fmt::Debug for Op {
             Self::Send {
                 socket,
                 frame,
-                from,
-            } => write!(f, "Send({}, {}..{})", socket.0, from, frame.len()),
+                piece,
+            } => write!(f, "Send({}, {piece:?} of {})", socket.0, frame.len()),
             Self::Cancel { target } => write!(f, "Cancel({target:?})"),
             Self::Shutdown { socket } => write!(f, "Shutdown({})", socket.0),
             Self::ShutdownWrite { socket } => write!(f, "ShutdownWrite({})", socket.0),

@@ -2,7 +2,7 @@
 
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::{Shard, Timer};
-use crate::table::{flag, key};
+use crate::table::{Record, flag, key};
 use ringway_io::{Driver, Key, Op, OpKind};
 
 impl<D: Driver, H: Handler> Shard<D, H> {
@@ -12,10 +12,17 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         if !record.has(flag::CLOSE_AFTER_FLUSH | flag::CLOSING | flag::MIGRATING) {
             record.set(flag::CLOSE_AFTER_FLUSH);
-            let over = self.now().monotonic + self.bounds.linger;
-            // From now on: a peer that does not read its last bytes is cut off as well.
-            self.wheel.insert(over, Timer::Linger(conn));
             self.mark_dirty(conn);
+            self.look_again(conn);
+        }
+    }
+
+    /// From now on: a peer that reads nothing of its last bytes within the linger time is cut off.
+    fn look_again(&mut self, conn: Conn) {
+        let over = self.now().monotonic + self.bounds.linger;
+        if let Some(record) = self.table.get(conn) {
+            record.clear(flag::PROGRESS);
+            self.wheel.insert(over, Timer::Linger(conn));
         }
     }
 
@@ -24,21 +31,45 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.has(flag::CLOSE_AFTER_FLUSH) {
-            // What the peer still sends is read and thrown away until it closes: a close with unread bytes would reset the connection
-            // and take our last words with it.
-            record.set(flag::LINGER);
-            record.clear(flag::PAUSED);
-            record.ops += 1;
-            let socket = record.socket();
-            self.driver
-                .submit(key(OpKind::Shutdown, conn), Op::ShutdownWrite { socket });
-            self.arm_recv(conn);
+        if !record.has(flag::CLOSE_AFTER_FLUSH) {
+            return;
+        }
+        if record.has(flag::PEER_FINISHED) {
+            return self.close(conn, Cause::Peer);
+        }
+        // What the peer still sends is read and thrown away until it closes: a close with unread bytes would reset the connection
+        // and take our last words with it.
+        record.set(flag::LINGER);
+        record.clear(flag::PAUSED);
+        record.ops += 1;
+        let socket = record.socket();
+        self.driver
+            .submit(key(OpKind::Shutdown, conn), Op::ShutdownWrite { socket });
+        self.arm_recv(conn);
+    }
+
+    /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time.
+    pub(crate) fn linger_over(&mut self, conn: Conn) {
+        let goes_on = |record: &mut Record| record.has(flag::PROGRESS);
+        if self.table.get(conn).is_some_and(goes_on) {
+            self.look_again(conn);
+        } else {
+            self.close(conn, Cause::Closed);
         }
     }
 
-    pub(crate) fn linger_over(&mut self, conn: Conn) {
-        self.close(conn, Cause::Closed);
+    /// The peer has nothing more to say. What there is to tell it goes out first: it may have asked, finished, and be reading.
+    pub(crate) fn peer_finished(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        record.clear(flag::RECV | flag::RECV_CANCEL);
+        record.ops -= 1;
+        record.set(flag::PEER_FINISHED);
+        if record.has(flag::LINGER | flag::CLOSING) {
+            return self.close(conn, Cause::Peer);
+        }
+        self.close_after_flush(conn);
     }
 
     /// Ends a connection now; the handler hears of it here and never again.

@@ -97,6 +97,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.mesh.is_quiet()
+            && self.control_is_empty()
             && self.arrivals.is_empty()
             && self.revoked.is_empty()
             && !self.table.any(flag::MIGRATING)

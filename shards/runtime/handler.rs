@@ -148,7 +148,4 @@ pub trait Handler {
 
     /// Once per lap, after completions, mail and timers, before the flush: retry what waited for ring space.
     fn lap(&mut self, cx: &mut Context<'_>);
-
-    /// Whether `lap` has something to retry (the loop then does not park without being told of free ring space).
-    fn waiting_for_mesh(&self) -> bool;
 }

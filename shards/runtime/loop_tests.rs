@@ -117,10 +117,6 @@ impl Handler for Notes {
     }
 
     fn lap(&mut self, _: &mut Context<'_>) {}
-
-    fn waiting_for_mesh(&self) -> bool {
-        false
-    }
 }
 
 /// A shard, and the way to command it.
@@ -208,6 +204,39 @@ fn a_peer_that_left_is_closed_without_another_receive() {
     assert_eq!(bench.shard.table.live(), 0);
 }
 
+/// It may have asked, finished, and be reading (RFC 9112 §9.6).
+#[test]
+fn a_peer_that_finished_gets_what_there_is_to_tell_it() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.shard.handler.outgoing.push_back(b"answer".to_vec());
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Eof));
+    assert_eq!(bench.kinds(), [OpKind::Send]);
+    assert_eq!(bench.shard.handler.closed, []);
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(6)));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+    assert_eq!(bench.shard.handler.closed, [Cause::Peer]);
+}
+
+#[test]
+fn a_slow_peer_is_cut_off_when_it_reads_nothing_and_not_before() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.shard.handler.outgoing.push_back(vec![7; 300_000]);
+    bench.command(Command::CloseAfterFlush(CONN));
+    for (second, piece) in [(1, 131_072), (2, 131_072)] {
+        bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(piece)));
+        bench.shard.driver.now = Duration::from_millis(second * 1200);
+        bench.shard.work();
+        assert_eq!(bench.shard.handler.closed, [], "it read in second {second}");
+    }
+    bench.kinds();
+    bench.shard.driver.now = Duration::from_millis(4000);
+    bench.shard.work();
+    assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
+    assert_eq!(bench.shard.stats.sends_short, 0, "pieces are not short");
+}
+
 #[test]
 fn stale_bytes_give_their_lease_back_and_nothing_else() {
     let mut bench = Bench::connected();
@@ -235,11 +264,14 @@ fn a_short_send_continues_where_it_stopped() {
     assert_eq!(bench.kinds(), [OpKind::Send], "one send in flight");
     bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(2)));
     let rest = bench.shard.driver.submitted.pop().map(|(_, op)| op);
-    assert!(matches!(rest, Some(Op::Send { from: 2, .. })), "{rest:?}");
+    assert!(
+        matches!(&rest, Some(Op::Send { piece, .. }) if *piece == (2..5)),
+        "{rest:?}"
+    );
     bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(3)));
     let next = bench.shard.driver.submitted.pop().map(|(_, op)| op);
     assert!(
-        matches!(&next, Some(Op::Send { from: 0, frame, .. }) if &frame[..] == b"next"),
+        matches!(&next, Some(Op::Send { piece, frame, .. }) if piece.start == 0 && &frame[..] == b"next"),
         "{next:?}"
     );
 }

@@ -89,7 +89,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let waits = record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No;
         let deferred = waits && !record.has(flag::LINGER);
         match end {
-            RecvEnd::Eof if !deferred => self.recv_was_last(conn, Cause::Peer),
+            RecvEnd::Eof if !deferred => self.peer_finished(conn),
             RecvEnd::Failed(_) => self.recv_was_last(conn, Cause::Failed),
             _ => self.recv_retired(conn),
         }

@@ -4,7 +4,15 @@ use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{flag, key};
+use core::ops::Range;
 use ringway_io::{Driver, Errno, Frame, Key, Op, OpKind};
+
+/// Bytes of one send at most. A send that the peer takes slowly ends only when all of it went: by pieces it is seen whether anything goes.
+const PIECE_BYTES_MAX: usize = 128 * 1024;
+
+fn piece_of(frame: &Frame, from: u32) -> Range<u32> {
+    from..(from as usize + PIECE_BYTES_MAX).min(frame.len()) as u32
+}
 
 impl<D: Driver, H: Handler> Shard<D, H> {
     /// Gives each dirty connection that can take one its next frame.
@@ -48,14 +56,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         record.ops += 1;
         let socket = record.socket();
         self.stats.sends += 1;
-        self.driver.submit(
-            key(OpKind::Send, conn),
-            Op::Send {
-                socket,
-                frame,
-                from,
-            },
-        );
+        let piece = piece_of(&frame, from);
+        let op = Op::Send {
+            socket,
+            frame,
+            piece,
+        };
+        self.driver.submit(key(OpKind::Send, conn), op);
     }
 
     pub(crate) fn sent(&mut self, at: Key, result: Result<u32, Errno>) {
@@ -67,8 +74,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(frame) = record.sending.take() else {
             unreachable!("a send completes once")
         };
+        let piece = piece_of(&frame, record.sent);
         let total = record.sent + result.unwrap_or(0);
         let closing = record.has(flag::CLOSING);
+        record.set(flag::PROGRESS);
         self.stats.bytes_out += u64::from(result.unwrap_or(0));
         if closing {
             return self.after_op(conn);
@@ -80,7 +89,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return self.close(conn, Cause::Failed);
         }
         if (total as usize) < frame.len() {
-            self.stats.sends_short += 1;
+            self.stats.sends_short += u64::from(total < piece.end);
             return self.send(conn, frame, total);
         }
         self.call(|handler, cx| handler.sent(cx, conn));

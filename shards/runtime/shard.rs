@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 
 /// Time after which accepting is tried again when it failed.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Free places below the bound at which accepting begins again.
+const ACCEPT_MARGIN: u32 = 64;
 /// Requests taken from one shard in one lap.
 const REQUESTS_PER_LAP: usize = 256;
 /// Control messages taken in one lap.
@@ -354,12 +356,18 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.table.live() < self.bounds.connections_max
     }
 
-    /// Below nine tenths: a table that hovers at its bound does not arm and cancel for every client.
+    /// Somewhat below the bound: a table that hovers there does not arm and cancel for every client.
     fn arm_accept_when_room(&mut self) {
         let connections_max = self.bounds.connections_max;
-        if !self.accept.armed && self.table.live() < connections_max - connections_max / 10 {
+        let margin = (connections_max / 10).min(ACCEPT_MARGIN);
+        if !self.accept.armed && self.table.live() < connections_max - margin {
             self.arm_accept();
         }
+    }
+
+    /// Whether the control thread's messages were all taken.
+    pub(crate) fn control_is_empty(&self) -> bool {
+        self.control.is_empty()
     }
 
     /// Whether an accept is in flight.

@@ -27,6 +27,10 @@ pub(crate) mod flag {
     pub(crate) const MIGRATING: u16 = 1 << 9;
     /// Its descriptor is on the way.
     pub(crate) const SOCKET_SENT: u16 = 1 << 10;
+    /// Something was sent since the last look.
+    pub(crate) const PROGRESS: u16 = 1 << 11;
+    /// The peer has finished sending.
+    pub(crate) const PEER_FINISHED: u16 = 1 << 12;
     /// The slot is in use.
     pub(crate) const LIVE: u16 = 1 << 15;
 }
@@ -86,7 +90,7 @@ impl Record {
 
     /// Whether bytes are wanted and none are coming.
     pub(crate) const fn wants_recv(&self) -> bool {
-        !self.has(flag::RECV | flag::PAUSED | flag::STARVED | flag::CLOSING)
+        !self.has(flag::RECV | flag::PAUSED | flag::STARVED | flag::CLOSING | flag::PEER_FINISHED)
     }
 }
 

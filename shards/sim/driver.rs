@@ -64,16 +64,18 @@ fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
         Op::Send {
             socket,
             frame,
-            from,
+            piece,
         } => {
             assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
             let checksum = checksum(&frame);
-            let (from, moved, pair) = (from as usize, 0, ring.pair(socket.0));
+            let piece = piece.start as usize..piece.end as usize;
+            assert!(piece.end <= frame.len(), "a piece lies within its frame");
+            let (moved, pair) = (0, ring.pair(socket.0));
             let work = Work::Send {
                 pair,
                 frame,
                 checksum,
-                from,
+                piece,
                 moved,
             };
             (Some(socket.0), work)

@@ -1,6 +1,7 @@
 //! One shard's ring: its table of sockets, what is in flight, and what has ended but is not told yet.
 
 use crate::guard::Pool;
+use core::ops::Range;
 use ringway_io::{Completion, Frame, Job, Key, Outcome};
 use std::collections::VecDeque;
 
@@ -14,7 +15,7 @@ pub(crate) enum Work {
         pair: usize,
         frame: Frame,
         checksum: u64,
-        from: usize,
+        piece: Range<usize>,
         /// Bytes that went.
         moved: usize,
     },

@@ -239,14 +239,14 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
         pair,
         frame,
         checksum: sum,
-        from,
+        piece,
         moved,
     } = &state.rings[shard].in_flight[index].work
     else {
         unreachable!("the caller matched a send")
     };
     assert_eq!(*sum, checksum(frame), "a frame changed while it was sent");
-    let (pair, from, moved, frame) = (*pair, *from, *moved, frame.clone());
+    let (pair, piece, moved, frame) = (*pair, piece.clone(), *moved, frame.clone());
     let ended = |result| Progress::Ended(Outcome::Sent(result));
     let partial = |errno| {
         if moved > 0 {
@@ -267,7 +267,7 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
         }
         return ended(partial(ECANCELED));
     }
-    let rest = &frame[from + moved..];
+    let rest = &frame[piece.start + moved..piece.end];
     let short = roll(state, Fault::ShortSend);
     let room = state.pairs[pair].down.room();
     if room < rest.len() {
@@ -279,7 +279,7 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
     }
     state.pairs[pair].down.bytes.extend(&rest[..count]);
     let total = moved + count;
-    if from + total == frame.len() || (short && total > 0) {
+    if piece.start + total == piece.end || (short && total > 0) {
         return ended(Ok(total as u32));
     }
     if let Work::Send { moved, .. } = &mut state.rings[shard].in_flight[index].work {

@@ -10,6 +10,7 @@ use crate::recv::{GROUP, RecvPool};
 use crate::ring::{Ring, TOP_BYTE};
 use crate::sys::{Entropy, ProcessClock, Waker};
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 use core::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{
@@ -190,10 +191,10 @@ impl UringDriver {
         self.push_plain(entry, key.to_bits());
     }
 
-    fn send(&mut self, key: Key, socket: Socket, frame: Frame, from: u32) {
-        let rest = &self.memory.sends.hold(key, frame)[from as usize..];
-        let length = u32::try_from(rest.len()).expect("a frame is shorter than 4 GiB");
-        let entry = opcode::Send::new(types::Fixed(socket.0), rest.as_ptr(), length)
+    fn send(&mut self, key: Key, socket: Socket, frame: Frame, piece: &Range<u32>) {
+        let bytes = &self.memory.sends.hold(key, frame)[piece.start as usize..piece.end as usize];
+        let length = piece.end - piece.start;
+        let entry = opcode::Send::new(types::Fixed(socket.0), bytes.as_ptr(), length)
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build();
         // SAFETY: `sends` holds the frame until `release` saw the send's only completion; a frame's bytes never move and are never written.
@@ -243,8 +244,8 @@ impl Driver for UringDriver {
             Op::Send {
                 socket,
                 frame,
-                from,
-            } => return self.send(key, socket, frame, from),
+                piece,
+            } => return self.send(key, socket, frame, &piece),
             Op::SendSocket { socket, to, token } => {
                 return self.send_socket(key, socket, to, token);
             }

@@ -35,7 +35,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this length; the driver drops the ring before its buffers, so the kernel writes no more.
+        // SAFETY: mapped in `new` with this length; nothing is in flight when the driver drops its memory, so the kernel writes no more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
@@ -52,6 +52,10 @@ pub(crate) struct RecvPool {
 
 // SAFETY: the mappings are owned by this value alone; it moves to the shard's thread once, before any use.
 unsafe impl Send for RecvPool {}
+
+fn index_of(lease: &RecvLease) -> u16 {
+    u16::try_from(lease.id().0).expect("a pool has at most 32,768 buffers")
+}
 
 impl RecvPool {
     /// `count` buffers, a power of two up to 32,768.
@@ -72,7 +76,8 @@ impl RecvPool {
     /// Registers the ring and gives the kernel every buffer.
     pub(crate) fn register(&mut self, ring: &IoUring) -> io::Result<()> {
         let address = self.ring.start.as_ptr() as u64;
-        // SAFETY: the ring's memory outlives the registration: the driver drops the io_uring first.
+        // SAFETY: the ring's memory outlives its use by the kernel: the driver drops it only when nothing is in flight (`UringDriver::drop`), and a
+        // builder that never started has nothing in flight.
         unsafe {
             ring.submitter()
                 .register_buf_ring_with_flags(address, self.count, GROUP, 0)
@@ -122,17 +127,32 @@ impl RecvPool {
             !was_leased,
             "the kernel filled buffer {id}, which it had not been given"
         );
+        assert!(
+            bytes_len <= self.buffer_bytes,
+            "the kernel filled more than buffer {id} holds"
+        );
         RecvLease::grant(LeaseId(u32::from(id)), bytes_len)
     }
 
     pub(crate) fn recycle(&mut self, lease: RecvLease) {
-        self.give(lease.id().0 as u16);
+        self.give(index_of(&lease));
     }
 
-    pub(crate) fn bytes<'a>(&'a self, lease: &'a mut RecvLease) -> &'a mut [u8] {
-        let start = self.buffer(lease.id().0 as u16);
-        // SAFETY: a lease names a buffer that the kernel has filled and was not given back: until `recycle` takes the lease, this is its only user,
-        // and both borrows keep it so.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "the bytes are lent exclusively: nobody looks at a second lease meanwhile"
+    )]
+    pub(crate) fn bytes<'a>(&'a mut self, lease: &'a mut RecvLease) -> &'a mut [u8] {
+        // Whoever has `RecvLease::grant` can forge a lease: what the block below relies on is asked here.
+        let id = index_of(lease);
+        let fits = lease.len() <= self.buffer_bytes as usize;
+        assert!(
+            self.leased[usize::from(id)] && fits,
+            "buffer {id} is the kernel's, or shorter than its lease"
+        );
+        let start = self.buffer(id);
+        // SAFETY: the kernel has filled this buffer and was not given it back: until `recycle` takes the lease, this is its only user, and both
+        // borrows keep it so (of the pool too: no second lease of one buffer is looked at meanwhile).
         unsafe { core::slice::from_raw_parts_mut(start, lease.len()) }
     }
 }

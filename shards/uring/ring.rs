@@ -12,7 +12,8 @@ const ENTER_GETEVENTS: u32 = 1;
 /// user_data of the cancel that ends everything.
 const CANCEL_ALL: u64 = 0xa3 << 56;
 /// How often, and how long each time, [`Ring::drain`] waits for cancelled operations.
-const DRAIN_ROUNDS: u32 = 50;
+const DRAIN_ROUNDS: u32 = 100;
+const DRAIN_ROUNDS_PER_CANCEL: u32 = 4;
 const DRAIN_ROUND: Duration = Duration::from_millis(100);
 /// The byte of user_data that tells the kind of operation.
 pub(crate) const TOP_BYTE: u64 = 0xff << 56;
@@ -104,11 +105,14 @@ impl Ring {
 
     /// Cancels everything and waits for the last completions. Says whether the kernel has let go of all memory (it has, unless it is broken).
     pub(crate) fn drain(&mut self) -> bool {
-        for _ in 0..DRAIN_ROUNDS {
-            // Each round, because the kernel does not find an operation that it is about to try again.
-            let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::any().all());
-            // SAFETY: a cancel names no memory.
-            unsafe { self.push(cancel.build(), CANCEL_ALL) };
+        for round in 0..DRAIN_ROUNDS {
+            // More than once, because the kernel does not find an operation that it is about to try again; not each time, because the cancel's
+            // own completion ends the wait.
+            if round % DRAIN_ROUNDS_PER_CANCEL == 0 {
+                let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::any().all());
+                // SAFETY: a cancel names no memory.
+                unsafe { self.push(cancel.build(), CANCEL_ALL) };
+            }
             self.enter(true, Some(DRAIN_ROUND));
             self.collect();
             self.completed.clear();

@@ -339,12 +339,6 @@ impl Hub {
         self.stats.input_bytes = self.input_bytes;
     }
 
-    /// Whether [`Self::lap`] has something to retry when ring space comes free.
-    #[must_use]
-    pub fn waiting_for_post(&self) -> bool {
-        !self.parked.is_empty() || self.rooms.waiting_for_post()
-    }
-
     /// New keys, origins, proxies and limits; connections keep what they have.
     pub fn reload(&mut self, fresh: &Settings) {
         self.settings = Arc::new(self.settings.reloaded(fresh));

@@ -116,8 +116,6 @@ pub(crate) struct Rooms {
     publishes: HashMap<u64, Asker>,
     next_publish: u64,
     swept_us: u64,
-    /// A request found its ring full.
-    blocked: bool,
 }
 
 /// A room's full name.
@@ -161,7 +159,6 @@ impl Rooms {
             publishes: HashMap::new(),
             next_publish: 0,
             swept_us: 0,
-            blocked: false,
         }
     }
 
@@ -229,7 +226,6 @@ impl Rooms {
         } else if post.request(home, &[&Wire::Subscribe { name }.encode()]) {
             Local::asked(policy)
         } else {
-            self.blocked = true;
             return Ok(false);
         };
         self.locals.insert(name.clone(), local);
@@ -378,7 +374,6 @@ impl Rooms {
         }
         let token = self.next_publish;
         if !post.request(home, &[&Wire::Publish { token, message }.encode()]) {
-            self.blocked = true;
             return Attempt::Full;
         }
         self.next_publish += 1;
@@ -522,7 +517,6 @@ impl Rooms {
 
     /// Once per lap: tells homes that nobody is left here, and forgets idle homes.
     pub(crate) fn lap(&mut self, now: Now, post: &mut dyn Post) {
-        self.blocked = false;
         for name in core::mem::take(&mut self.leaving) {
             self.unsubscribe(post, name);
         }
@@ -551,13 +545,8 @@ impl Rooms {
         {
             self.locals.remove(&name);
         } else {
-            self.blocked |= local.known;
             self.leaving.push(name);
         }
-    }
-
-    pub(crate) const fn waiting_for_post(&self) -> bool {
-        self.blocked
     }
 
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {

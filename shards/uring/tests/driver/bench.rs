@@ -100,11 +100,11 @@ impl Bench {
     }
 
     pub(crate) fn send(&mut self, slot: u32, socket: Socket, frame: Frame) {
-        let from = 0;
+        let piece = 0..frame.len() as u32;
         let op = Op::Send {
             socket,
             frame,
-            from,
+            piece,
         };
         self.driver.submit(send_key(slot), op);
     }
