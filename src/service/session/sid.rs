@@ -113,6 +113,25 @@ mod tests {
     }
 
     #[test]
+    fn vectors() {
+        let file = include_str!("../../../tests/vectors/session-ids.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(file).unwrap();
+        assert!(!vectors.is_empty());
+        for vector in &vectors {
+            let (name, text) = (&vector["name"], vector["input"].as_str().unwrap());
+            let read = Sid::parse(text).map_or_else(
+                || serde_json::json!({ "none": true }),
+                |sid| {
+                    assert_eq!(sid.text(), text, "{name}");
+                    let host = u16::from_be_bytes([sid.bytes[16], sid.bytes[17]]);
+                    serde_json::json!({ "host": host, "bucket": sid.bucket() })
+                },
+            );
+            assert_eq!(read, vector["expect"], "{name}");
+        }
+    }
+
+    #[test]
     fn strangers_are_none() {
         let long = "A".repeat(28);
         for text in [

@@ -5,4 +5,5 @@
 mod clients;
 mod hostile;
 mod proxies;
+mod vectors;
 mod world;

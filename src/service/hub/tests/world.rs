@@ -69,7 +69,7 @@ pub(super) struct World {
 /// The world's start, in Unix seconds.
 const START_SECONDS: u64 = 1_700_000_000;
 
-fn key() -> KeyConfig {
+pub(super) fn key() -> KeyConfig {
     KeyConfig {
         id: "k".to_owned(),
         algorithm: "HS256".to_owned(),
