@@ -7,6 +7,8 @@ RINGWAY := target/release/ringway
 ARGS ?=
 SEEDS ?= 2000
 FROM ?= 0
+TARGET ?= all
+SECONDS ?= 60
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +43,9 @@ mutants: ## twelve and more planted bugs, each of which the simulator must find 
 soak: ## the long runs: 200,000 seeds of the simulator
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 
+fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
+	scripts/fuzz $(TARGET) $(SECONDS)
+
 compat: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
 	scripts/compat
@@ -54,4 +59,7 @@ setup-run:
 setup-test:
 	@scripts/setup test
 
-.PHONY: help run test check deny unit sim mutants soak it compat test-count setup-run setup-test
+setup-fuzz:
+	@scripts/setup fuzz
+
+.PHONY: help run test check deny unit sim mutants soak it fuzz compat test-count setup-run setup-test setup-fuzz
