@@ -158,11 +158,13 @@ impl Hub {
             keep_alive: reply.keep_alive && !request.has_body(),
             ..reply.clone()
         };
-        let Some(transport) = self.sessions.get(session).map(|session| session.transport) else {
+        let Some(found) = self.sessions.get(session) else {
             return;
         };
+        // A closed session waits for the GET that tells its client; it takes no other transport any more.
+        let (transport, closed) = (found.transport, found.closing.is_some());
         match (request.method.as_str(), params.websocket) {
-            ("GET", true) if transport == Transport::Polling => {
+            ("GET", true) if transport == Transport::Polling && !closed => {
                 self.open_probe(key, request, session, turn)
             }
             ("GET", false) if transport != Transport::WebSocket => {

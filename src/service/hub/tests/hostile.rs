@@ -1,6 +1,6 @@
 //! What hostile clients try: each was found by a fuzz target, and costs nobody else anything.
 
-use super::clients::{check, get, post};
+use super::clients::{UPGRADE, check, frame, get, post};
 use super::world::{World, settings, token};
 use crate::hub::{Answer, Query};
 use crate::rooms::home_shard;
@@ -97,4 +97,19 @@ fn what_was_parked_behind_a_malformed_packet_is_not_done() {
         };
         assert!(rows.iter().all(|row| row.members == 0), "{rows:?}");
     }
+}
+
+#[test]
+fn a_closed_session_is_not_upgraded() {
+    let mut world = World::new(1, settings(true));
+    let (conn, sid) = world.polling(0);
+    world.send(conn, post(&sid, "malformed").as_bytes());
+    let probe = world.open(0);
+    let query = format!("transport=websocket&sid={sid}");
+    world.send(probe, get(&query, UPGRADE).as_bytes());
+    check(&world.read(probe), "400");
+    world.send(probe, &[frame("2probe"), frame("5")].concat());
+    world.pass_ms(120_000);
+    assert_eq!(world.hubs[0].stats().sessions_websocket, 0);
+    assert!(world.wires.values().all(|wire| wire.closed));
 }
