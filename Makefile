@@ -9,6 +9,8 @@ RINGWAY := target/release/ringway
 ARGS ?=
 SEEDS ?= 2000
 FROM ?= 0
+TARGET ?= all
+SECONDS ?= 60
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +49,9 @@ soak: ## the long runs: 200,000 seeds of the simulator
 load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
 	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture 2>&1 | scripts/keep $@
 
+fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
+	scripts/fuzz $(TARGET) $(SECONDS)
+
 autobahn: setup-test ## Autobahn's cases, groups 1 to 10
 	cargo build --release --locked --bin ringway
 	scripts/compat kosoku 2>&1 | scripts/keep $@
@@ -69,4 +74,7 @@ setup-test:
 setup-compat:
 	@scripts/setup compat
 
-.PHONY: help run test check deny unit sim mutants soak it load autobahn compat test-count setup-run setup-check setup-test setup-compat
+setup-fuzz:
+	@scripts/setup fuzz
+
+.PHONY: help run test check deny unit sim mutants soak it load fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz

@@ -414,3 +414,18 @@ fn a_rooms_rate_is_one_for_all_shards() {
     }
     assert_eq!(taken, 4);
 }
+
+#[test]
+fn a_closed_session_is_not_upgraded() {
+    let mut world = World::new(1, settings(true));
+    let (conn, sid) = world.polling(0);
+    world.send(conn, post(&sid, "malformed").as_bytes());
+    let probe = world.open(0);
+    let query = format!("transport=websocket&sid={sid}");
+    world.send(probe, get(&query, UPGRADE).as_bytes());
+    check(&world.read(probe), "400");
+    world.send(probe, &[frame("2probe"), frame("5")].concat());
+    world.pass_ms(120_000);
+    assert_eq!(world.hubs[0].stats().sessions_websocket, 0);
+    assert!(world.wires.values().all(|wire| wire.closed));
+}

@@ -1,0 +1,4 @@
+//! `make fuzz TARGET=ws`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ringway_fuzz_targets::ws(data));

@@ -1,0 +1,51 @@
+//! What must hold for any bytes: one function per parser. The fuzzer in `tests/fuzz/run` calls them with what it invents, `tests/corpus.rs`
+//! with what it found before.
+//!
+//! Each asserts properties (round trips, equal results wherever a stream is cut, bounds, an independent reading of the same bytes), not only
+//! that nothing panics. Parsers that are private to the service are reached as clients reach them: by bytes on connections of a `Hub`.
+
+mod client;
+mod command;
+mod config;
+mod deflate;
+mod engineio;
+mod forwarded;
+mod http1;
+mod hub;
+mod input;
+mod sid;
+mod socketio;
+mod token;
+mod world;
+mod ws;
+
+pub use command::command;
+pub use config::config;
+pub use deflate::deflate;
+pub use engineio::engineio;
+pub use forwarded::{forwarded, proxy_v2};
+pub use http1::http1;
+pub use hub::hub;
+pub use sid::sid;
+pub use socketio::socketio;
+pub use token::token;
+pub use ws::ws;
+
+/// A target: panics when a property does not hold.
+pub type Target = fn(&[u8]);
+
+/// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
+pub const TARGETS: [(&str, Target); 12] = [
+    ("command", command),
+    ("config", config),
+    ("deflate", deflate),
+    ("engineio", engineio),
+    ("forwarded", forwarded),
+    ("http1", http1),
+    ("hub", hub),
+    ("proxy_v2", proxy_v2),
+    ("sid", sid),
+    ("socketio", socketio),
+    ("token", token),
+    ("ws", ws),
+];
