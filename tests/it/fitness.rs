@@ -216,7 +216,7 @@ fn descriptors() {
 #[test]
 fn key_files() {
     let secret = file("secret", "thirty-two bytes are a good secret");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     let short = file("short", "thirty-one bytes are too little");
     let text = file(
         "text",
