@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use ringway_service::rooms::{is_namespace_name, is_room_name};
 use serde::Deserialize;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -149,6 +150,10 @@ async fn publish(State(control): State<Arc<Control>>, body: Bytes) -> Response {
         Ok(request) => request,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "RW-2503", &error.to_string()),
     };
+    if !is_namespace_name(&request.namespace) || !is_room_name(&request.room) {
+        let message = "a name is empty, too long, or has characters that it cannot have";
+        return refuse(StatusCode::BAD_REQUEST, "RW-2503", message);
+    }
     match control.publish(request).await {
         Ok(answer) => Json(answer).into_response(),
         Err((code, message)) => refuse(StatusCode::SERVICE_UNAVAILABLE, code, message),

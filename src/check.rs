@@ -64,7 +64,8 @@ fn refuse(error: &ProbeError) -> StartError {
 
 fn memlock(config: &Config) -> Result<String, ProbeError> {
     let ring = ring_config(config);
-    let wanted = memlock_bytes(ring.sq_entries, ring.cq_entries) * u64::from(shard_count(config));
+    let each = memlock_bytes(ring.sq_entries, ring.cq_entries, ring.recv_buffers);
+    let wanted = each * u64::from(shard_count(config));
     match limits().memlock_bytes {
         Some(allowed) if allowed < wanted => Err(ProbeError::Memlock { wanted, allowed }),
         Some(allowed) => Ok(format!("{wanted} of {allowed} bytes")),

@@ -106,11 +106,13 @@ pub fn limits() -> Limits {
     }
 }
 
-/// What the kernel charges for one ring, measured on 6.18: both queues, rounded up to pages.
+/// What the kernel charges for one ring, measured on 6.18: both queues and the ring of receive buffers, each rounded up to pages.
 #[must_use]
-pub const fn memlock_bytes(sq_entries: u32, cq_entries: u32) -> u64 {
+pub const fn memlock_bytes(sq_entries: u32, cq_entries: u32, recv_buffers: u16) -> u64 {
     let entries = (64 * sq_entries as u64).next_multiple_of(4096);
-    entries + (192 + 16 * cq_entries as u64 + 4 * sq_entries as u64).next_multiple_of(4096)
+    let buffers = (16 * recv_buffers as u64).next_multiple_of(4096);
+    let queues = (192 + 16 * cq_entries as u64 + 4 * sq_entries as u64).next_multiple_of(4096);
+    entries + queues + buffers
 }
 
 /// Asks the kernel for a ring as the driver will, and for each operation.
@@ -158,7 +160,7 @@ fn cause(error: &std::io::Error) -> ProbeError {
             missing: "io_uring with DEFER_TASKRUN".to_owned(),
         },
         Some(libc::ENOMEM) => ProbeError::Memlock {
-            wanted: memlock_bytes(8, 16),
+            wanted: memlock_bytes(8, 16, 0),
             allowed: limits().memlock_bytes.unwrap_or(u64::MAX),
         },
         _ => ProbeError::Other(format!("io_uring cannot be set up: {error}")),
@@ -176,6 +178,6 @@ mod tests {
 
     #[test]
     fn fifty_four_rings_fit_eight_mebibytes() {
-        assert!(54 * memlock_bytes(1024, 4096) <= 8 << 20);
+        assert!(54 * memlock_bytes(1024, 4096, 512) <= 8 << 20);
     }
 }

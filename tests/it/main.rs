@@ -2,6 +2,7 @@
 
 mod arrows;
 mod boot;
+mod fitness;
 mod operating;
 mod snapshots;
 mod tidy;

@@ -300,6 +300,12 @@ impl Mesh {
 
     /// The shards to wake: those that got something, or space, and sleep. Once per lap.
     pub(crate) fn take_wakes(&mut self, sink: impl FnMut(ShardId)) {
+        let rings = self
+            .outs
+            .iter_mut()
+            .flatten()
+            .flat_map(|pair| &mut pair.rings);
+        rings.for_each(RingOut::reclaim);
         self.wakes.take(sink);
     }
 
@@ -363,6 +369,23 @@ mod tests {
         assert_eq!(meshes[0].deliver(ShardId(1), &[b"y"]), Ok(()));
         let got: Vec<_> = core::iter::from_fn(|| take(&mut meshes[1], 0, Class::Deliver)).collect();
         assert_eq!(got, [b"x".to_vec(), long, b"y".to_vec()]);
+    }
+
+    #[test]
+    fn blocks_come_back_however_full_the_lane_was() {
+        let mut meshes = Mesh::build(2, &BOUNDS);
+        let long = vec![7; 5000];
+        let mut got = 0;
+        for taken in [1, 3, 8, 2, 8, 5, 8] {
+            while meshes[0].deliver(ShardId(1), &[&long]).is_ok() {}
+            for _ in 0..taken {
+                got += usize::from(take(&mut meshes[1], 0, Class::Deliver).is_some());
+            }
+            if taken == 8 {
+                meshes[0].take_wakes(|_| {});
+            }
+        }
+        assert_eq!(got, 35);
     }
 
     #[test]

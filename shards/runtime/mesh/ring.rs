@@ -13,6 +13,9 @@ const LANE_MESSAGES: usize = 8;
 pub(super) struct RingOut {
     bytes: Producer<u8>,
     lane: Producer<Box<[u8]>>,
+    spent: Consumer<Box<[u8]>>,
+    /// Blocks that are in the lane or on their way back.
+    lent: usize,
     inline_max: usize,
 }
 
@@ -20,17 +23,22 @@ pub(super) struct RingOut {
 pub(super) struct RingIn {
     bytes: Consumer<u8>,
     lane: Consumer<Box<[u8]>>,
+    spent: Producer<Box<[u8]>>,
 }
 
 /// Messages above a quarter of the ring travel as owned blocks beside it: a ring as large as the largest message, for every pair of shards
-/// and class, would cost gigabytes, while a block of that size is freed on another core at no cost that matters.
+/// and class, would cost gigabytes. A block goes back to be freed where it was allocated: freeing it elsewhere takes the lock of the sender's
+/// memory, for which the sender would wait (a futex call on a shard).
 pub(super) fn ring(bytes: usize) -> (RingOut, RingIn) {
     let (bytes_in, bytes_out) = RingBuffer::new(bytes);
     let (lane_in, lane_out) = RingBuffer::new(LANE_MESSAGES);
+    let (spent_in, spent_out) = RingBuffer::new(LANE_MESSAGES);
     (
         RingOut {
             bytes: bytes_in,
             lane: lane_in,
+            spent: spent_out,
+            lent: 0,
             inline_max: (bytes / 4)
                 .max(super::REPLY_BYTES_MAX)
                 .min(bytes - HEAD_BYTES),
@@ -38,6 +46,7 @@ pub(super) fn ring(bytes: usize) -> (RingOut, RingIn) {
         RingIn {
             bytes: bytes_out,
             lane: lane_out,
+            spent: spent_in,
         },
     )
 }
@@ -58,8 +67,10 @@ impl RingOut {
         let inline = length <= self.inline_max;
         let field = if inline { length as u32 } else { IN_LANE };
         if !inline {
+            self.reclaim();
             let pushed = self.lane.push(parts.concat().into());
             assert!(pushed.is_ok(), "`fits` saw a free place");
+            self.lent += 1;
         }
         let total = HEAD_BYTES + if inline { length } else { 0 };
         let Ok(mut chunk) = self.bytes.write_chunk(total) else {
@@ -74,6 +85,13 @@ impl RingOut {
         }
         chunk.commit_all();
         true
+    }
+
+    /// Frees the blocks that came back.
+    pub(super) fn reclaim(&mut self) {
+        while self.lent > 0 && self.spent.pop().is_ok() {
+            self.lent -= 1;
+        }
     }
 }
 
@@ -139,7 +157,13 @@ impl RingIn {
         let mut total = HEAD_BYTES;
         if field == IN_LANE {
             let block = self.lane.pop();
-            assert!(block.is_ok(), "a mark in the ring has a block in the lane");
+            let block = block.expect("a mark in the ring has a block in the lane");
+            // The sender reclaims before it lends: no more than a lane's blocks are on their way at a time.
+            let returned = self.spent.push(block);
+            assert!(
+                returned.is_ok(),
+                "there is a place for each block of the lane"
+            );
         } else {
             total += field as usize;
         }

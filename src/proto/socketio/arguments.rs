@@ -58,7 +58,7 @@ impl<'a> Arguments<'a> {
 /// # Errors
 /// [`SocketIoError::Attachments`], or [`SocketIoError::Data`] for what is nested too deeply.
 pub fn count_placeholders(value: &RawValue, attachments: u16) -> Result<u16, SocketIoError> {
-    if !value.get().contains("_placeholder") && !value.get().contains('\\') {
+    if !may_hold_placeholder(value.get()) {
         return Ok(0);
     }
     let mut walk = Walk {
@@ -74,6 +74,14 @@ pub fn count_placeholders(value: &RawValue, attachments: u16) -> Result<u16, Soc
         return Err(SocketIoError::Attachments);
     }
     Ok(walk.seen.iter().filter(|seen| **seen).count() as u16)
+}
+
+/// Whether the name stands there, or an escape of one of its characters, which no client library writes. Anything else is not looked into:
+/// JSON that JavaScript reads and Rust does not, such as half of a surrogate pair, travels on as it is.
+fn may_hold_placeholder(json: &str) -> bool {
+    ["_placeholder", "\\u005", "\\u006", "\\u007"]
+        .iter()
+        .any(|sign| json.contains(sign))
 }
 
 /// What a placeholder's fields can be.
@@ -220,6 +228,25 @@ mod tests {
         let wide = format!(r#"["_placeholder"{}]"#, ",0".repeat(200_000));
         let deep = format!("{}{wide}{}", "[".repeat(120), "]".repeat(120));
         check(&deep, 1, Ok(0));
+    }
+
+    #[test]
+    fn what_only_javascript_reads_travels_on() {
+        check(
+            r#"{"text":"cut \ud83d","control":"\u0000\n\"\\","deep":[1e999]}"#,
+            0,
+            Ok(0),
+        );
+        check(
+            r#"{"\u005fplaceholder":true,"num":0}"#,
+            0,
+            Err(SocketIoError::Attachments),
+        );
+        check(
+            r#"{"_placehol\u0064er":true,"num":0}"#,
+            0,
+            Err(SocketIoError::Attachments),
+        );
     }
 
     #[track_caller]

@@ -3,12 +3,11 @@
 //! Deliberately absent: whether the client may, and what then happens.
 
 use crate::refusal::Refusal;
+use crate::rooms::is_room_name;
 use ringway_proto::socketio;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The longest room name.
-pub(crate) const ROOM_BYTES_MAX: usize = 256;
 /// The longest conflation key.
 pub(crate) const KEY_BYTES_MAX: usize = 128;
 
@@ -125,17 +124,10 @@ fn read<'a, T: Deserialize<'a>>(arg: &'a RawValue) -> Result<T, Refusal> {
     serde_json::from_str(arg.get()).map_err(|_| Refusal::BadArguments)
 }
 
-/// A room's name is 1 to [`ROOM_BYTES_MAX`] bytes without control characters.
 fn room_of(args: &[&RawValue]) -> Result<String, Refusal> {
-    let room: String = args.first().map_or(Err(Refusal::BadRoom), |arg| {
-        read(arg).map_err(|_| Refusal::BadRoom)
-    })?;
-    let fits = (1..=ROOM_BYTES_MAX).contains(&room.len()) && !room.chars().any(char::is_control);
-    if fits {
-        Ok(room)
-    } else {
-        Err(Refusal::BadRoom)
-    }
+    let room: Option<String> = args.first().and_then(|arg| read(arg).ok());
+    room.filter(|room| is_room_name(room))
+        .ok_or(Refusal::BadRoom)
 }
 
 #[cfg(test)]
@@ -203,7 +195,7 @@ mod tests {
         check(r#"["join",7]"#, Err(Refusal::BadRoom));
         check(r#"["join",""]"#, Err(Refusal::BadRoom));
         check(r#"["join","a\u0000b"]"#, Err(Refusal::BadRoom));
-        let long = format!(r#"["join","{}"]"#, "x".repeat(ROOM_BYTES_MAX + 1));
+        let long = format!(r#"["join","{}"]"#, "x".repeat(257));
         check(&long, Err(Refusal::BadRoom));
         check(r#"["publish","a"]"#, Err(Refusal::BadArguments));
         check(r#"["publish","a",1,{"key":7}]"#, Err(Refusal::BadArguments));

@@ -5,10 +5,12 @@
 mod frozen;
 mod home;
 mod local;
+mod name;
 mod policy;
 mod wire;
 
 pub(crate) use frozen::FrozenHome;
+pub use name::{is_namespace_name, is_room_name};
 pub(crate) use policy::matches;
 pub use policy::{SlowConsumerPolicy, SlowConsumerRules};
 
