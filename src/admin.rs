@@ -2,9 +2,10 @@
 //!
 //! Liveness depends on nothing but this thread; readiness on the shards having started and no drain being under way.
 
-use crate::control::{Control, PublishRequest};
+use crate::control::{ConnectionsCursor, Control, PublishRequest};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,11 +14,11 @@ use axum::{Json, Router};
 use ringway_service::rooms::{is_namespace_name, is_room_name};
 use serde::Deserialize;
 use serde_json::json;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Entries of one answer at most; `after` pages on.
-const PAGE_ENTRIES_MAX: u32 = 1000;
+const PAGE_ENTRIES_MAX: usize = 1000;
 
 /// The routes. `token` guards `/api/v1`; without one only loopback peers may use it.
 pub fn router(control: Arc<Control>, token: Option<Arc<str>>) -> Router {
@@ -50,7 +51,7 @@ async fn guard(
 ) -> Response {
     let allowed = match &token {
         Some(token) => bearer(request.headers()).is_some_and(|given| same_secret(given, token)),
-        None => peer.ip().is_loopback(),
+        None => peer.ip().is_loopback() && names_this_host(request.headers()),
     };
     if allowed {
         next.run(request).await
@@ -61,6 +62,25 @@ async fn guard(
             "a bearer token is needed",
         )
     }
+}
+
+/// Whether the request's Host is an address or localhost. A page whose own name was made to lead here (DNS rebinding) has that name.
+fn names_this_host(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let name = authority.host().trim_matches(['[', ']']);
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let text = content_type.and_then(|value| value.to_str().ok());
+    let essence = text.and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -111,14 +131,18 @@ async fn metrics(State(control): State<Arc<Control>>) -> Response {
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    limit: Option<u32>,
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    #[serde(default)]
+    after: Option<String>,
     #[serde(default)]
     namespace: Option<String>,
 }
 
 impl Page {
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(PAGE_ENTRIES_MAX).min(PAGE_ENTRIES_MAX)
+    fn limit(&self) -> usize {
+        let limit = self.limit.unwrap_or(PAGE_ENTRIES_MAX);
+        limit.clamp(1, PAGE_ENTRIES_MAX)
     }
 
     fn namespace(&self) -> &str {
@@ -127,11 +151,29 @@ impl Page {
 }
 
 async fn connections(State(control): State<Arc<Control>>, Query(page): Query<Page>) -> Response {
-    Json(control.connections(page.limit()).await).into_response()
+    let after = page.after.as_deref().map(ConnectionsCursor::parse);
+    if after == Some(None) {
+        return bad_cursor();
+    }
+    Json(control.connections(after.flatten(), page.limit()).await).into_response()
 }
 
 async fn rooms(State(control): State<Arc<Control>>, Query(page): Query<Page>) -> Response {
-    Json(control.rooms(page.limit()).await).into_response()
+    // A namespace has no comma: it ends where a packet's does.
+    let split = |after: &str| {
+        let (namespace, room) = after.split_once(',')?;
+        Some((namespace.to_owned(), room.to_owned()))
+    };
+    let after = page.after.as_deref().map(split);
+    if after == Some(None) {
+        return bad_cursor();
+    }
+    Json(control.rooms(after.flatten(), page.limit()).await).into_response()
+}
+
+fn bad_cursor() -> Response {
+    let message = "after is the next of an earlier answer";
+    refuse(StatusCode::BAD_REQUEST, "RW-2505", message)
 }
 
 async fn room(
@@ -145,7 +187,12 @@ async fn room(
     }
 }
 
-async fn publish(State(control): State<Arc<Control>>, body: Bytes) -> Response {
+async fn publish(State(control): State<Arc<Control>>, headers: HeaderMap, body: Bytes) -> Response {
+    // A page in the operator's browser can send text to this port without being asked for permission, but not JSON.
+    if !is_json(&headers) {
+        let message = "the message is sent as application/json";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "RW-2503", message);
+    }
     let request: PublishRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "RW-2503", &error.to_string()),
@@ -163,6 +210,37 @@ async fn publish(State(control): State<Arc<Control>>, body: Bytes) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_hosts_own_names_are_this_host() {
+        for (host, expected) in [
+            ("127.0.0.1:7301", true),
+            ("[::1]:7301", true),
+            ("localhost:7301", true),
+            ("LOCALHOST", true),
+            ("evil.example:7301", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            assert_eq!(names_this_host(&headers), expected, "{host}");
+        }
+        assert!(!names_this_host(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn json_is_what_says_so() {
+        for (content_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("text/plain", false),
+            ("text/plain; application/json", false),
+        ] {
+            let value = content_type.parse().unwrap();
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value)]);
+            assert_eq!(is_json(&headers), expected, "{content_type}");
+        }
+    }
 
     #[test]
     fn secrets_are_compared_whole() {

@@ -2,7 +2,7 @@
 
 use crate::cli::ConfigArgs;
 use crate::config::Config;
-use crate::settings::settings;
+use crate::settings::{admin_token, settings};
 use crate::start::StartError;
 use ringway_uring::{ProbeError, UringConfig, limits, memlock_bytes, probe};
 use std::process::ExitCode;
@@ -122,7 +122,9 @@ pub fn rows(config: &Config) -> Vec<Row> {
         row("descriptors", nofile(config)),
         Row {
             what: "settings",
-            outcome: settings(config).map(|_| "usable".to_owned()),
+            outcome: settings(config)
+                .and_then(|_| admin_token(config))
+                .map(|_| "usable".to_owned()),
         },
     ]
 }

@@ -306,7 +306,7 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2501",
         "An operator's request had no or a wrong bearer token.",
-        "Send the token of admin.token_file; without one only loopback may ask.",
+        "Send the token of admin.token_file; without one only loopback may ask, of an address or localhost.",
     ),
     entry(
         "RW-2502",
@@ -316,12 +316,17 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2503",
         "An operator's message is not of the right shape.",
-        "Send {\"room\": …, \"data\": …} and perhaps \"namespace\".",
+        "Send {\"room\": …, \"data\": …} and perhaps \"namespace\", as application/json.",
     ),
     entry(
         "RW-2504",
         "A room's shard was too busy for an operator's message.",
         "Try again.",
+    ),
+    entry(
+        "RW-2505",
+        "An operator asked for a page behind a place that is none.",
+        "Pass as after what an earlier answer said in next.",
     ),
 ];
 

@@ -57,12 +57,33 @@ fn main_namespace() -> String {
 #[derive(Debug, Serialize)]
 pub struct Connections {
     connections: Vec<ConnectionRow>,
+    /// What to pass as `after` for more.
+    next: Option<String>,
+}
+
+/// A place among the sessions of all shards: `shard-slot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionsCursor {
+    shard: u16,
+    slot: u32,
+}
+
+impl ConnectionsCursor {
+    /// Reads what an answer said in `next`; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (shard, slot) = text.split_once('-')?;
+        let (shard, slot) = (shard.parse().ok()?, slot.parse().ok()?);
+        (slot < u32::MAX).then_some(Self { shard, slot })
+    }
 }
 
 /// `GET /api/v1/rooms`.
 #[derive(Debug, Serialize)]
 pub struct Rooms {
     rooms: Vec<RoomRow>,
+    /// What to pass as `after` for more.
+    next: Option<String>,
 }
 
 /// An operator's message was numbered.
@@ -151,8 +172,10 @@ impl Control {
     /// asked for two laps, of which the second begins after the first one's copy.
     pub async fn render_metrics(&self) -> String {
         let laps = async {
-            self.ask_all(Query::Rooms(0)).await;
-            self.ask_all(Query::Rooms(0)).await;
+            for _ in 0..2 {
+                let (after, limit) = (None, 0);
+                self.ask_all(Query::Rooms { after, limit }).await;
+            }
         };
         // A shard that does not answer is no reason to be silent about the others.
         let _ = tokio::time::timeout(LAPS_WITHIN, laps).await;
@@ -174,23 +197,40 @@ impl Control {
         answers
     }
 
-    /// Sessions of all shards, at most `limit`.
-    pub async fn connections(&self, limit: u32) -> Connections {
+    /// Sessions shard by shard, at most `limit`, from a place on.
+    pub async fn connections(&self, after: Option<ConnectionsCursor>, limit: usize) -> Connections {
+        let (first, mut from) = after.map_or((0, 0), |after| (after.shard, after.slot + 1));
         let mut connections = Vec::new();
-        for answer in self.ask_all(Query::Connections(limit as usize)).await {
-            if let Answer::Connections(rows) = answer {
+        for shard in usize::from(first)..self.ports.len() {
+            let limit = limit - connections.len();
+            let answer = self.ask(shard, Query::Connections { from, limit }).await;
+            if let Some(Answer::Connections(rows)) = answer {
                 connections.extend(rows);
             }
+            from = 0;
         }
-        connections.truncate(limit as usize);
-        Connections { connections }
+        let last = connections.last().filter(|_| connections.len() == limit);
+        let next = last.map(|row| format!("{}-{}", row.shard, row.slot));
+        Connections { connections, next }
     }
 
-    /// Rooms of all shards, at most `limit`, each once.
-    pub async fn rooms(&self, limit: u32) -> Rooms {
-        let mut rooms = joined(self.ask_all(Query::Rooms(limit as usize)).await);
-        rooms.truncate(limit as usize);
-        Rooms { rooms }
+    /// Rooms of all shards by namespace and name, at most `limit`, each once, behind `after`.
+    pub async fn rooms(&self, after: Option<(String, String)>, limit: usize) -> Rooms {
+        let mut rooms = joined(self.ask_all(Query::Rooms { after, limit }).await);
+        // A shard's rows end at its limit: what lies behind the first `limit` of all may lack somebody's members.
+        rooms.truncate(limit);
+        let last = rooms.last().filter(|_| rooms.len() == limit);
+        let next = last.map(|row| format!("{},{}", row.namespace, row.room));
+        Rooms { rooms, next }
+    }
+
+    async fn ask(&self, shard: usize, query: Query) -> Option<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        if self.tell(shard, Message::Ask(query, answer)) {
+            receiver.await.ok()
+        } else {
+            None
+        }
     }
 
     /// One room.

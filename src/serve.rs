@@ -6,7 +6,7 @@ use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::control::{Control, Message};
 use crate::metrics::{Metrics, Published};
-use crate::settings::settings;
+use crate::settings::{admin_token, settings};
 use crate::shard::Application;
 use crate::start::StartError;
 use core::time::Duration;
@@ -239,12 +239,7 @@ async fn operate(
     let refused =
         |error: std::io::Error| StartError::address_unusable(config.admin.address, &error);
     let listener = tokio::net::TcpListener::from_std(admin).map_err(refused)?;
-    let token = config.admin.token_file.as_deref().map(|path| {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
-        Ok(Arc::from(text.trim()))
-    });
-    let router = admin::router(control.clone(), token.transpose()?);
+    let router = admin::router(control.clone(), admin_token(config)?);
     let serving = axum::serve(
         listener,
         router.into_make_service_with_connect_info::<SocketAddr>(),

@@ -10,6 +10,7 @@ use ringway_service::settings::{Asset, Settings};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 const CLIENT_SCRIPT: &str = "packages/demo/node_modules/socket.io-client/dist/socket.io.min.js";
 
@@ -45,6 +46,22 @@ fn keys(config: &Config) -> Result<Keys, StartError> {
         auth.leeway_seconds,
     )
     .map_err(|error| StartError::invalid_value("auth.keys", &error.0))
+}
+
+/// The bearer token that `/api/v1` asks for, if one is configured.
+///
+/// # Errors
+/// RW-1007 for a file that cannot be read or holds nothing.
+pub fn admin_token(config: &Config) -> Result<Option<Arc<str>>, StartError> {
+    let Some(path) = config.admin.token_file.as_deref() else {
+        return Ok(None);
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
+    match text.trim() {
+        "" => Err(StartError::key_unreadable(path, "it is empty")),
+        token => Ok(Some(token.into())),
+    }
 }
 
 const fn rate(per_second: u32, burst: u32) -> Rate {

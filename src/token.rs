@@ -4,9 +4,21 @@ use crate::cli::TokenArgs;
 use crate::config::Config;
 use crate::settings::key_configs;
 use crate::start::StartError;
-use ringway_service::auth::{Claims, RoomClaims, mint};
+use ringway_service::auth::{Claims, KeyConfig, RoomClaims, mint};
+use serde::Serialize;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What stands in the token: also what the daemon is configured to ask for.
+#[derive(Serialize)]
+struct Minted<'a> {
+    #[serde(flatten)]
+    claims: Claims,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
+}
 
 /// Mints and prints a token.
 ///
@@ -20,10 +32,13 @@ pub fn token(args: &TokenArgs) -> Result<ExitCode, StartError> {
         &args.config.set,
     )?;
     let keys = key_configs(&config)?;
-    let wanted = |id: &String| args.key.as_ref().is_none_or(|key| key == id);
+    let wanted = |key: &&KeyConfig| match &args.key {
+        Some(id) => *id == key.id,
+        None => key.signs(),
+    };
     let key = keys
         .iter()
-        .find(|key| wanted(&key.id))
+        .find(wanted)
         .ok_or_else(|| StartError::invalid_value("auth.keys", "no such key is configured"))?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -38,8 +53,13 @@ pub fn token(args: &TokenArgs) -> Result<ExitCode, StartError> {
         nbf: None,
         rw,
     };
+    let minted = Minted {
+        claims,
+        iss: config.auth.issuer.as_deref(),
+        aud: config.auth.audience.as_deref(),
+    };
     let token =
-        mint(key, &claims).map_err(|error| StartError::invalid_value("auth.keys", &error.0))?;
+        mint(key, &minted).map_err(|error| StartError::invalid_value("auth.keys", &error.0))?;
     println!("{token}");
     Ok(ExitCode::SUCCESS)
 }

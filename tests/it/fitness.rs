@@ -204,7 +204,7 @@ fn locked_memory() {
 fn descriptors() {
     let says = [
         "RLIMIT_NOFILE allows 1000 descriptors",
-        "needs 19761",
+        "needs 19824",
         "LimitNOFILE",
         "shards.connections_max",
     ];

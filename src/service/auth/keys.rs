@@ -6,6 +6,7 @@ use crate::time::Now;
 use core::any::Any;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -25,6 +26,14 @@ pub struct KeyConfig {
     pub bytes: Vec<u8>,
     /// A private key as PEM, to mint tokens with.
     pub private: Option<Vec<u8>>,
+}
+
+impl KeyConfig {
+    /// Whether [`mint`] can sign with it.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.algorithm == "HS256" || self.private.is_some()
+    }
 }
 
 /// Why a configured key cannot be used.
@@ -231,11 +240,11 @@ const fn refusal_of(error: &ErrorKind) -> Refusal {
     }
 }
 
-/// Signs claims, for tests and operators.
+/// Signs claims (see [`Claims`]), for tests and operators.
 ///
 /// # Errors
 /// [`KeyError`] when the key cannot sign: all but HS256 need their private half.
-pub fn mint(config: &KeyConfig, claims: &Claims) -> Result<String, KeyError> {
+pub fn mint(config: &KeyConfig, claims: &impl Serialize) -> Result<String, KeyError> {
     let algorithm = algorithm_of(&config.algorithm)?;
     let private = || {
         config

@@ -4,7 +4,7 @@
 
 use super::{Hub, Output, Turn};
 use crate::post::Post;
-use crate::rooms::{Attempt, Publish};
+use crate::rooms::{Attempt, ListedRoom, Publish};
 use crate::session::{Session, Transport};
 use crate::time::Now;
 use serde::Serialize;
@@ -12,10 +12,20 @@ use serde::Serialize;
 /// A question to one shard.
 #[derive(Clone, Debug)]
 pub enum Query {
-    /// Sessions, at most that many.
-    Connections(usize),
-    /// Rooms, at most that many.
-    Rooms(usize),
+    /// Sessions in the order of their slots.
+    Connections {
+        /// The first slot.
+        from: u32,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Rooms in the order of namespace and name.
+    Rooms {
+        /// Only those behind this namespace and name.
+        after: Option<(String, String)>,
+        /// How many at most.
+        limit: usize,
+    },
     /// One room.
     Room {
         /// Its namespace.
@@ -41,6 +51,9 @@ pub struct ConnectionRow {
     pub id: String,
     /// The shard that owns it.
     pub shard: u16,
+    /// Its place there.
+    #[serde(skip)]
+    pub slot: u32,
     /// The client's address.
     pub address: String,
     /// `polling` or `websocket`.
@@ -86,44 +99,52 @@ pub enum PublishOutcome {
     Busy,
 }
 
+fn row_of((namespace, room, members, position): ListedRoom<'_>) -> RoomRow {
+    RoomRow {
+        namespace: namespace.to_owned(),
+        room: room.to_owned(),
+        members,
+        epoch: position.map(|position| position.epoch),
+        offset: position.map(|position| position.offset),
+    }
+}
+
 impl Hub {
     /// Answers a question.
     #[must_use]
     pub fn query(&self, query: &Query) -> Answer {
         match query {
-            Query::Connections(limit) => {
-                let rows = self
-                    .sessions
-                    .keys()
-                    .take(*limit)
-                    .filter_map(|key| Some(self.row(key, self.sessions.get(key)?)));
+            Query::Connections { from, limit } => {
+                let keys = self.sessions.keys_from(*from).take(*limit);
+                let rows = keys.filter_map(|key| Some(self.row(key, self.sessions.get(key)?)));
                 Answer::Connections(rows.collect())
             }
-            Query::Rooms(limit) => Answer::Rooms(self.room_rows().take(*limit).collect()),
-            Query::Room { namespace, room } => Answer::Rooms(
-                self.room_rows()
-                    .filter(|row| row.namespace == *namespace && row.room == *room)
-                    .collect(),
-            ),
+            Query::Rooms { after, limit } => Answer::Rooms(self.room_page(after.as_ref(), *limit)),
+            Query::Room { namespace, room } => {
+                let found = self.rooms.find(namespace, room);
+                Answer::Rooms(found.into_iter().map(row_of).collect())
+            }
         }
+    }
+
+    /// The first rooms behind a place. Those of all shards together hold the first of all, whole.
+    fn room_page(&self, after: Option<&(String, String)>, limit: usize) -> Vec<RoomRow> {
+        let after = after.map(|(namespace, room)| (namespace.as_str(), room.as_str()));
+        let behind = |room: &ListedRoom<'_>| after.is_none_or(|after| (room.0, room.1) > after);
+        let mut rooms: Vec<_> = self.rooms.list().filter(behind).collect();
+        let by_name = |a: &ListedRoom<'_>, b: &ListedRoom<'_>| (a.0, a.1).cmp(&(b.0, b.1));
+        if rooms.len() > limit {
+            rooms.select_nth_unstable_by(limit, by_name);
+            rooms.truncate(limit);
+        }
+        rooms.sort_unstable_by(by_name);
+        rooms.into_iter().map(row_of).collect()
     }
 
     /// How many rooms are known here.
     #[cfg(test)]
     pub(crate) fn room_count(&self) -> usize {
         self.rooms.list().count()
-    }
-
-    fn room_rows(&self) -> impl Iterator<Item = RoomRow> {
-        self.rooms
-            .list()
-            .map(|(namespace, room, members, position)| RoomRow {
-                namespace: namespace.to_owned(),
-                room: room.to_owned(),
-                members,
-                epoch: position.map(|position| position.epoch),
-                offset: position.map(|position| position.offset),
-            })
     }
 
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
@@ -133,6 +154,7 @@ impl Hub {
         ConnectionRow {
             id: session.sid.text().chars().take(8).collect(),
             shard: self.shard,
+            slot: key.slot,
             address: session.address.to_string(),
             transport: if session.transport == Transport::WebSocket {
                 "websocket"

@@ -110,7 +110,12 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        (0..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
+        self.keys_from(0)
+    }
+
+    /// The keys from a slot on, in the order of slots.
+    pub(crate) fn keys_from(&self, first: u32) -> impl Iterator<Item = Key> + '_ {
+        (first..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
     }
 }
 

@@ -73,6 +73,9 @@ pub(crate) struct Asker {
     pub(crate) id: Option<u64>,
 }
 
+/// A room for operators: namespace, room, members here, and the position when the home is here.
+pub(crate) type ListedRoom<'a> = (&'a str, &'a str, usize, Option<Position>);
+
 /// What the sessions must hear.
 pub(crate) enum Effect {
     /// A join or publish was answered by the home.
@@ -555,23 +558,27 @@ impl Rooms {
         core::mem::take(&mut self.effects)
     }
 
-    /// Rooms known here, as namespace, room, members here, and the position when the home is here.
-    pub(crate) fn list(&self) -> impl Iterator<Item = (&str, &str, usize, Option<Position>)> {
-        let members = |name: &Name| self.locals.get(name).map_or(0, |local| local.members.len());
-        let homes = self.homes.iter().map(move |(name, home)| {
-            (
-                parts(name).0,
-                parts(name).1,
-                members(name),
-                Some(home.position),
-            )
-        });
+    /// All rooms known here.
+    pub(crate) fn list(&self) -> impl Iterator<Item = ListedRoom<'_>> {
+        let homes = self.homes.keys();
         let others = self
             .locals
-            .iter()
-            .filter(|(name, _)| !self.homes.contains_key(*name));
-        homes.chain(
-            others.map(|(name, local)| (parts(name).0, parts(name).1, local.members.len(), None)),
-        )
+            .keys()
+            .filter(|name| !self.homes.contains_key(*name));
+        homes.chain(others).map(|name| self.listed(name))
+    }
+
+    /// One room, if it is known here.
+    pub(crate) fn find(&self, namespace: &str, room: &str) -> Option<ListedRoom<'_>> {
+        let name = full_name(namespace, room);
+        let home = self.homes.get_key_value(&name).map(|(name, _)| name);
+        let local = || self.locals.get_key_value(&name).map(|(name, _)| name);
+        home.or_else(local).map(|name| self.listed(name))
+    }
+
+    fn listed<'a>(&'a self, name: &'a Name) -> ListedRoom<'a> {
+        let members = self.locals.get(name).map_or(0, |local| local.members.len());
+        let position = self.homes.get(name).map(|home| home.position);
+        (parts(name).0, parts(name).1, members, position)
     }
 }

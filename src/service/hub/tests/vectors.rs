@@ -119,7 +119,9 @@ fn client(vector: &Value, pieces: &[&[u8]]) -> Value {
     for piece in pieces {
         world.send(conn, piece);
     }
-    let Answer::Connections(mut rows) = world.hubs[0].query(&Query::Connections(1)) else {
+    let Answer::Connections(mut rows) =
+        world.hubs[0].query(&Query::Connections { from: 0, limit: 1 })
+    else {
         panic!("the question was for connections")
     };
     if let Some(row) = rows.pop() {

@@ -198,7 +198,7 @@ impl World {
 
     /// The address of some session.
     pub(super) fn first_address(&self) -> Option<String> {
-        match self.hubs[0].query(&Query::Connections(1)) {
+        match self.hubs[0].query(&Query::Connections { from: 0, limit: 1 }) {
             Answer::Connections(rows) => rows.into_iter().next().map(|row| row.address),
             Answer::Rooms(_) => None,
         }

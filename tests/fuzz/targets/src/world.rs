@@ -453,7 +453,10 @@ impl World {
     /// Every session, as operators see it.
     pub(crate) fn sessions(&self) -> Vec<ConnectionRow> {
         let rows = self.hubs.iter().flat_map(|hub| {
-            let Answer::Connections(rows) = hub.query(&Query::Connections(usize::MAX)) else {
+            let Answer::Connections(rows) = hub.query(&Query::Connections {
+                from: 0,
+                limit: usize::MAX,
+            }) else {
                 unreachable!("the question was for connections")
             };
             rows
@@ -464,7 +467,10 @@ impl World {
     /// Every room, as each shard knows it.
     pub(crate) fn rooms(&self) -> Vec<RoomRow> {
         let rows = self.hubs.iter().flat_map(|hub| {
-            let Answer::Rooms(rows) = hub.query(&Query::Rooms(usize::MAX)) else {
+            let Answer::Rooms(rows) = hub.query(&Query::Rooms {
+                after: None,
+                limit: usize::MAX,
+            }) else {
                 unreachable!("the question was for rooms")
             };
             rows
