@@ -15,11 +15,11 @@ use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
 use ringway_uring::{Pool, ProcessClock, UringBuilder, UringDriver, Waker, listen};
 use rtrb::{Consumer, Producer, RingBuffer};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,9 +30,9 @@ const CONTROL_MESSAGES_MAX: usize = 256;
 const LINGER: Duration = Duration::from_secs(2);
 /// A shard copies its numbers out this often.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
-/// A killed daemon is gone before the kernel has taken its rings apart, whose accepts hold the listeners for some milliseconds more: an
-/// address in use gets this long.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(1);
+/// A daemon is gone before the kernel has taken its rings apart, which hold the listeners and the locked memory for some milliseconds more:
+/// what is in use gets this long.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
 /// Threads for signatures and other heavy work.
 const COMPUTE_THREADS: usize = 2;
 
@@ -68,7 +68,14 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     daemon.join()
 }
 
-fn io_error(what: &str, error: &std::io::Error) -> StartError {
+/// EMFILE of errno(3).
+const TOO_MANY_FILES: i32 = 24;
+
+fn io_error(what: &str, error: &io::Error) -> StartError {
+    if error.raw_os_error() == Some(TOO_MANY_FILES) {
+        let remedy = "raise LimitNOFILE (ulimit -n)";
+        return StartError::new("RW-1005", format!("{what}: {error}"), remedy);
+    }
     StartError::new("RW-1012", format!("{what}: {error}"), "see the cause")
 }
 
@@ -159,7 +166,8 @@ fn bind_patiently(address: SocketAddr) -> Result<TcpListener, StartError> {
     loop {
         match TcpListener::bind(address) {
             Err(error)
-                if error.kind() == ErrorKind::AddrInUse && started.elapsed() < ADDRESS_PATIENCE =>
+                if error.kind() == ErrorKind::AddrInUse
+                    && started.elapsed() < PREDECESSOR_PATIENCE =>
             {
                 thread::sleep(Duration::from_millis(5));
             }
@@ -182,18 +190,26 @@ fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartErro
         )
         .map_err(|error| StartError::address_unusable(address, &error))
     };
-    let listeners = (0..shards).map(listener).collect::<Result<_, _>>()?;
-    let mut pool =
-        Pool::new(COMPUTE_THREADS).map_err(|error| io_error("the compute pool", &error))?;
-    let builders = UringBuilder::all(
-        &ring_config(config),
-        listeners,
-        ProcessClock::start(),
-        &mut pool,
-    )
-    .map_err(|error| io_error("io_uring", &error))?;
-    pool.start()
-        .map_err(|error| io_error("the compute pool", &error))?;
+    let started = Instant::now();
+    loop {
+        let listeners = (0..shards).map(listener).collect::<Result<_, _>>()?;
+        match rings(config, listeners) {
+            Err(error)
+                if error.kind() == ErrorKind::OutOfMemory
+                    && started.elapsed() < PREDECESSOR_PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            outcome => return outcome.map_err(|error| ring_error(&error)),
+        }
+    }
+}
+
+fn rings(config: &Config, listeners: Vec<OwnedFd>) -> io::Result<Vec<UringBuilder>> {
+    let mut pool = Pool::new(COMPUTE_THREADS)?;
+    let ring = ring_config(config);
+    let builders = UringBuilder::all(&ring, listeners, ProcessClock::start(), &mut pool)?;
+    pool.start()?;
     Ok(builders)
 }
 
@@ -205,6 +221,17 @@ fn run_ring(index: usize, builder: UringBuilder, all_run: &Barrier) -> UringDriv
         .expect("a ring that was made can be started by its thread");
     all_run.wait();
     driver
+}
+
+fn ring_error(error: &io::Error) -> StartError {
+    if error.kind() == ErrorKind::OutOfMemory {
+        return StartError::new(
+            "RW-1004",
+            "RLIMIT_MEMLOCK does not leave enough for the rings beside what this user's other processes hold",
+            "raise LimitMEMLOCK (ulimit -l), or run fewer shards",
+        );
+    }
+    io_error("io_uring", error)
 }
 
 fn run_shard(
@@ -236,8 +263,7 @@ async fn operate(
     control: &Arc<Control>,
     reload: impl Fn() -> Result<Config, StartError>,
 ) -> Result<(), StartError> {
-    let refused =
-        |error: std::io::Error| StartError::address_unusable(config.admin.address, &error);
+    let refused = |error: io::Error| StartError::address_unusable(config.admin.address, &error);
     let listener = tokio::net::TcpListener::from_std(admin).map_err(refused)?;
     let router = admin::router(control.clone(), admin_token(config)?);
     let serving = axum::serve(
@@ -245,7 +271,7 @@ async fn operate(
         router.into_make_service_with_connect_info::<SocketAddr>(),
     );
     let server = tokio::spawn(async move { serving.await });
-    let signals = |error: std::io::Error| io_error("signals", &error);
+    let signals = |error: io::Error| io_error("signals", &error);
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(signals)?;

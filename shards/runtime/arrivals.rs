@@ -4,7 +4,7 @@ use crate::freeze::Stopping;
 use crate::handler::{Handler, MailOutcome};
 use crate::shard::{Shard, Timer};
 use core::time::Duration;
-use ringway_io::{Driver, Key, Op, OpKind, Socket};
+use ringway_io::{Driver, Op, OpKind, Socket};
 use std::collections::HashMap;
 
 /// After this time the other half is not coming.
@@ -63,8 +63,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     pub(crate) fn arrival_overdue(&mut self, token: u64) {
         if let Some(Half::Socket(socket)) = self.arrivals.0.remove(&token) {
-            self.driver
-                .submit(Key::new(OpKind::Close, 0, u32::MAX), Op::Close { socket });
+            self.submit_stray(OpKind::Close, Op::Close { socket });
         }
     }
 

@@ -122,7 +122,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Whether nothing is in flight.
     #[must_use]
     pub fn is_still(&self) -> bool {
-        !self.accepts() && self.table.is_idle()
+        !self.accepts() && self.strays == 0 && self.table.is_idle()
     }
 
     /// Gives the connections and the handler away.

@@ -21,6 +21,8 @@ const REQUESTS_PER_LAP: usize = 256;
 /// Control messages taken in one lap.
 const CONTROLS_PER_LAP: usize = 64;
 const LISTENER: Listener = Listener(0);
+/// In the key of an operation that is no connection's.
+const NO_SLOT: u32 = u32::MAX;
 
 /// What a shard may grow to.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,8 @@ pub struct Shard<D: Driver, H: Handler> {
     now: Now,
     accept: Accept,
     exit: bool,
+    /// Operations of no connection that are in flight, but for the accept.
+    pub(crate) strays: u32,
     pub(crate) stopping: Stopping,
 }
 
@@ -111,6 +115,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             now,
             accept: Accept::default(),
             exit: false,
+            strays: 0,
             stopping: Stopping::No,
         }
     }
@@ -254,6 +259,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Outcome::Received { lease, more } => self.received(key, lease, more),
             Outcome::RecvEnded(end) => self.recv_ended(key, end),
             Outcome::Sent(result) => self.sent(key, result),
+            Outcome::CancelSeen | Outcome::Closed if key.slot() == NO_SLOT => self.strays -= 1,
             Outcome::CancelSeen | Outcome::ShutDown => self.op_ended(key),
             Outcome::Closed => self.closed(key),
             Outcome::SocketSent(result) => self.socket_sent(key, result),
@@ -379,9 +385,14 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if self.accept.armed && !self.accept.cancelling {
             self.accept.cancelling = true;
             let target = self.accept_key();
-            self.driver
-                .submit(Key::new(OpKind::Cancel, 0, u32::MAX), Op::Cancel { target });
+            self.submit_stray(OpKind::Cancel, Op::Cancel { target });
         }
+    }
+
+    /// An operation of no connection.
+    pub(crate) fn submit_stray(&mut self, kind: OpKind, op: Op) {
+        self.strays += 1;
+        self.driver.submit(Key::new(kind, 0, NO_SLOT), op);
     }
 
     fn stop_accepting(&mut self) {

@@ -19,7 +19,7 @@ after(async () => {
   assert.equal(await daemon.stop(), 0, daemon.log());
 });
 
-const send = (to, body, headers = {}) => fetch(`${to.admin}/api/v1/publish`, { method: "POST", body, headers });
+const send = (to, body, headers = {}) => fetch(`${to.admin}/api/v1/publish`, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
 
 describe("publish", { timeout: 30_000 }, () => {
   for (const [name, data] of [["text", '"hot"'], ["null", "null"], ["a number beyond doubles", "1e999"], ["deep nesting", "[".repeat(1000) + "]".repeat(1000)], ["what it likes", '{"a":[1,{"b":"✓"}]}']]) {

@@ -80,7 +80,11 @@ export const serveDev = (...args) => serve(["--dev", ...args]);
 /** One event of an emitter as a promise of its arguments. */
 export const event = (emitter, name) => new Promise((resolve) => emitter.once(name, (...args) => resolve(args)));
 
-/** Polls a condition between turns of the event loop; the test runner's timeout is the bound. */
-export async function until(condition) {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
+/** Polls a condition between turns of the event loop, and fails when it does not come true: a loop would outlive the test runner's timeout. */
+export async function until(condition, withinMs = 45_000) {
+  const start = performance.now();
+  while (!(await condition())) {
+    if (performance.now() - start > withinMs) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }

@@ -91,7 +91,7 @@ describe("SIGTERM under load", { timeout: 60_000 }, () => {
     const publish = async () => {
       for (let i = 0; publishing; i++) {
         const body = JSON.stringify({ room: room(i), data: i });
-        await fetch(`${daemon.admin}/api/v1/publish`, { method: "POST", body }).catch(() => {});
+        await fetch(`${daemon.admin}/api/v1/publish`, { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => {});
       }
     };
     const load = publish();

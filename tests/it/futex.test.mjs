@@ -56,7 +56,7 @@ test("no futex call on a shard thread, under load", { timeout: 60_000 }, async (
     await Promise.all([0, 1, 2, 3].map((i) => ask(clients[i], "publish", room(i), "x".repeat(300_000))));
     await all((socket, i) => ask(socket, "leave", room(i)));
     await Promise.all(kinds.map(async (kind) => (await connect(versions["4.8"], daemon.url, kind)).close()));
-    await fetch(`${daemon.admin}/api/v1/publish`, { method: "POST", body: JSON.stringify({ room: room(0), data: number }) });
+    await fetch(`${daemon.admin}/api/v1/publish`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: room(0), data: number }) });
     await total(daemon, "ringway_sessions");
   }
   await round(0);

@@ -110,7 +110,7 @@ impl Hub {
         }
         self.queued_bytes -= session.outbox.bytes() as u64;
         session.outbox.clear();
-        session.parked.clear();
+        let waits = !core::mem::take(&mut session.parked).is_empty();
         session.pending.clear();
         if let Some(reassembly) = session.reassembly.take() {
             self.input_bytes -= reassembly.kept_bytes() as u64;
@@ -122,6 +122,11 @@ impl Hub {
         if session.transport == Transport::WebSocket {
             self.close_websocket_session(key, cause, turn);
         } else {
+            if waits {
+                // What waited is not done any more: its POST waits for nothing, and its connection is read again.
+                self.resume(key, turn);
+                self.answer_held(key, turn);
+            }
             self.close_polling_session(key, cause, turn);
         }
         if self.purpose == Some(Purpose::Session(key)) {

@@ -334,9 +334,15 @@ impl Hub {
             .sessions
             .get(session)
             .is_some_and(|session| !session.parked.is_empty());
-        if !waits {
+        if !waits && self.is_held(key) {
             self.answer_post(key, taken, turn);
         }
+    }
+
+    /// Whether a POST waits for its answer there. One whose packets waited was answered if a later one ended the session.
+    pub(crate) fn is_held(&self, key: Key) -> bool {
+        let connection = self.connections.get(key);
+        connection.is_some_and(|connection| matches!(connection.stage, Stage::Held(_)))
     }
 
     /// Answers a POST whose packets were taken: not before, so that a client which publishes faster than shards can carry is slowed down.

@@ -99,10 +99,7 @@ impl Hub {
     /// Whether nothing of this hub is under way to or from other shards or jobs.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.parked.is_empty()
-            && self.jobs.is_empty()
-            && self.unverified.is_empty()
-            && self.rooms.is_quiet()
+        self.jobs.is_empty() && self.unverified.is_empty() && self.rooms.is_quiet()
     }
 
     /// Everything, as values; the hub is empty afterwards.
@@ -190,7 +187,9 @@ impl Hub {
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));
         let (sid, closing) = (session.sid, session.closing);
+        let waits = !session.parked.is_empty();
         let key = self.sessions.insert(session);
+        self.parked.extend(waits.then_some(key));
         self.by_sid.insert(sid, key);
         self.rooms.restore_member(key, &frozen.rooms);
         match closing {
@@ -234,6 +233,9 @@ impl Hub {
             connection.place = Some(self.limits.count(turn.now, connection.client));
         }
         let deadline_us = connection.deadline_us;
+        if connection.paused {
+            turn.out.push(Output::Pause(id));
+        }
         let key = self.insert_connection(connection);
         if deadline_us != 0 {
             self.set_deadline(key, deadline_us, turn);

@@ -3,10 +3,10 @@
 //! Deliberately absent: who may come in (`auth`) and what a native namespace does with an event (`native/`).
 
 use super::{Hub, Key, Turn};
-use crate::connection::Stage;
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Event, Inbound};
+use crate::session::{Application, Cause, Event, Inbound, Transport};
 use ringway_proto::{engineio, socketio};
+use std::collections::VecDeque;
 
 /// Packets of one polling body. Clients bound it by bytes alone, and send what was emitted in one breath together.
 const PAYLOAD_PACKETS_MAX: usize = 65_536;
@@ -198,10 +198,27 @@ impl Hub {
             self.refuse_event(key, &event, refusal, turn);
             return;
         }
+        if self.is_behind(key) {
+            self.park(key, Inbound::Event(Box::new(event)), turn);
+            return;
+        }
         self.native(key, event, turn);
     }
 
-    /// Keeps input of a session that waits for ring space. Bounded: the connection is paused, so that only what was already
+    /// Whether so much waits for the client that its own events have to wait, too: their answers would fill the queue, and who asks for a
+    /// thousand of them in one breath and reads them all is not slow. A client that upgrades does not poll, and waits for its POST: neither may
+    /// wait for the other.
+    fn is_behind(&self, key: Key) -> bool {
+        let bounds = self.settings.outbox_bounds();
+        let session = self.sessions.get(key);
+        let session = session.filter(|session| session.transport != Transport::Upgrading);
+        session.is_some_and(|session| {
+            let outbox = &session.outbox;
+            outbox.len() >= bounds.packets_max.div_ceil(2) || outbox.bytes() >= bounds.bytes_max / 2
+        })
+    }
+
+    /// Keeps input of a session that waits for ring space, or for its client to read. Bounded: the connection is paused, so that only what was already
     /// received with the parked event comes here.
     pub(crate) fn park(&mut self, key: Key, inbound: Inbound, turn: &mut Turn<'_>) {
         let Some(session) = self.sessions.get_mut(key) else {
@@ -234,7 +251,13 @@ impl Hub {
             return;
         };
         let mut waiting = core::mem::take(&mut session.parked);
-        while let Some(inbound) = waiting.pop_front() {
+        while !waiting.is_empty() {
+            if self.is_behind(key) {
+                return self.park_again(key, waiting);
+            }
+            let Some(inbound) = waiting.pop_front() else {
+                break;
+            };
             match inbound {
                 Inbound::Text(text) => self.socket_text(key, &text, turn),
                 Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),
@@ -257,14 +280,18 @@ impl Hub {
         self.answer_held(key, turn);
     }
 
+    fn park_again(&mut self, key: Key, waiting: VecDeque<Inbound>) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.parked = waiting;
+            self.parked.push_back(key);
+        }
+    }
+
     /// The POST whose packets waited is answered.
-    fn answer_held(&mut self, key: Key, turn: &mut Turn<'_>) {
+    pub(crate) fn answer_held(&mut self, key: Key, turn: &mut Turn<'_>) {
         let post = self.sessions.get(key).and_then(|session| session.post);
         let post = post.and_then(|conn| self.by_conn.get(&conn).copied());
-        let is_held =
-            |connection: &crate::connection::Connection| matches!(connection.stage, Stage::Held(_));
-        let held = post.filter(|post| self.connections.get(*post).is_some_and(is_held));
-        if let Some(held) = held {
+        if let Some(held) = post.filter(|post| self.is_held(*post)) {
             self.answer_post(held, true, turn);
         }
     }

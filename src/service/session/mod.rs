@@ -60,7 +60,7 @@ pub(crate) struct Session {
     /// CONNECTs whose token is being verified elsewhere.
     pub(crate) pending: Vec<PendingConnect>,
     pub(crate) reassembly: Option<Box<Reassembly>>,
-    /// Input that waits for ring space, in order.
+    /// Input that waits for ring space, or for the client to read, in order.
     pub(crate) parked: VecDeque<Inbound>,
     pub(crate) events: TokenBucket,
     /// A polling session that is closed and waits for the request that tells the client.
@@ -109,7 +109,7 @@ pub(crate) struct PendingConnect {
 pub(crate) enum Inbound {
     Text(Box<str>),
     Binary(Box<[u8]>),
-    /// An event that was counted by the limits and waits for ring space.
+    /// An event that was counted by the limits.
     Event(Box<Event>),
 }
 

@@ -218,6 +218,27 @@ fn a_poll_whose_answer_breaks_ends_the_session() {
     assert_eq!(world.hubs[0].stats().sessions, 0);
 }
 
+/// Its queue holds eight packets. Whoever reads gets all answers; whoever does not is made to wait, and is not cut off for it.
+#[test]
+fn answers_asked_for_in_one_breath_all_come() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.websocket(0, "40");
+    world.read(conn);
+    let events: Vec<u8> = (0..200)
+        .flat_map(|id| frame(&format!(r#"42{id}["echo",{id}]"#)))
+        .collect();
+    world.wires.get_mut(&conn).unwrap().stalled = true;
+    world.send(conn, &events);
+    assert!(world.wires[&conn].paused && !world.wires[&conn].closed);
+    world.wires.get_mut(&conn).unwrap().stalled = false;
+    world.settle();
+    let seen = world.read(conn);
+    for id in 0..200 {
+        check(&seen, &format!(r#"43{id}[{{"ok":true,"data":{id}}}]"#));
+    }
+    assert!(!world.wires[&conn].paused && !world.wires[&conn].closed);
+}
+
 #[test]
 fn a_join_that_is_left_before_its_answer_is_answered() {
     let mut world = World::new(2, settings(true));
