@@ -190,6 +190,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
+    /// Whether something waits for this shard in the mesh. A shard that sleeps over it was not woken.
+    #[must_use]
+    pub fn has_mail(&self) -> bool {
+        !self.mesh.is_idle()
+    }
+
     /// The second half of [`Shard::rest`]: sleeps, and handles what completed.
     pub fn reap(&mut self, deadline: Option<Duration>) {
         let mut batch = core::mem::take(&mut self.batch);

@@ -1,6 +1,7 @@
 //! A client: Engine.IO over WebSocket, over polling, or first one and then the other; and what it holds the server to.
 
 use crate::model::{Model, Policy, ROOMS, Seen, policy_of};
+use crate::tokens;
 use crate::wire::{self, Parser, Received};
 use ringway_sim::{Client, End, Kernel, Random};
 use serde_json::Value;
@@ -387,7 +388,11 @@ impl SimClient {
     fn opened(&mut self, handshake: &str) {
         let handshake: Value = serde_json::from_str(handshake).expect("a handshake");
         self.sid = handshake["sid"].as_str().expect("a session id").to_owned();
-        self.send_packet("40");
+        // Every third shows a token, whose signature is checked beside the shards.
+        match self.name % 3 {
+            0 => self.send_packet(&format!(r#"40{{"token":"{}"}}"#, *tokens::TOKEN)),
+            _ => self.send_packet("40"),
+        }
     }
 
     fn attachment(&mut self, bytes: &[u8], model: &mut Model) {

@@ -21,6 +21,8 @@ const CLIENTS: usize = 50;
 const STEPS: usize = 5_000;
 /// Turns within which everything must have come to its end once nothing goes wrong any more.
 const SETTLE_TURNS_MAX: usize = 400_000;
+/// Turns of everybody before much time passes.
+const CATCH_UP_TURNS_MAX: usize = 2_000;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Sockets on their way, and what the loop knew of them.
@@ -76,11 +78,13 @@ fn settings_of(random: &mut Random) -> Settings {
         rule("oldest:*", SlowConsumerPolicy::DropOldest),
         rule("latest:*", SlowConsumerPolicy::Conflate),
     ];
-    config.engine.ping_interval_ms = 4_000;
+    config.engine.ping_interval_ms = 2_000;
     config.engine.ping_timeout_ms = 4_000;
     config.limits.queue_packets_max = 6 + random.below(60) as u32;
     config.limits.queue_bytes_max = 8_000 + random.below(60_000) as u32;
-    ringway::settings::settings(&config).expect("a configuration that can be used")
+    let settings = ringway::settings::settings(&config).expect("a configuration that can be used");
+    let keys = crate::tokens::keys();
+    Settings { keys, ..settings }
 }
 
 impl World {
@@ -179,11 +183,30 @@ impl World {
             45..=84 => self.client_turn(),
             85..=94 => self.client_acts(),
             95..=96 => self.somebody_changes(),
-            _ => {
-                let passed = Duration::from_micros(self.random.below(20_000) as u64);
-                self.kernel.pass(self.kernel.now() + passed);
+            _ if self.random.chance(100) => self.let_much_time_pass(),
+            _ => self.let_time_pass(20_000),
+        }
+    }
+
+    fn let_time_pass(&mut self, most_us: usize) {
+        let passed = Duration::from_micros(self.random.below(most_us) as u64);
+        self.kernel.pass(self.kernel.now() + passed);
+    }
+
+    /// So much that pings, pongs and lingering connections fall due in the middle of everything. Who reads and answers has done so before:
+    /// turns are not time, and nobody is slow for having had none.
+    fn let_much_time_pass(&mut self) {
+        for _ in 0..CATCH_UP_TURNS_MAX {
+            let shards =
+                (0..self.seats.len()).fold(false, |moved, index| moved | self.run_shard(index));
+            let clients = (0..self.clients.len())
+                .rev()
+                .fold(false, |moved, index| moved | self.run_client(index));
+            if !shards && !clients {
+                break;
             }
         }
+        self.let_time_pass(800_000);
     }
 
     /// Whether a shard would go on if it were its turn.
@@ -208,6 +231,9 @@ impl World {
             }
             seat.shard.work();
             seat.parked = Some(seat.shard.park());
+            if self.random.chance(50) {
+                seat.shard.handler().hub().audit();
+            }
         }
         awake
     }
@@ -414,11 +440,23 @@ impl World {
             turns += 1;
             assert!(turns < SETTLE_TURNS_MAX, "no end: {}", self.state());
             if !moved {
+                self.nobody_sleeps_over_mail();
                 if self.kernel.now() >= until {
                     return;
                 }
                 self.pass_to_next_timer(until);
             }
+        }
+    }
+
+    /// Before time passes, which would heal it: whoever sleeps has nothing in its rings.
+    fn nobody_sleeps_over_mail(&self) {
+        for (index, seat) in self.seats.iter().enumerate() {
+            assert!(
+                !seat.shard.has_mail(),
+                "shard {index} was not woken: {}",
+                self.state()
+            );
         }
     }
 

@@ -277,11 +277,16 @@ impl Mesh {
     /// Says that this shard is about to sleep. `false`: something is there after all, do not.
     pub(crate) fn park(&self) -> bool {
         self.wakes.set_parked(true);
-        let idle = self.ins.iter().flatten().all(PairIn::is_idle) && !self.space_came();
+        let idle = self.is_idle();
         if !idle {
             self.wakes.set_parked(false);
         }
         idle
+    }
+
+    /// Whether nothing is here for this shard, and no space that it waits for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ins.iter().flatten().all(PairIn::is_idle) && !self.space_came()
     }
 
     fn space_came(&self) -> bool {

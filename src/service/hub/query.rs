@@ -147,6 +147,45 @@ impl Hub {
         self.rooms.list().count()
     }
 
+    /// Looks through the books: what they say of all sessions and connections together is what these hold, and nobody holds more than it may.
+    ///
+    /// # Panics
+    /// When not: a bug of ours.
+    pub fn audit(&self) {
+        let bounds = self.settings.outbox_bounds();
+        let (mut queued, mut input) = (0, 0);
+        for session in self
+            .sessions
+            .keys()
+            .filter_map(|key| self.sessions.get(key))
+        {
+            let outbox = &session.outbox;
+            queued += outbox.bytes() as u64;
+            let reassembly = session.reassembly.as_ref();
+            input += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
+            assert!(outbox.len() <= bounds.packets_max, "packets in a queue");
+            assert!(
+                outbox.bytes() <= bounds.bytes_max || outbox.len() == 1,
+                "bytes in a queue"
+            );
+        }
+        for key in self.connections.keys() {
+            let Some(connection) = self.connections.get(key) else {
+                continue;
+            };
+            input += u64::from(connection.counted_bytes);
+            let counted = connection.id;
+            assert_eq!(
+                self.by_conn.get(&counted),
+                Some(&key),
+                "names of connections"
+            );
+        }
+        assert_eq!(queued, self.queued_bytes, "bytes in all queues");
+        assert_eq!(input, self.input_bytes, "bytes of input");
+        assert_eq!(self.by_sid.len(), self.sessions.len(), "names of sessions");
+    }
+
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
         let subject = |namespace: &crate::session::Namespace| {
             Some(namespace.identity.as_ref()?.subject().to_owned())
