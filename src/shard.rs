@@ -162,6 +162,13 @@ impl Handler for Application {
         self.carry(cx.commands);
     }
 
+    fn finished(&mut self, cx: &mut Context<'_>, conn: Conn) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub
+            .finished(now, conn_id(conn), &mut post, cx.entropy, &mut self.outputs);
+        self.carry(cx.commands);
+    }
+
     fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame> {
         self.hub
             .next_send(time_of(now), conn_id(conn))

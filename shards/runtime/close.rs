@@ -69,6 +69,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if record.has(flag::LINGER | flag::CLOSING) {
             return self.close(conn, Cause::Peer);
         }
+        self.call(|handler, cx| handler.finished(cx, conn));
         self.close_after_flush(conn);
     }
 

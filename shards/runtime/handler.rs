@@ -112,6 +112,9 @@ pub trait Handler {
     /// Bytes arrived, at least one. The handler copies what it wants to keep. Not called while paused.
     fn received(&mut self, cx: &mut Context<'_>, conn: Conn, bytes: &mut [u8]);
 
+    /// The peer has nothing more to say. What [`Handler::next_send`] still gives goes out, then the connection closes.
+    fn finished(&mut self, cx: &mut Context<'_>, conn: Conn);
+
     /// The next bytes for the wire, or `None` when there is nothing (more) to send now.
     fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame>;
 

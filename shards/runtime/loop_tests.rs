@@ -88,6 +88,8 @@ impl Handler for Notes {
         self.received.extend_from_slice(bytes);
     }
 
+    fn finished(&mut self, _: &mut Context<'_>, _: Conn) {}
+
     fn next_send(&mut self, _: Now, _: Conn) -> Option<Frame> {
         self.outgoing.pop_front().map(Frame::from)
     }

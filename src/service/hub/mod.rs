@@ -244,6 +244,40 @@ impl Hub {
         self.after_send(key, &mut turn);
     }
 
+    /// The peer of `conn` has nothing more to say; it may still read. A WebSocket without its peer's frames is over. A GET that waits is given
+    /// up: what comes later would be said to nobody, and waits for the next one.
+    pub fn finished(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(key) = self.by_conn.get(&conn).copied() else {
+            return;
+        };
+        let mut turn = Turn {
+            now,
+            post,
+            entropy,
+            out,
+        };
+        match self
+            .connections
+            .get(key)
+            .map(|connection| &connection.stage)
+        {
+            Some(Stage::Poll(_)) => self.close_now(key, &mut turn),
+            Some(Stage::Socket(socket)) => {
+                if let Purpose::Session(session) = socket.purpose {
+                    self.close_session(session, Cause::Peer, &mut turn);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// `conn` is gone; the last call about it.
     pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
         let Some(key) = self.by_conn.remove(&conn) else {

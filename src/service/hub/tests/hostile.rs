@@ -239,6 +239,32 @@ fn answers_asked_for_in_one_breath_all_come() {
     assert!(!world.wires[&conn].paused && !world.wires[&conn].closed);
 }
 
+/// What comes in the same lap as the end of the connection would be said to nobody.
+#[test]
+fn a_get_that_is_given_up_takes_nothing_with_it() {
+    let mut world = World::new(1, settings(true));
+    let (conn, sid) = world.polling(0);
+    let query = format!("transport=polling&sid={sid}");
+    world.send(conn, get(&query, "").as_bytes());
+    world.finish(conn);
+    let other = world.open(0);
+    world.send(other, post(&sid, "40").as_bytes());
+    assert_eq!(world.read(conn), "");
+    world.hang_up(conn);
+    world.read(other);
+    world.send(other, get(&query, "").as_bytes());
+    check(&world.read(other), r#"40{"sid":""#);
+}
+
+#[test]
+fn a_websocket_that_is_finished_leaves_its_rooms() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.websocket(0, "40");
+    world.say(conn, r#"42["join","lobby"]"#);
+    world.finish(conn);
+    assert_eq!(world.hubs[0].stats().sessions, 0);
+}
+
 #[test]
 fn a_join_that_is_left_before_its_answer_is_answered() {
     let mut world = World::new(2, settings(true));

@@ -204,6 +204,14 @@ impl World {
         }
     }
 
+    /// The peer says that it has nothing more to say.
+    pub(super) fn finish(&mut self, conn: ConnId) {
+        let (now, shard) = (self.now, self.wires[&conn].shard);
+        self.with(shard, |hub, post, entropy, out| {
+            hub.finished(now, conn, post, entropy, out)
+        });
+    }
+
     pub(super) fn hang_up(&mut self, conn: ConnId) {
         let (now, shard) = (self.now, self.wires[&conn].shard);
         self.with(shard, |hub, post, _, out| hub.closed(now, conn, post, out));
