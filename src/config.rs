@@ -170,7 +170,7 @@ pub enum ProxyHeader {
 }
 
 section! {
-    /// What peers may cost. Rates are per second, bursts are counts. Zero means unlimited.
+    /// What peers may cost. Rates are per second, bursts are counts; a rate of zero, and zero connections of an address, mean unlimited.
     Limits {
         /// Events per connection.
         connection_events_per_second: u32 = 100,
@@ -289,7 +289,7 @@ impl Config {
     ) -> Result<Self, StartError> {
         let mut table = file.map_or_else(|| Ok(Table::new()), read_file)?;
         for (name, value) in environment {
-            if let Some(path) = environment_path(&name) {
+            if let Some(path) = environment_path(&name)? {
                 lay(&mut table, &path, parse_value(&value))?;
             }
         }
@@ -310,10 +310,20 @@ fn read_file(path: &Path) -> Result<Table, StartError> {
         .map_err(|error: toml::de::Error| StartError::config_unreadable(path, &error.to_string()))
 }
 
-/// `RINGWAY_ENGINE__PATH` is `engine.path`; other variables are nobody's business. `RINGWAY_TEST_…` belongs to the tests.
-fn environment_path(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("RINGWAY_")?;
-    (rest == "DEV" || rest.contains("__")).then(|| rest.to_ascii_lowercase().replace("__", "."))
+/// `RINGWAY_ENGINE__PATH` is `engine.path`, and what looks like a setting and is none is an error. `RINGWAY_TEST_…` and `RINGWAY_COMPAT_…` belong to the
+/// tests.
+fn environment_path(name: &str) -> Result<Option<String>, StartError> {
+    let Some(rest) = name.strip_prefix("RINGWAY_") else {
+        return Ok(None);
+    };
+    if rest.starts_with("TEST_") || rest.starts_with("COMPAT_") {
+        return Ok(None);
+    }
+    if rest != "DEV" && !rest.contains("__") {
+        let what = "a variable names its key with two underscores between the parts";
+        return Err(StartError::unknown_key(name, what));
+    }
+    Ok(Some(rest.to_ascii_lowercase().replace("__", ".")))
 }
 
 /// A TOML value if it reads as one, else the text itself: `--set listen.address=0.0.0.0:7300` needs no quotes.
@@ -375,6 +385,16 @@ mod tests {
             (config.engine.ping_interval_ms, config.log.format),
             (9, LogFormat::Json)
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_refused() {
+        for name in ["RINGWAY_ENGINE_PING_INTERVAL_MS", "RINGWAY_BOGUS"] {
+            let error = load(&[(name, "1")], &[]).unwrap_err();
+            assert_eq!(error.code, "RW-1008");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(load(&[("RINGWAY_TEST_BINARY", "x"), ("OTHER", "y")], &[]).is_ok());
     }
 
     #[test]

@@ -293,7 +293,13 @@ fn reload_settings(control: &Control, reload: &impl Fn() -> Result<Config, Start
         Ok(fresh) => {
             let fresh = Arc::new(fresh);
             let all = control.tell_all(|| Message::Reload(fresh.clone()));
-            tracing::info!(all, "reloaded keys, origins and limits");
+            if all {
+                tracing::info!("reloaded keys, origins, proxies and limits");
+            } else {
+                tracing::warn!(
+                    "a shard was too busy to take the reloaded settings; send SIGHUP again"
+                );
+            }
         }
         Err(error) => tracing::error!("nothing was reloaded: {error}"),
     }

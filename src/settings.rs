@@ -141,6 +141,75 @@ fn assets(config: &Config) -> BTreeMap<String, Asset> {
     assets
 }
 
+/// Values below which nothing works: refused at start, not found out by clients.
+fn demand_least(config: &Config) -> Result<(), StartError> {
+    let (limits, engine, shards) = (&config.limits, &config.engine, &config.shards);
+    let least: [(&str, u64, u64); 15] = [
+        (
+            "limits.queue_packets_max",
+            limits.queue_packets_max.into(),
+            2,
+        ),
+        (
+            "limits.queue_bytes_max",
+            limits.queue_bytes_max.into(),
+            1024,
+        ),
+        (
+            "limits.shard_queue_bytes_max",
+            limits.shard_queue_bytes_max,
+            4096,
+        ),
+        (
+            "limits.shard_input_bytes_max",
+            limits.shard_input_bytes_max,
+            4096,
+        ),
+        (
+            "limits.shard_sessions_max",
+            limits.shard_sessions_max.into(),
+            1,
+        ),
+        ("limits.head_timeout_ms", limits.head_timeout_ms.into(), 100),
+        (
+            "limits.keep_alive_timeout_ms",
+            limits.keep_alive_timeout_ms.into(),
+            100,
+        ),
+        ("limits.head_bytes_max", limits.head_bytes_max.into(), 512),
+        ("limits.namespaces_max", limits.namespaces_max.into(), 1),
+        (
+            "engine.ping_interval_ms",
+            engine.ping_interval_ms.into(),
+            100,
+        ),
+        ("engine.ping_timeout_ms", engine.ping_timeout_ms.into(), 100),
+        (
+            "engine.connect_timeout_ms",
+            engine.connect_timeout_ms.into(),
+            100,
+        ),
+        (
+            "engine.payload_bytes_max",
+            engine.payload_bytes_max.into(),
+            128,
+        ),
+        ("shards.connections_max", shards.connections_max.into(), 1),
+        (
+            "shards.receive_buffer_bytes",
+            shards.receive_buffer_bytes.into(),
+            64,
+        ),
+    ];
+    match least.iter().find(|(_, value, least)| value < least) {
+        Some((name, _, least)) => Err(StartError::invalid_value(
+            name,
+            &format!("it is at least {least}"),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// What the service reads.
 ///
 /// # Errors
@@ -156,6 +225,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             "it must start with a slash",
         ));
     }
+    demand_least(config)?;
     let trusted_proxies = TrustedProxies::parse(&config.proxies.trusted).map_err(|entry| {
         StartError::invalid_value(
             "proxies.trusted",

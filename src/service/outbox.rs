@@ -29,6 +29,9 @@ pub(crate) enum Pushed {
 pub(crate) struct Outbox {
     packets: VecDeque<Rc<Packet>>,
     bytes: usize,
+    /// Those of no room: answers to what the client asked.
+    answers: usize,
+    answer_bytes: usize,
 }
 
 impl Outbox {
@@ -67,8 +70,17 @@ impl Outbox {
             dropped += 1;
         }
         self.bytes += packet.bytes();
+        if packet.origin().is_none() {
+            self.answers += 1;
+            self.answer_bytes += packet.bytes();
+        }
         self.packets.push_back(packet);
         Pushed::Queued { dropped }
+    }
+
+    /// Whether the client has half of what may wait to hear of what it asked. Messages of rooms do not count: their policies deal with them.
+    pub(crate) const fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
+        self.answers >= bounds.packets_max.div_ceil(2) || self.answer_bytes >= bounds.bytes_max / 2
     }
 
     /// One packet always fits an empty outbox: how large it may be is decided where it comes in.
@@ -108,6 +120,10 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Rc<Packet>> {
         let packet = self.packets.pop_front()?;
         self.bytes -= packet.bytes();
+        if packet.origin().is_none() {
+            self.answers -= 1;
+            self.answer_bytes -= packet.bytes();
+        }
         if self.packets.is_empty() {
             // An idle session owns no buffer.
             self.packets = VecDeque::new();

@@ -92,6 +92,9 @@ impl Settings {
     #[must_use]
     pub fn reloaded(&self, fresh: &Self) -> Self {
         Self {
+            head_timeout_ms: fresh.head_timeout_ms,
+            keep_alive_timeout_ms: fresh.keep_alive_timeout_ms,
+            head_bytes_max: fresh.head_bytes_max,
             sessions_max: fresh.sessions_max,
             namespaces_max: fresh.namespaces_max,
             session_rooms_max: fresh.session_rooms_max,

@@ -34,7 +34,7 @@ async function reload(toml, says) {
   daemon.process.kill("SIGHUP");
   await until(() => says.test(daemon.log().slice(earlier)));
 }
-const DONE = /reloaded keys, origins and limits/;
+const DONE = /reloaded keys, origins, proxies and limits/;
 
 test("a key that is added opens; one that is removed does not, and its connections stay", { timeout: 30_000 }, async () => {
   await refused(second, "RW-2103");

@@ -53,7 +53,12 @@ pub(crate) enum Stage {
     /// A GET of a polling session waits for packets.
     Poll(Box<Poll>),
     /// Packets of a session are on their way in an answer: if the connection breaks now, they are lost.
-    Answer(Key),
+    Answer {
+        /// Whose they are.
+        session: Key,
+        /// How many bytes the answer has; they count as queued until it went out.
+        bytes: u32,
+    },
     /// WebSocket frames.
     Socket(Box<Socket>),
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
@@ -144,12 +149,20 @@ impl Connection {
         self.input.len() + kept
     }
 
+    /// Bytes of packets that left their queue and are not sent.
+    pub(crate) const fn answer_bytes(&self) -> u64 {
+        match self.stage {
+            Stage::Answer { bytes, .. } => bytes as u64,
+            _ => 0,
+        }
+    }
+
     /// The session that this connection serves in any way.
     pub(crate) fn session(&self) -> Option<Key> {
         match &self.stage {
             Stage::Body(body) => Some(body.session),
             Stage::Held(poll) | Stage::Poll(poll) => Some(poll.session),
-            Stage::Answer(key) => Some(*key),
+            Stage::Answer { session, .. } => Some(*session),
             Stage::Socket(socket) => match socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,

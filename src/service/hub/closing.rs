@@ -5,7 +5,7 @@
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Closing, Transport};
+use crate::session::{Cause, Closing, Inbound, Transport};
 use crate::time::Now;
 use ringway_proto::engineio::PacketKind;
 
@@ -110,7 +110,9 @@ impl Hub {
         }
         self.queued_bytes -= session.outbox.bytes() as u64;
         session.outbox.clear();
-        let waits = !core::mem::take(&mut session.parked).is_empty();
+        let parked = core::mem::take(&mut session.parked);
+        let waits = !parked.is_empty();
+        self.input_bytes -= parked.iter().map(Inbound::bytes).sum::<u64>();
         session.pending.clear();
         if let Some(reassembly) = session.reassembly.take() {
             self.input_bytes -= reassembly.kept_bytes() as u64;

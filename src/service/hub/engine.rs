@@ -396,7 +396,14 @@ impl Hub {
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
         connection.output.extend_from_slice(&response);
-        connection.stage = Stage::Answer(session_key);
+        let bytes = response.len() as u32;
+        self.queued_bytes += u64::from(bytes);
+        let session = session_key;
+        connection.stage = Stage::Answer { session, bytes };
+        // Who does not read it may not keep it for ever. The next lap arms the timer: the loop only asks for bytes here.
+        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
+        connection.deadline_us = now.monotonic_us + idle_us;
+        self.unarmed.push(key);
         connection.closing |= !keep_alive;
         if ended {
             self.remove_session(session_key);

@@ -6,7 +6,7 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Connection, Purpose, Stage};
 use crate::post::Post;
 use crate::rooms::{FrozenHome, Position, home_of};
-use crate::session::{Session, Transport};
+use crate::session::{Inbound, Session, Transport};
 use crate::time::{ConnId, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -183,6 +183,7 @@ impl Hub {
         self.queued_bytes += session.outbox.bytes() as u64;
         let reassembly = session.reassembly.as_ref();
         self.input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
+        self.input_bytes += session.parked.iter().map(Inbound::bytes).sum::<u64>();
         self.stats.sessions += 1;
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));
@@ -213,7 +214,7 @@ impl Hub {
         let named = match &mut connection.stage {
             Stage::Body(body) => Some(&mut body.session),
             Stage::Held(poll) | Stage::Poll(poll) => Some(&mut poll.session),
-            Stage::Answer(key) => Some(key),
+            Stage::Answer { session, .. } => Some(session),
             Stage::Socket(socket) => match &mut socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
@@ -232,6 +233,7 @@ impl Hub {
             // It was let in before: it is counted here, and not refused.
             connection.place = Some(self.limits.count(turn.now, connection.client));
         }
+        self.queued_bytes += connection.answer_bytes();
         let deadline_us = connection.deadline_us;
         if connection.paused {
             turn.out.push(Output::Pause(id));

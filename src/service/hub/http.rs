@@ -46,7 +46,7 @@ impl Hub {
                 self.feed_socket(key, &mut bytes, turn);
                 false
             }
-            Stage::Held(_) | Stage::Poll(_) | Stage::Answer(_) | Stage::Away => false,
+            Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } | Stage::Away => false,
         }
     }
 

@@ -89,8 +89,10 @@ pub struct Hub {
     /// Verifications that the full pool refused, with their job's token; they are tried again soon.
     unverified: Vec<(Key, u32)>,
     drain: Option<Drain>,
-    /// Bytes in all outboxes.
+    /// Bytes in all outboxes, and in answers on their way to polling clients.
     queued_bytes: u64,
+    /// Connections whose deadline has no timer yet.
+    unarmed: Vec<Key>,
     /// Bytes of requests and messages that are not whole.
     input_bytes: u64,
     /// Whom the WebSocket serves whose frames are being read.
@@ -120,6 +122,7 @@ impl Hub {
             unverified: Vec::new(),
             drain: None,
             queued_bytes: 0,
+            unarmed: Vec::new(),
             input_bytes: 0,
             purpose: None,
             echo_deflates: false,
@@ -287,6 +290,7 @@ impl Hub {
             return;
         };
         self.uncount_input(&connection);
+        self.queued_bytes -= connection.answer_bytes();
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
         let mut turn = Turn {
@@ -308,7 +312,7 @@ impl Hub {
                 self.close_session(key, Cause::Peer, turn);
             }
             // What was in the answer may be lost: the next GET must not go on as if it were not.
-            Stage::Answer(_) => {
+            Stage::Answer { .. } => {
                 self.close_session(key, Cause::Told(Refusal::PollBroken, 1008), turn);
             }
             _ => self.forget_conn(key, connection.id),
@@ -369,8 +373,18 @@ impl Hub {
         self.rooms.lap(turn.now, turn.post);
         self.settle_rooms(&mut turn);
         self.retry_parked(&mut turn);
+        self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
+    }
+
+    fn arm_answers(&mut self, turn: &mut Turn<'_>) {
+        for key in core::mem::take(&mut self.unarmed) {
+            let deadline_us = self.connections.get(key).map(|found| found.deadline_us);
+            if let Some(at_us) = deadline_us.filter(|at_us| *at_us != 0) {
+                self.set_deadline(key, at_us, turn);
+            }
+        }
     }
 
     /// New keys, origins, proxies and limits; connections keep what they have.

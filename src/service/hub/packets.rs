@@ -4,7 +4,7 @@
 
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Event, Inbound, Transport};
+use crate::session::{Application, Cause, Event, Inbound, Session, Transport};
 use ringway_proto::{engineio, socketio};
 use std::collections::VecDeque;
 
@@ -205,17 +205,14 @@ impl Hub {
         self.native(key, event, turn);
     }
 
-    /// Whether so much waits for the client that its own events have to wait, too: their answers would fill the queue, and who asks for a
+    /// Whether so many answers wait for the client that its own events have to wait, too: they would fill the queue, and who asks for a
     /// thousand of them in one breath and reads them all is not slow. A client that upgrades does not poll, and waits for its POST: neither may
     /// wait for the other.
     fn is_behind(&self, key: Key) -> bool {
         let bounds = self.settings.outbox_bounds();
         let session = self.sessions.get(key);
         let session = session.filter(|session| session.transport != Transport::Upgrading);
-        session.is_some_and(|session| {
-            let outbox = &session.outbox;
-            outbox.len() >= bounds.packets_max.div_ceil(2) || outbox.bytes() >= bounds.bytes_max / 2
-        })
+        session.is_some_and(|session| session.outbox.is_half_full_of_answers(bounds))
     }
 
     /// Keeps input of a session that waits for ring space, or for its client to read. Bounded: the connection is paused, so that only what was already
@@ -228,11 +225,13 @@ impl Hub {
             self.parked.push_back(key);
             self.stats.parked += 1;
         }
-        if session.parked.len() >= PARKED_MAX {
+        let full = session.parked.len() >= PARKED_MAX;
+        self.input_bytes += inbound.bytes();
+        session.parked.push_back(inbound);
+        if full || self.over_input() {
             self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
             return;
         }
-        session.parked.push_back(inbound);
         self.pause(key, turn);
     }
 
@@ -258,18 +257,18 @@ impl Hub {
             let Some(inbound) = waiting.pop_front() else {
                 break;
             };
+            self.input_bytes -= inbound.bytes();
             match inbound {
                 Inbound::Text(text) => self.socket_text(key, &text, turn),
                 Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),
                 Inbound::Event(event) => self.native(key, *event, turn),
             }
-            let Some(session) = self.sessions.get_mut(key) else {
-                return;
-            };
-            if session.closing.is_some() {
+            let alive = |session: &&mut Session| session.closing.is_none();
+            let Some(session) = self.sessions.get_mut(key).filter(alive) else {
                 // What stands behind its end is not heard: it is in no room any more, and must not get into one.
+                self.input_bytes -= waiting.iter().map(Inbound::bytes).sum::<u64>();
                 break;
-            }
+            };
             if !session.parked.is_empty() {
                 // It parked again, and put itself into the queue: the rest stays behind it.
                 session.parked.append(&mut waiting);

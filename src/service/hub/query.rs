@@ -5,7 +5,7 @@
 use super::{Hub, Output, Turn};
 use crate::post::Post;
 use crate::rooms::{Attempt, ListedRoom, Publish};
-use crate::session::{Session, Transport};
+use crate::session::{Inbound, Session, Transport};
 use crate::time::Now;
 use serde::Serialize;
 
@@ -163,6 +163,7 @@ impl Hub {
             queued += outbox.bytes() as u64;
             let reassembly = session.reassembly.as_ref();
             input += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
+            input += session.parked.iter().map(Inbound::bytes).sum::<u64>();
             assert!(outbox.len() <= bounds.packets_max, "packets in a queue");
             assert!(
                 outbox.bytes() <= bounds.bytes_max || outbox.len() == 1,
@@ -174,6 +175,7 @@ impl Hub {
                 continue;
             };
             input += u64::from(connection.counted_bytes);
+            queued += connection.answer_bytes();
             let counted = connection.id;
             assert_eq!(
                 self.by_conn.get(&counted),

@@ -48,11 +48,16 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
+        let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
         while bytes.len() < SEND_BYTES_MAX {
             let before = session.outbox.bytes();
             let Some(packet) = session.outbox.pop() else {
                 break;
             };
+            if !session.parked.is_empty() && session.heartbeat.pinged {
+                // It is not read, so that its pong is not heard; it reads, so that it is there.
+                session.heartbeat.due_us = now.monotonic_us + pong_us;
+            }
             self.queued_bytes -= (before - session.outbox.bytes()) as u64;
             bytes.extend_from_slice(encoding(&packet));
             self.stats.packets_sent += 1;
@@ -70,8 +75,10 @@ impl Hub {
             return;
         };
         let (id, closing) = (connection.id, connection.closing);
-        if matches!(connection.stage, Stage::Answer(_)) && connection.output.is_empty() {
+        if matches!(connection.stage, Stage::Answer { .. }) && connection.output.is_empty() {
+            self.queued_bytes -= connection.answer_bytes();
             connection.stage = Stage::Head;
+            connection.deadline_us = 0;
         }
         if closing {
             turn.out.push(Output::CloseAfterFlush(id));

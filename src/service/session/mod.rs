@@ -113,6 +113,24 @@ pub(crate) enum Inbound {
     Event(Box<Event>),
 }
 
+impl Inbound {
+    /// What it costs to keep it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let payload = match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Event(event) => {
+                let attachments = event.attachments.iter().map(Vec::len).sum::<usize>();
+                event.data.len() + attachments + size_of::<Event>()
+            }
+        };
+        (payload + INBOUND_BYTES) as u64
+    }
+}
+
+/// A place in the queue and the allocation behind it.
+const INBOUND_BYTES: usize = 48;
+
 /// An event with all its attachments.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Event {

@@ -110,51 +110,6 @@ fn pings_that_nobody_reads_the_pongs_of_are_bounded() {
     }
 }
 
-#[test]
-fn unfinished_messages_have_a_budget() {
-    let mut world = World::new(1, dev(|settings| settings.shard_input_bytes_max = 150_000));
-    let conns: Vec<_> = (0..3).map(|_| world.websocket(0, "40")).collect();
-    for conn in &conns {
-        // The first 60,000 bytes of a message of 90,000.
-        let start = [
-            &[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0x5f, 0x90, 0, 0, 0, 0][..],
-            &[b'x'; 60_000],
-        ];
-        world.send(*conn, &start.concat());
-    }
-    let closed: Vec<bool> = conns.iter().map(|conn| world.wires[conn].closed).collect();
-    assert_eq!(
-        closed,
-        [false, false, true],
-        "who goes over the budget pays"
-    );
-    for conn in conns {
-        world.hang_up(conn);
-    }
-    world.settle();
-    assert_eq!(world.hubs[0].stats().input_bytes, 0);
-}
-
-#[test]
-fn attachments_that_never_complete_are_counted_and_let_go() {
-    let mut world = World::new(1, settings(true));
-    let conn = world.websocket(0, "40");
-    world.send(
-        conn,
-        &frame(r#"452-["echo",{"_placeholder":true,"num":0}]"#),
-    );
-    world.send(
-        conn,
-        &[&[0x82, 0x80 | 100, 0, 0, 0, 0][..], &[1; 100]].concat(),
-    );
-    let kept = world.hubs[0].stats().input_bytes;
-    assert!((100..200).contains(&kept), "{kept}");
-    check(&world.say(conn, r#"42["echo",1]"#), "RW-2007");
-    world.hang_up(conn);
-    world.settle();
-    assert_eq!(world.hubs[0].stats().input_bytes, 0);
-}
-
 /// A close among packets that wait for ring space: what stands behind it must not get anybody into a room.
 #[test]
 fn nothing_behind_a_close_is_heard() {

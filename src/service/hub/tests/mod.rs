@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the real loop and sockets.
 
+mod budgets;
 mod clients;
 mod hostile;
 mod proxies;
