@@ -2,19 +2,11 @@
 
 import json
 import pathlib
-import re
 import sys
 
 GOOD = {"OK", "INFORMATIONAL"}
-# Offers of a smaller window for what we send are declined, and then there is nothing to test: the only cases that may say so. A negotiation that broke
-# would otherwise pass everywhere.
-DECLINED = re.compile(r"13\.[3-6]\.")
 # NON-STRICT is a pass of Autobahn's that we do not accept where the runner tells the difference.
 CASES_MIN = {"kosoku": 301, "wstest": 216}
-
-
-def is_good(name: str, behavior: str) -> bool:
-    return behavior in GOOD or (behavior == "UNIMPLEMENTED" and DECLINED.match(name) is not None)
 
 
 def main() -> int:
@@ -28,7 +20,7 @@ def main() -> int:
     bad = {
         name: case
         for name, case in cases.items()
-        if not is_good(name, case["behavior"]) or not is_good(name, case.get("behaviorClose", "OK"))
+        if case["behavior"] not in GOOD or case.get("behaviorClose", "OK") not in GOOD
     }
     for name, case in sorted(bad.items()):
         print(f"compat: case {name}: {case['behavior']}, close {case.get('behaviorClose')}")

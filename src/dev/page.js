@@ -61,9 +61,11 @@ function add(room, entry) {
 
 function joinRoom(name) {
   socket.emit("join", name, (answer) => {
-    if (!rooms.has(name)) rooms.set(name, []);
-    show(name);
-    add(name, { note: answer.ok ? `Joined ${name}; messages so far: ${answer.offset}` : `${answer.code}: ${answer.message}` });
+    // What was refused is said in the room that is open: it is no room to list.
+    const place = answer.ok || current === null ? name : current;
+    if (!rooms.has(place)) rooms.set(place, []);
+    show(place);
+    add(place, { note: answer.ok ? `Joined ${name}; messages so far: ${answer.offset}` : `${answer.code}: ${answer.message}` });
   });
 }
 

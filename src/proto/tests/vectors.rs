@@ -194,10 +194,10 @@ fn websocket() {
 
 #[test]
 fn websocket_offers() {
-    replay(
-        vectors!("websocket-offers"),
-        |vector| json!({ "accepted": ws::deflate::negotiate(text(vector, "input")) }),
-    );
+    replay(vectors!("websocket-offers"), |vector| {
+        let agreed = ws::deflate::negotiate(text(vector, "input"));
+        json!({ "answer": agreed.map(|agreed| agreed.answer()), "compresses": agreed.is_some_and(|agreed| agreed.compresses()) })
+    });
 }
 
 #[test]

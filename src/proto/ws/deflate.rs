@@ -3,47 +3,85 @@
 use super::{Opcode, WsError, encode_header};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-/// The answer when an offer was accepted (RFC 7692 §7.1.1).
-pub const AGREED: &str =
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-
 /// Messages of fewer bytes are not worth compressing; larger ones would hold a core for too long.
 const MESSAGE_BYTES: core::ops::RangeInclusive<usize> = 1024..=65_536;
 
 /// RFC 7692 §7.2.1: what a sender cuts off and a receiver puts back.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Looks for an offer that can be accepted as [`AGREED`]. A client that asks for a smaller window of ours is declined, and gets uncompressed messages.
-#[must_use]
-pub fn negotiate(offers: &str) -> bool {
-    offers.split(',').any(acceptable)
+/// The window of our compressor, in bits: 32 KiB.
+const WINDOW_BITS: u8 = 15;
+
+/// What a server agreed to (RFC 7692 §7.1). Messages from the client are inflated, whatever its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// `server_max_window_bits`, where the offer had it.
+    window_bits: Option<u8>,
 }
 
-fn acceptable(offer: &str) -> bool {
+impl Agreement {
+    /// Whether our messages may be compressed. One compressed message serves every receiver, so it has one window; a client that asked for a smaller
+    /// one gets messages as they are, which §6 leaves to the sender.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.window_bits.unwrap_or(WINDOW_BITS) == WINDOW_BITS
+    }
+
+    /// The value of `Sec-WebSocket-Extensions`. §7.1.2.1: who was asked for a window says which.
+    #[must_use]
+    pub fn answer(&self) -> String {
+        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        self.window_bits.map_or_else(
+            || agreed.to_owned(),
+            |bits| format!("{agreed}; server_max_window_bits={bits}"),
+        )
+    }
+}
+
+/// Takes the first offer that lets us compress, else the first that can be accepted at all.
+#[must_use]
+pub fn negotiate(offers: &str) -> Option<Agreement> {
+    let acceptable = || offers.split(',').filter_map(accept);
+    acceptable()
+        .find(Agreement::compresses)
+        .or_else(|| acceptable().next())
+}
+
+fn accept(offer: &str) -> Option<Agreement> {
     let mut parts = offer.split(';').map(str::trim);
     if parts.next() != Some("permessage-deflate") {
-        return false;
+        return None;
     }
     let mut seen: Vec<&str> = Vec::new();
-    parts.all(|part| {
+    let mut window_bits = None;
+    for part in parts {
         let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| {
             (name.trim(), Some(value.trim().trim_matches('"')))
         });
-        let fresh = !seen.contains(&name);
+        if seen.contains(&name) {
+            return None;
+        }
         seen.push(name);
-        fresh
-            && match (name, value) {
-                (
-                    "server_no_context_takeover"
-                    | "client_no_context_takeover"
-                    | "client_max_window_bits",
-                    None,
-                ) => true,
-                ("client_max_window_bits", Some(bits)) => matches!(bits.parse(), Ok(8..=15)),
-                ("server_max_window_bits", Some(bits)) => bits == "15",
-                _ => false,
+        match (name, value) {
+            (
+                "server_no_context_takeover"
+                | "client_no_context_takeover"
+                | "client_max_window_bits",
+                None,
+            ) => {}
+            ("client_max_window_bits", Some(bits)) => {
+                window(bits)?;
             }
-    })
+            ("server_max_window_bits", Some(bits)) => window_bits = Some(window(bits)?),
+            _ => return None,
+        }
+    }
+    Some(Agreement { window_bits })
+}
+
+/// RFC 7692 §7.1.2: a decimal from 8 to 15 without leading zeros.
+fn window(bits: &str) -> Option<u8> {
+    (8..=WINDOW_BITS).find(|known| known.to_string() == bits)
 }
 
 /// Appends a whole frame to a client that agreed: compressed if the message is worth it and gets shorter by it (RFC 7692 §6 leaves the
@@ -170,27 +208,42 @@ mod tests {
 
     #[test]
     fn rfc7692_7_1_offers() {
-        for (offer, accepted) in [
-            ("permessage-deflate", true),
-            ("permessage-deflate; client_max_window_bits", true),
+        let compresses = Some(true);
+        for (offer, expected) in [
+            ("permessage-deflate", compresses),
+            ("permessage-deflate; client_max_window_bits", compresses),
             (
                 "x-webkit-deflate-frame, permessage-deflate; server_no_context_takeover",
-                true,
+                compresses,
             ),
-            ("permessage-deflate; server_max_window_bits=10", false),
+            ("permessage-deflate; server_max_window_bits=15", compresses),
+            ("permessage-deflate; server_max_window_bits=10", Some(false)),
             (
                 "permessage-deflate; server_max_window_bits=10, permessage-deflate",
-                true,
+                compresses,
             ),
-            ("permessage-deflate; client_max_window_bits=7", false),
+            ("permessage-deflate; server_max_window_bits=16", None),
+            ("permessage-deflate; server_max_window_bits=+9", None),
+            ("permessage-deflate; server_max_window_bits=09", None),
+            ("permessage-deflate; server_max_window_bits", None),
+            ("permessage-deflate; client_max_window_bits=7", None),
             (
                 "permessage-deflate; client_max_window_bits; client_max_window_bits",
-                false,
+                None,
             ),
-            ("permessage-deflate; unknown", false),
-            ("", false),
+            ("permessage-deflate; unknown", None),
+            ("", None),
         ] {
-            assert_eq!(negotiate(offer), accepted, "{offer}");
+            let agreed = negotiate(offer).map(|agreed| agreed.compresses());
+            assert_eq!(agreed, expected, "{offer}");
         }
+    }
+
+    #[test]
+    fn rfc7692_7_1_2_1_who_asked_for_a_window_is_told_it() {
+        let answer = |offer: &str| negotiate(offer).unwrap().answer();
+        assert!(!answer("permessage-deflate").contains("window"));
+        let small = answer("permessage-deflate; server_max_window_bits=\"9\"");
+        assert!(small.ends_with("; server_max_window_bits=9"), "{small}");
     }
 }

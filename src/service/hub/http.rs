@@ -264,15 +264,17 @@ impl Hub {
                 return false;
             }
         };
-        let deflate = self.settings.deflate && ws::deflate::negotiate(&upgrade.extensions);
-        let response = upgrade.response(deflate.then_some(ws::deflate::AGREED));
+        let offers = Some(&upgrade.extensions).filter(|_| self.settings.deflate);
+        let agreed = offers.and_then(|offers| ws::deflate::negotiate(offers));
+        let answer = agreed.map(|agreed| agreed.answer());
+        let response = upgrade.response(answer.as_deref());
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
         connection.output.extend_from_slice(&response);
         let socket = crate::connection::Socket {
-            decoder: ws::Decoder::new(deflate),
-            deflate,
+            decoder: ws::Decoder::new(agreed.is_some()),
+            deflate: agreed.is_some_and(|agreed| agreed.compresses()),
             purpose,
         };
         connection.stage = Stage::Socket(Box::new(socket));

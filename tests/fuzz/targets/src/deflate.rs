@@ -38,8 +38,17 @@ fn bounded(message: &[u8], bytes_max: usize) {
 
 /// RFC 7692 section 5.1: the offers of a list are alternatives.
 fn offers(text: &str) {
-    let any = text.split(',').any(negotiate);
-    assert_eq!(negotiate(text), any, "{text}");
+    let alone: Vec<_> = text.split(',').filter_map(negotiate).collect();
+    let agreed = negotiate(text);
+    assert_eq!(agreed.is_some(), !alone.is_empty(), "{text}");
+    assert!(
+        agreed.is_none_or(|agreed| alone.contains(&agreed)),
+        "{text}"
+    );
     let with_ours = format!("{text}, permessage-deflate; client_max_window_bits");
-    assert!(negotiate(&with_ours), "{text}");
+    let with_ours = negotiate(&with_ours);
+    assert!(
+        with_ours.is_some_and(|agreed| agreed.compresses()),
+        "{text}"
+    );
 }
