@@ -3,6 +3,7 @@
 use super::world::{World, settings, token};
 use crate::settings::Settings;
 use crate::time::ConnId;
+use ringway_proto::ws;
 
 pub(super) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
@@ -414,4 +415,33 @@ fn sessions_that_nobody_comes_back_to_are_bounded() {
     world.pass_ms(46_000);
     let (conn, _) = world.polling(0);
     assert!(!world.wires[&conn].closed);
+}
+
+/// One compressed message serves everybody, so it has one window: who asked for less hears it as it is, and may still compress what it says.
+#[test]
+fn rfc7692_7_1_2_1_a_smaller_window_hears_plain_text() {
+    let text = "x".repeat(2000);
+    for (window, plain) in [("15", false), ("10", true)] {
+        let mut deflates = settings(true);
+        deflates.deflate = true;
+        let mut world = World::new(1, deflates);
+        let conn = world.open(0);
+        let offer = format!(
+            "{UPGRADE}Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits={window}\r\n"
+        );
+        world.send(conn, get("transport=websocket", &offer).as_bytes());
+        check(
+            &world.read(conn),
+            &format!("; server_max_window_bits={window}\r\n"),
+        );
+        world.say(conn, "40");
+        // A final text frame with RSV1, masked by zeros.
+        let event = ws::deflate::compress(format!(r#"421["echo","{text}"]"#).as_bytes());
+        let mut squeezed = vec![0xc1, 0x80 | event.len() as u8, 0, 0, 0, 0];
+        squeezed.extend_from_slice(&event);
+        world.send(conn, &squeezed);
+        let answer = world.read(conn);
+        assert_eq!(answer.contains(&text), plain, "{window}: {answer}");
+        assert_eq!(answer.len() > 2000, plain, "{window}: {}", answer.len());
+    }
 }
