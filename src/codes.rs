@@ -295,7 +295,7 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2401",
-        "A client read too slowly for the policy of a room; its connection was closed, so that it comes back.",
+        "A client read too slowly for the policy of a room, or asked on and on without reading the answers; its connection was closed, so that it comes back.",
         "Send less, raise limits.queue_packets_max, or choose drop-oldest or conflate for the room in rooms.slow_consumers.",
     ),
     entry(

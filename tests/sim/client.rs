@@ -1,6 +1,6 @@
 //! A client: Engine.IO over WebSocket, over polling, or first one and then the other; and what it holds the server to.
 
-use crate::model::{Model, Policy, ROOMS, Seen, policy_of};
+use crate::model::{Keyed, Model, Policy, ROOMS, Seen, policy_of};
 use crate::tokens;
 use crate::wire::{self, Parser, Received};
 use ringway_sim::{Client, End, Kernel, Random};
@@ -114,6 +114,8 @@ pub(crate) struct SimClient {
     asked: BTreeMap<u64, Asked>,
     next_id: u64,
     rooms: BTreeMap<&'static str, Membership>,
+    /// The rooms' stays: where each began, and the newest message of each key since.
+    stays: BTreeMap<&'static str, (Seen, Keyed)>,
     /// A binary message whose attachment comes next.
     header: Option<String>,
     pub(crate) stalled: bool,
@@ -161,6 +163,7 @@ impl SimClient {
                 .into_iter()
                 .map(|room| (room, Membership::Out))
                 .collect(),
+            stays: BTreeMap::new(),
             header: None,
             stalled: false,
             was_stalled: false,
@@ -411,7 +414,7 @@ impl SimClient {
             .or_else(|| event[2].as_str().map(str::to_owned))
             .expect("a payload");
         let at = seen_of(&event[3]);
-        let (room, membership) = self
+        let (&room, membership) = self
             .rooms
             .iter_mut()
             .find(|(name, _)| **name == room)
@@ -419,6 +422,11 @@ impl SimClient {
         match membership {
             Membership::In(seen) | Membership::Leaving(seen) | Membership::Rejoining(seen) => {
                 model.delivered(room, seen, at, &payload);
+                if let (Some(key), Some((_, had))) =
+                    (model.key_of(&payload), self.stays.get_mut(room))
+                {
+                    had.insert(key.to_owned(), at);
+                }
             }
             Membership::Out | Membership::Joining => {
                 panic!(
@@ -458,6 +466,9 @@ impl SimClient {
                 complete && seen.offset <= at.offset,
                 "{room}: joined again at {at:?} after {seen:?}"
             );
+        }
+        if self.rooms[room] == Membership::Joining {
+            self.stays.insert(room, (at, Keyed::new()));
         }
         self.rooms.insert(room, Membership::In(at));
     }
@@ -504,12 +515,10 @@ impl SimClient {
             random.below(200)
         };
         let payload = format!("{}-{}-{}", self.name, self.next_id, "x".repeat(length));
-        model.publishes(room, &payload);
+        let key = (policy_of(room) == Policy::Conflate).then(|| format!("k{}", random.below(3)));
+        model.publishes(room, key.as_deref(), &payload);
         let id = self.ask(Asked::Publish(room, payload.clone()));
-        let options = match policy_of(room) {
-            Policy::Conflate => format!(r#",{{"key":"k{}"}}"#, random.below(3)),
-            _ => String::new(),
-        };
+        let options = key.map_or_else(String::new, |key| format!(r#",{{"key":"{key}"}}"#));
         if random.chance(200) {
             let header =
                 format!(r#"451-{id}["publish","{room}",{{"_placeholder":true,"num":0}}{options}]"#);
@@ -588,7 +597,11 @@ impl SimClient {
         );
         for (room, membership) in &self.rooms {
             match membership {
-                Membership::In(seen) => model.is_complete(room, *seen, self.name),
+                Membership::In(seen) => {
+                    model.is_complete(room, *seen, self.name);
+                    let (since, had) = &self.stays[room];
+                    model.is_conflated_by_key(room, *since, had, self.name);
+                }
                 Membership::Out => {}
                 other => panic!("client {} is still {other:?} of {room}", self.name),
             }

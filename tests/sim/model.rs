@@ -38,29 +38,57 @@ pub(crate) struct Seen {
     pub(crate) offset: u64,
 }
 
+/// What conflating replaces by: a message by a newer one of its key.
+pub(crate) type Keyed = BTreeMap<String, Seen>;
+
+/// A message as its publisher sent it.
+struct Published {
+    room: String,
+    key: Option<String>,
+}
+
 /// Everything that anybody was told about the order of any room.
 #[derive(Default)]
 pub(crate) struct Model {
+    /// No queue of this seed is ever full: only conflating may take a message from a member.
+    is_roomy: bool,
     payloads: BTreeMap<(String, u64, u64), String>,
     places: HashMap<String, Place>,
-    published: HashMap<String, String>,
+    published: HashMap<String, Published>,
     last: BTreeMap<String, Seen>,
+    last_of_keys: BTreeMap<String, Keyed>,
     pub(crate) deliveries: u64,
     pub(crate) acks: u64,
     pub(crate) gaps: u64,
 }
 
 impl Model {
+    pub(crate) fn new(is_roomy: bool) -> Self {
+        Self {
+            is_roomy,
+            ..Self::default()
+        }
+    }
+
     /// A client is about to publish.
-    pub(crate) fn publishes(&mut self, room: &str, payload: &str) {
-        let before = self.published.insert(payload.to_owned(), room.to_owned());
+    pub(crate) fn publishes(&mut self, room: &str, key: Option<&str>, payload: &str) {
+        let published = Published {
+            room: room.to_owned(),
+            key: key.map(str::to_owned),
+        };
+        let before = self.published.insert(payload.to_owned(), published);
         assert!(before.is_none(), "each payload is published once");
+    }
+
+    pub(crate) fn key_of(&self, payload: &str) -> Option<&str> {
+        self.published.get(payload)?.key.as_deref()
     }
 
     /// Somebody was told that `payload` has this number. A payload has one number, a number one payload.
     pub(crate) fn numbered(&mut self, room: &str, at: Seen, payload: &str) {
+        let published = self.published.get(payload);
         assert_eq!(
-            self.published.get(payload).map(String::as_str),
+            published.map(|published| published.room.as_str()),
             Some(room),
             "{payload} was published to this room"
         );
@@ -81,9 +109,10 @@ impl Model {
             .entry((room.to_owned(), epoch, offset))
             .or_insert_with(|| payload.to_owned());
         assert_eq!(known, payload, "{room} {offset} is one message");
-        let last = self.last.entry(room.to_owned()).or_insert(at);
-        if last.epoch != epoch || last.offset < offset {
-            *last = at;
+        advance(self.last.entry(room.to_owned()).or_insert(at), at);
+        if let Some(key) = published.and_then(|published| published.key.clone()) {
+            let keys = self.last_of_keys.entry(room.to_owned()).or_default();
+            advance(keys.entry(key).or_insert(at), at);
         }
     }
 
@@ -102,7 +131,12 @@ impl Model {
             seen.offset
         );
         let gap = at.offset - seen.offset - 1;
-        if policy_of(room) == Policy::Disconnect {
+        let is_complete = match policy_of(room) {
+            Policy::Disconnect => true,
+            Policy::DropOldest => self.is_roomy,
+            Policy::Conflate => false,
+        };
+        if is_complete {
             assert_eq!(gap, 0, "{room}: a message is missing before {}", at.offset);
         }
         self.gaps += gap;
@@ -120,5 +154,27 @@ impl Model {
             seen.offset,
             last.offset
         );
+    }
+    /// Nothing moves any more: of each key the member has the newest message since it joined, whatever else was taken from it. A full queue takes
+    /// without looking at keys, so that only roomy seeds can tell.
+    pub(crate) fn is_conflated_by_key(&self, room: &str, since: Seen, had: &Keyed, who: usize) {
+        if !self.is_roomy {
+            return;
+        }
+        for (key, last) in self.last_of_keys.get(room).into_iter().flatten() {
+            let is_of_this_stay = last.epoch == since.epoch && last.offset > since.offset;
+            assert!(
+                !is_of_this_stay || had.get(key) == Some(last),
+                "client {who} has {:?} of {room} {key}, whose newest is {last:?}",
+                had.get(key)
+            );
+        }
+    }
+}
+
+/// The later of two places in a room; an epoch that was told last is the later one.
+fn advance(last: &mut Seen, at: Seen) {
+    if last.epoch != at.epoch || last.offset < at.offset {
+        *last = at;
     }
 }

@@ -65,7 +65,8 @@ pub(crate) struct World {
     rebuilds: u64,
 }
 
-fn settings_of(random: &mut Random) -> Settings {
+/// The settings of a seed, whose queues are short or, in roomy seeds, never full.
+fn settings_of(random: &mut Random, is_roomy: bool) -> Settings {
     let mut config = Configuration {
         dev: true,
         ..Configuration::default()
@@ -82,6 +83,10 @@ fn settings_of(random: &mut Random) -> Settings {
     config.engine.ping_timeout_ms = 4_000;
     config.limits.queue_packets_max = 6 + random.below(60) as u32;
     config.limits.queue_bytes_max = 8_000 + random.below(60_000) as u32;
+    if is_roomy {
+        config.limits.queue_packets_max = 1 << 20;
+        config.limits.queue_bytes_max = 1 << 26;
+    }
     let settings = ringway::settings::settings(&config).expect("a configuration that can be used");
     let keys = crate::tokens::keys();
     Settings { keys, ..settings }
@@ -100,7 +105,8 @@ impl World {
             down_bytes_max: 256 + random.below(16_000),
         };
         let kernel = Kernel::new(random.fork(), shards, config);
-        let settings = Arc::new(settings_of(&mut random));
+        let is_roomy = random.chance(250);
+        let settings = Arc::new(settings_of(&mut random, is_roomy));
         // Down to rings that hold one message.
         let mesh_bounds = MeshBounds {
             deliver_bytes: 128 << random.below(6),
@@ -115,7 +121,7 @@ impl World {
             seats: Vec::new(),
             clients: Vec::new(),
             names: 0,
-            model: Model::default(),
+            model: Model::new(is_roomy),
             table_is_small,
             draining: false,
             slow_closes: 0,

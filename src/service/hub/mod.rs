@@ -216,12 +216,15 @@ impl Hub {
     /// Requests that wait behind a GET, or behind answers that nobody reads, are kept, but not without end.
     fn bound_input(&mut self, key: Key, turn: &mut Turn<'_>) {
         let input_bytes_max = self.settings.head_bytes_max as usize * 4;
-        let waiting = self
-            .connections
-            .get(key)
-            .map_or(0, |connection| connection.input.len());
-        if waiting > input_bytes_max {
-            self.stats.refused(Refusal::BadRequest);
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        if connection.input.len() > input_bytes_max {
+            let is_unread = connection.output.len() > OUTPUT_BYTES_MAX;
+            self.stats.refused(match is_unread {
+                true => Refusal::SlowConsumer,
+                false => Refusal::BadRequest,
+            });
             self.close_now(key, turn);
         }
     }

@@ -4,6 +4,7 @@ use super::clients::{UPGRADE, check, frame, get, post};
 use super::world::{World, settings, token};
 use crate::auth::TrustedProxies;
 use crate::forwarded::ProxyHeaderName;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 
 fn dev(change: impl FnOnce(&mut Settings)) -> Settings {
@@ -82,8 +83,9 @@ fn requests_behind_answers_that_nobody_reads_are_bounded() {
         world.wires[&conn].closed,
         "somebody who never reads is cut off"
     );
-    let requests = world.hubs[0].stats().http_requests;
-    assert!(requests < 1000, "{requests} answers wait");
+    let stats = world.hubs[0].stats();
+    assert_eq!(stats.refusals[Refusal::SlowConsumer.index()], 1);
+    assert!(stats.http_requests < 1000, "{stats:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::clients::{check, get, post};
 use super::world::{World, settings, token};
 use crate::hub::{Answer, Query};
+use crate::refusal::Refusal;
 use crate::rooms::home_shard;
 use crate::time::ConnId;
 
@@ -43,6 +44,8 @@ fn answers_that_nobody_reads_are_bounded() {
     let seen = unread(&mut world, conn, get("transport=none", "").as_bytes());
     assert!(seen.len() <= UNREAD_BYTES_MAX, "{}", seen.len());
     assert!(world.wires[&conn].closed);
+    let refusals = &world.hubs[0].stats().refusals;
+    assert_eq!(refusals[Refusal::SlowConsumer.index()], 1);
 }
 
 #[test]
