@@ -4,12 +4,12 @@
 //! simulator has.
 
 use crate::client::{Reader, Seen};
-use ringway_service::auth::{Claims, KeyConfig, Keys, Origins, RoomClaims, TrustedProxies, mint};
-use ringway_service::forwarded::ProxyHeaderName;
+use ringway::config::Config;
+use ringway_service::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
 use ringway_service::hub::{Answer, ConnectionRow, Hub, Output, Query, RoomRow};
 use ringway_service::limits::RateLimits;
 use ringway_service::post::{Class, MailOutcome, Post};
-use ringway_service::rooms::{SlowConsumerRules, home_shard};
+use ringway_service::rooms::home_shard;
 use ringway_service::settings::Settings;
 use ringway_service::time::{ConnId, Now};
 use std::collections::{BTreeMap, VecDeque};
@@ -115,19 +115,16 @@ pub(crate) fn token(subject: &str, exp: u64) -> String {
     mint(&key(), &claims).expect("a shared secret signs")
 }
 
-/// Settings with small bounds, so that few bytes reach them.
+/// The daemon's own settings, with small bounds, so that few bytes reach them.
 pub(crate) fn settings(dev: bool) -> Settings {
+    let config = Config {
+        dev: true,
+        ..Config::default()
+    };
     Settings {
         dev,
         host: 1,
-        version: "0".to_owned(),
-        path: "/socket.io/".to_owned(),
-        head_timeout_ms: 10_000,
-        keep_alive_timeout_ms: 60_000,
         head_bytes_max: 2048,
-        ping_interval_ms: 25_000,
-        ping_timeout_ms: 20_000,
-        connect_timeout_ms: 45_000,
         payload_bytes_max: 4096,
         deflate: true,
         fragments_max: 8,
@@ -141,13 +138,10 @@ pub(crate) fn settings(dev: bool) -> Settings {
         queue_bytes_max: 4096,
         shard_queue_bytes_max: 65_536,
         shard_input_bytes_max: 65_536,
-        slow_consumers: SlowConsumerRules::default(),
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),
-        origins: Origins::default(),
-        trusted_proxies: TrustedProxies::default(),
-        proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
         assets: BTreeMap::new(),
+        ..ringway::settings::settings(&config).expect("a configuration that can be used")
     }
 }
 
