@@ -121,15 +121,17 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.transport == Transport::WebSocket {
-            self.close_websocket_session(key, cause, turn);
-        } else {
-            if waits {
-                // What waited is not done any more: its POST waits for nothing, and its connection is read again.
-                self.resume(key, turn);
-                self.answer_held(key, turn);
+        let transport = session.transport;
+        if waits {
+            // What waited is not done any more: its POST, which may be older than the WebSocket, waits for nothing, and is read again.
+            self.resume(key, turn);
+            self.answer_held(key, turn);
+        }
+        match transport {
+            Transport::WebSocket => self.close_websocket_session(key, cause, turn),
+            Transport::Polling | Transport::Upgrading => {
+                self.close_polling_session(key, cause, turn);
             }
-            self.close_polling_session(key, cause, turn);
         }
         if self.purpose == Some(Purpose::Session(key)) {
             self.purpose = None;
@@ -179,10 +181,21 @@ impl Hub {
         .symbol();
         session.urgent.push(symbol);
         session.closing = Some(Closing { until_us });
-        match session.conn {
-            Some(conn) => turn.out.push(Output::Dirty(conn)),
-            None if cause == Cause::Peer => drop(self.remove_session(key)),
-            None => self.arm_session(key, until_us, turn.out),
+        if session.conn.is_none() && cause == Cause::Peer {
+            drop(self.remove_session(key));
+            return;
+        }
+        turn.out.extend(session.conn.map(Output::Dirty));
+        // Also with a GET that waits: it may stand behind answers that its client does not read.
+        self.arm_session(key, until_us, turn.out);
+    }
+
+    /// A client that is not to be told any more takes the GET along that waits for it.
+    pub(crate) fn give_up_closing(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let session = self.remove_session(key);
+        let waiting = session.and_then(|session| self.by_conn.get(&session.conn?).copied());
+        if let Some(waiting) = waiting {
+            self.close_now(waiting, turn);
         }
     }
 

@@ -151,7 +151,8 @@ impl Hub {
             return Vec::new();
         };
         let conns = match session.transport {
-            Transport::WebSocket => [session.conn, None],
+            // A POST may be older than the WebSocket.
+            Transport::WebSocket => [session.conn, session.post],
             Transport::Polling | Transport::Upgrading => [session.post, session.probe],
         };
         conns

@@ -24,7 +24,7 @@ pub(super) fn frame(text: &str) -> Vec<u8> {
 }
 
 /// A masked frame with that first byte.
-fn frame_of(first: u8, text: &str) -> Vec<u8> {
+pub(super) fn frame_of(first: u8, text: &str) -> Vec<u8> {
     let mut bytes = vec![first];
     match text.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),

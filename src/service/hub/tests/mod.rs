@@ -5,6 +5,7 @@
 mod budgets;
 mod clients;
 mod hostile;
+mod leftovers;
 mod proxies;
 mod unread;
 mod vectors;
