@@ -5,7 +5,7 @@
 use super::{Hub, Job, Key, Output, Turn};
 use crate::auth::{Identity, Verdict, VerifyResult};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Namespace, PendingConnect, Sid};
+use crate::session::{Cause, Event, Namespace, PendingConnect, Sid};
 use crate::time::Now;
 use core::any::Any;
 use ringway_proto::socketio;
@@ -52,6 +52,19 @@ impl Hub {
             None if self.settings.dev => self.enter(key, name, None, turn),
             None => self.connect_error(key, name, Refusal::TokenMissing, turn),
             Some(token) => self.verify(key, name, &token, None, turn),
+        }
+    }
+
+    /// A token that is to replace that of CONNECT. One at a time: verifying takes a while, and who waits for it asks no second time.
+    pub(crate) fn refresh(&mut self, key: Key, event: &Event, token: &str, turn: &mut Turn<'_>) {
+        let is_pending = self.sessions.get(key).is_some_and(|session| {
+            let mut pending = session.pending.iter();
+            pending.any(|pending| pending.namespace == event.namespace)
+        });
+        if is_pending {
+            self.refuse_event(key, event, Refusal::Busy, turn);
+        } else {
+            self.verify(key, &event.namespace, token, Some(event.id), turn);
         }
     }
 
@@ -212,6 +225,10 @@ impl Hub {
         session
             .namespaces
             .retain(|namespace| &*namespace.name != name);
+        // What is still being verified for it would come too late.
+        session
+            .pending
+            .retain(|pending| &*pending.namespace != name);
         self.rooms.leave_namespace(turn.now, key, name, turn.post);
     }
 }

@@ -63,7 +63,7 @@ impl Hub {
             self.push_text(key, text, turn);
             return;
         }
-        if !session.parked.is_empty() {
+        if !session.parked.is_empty() || self.is_behind(key) {
             self.park(key, Inbound::Text(text.into()), turn);
             return;
         }
@@ -83,7 +83,7 @@ impl Hub {
             self.push_binary(key, bytes, turn);
             return;
         }
-        if !session.parked.is_empty() {
+        if !session.parked.is_empty() || self.is_behind(key) {
             self.park(key, Inbound::Binary(bytes.into()), turn);
             return;
         }
@@ -198,15 +198,11 @@ impl Hub {
             self.refuse_event(key, &event, refusal, turn);
             return;
         }
-        if self.is_behind(key) {
-            self.park(key, Inbound::Event(Box::new(event)), turn);
-            return;
-        }
         self.native(key, event, turn);
     }
 
-    /// Whether so many answers wait for the client that its own events have to wait, too: they would fill the queue, and who asks for a
-    /// thousand of them in one breath and reads them all is not slow. A client that upgrades does not poll, and waits for its POST: neither may
+    /// Whether so many answers wait for the client that what it says has to wait, too: answers and refusals to it would fill the queue, and who asks
+    /// for a thousand of them in one breath and reads them all is not slow. A client that upgrades does not poll, and waits for its POST: neither may
     /// wait for the other.
     fn is_behind(&self, key: Key) -> bool {
         let bounds = self.settings.outbox_bounds();

@@ -45,9 +45,7 @@ impl Hub {
                     turn,
                 );
             }
-            Ok(Command::Refresh { token }) => {
-                self.verify(key, &event.namespace, &token, Some(event.id), turn)
-            }
+            Ok(Command::Refresh { token }) => self.refresh(key, &event, &token, turn),
             Ok(Command::Info) => {
                 let version = serde_json::Value::from(self.settings().version.as_str());
                 let answer = format!(

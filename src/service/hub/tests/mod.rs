@@ -3,6 +3,7 @@
 //! Deliberately absent: the real loop and sockets.
 
 mod budgets;
+mod bursts;
 mod clients;
 mod hostile;
 mod leftovers;

@@ -2,7 +2,7 @@
 
 use crate::auth::{Claims, KeyConfig, Keys, Origins, RoomClaims, TrustedProxies, mint};
 use crate::forwarded::ProxyHeaderName;
-use crate::hub::{Answer, Hub, Output, Query};
+use crate::hub::{Answer, Hub, Job, Output, Query};
 use crate::limits::RateLimits;
 use crate::post::{Class, MailOutcome, Post};
 use crate::rooms::SlowConsumerRules;
@@ -69,6 +69,8 @@ pub(super) struct World {
     timers: Vec<(u64, u16, u64)>,
     pub(super) now: Now,
     random: u64,
+    /// Verifications that the pool has not begun.
+    pub(super) jobs: Vec<(u16, u32, Job)>,
 }
 
 /// The world's start, in Unix seconds.
@@ -153,6 +155,7 @@ impl World {
                 unix_ms: START_SECONDS * 1000,
             },
             random: 7,
+            jobs: Vec::new(),
         }
     }
 
@@ -202,6 +205,17 @@ impl World {
             Answer::Connections(rows) => rows.into_iter().next().map(|row| row.address),
             Answer::Rooms(_) => None,
         }
+    }
+
+    /// The pool does what it was asked to.
+    pub(super) fn compute(&mut self) {
+        for (shard, token, job) in core::mem::take(&mut self.jobs) {
+            let (now, result) = (self.now, job());
+            self.with(shard, |hub, post, entropy, out| {
+                hub.computed(now, token, Some(result), post, entropy, out)
+            });
+        }
+        self.settle();
     }
 
     /// The peer says that it has nothing more to say.
@@ -283,7 +297,7 @@ impl World {
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(conn) => self.wire(conn, |wire| wire.dirty = true),
-            Output::Compute { .. } => panic!("these keys verify at once"),
+            Output::Compute { token, job } => self.jobs.push((shard, token, job)),
         }
     }
 

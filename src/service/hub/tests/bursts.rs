@@ -1,0 +1,72 @@
+//! Much at once from clients that read everything: none of them is slow, and none is closed for being so.
+
+use super::clients::{check, frame};
+use super::world::{World, key, settings, token};
+use crate::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
+use crate::time::ConnId;
+
+/// Acknowledged events in one breath, more than the queue holds.
+fn many(world: &mut World, conn: ConnId, event: &str) -> String {
+    let events: Vec<u8> = (0..100)
+        .flat_map(|id| frame(&format!("42{id}{event}")))
+        .collect();
+    world.send(conn, &events);
+    world.settle();
+    world.read(conn)
+}
+
+#[test]
+fn events_beyond_the_rate_are_all_refused_one_by_one() {
+    let mut limited = settings(false);
+    limited.rates.connection_events.per_second = 1;
+    limited.rates.connection_events.burst = 5;
+    let mut world = World::new(1, limited);
+    let connect = format!(r#"40{{"token":"{}"}}"#, token("ann", 600));
+    let conn = world.websocket(0, &connect);
+    world.read(conn);
+    let seen = many(&mut world, conn, r#"["echo",1]"#);
+    assert_eq!(seen.matches("RW-2201").count(), 96, "{seen}");
+    assert!(!world.wires[&conn].closed);
+}
+
+fn es256() -> KeyConfig {
+    KeyConfig {
+        id: "e".to_owned(),
+        algorithm: "ES256".to_owned(),
+        bytes: include_bytes!("../../auth/testdata/es256.pub.pem").to_vec(),
+        private: Some(include_bytes!("../../auth/testdata/es256.pem").to_vec()),
+    }
+}
+
+fn slow_token(subject: &str) -> String {
+    let claims = Claims {
+        sub: subject.to_owned(),
+        exp: 1_700_000_600,
+        nbf: None,
+        rw: RoomClaims::default(),
+    };
+    mint(&es256(), &claims).unwrap()
+}
+
+/// Verifying takes a while, and costs a core that all share: one at a time for each namespace, however often it is asked for.
+#[test]
+fn a_refresh_waits_for_the_one_before() {
+    let mut both = settings(false);
+    both.keys = Keys::new(&[key(), es256()], None, None, 0).unwrap();
+    let mut world = World::new(1, both);
+    let connect = format!(r#"40{{"token":"{}"}}"#, token("ann", 600));
+    let conn = world.websocket(0, &connect);
+    world.read(conn);
+    let refresh = format!(r#"["refresh","{}"]"#, slow_token("ann"));
+    let seen = many(&mut world, conn, &refresh);
+    assert_eq!(world.jobs.len(), 1, "one is being verified");
+    assert_eq!(seen.matches("RW-2207").count(), 99, "{seen}");
+    world.compute();
+    check(&world.read(conn), r#"430[{"ok":true}]"#);
+    // Leaving the namespace forgets what was asked for it: coming back is no second time.
+    world.say(conn, &format!("42100{refresh}"));
+    world.say(conn, "41");
+    check(&world.say(conn, &connect), r#"40{"sid""#);
+    world.compute();
+    assert!(!world.wires[&conn].closed);
+}
