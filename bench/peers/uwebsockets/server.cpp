@@ -1,0 +1,121 @@
+// The bare dialect over uWebSockets: its epoll loop, its WebSocket parser, its publish and subscribe.
+//
+// A message arrives corked: uWebSockets joins all that its handler sends to that socket into one write. Publishes wait until the end of
+// the loop's turn and then go out joined, one write per subscriber. Both are its own doing, and its best setting.
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "App.h"
+
+namespace {
+
+constexpr unsigned payload_bytes_max = 1024 * 1024;
+// What a member that does not read may leave waiting before it is closed; the floor has the same bound.
+constexpr unsigned pending_bytes_max = 4 * 1024 * 1024;
+// uSockets listens with 512; the kernel lowers this to net.core.somaxconn.
+constexpr int backlog = 16 * 1024;
+
+// A connection carries no state of ours.
+struct Nothing {};
+using Socket = uWS::WebSocket<false, true, Nothing>;
+
+[[noreturn]] void fail(const char *what) {
+    std::fprintf(stderr, "%s\n", what);
+    std::exit(1);
+}
+
+int port_of(int argc, char **argv) {
+    int port = 0;
+    if (argc != 3 || std::string_view(argv[1]) != "--port") {
+        fail("usage: --port N");
+    }
+    const char *end = argv[2] + std::strlen(argv[2]);
+    if (std::from_chars(argv[2], end, port).ptr != end || port <= 0 || port > 65535) {
+        fail("a port is a number below 65536");
+    }
+    return port;
+}
+
+void raise_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        fail("getrlimit");
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        fail("setrlimit");
+    }
+}
+
+// `p`, the length of the room's name in one byte, the name, the payload: every member gets `m` and the payload.
+// App::publish and not the socket's: the latter leaves out the sender.
+void publish(uWS::App &app, std::string &scratch, std::string_view message, uWS::OpCode opcode) {
+    if (message.size() < 2) {
+        return;
+    }
+    const size_t name_bytes = static_cast<unsigned char>(message[1]);
+    if (message.size() < 2 + name_bytes) {
+        return;
+    }
+    scratch.assign(1, 'm').append(message.substr(2 + name_bytes));
+    app.publish(message.substr(2, name_bytes), scratch, opcode);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    const int port = port_of(argc, argv);
+    raise_descriptors();
+
+    uWS::App app;
+    std::string scratch;
+    uWS::App::WebSocketBehavior<Nothing> behaviour;
+    behaviour.compression = uWS::DISABLED;
+    behaviour.maxPayloadLength = payload_bytes_max;
+    behaviour.maxBackpressure = pending_bytes_max;
+    behaviour.closeOnBackpressureLimit = true;
+    // No timeout at all: neither a ping nor a timer's visit falls into a measurement.
+    behaviour.idleTimeout = 0;
+    behaviour.sendPingsAutomatically = false;
+    behaviour.resetIdleTimeoutOnSend = false;
+    behaviour.message = [&](Socket *socket, std::string_view message, uWS::OpCode opcode) {
+        if (message.empty()) {
+            return;
+        }
+        switch (message[0]) {
+        case 'e':
+            socket->send(message, opcode);
+            break;
+        case 'j':
+            socket->subscribe(message.substr(1));
+            socket->send(message, opcode);
+            break;
+        case 'p':
+            publish(app, scratch, message, opcode);
+            break;
+        default:
+            break;
+        }
+    };
+    app.ws<Nothing>("/", std::move(behaviour));
+    app.listen("127.0.0.1", port, [](us_listen_socket_t *listener) {
+        if (listener == nullptr) {
+            fail("the port is taken");
+        }
+        // Listening again only replaces the backlog.
+        const int descriptor = us_poll_fd(reinterpret_cast<us_poll_t *>(listener));
+        if (::listen(descriptor, backlog) != 0) {
+            fail("listen");
+        }
+        std::puts("ready");
+        std::fflush(stdout);
+    });
+    app.run();
+}
