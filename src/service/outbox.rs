@@ -78,9 +78,11 @@ impl Outbox {
         Pushed::Queued { dropped }
     }
 
-    /// Whether the client has half of what may wait to hear of what it asked. Messages of rooms do not count: their policies deal with them.
-    pub(crate) const fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
-        self.answers >= bounds.packets_max.div_ceil(2) || self.answer_bytes >= bounds.bytes_max / 2
+    /// Whether the client has half of what may wait to hear of what it asked, with `owed` answers that are still to come. Messages of rooms do not
+    /// count: their policies deal with them.
+    pub(crate) const fn is_half_full_of_answers(&self, owed: u32, bounds: OutboxBounds) -> bool {
+        self.answers + owed as usize >= bounds.packets_max.div_ceil(2)
+            || self.answer_bytes >= bounds.bytes_max / 2
     }
 
     /// One packet always fits an empty outbox: how large it may be is decided where it comes in.

@@ -208,7 +208,10 @@ impl Hub {
         let bounds = self.settings.outbox_bounds();
         let session = self.sessions.get(key);
         let session = session.filter(|session| session.transport != Transport::Upgrading);
-        session.is_some_and(|session| session.outbox.is_half_full_of_answers(bounds))
+        session.is_some_and(|session| {
+            let outbox = &session.outbox;
+            outbox.is_half_full_of_answers(session.owed, bounds)
+        })
     }
 
     /// Keeps input of a session that waits for ring space, or for its client to read. Bounded: the connection is paused, so that only what was already

@@ -92,6 +92,7 @@ impl Hub {
             outbox: Outbox::default(),
             namespaces: Vec::new(),
             pending: Vec::new(),
+            owed: 0,
             reassembly: None,
             parked: VecDeque::new(),
             events: TokenBucket::default(),

@@ -140,7 +140,7 @@ impl Hub {
     fn attempted(&mut self, key: Key, event: &Event, attempt: Attempt, turn: &mut Turn<'_>) {
         match attempt {
             Attempt::Done(position) => self.answer(key, &event.namespace, event.id, position, turn),
-            Attempt::Pending => {}
+            Attempt::Pending => self.owes(key, event.id),
             Attempt::Full => self.park(key, Inbound::Event(Box::new(event.clone())), turn),
             Attempt::Refused(refusal) => self.refuse_event(key, event, refusal, turn),
         }
@@ -159,9 +159,20 @@ impl Hub {
         self.acknowledge(key, namespace, id, &answer, &[], turn);
     }
 
+    /// A room's home will answer. It is counted before it comes: who publishes a thousand messages in one breath would hear of all in one lap.
+    fn owes(&mut self, key: Key, id: Option<u64>) {
+        if let Some(session) = self.session_mut(key).filter(|_| id.is_some()) {
+            session.owed += 1;
+        }
+    }
+
     /// A room's home has answered.
     fn answered(&mut self, asker: Asker, answer: Result<Position, Refusal>, turn: &mut Turn<'_>) {
         let (member, namespace) = (asker.member, &asker.namespace);
+        if let Some(session) = self.session_mut(member).filter(|_| asker.id.is_some()) {
+            let owed = session.owed.checked_sub(1);
+            session.owed = owed.expect("an answer is owed before it comes");
+        }
         match answer {
             Ok(position) => self.answer(member, namespace, asker.id, position, turn),
             Err(refusal) => self.refuse(member, namespace, asker.id, refusal, turn),

@@ -62,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) reassembly: Option<Box<Reassembly>>,
     /// Input that waits for ring space, or for the client to read, in order.
     pub(crate) parked: VecDeque<Inbound>,
+    /// Acknowledgements that other shards still owe it: each will stand in its outbox.
+    pub(crate) owed: u32,
     pub(crate) events: TokenBucket,
     /// A polling session that is closed and waits for the request that tells the client.
     pub(crate) closing: Option<Closing>,

@@ -3,6 +3,7 @@
 use super::clients::{check, frame};
 use super::world::{World, key, settings, token};
 use crate::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
+use crate::rooms::home_shard;
 use crate::time::ConnId;
 
 /// Acknowledged events in one breath, more than the queue holds.
@@ -68,5 +69,20 @@ fn a_refresh_waits_for_the_one_before() {
     world.say(conn, "41");
     check(&world.say(conn, &connect), r#"40{"sid""#);
     world.compute();
+    assert!(!world.wires[&conn].closed);
+}
+
+/// Answers of a room's home come in one lap, many together: what is owed counts before it comes.
+#[test]
+fn publishes_to_a_room_of_another_shard_are_all_acknowledged() {
+    let mut world = World::new(2, settings(true));
+    let conn = world.websocket(0, "40");
+    world.read(conn);
+    let room = (0..)
+        .map(|number| format!("room {number}"))
+        .find(|room| home_shard("/", room, 2) == 1)
+        .unwrap();
+    let seen = many(&mut world, conn, &format!(r#"["publish","{room}",1]"#));
+    assert_eq!(seen.matches(r#""ok":true"#).count(), 100, "{seen}");
     assert!(!world.wires[&conn].closed);
 }
