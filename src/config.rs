@@ -204,7 +204,7 @@ section! {
         shard_input_bytes_max: u64 = 256 << 20,
         /// Sessions per shard.
         shard_sessions_max: u32 = 25_000,
-        /// Time for a request head.
+        /// Time for a request head; each 1,000 bytes of a polling body add a second.
         head_timeout_ms: u32 = 10_000,
         /// How long a connection may idle between two requests.
         keep_alive_timeout_ms: u32 = 60_000,

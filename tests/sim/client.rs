@@ -349,6 +349,15 @@ impl SimClient {
             Received::Text(text) if text == "3probe" => self.upgrade = Upgrade::Pausing,
             Received::Text(text) => self.packet(&text, model),
             Received::Binary(bytes) => self.attachment(&bytes, model),
+            // It has stopped polling, and would take this for a failed upgrade: it would hear nothing more.
+            Received::Close { code, reason } if self.upgrade == Upgrade::Pausing => {
+                assert!(
+                    self.was_stalled,
+                    "client {} was told {code} {reason} where it does not listen",
+                    self.name
+                );
+                self.ended = Some(Ended::Told(code, reason));
+            }
             // A probe that fails leaves the client where it was.
             Received::Close { .. } if !self.on_socket() => self.give_up_upgrade(),
             Received::Close { code, reason } => self.ended = Some(Ended::Told(code, reason)),

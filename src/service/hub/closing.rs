@@ -146,29 +146,25 @@ impl Hub {
         let conn = session
             .conn
             .and_then(|conn| self.by_conn.get(&conn).copied());
-        let Some(conn) = conn else { return };
+        if let Some(conn) = conn {
+            self.tell_socket(conn, cause, turn);
+        }
+    }
+
+    /// Closes a WebSocket with the reason for which its session ends.
+    pub(crate) fn tell_socket(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
         match cause {
-            Cause::Told(refusal, code) => self.close_socket(conn, code, refusal.code(), turn),
-            Cause::Peer => self.close_socket(conn, 1000, "", turn),
+            Cause::Told(refusal, code) => self.close_socket(key, code, refusal.code(), turn),
+            Cause::Peer => self.close_socket(key, 1000, "", turn),
         }
     }
 
     /// The close packet rides on the GET that waits, or on the next one, if that comes soon.
     fn close_polling_session(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
         let until_us = turn.now.monotonic_us + CLOSING_US;
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        if let Some(probe) = session
-            .probe
-            .take()
-            .and_then(|probe| self.by_conn.get(&probe).copied())
-        {
-            // The client may have stopped polling for the upgrade already: then this is all that it hears.
-            match cause {
-                Cause::Told(refusal, code) => self.close_socket(probe, code, refusal.code(), turn),
-                Cause::Peer => self.close_socket(probe, 1000, "", turn),
-            }
+        let transport = self.sessions.get(key).map(|session| session.transport);
+        if transport == Some(Transport::Polling) {
+            self.close_probe(key, cause, turn);
         }
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -180,7 +176,7 @@ impl Hub {
         }
         .symbol();
         session.urgent.push(symbol);
-        session.closing = Some(Closing { until_us });
+        session.closing = Some(Closing { cause, until_us });
         if session.conn.is_none() && cause == Cause::Peer {
             drop(self.remove_session(key));
             return;
@@ -190,8 +186,19 @@ impl Hub {
         self.arm_session(key, until_us, turn.out);
     }
 
+    /// A WebSocket that has not been probed is of no use to a session that ends. One that has been is where the client may wait: a client that
+    /// has stopped polling hears nothing else.
+    fn close_probe(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
+        let session = self.sessions.get_mut(key);
+        let probe = session.and_then(|session| session.probe.take());
+        if let Some(probe) = probe.and_then(|probe| self.by_conn.get(&probe).copied()) {
+            self.tell_socket(probe, cause, turn);
+        }
+    }
+
     /// A client that is not to be told any more takes the GET along that waits for it.
-    pub(crate) fn give_up_closing(&mut self, key: Key, turn: &mut Turn<'_>) {
+    pub(crate) fn give_up_closing(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
+        self.close_probe(key, cause, turn);
         let session = self.remove_session(key);
         let waiting = session.and_then(|session| self.by_conn.get(&session.conn?).copied());
         if let Some(waiting) = waiting {

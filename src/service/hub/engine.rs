@@ -6,11 +6,17 @@ use super::http::Routed;
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Body, Poll, Purpose, Reply, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Sid, Transport, bucket_of};
+use crate::session::{Application, Cause, Inbound, Sid, Transport, bucket_of};
 use crate::time::Now;
 use core::mem;
 use ringway_proto::engineio::{EngineError, Handshake, PacketKind, Params};
 use ringway_proto::http1;
+
+/// Time that each byte of a body adds to that of a head: a client on a slow line may take long, at 1,000 bytes a second and more.
+const BODY_BYTE_US: u64 = 1_000;
+
+/// Full bodies that a client may have sent and not got answered when it upgrades.
+const UPGRADE_PAYLOADS_MAX: u64 = 4;
 
 impl Hub {
     pub(crate) fn route_engine(
@@ -302,6 +308,7 @@ impl Hub {
         match body.decoder.push(&connection.input) {
             Ok(consumed) => {
                 connection.input.drain(..consumed);
+                connection.deadline_us += consumed as u64 * BODY_BYTE_US;
                 let done = body.decoder.is_done();
                 if done {
                     self.finish_post(key, turn);
@@ -330,13 +337,21 @@ impl Hub {
         connection.stage = Stage::Held(Box::new(held));
         self.clear_deadline(key);
         let taken = self.take_payload(session, &body.decoder.into_body(), turn);
-        let waits = self
-            .sessions
-            .get(session)
-            .is_some_and(|session| !session.parked.is_empty());
-        if !waits && self.is_held(key) {
+        if !self.post_waits(session) && self.is_held(key) {
             self.answer_post(key, taken, turn);
         }
+    }
+
+    /// Whether the packets of the session's POST wait, and its answer with them. A client that upgrades does not poll, and waits for its POST: what
+    /// it sent goes on waiting for the WebSocket, and its POST does not, as long as that is not more than a client sends within a probe.
+    pub(crate) fn post_waits(&self, session: Key) -> bool {
+        let Some(session) = self.sessions.get(session) else {
+            return false;
+        };
+        let upgrades = session.transport == Transport::Upgrading;
+        let bytes_max = u64::from(self.settings.payload_bytes_max) * UPGRADE_PAYLOADS_MAX;
+        let bytes = || session.parked.iter().map(Inbound::bytes).sum::<u64>();
+        !session.parked.is_empty() && !(upgrades && bytes() <= bytes_max)
     }
 
     /// Whether a POST waits for its answer there. One whose packets waited was answered if a later one ended the session.
@@ -353,6 +368,9 @@ impl Hub {
         let Stage::Held(held) = mem::replace(&mut connection.stage, Stage::Head) else {
             unreachable!("a POST waits for one answer")
         };
+        if mem::take(&mut connection.paused) {
+            turn.out.push(Output::Resume(connection.id));
+        }
         if let Some(session) = self.sessions.get_mut(held.session) {
             session.post = None;
         }
@@ -391,6 +409,11 @@ impl Hub {
             },
         );
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
+        if !session.parked.is_empty() && session.heartbeat.pinged {
+            // Its POST waits, and it has no second one for the pong; it reads, so that it is there.
+            let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+            session.heartbeat.due_us = now.monotonic_us + pong_us;
+        }
         session.conn = None;
         let (ended, session_key) = (session.closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());

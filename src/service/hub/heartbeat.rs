@@ -120,7 +120,7 @@ impl Hub {
         session.timer_us = 0;
         if let Some(closing) = session.closing {
             if closing.until_us <= now_us {
-                self.give_up_closing(key, turn);
+                self.give_up_closing(key, closing.cause, turn);
             } else {
                 self.arm_session(key, closing.until_us, turn.out);
             }

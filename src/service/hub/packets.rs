@@ -4,7 +4,7 @@
 
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Event, Inbound, Session, Transport};
+use crate::session::{Application, Cause, Event, Inbound, Session};
 use ringway_proto::{engineio, socketio};
 use std::collections::VecDeque;
 
@@ -202,13 +202,10 @@ impl Hub {
     }
 
     /// Whether so many answers wait for the client that what it says has to wait, too: answers and refusals to it would fill the queue, and who asks
-    /// for a thousand of them in one breath and reads them all is not slow. A client that upgrades does not poll, and waits for its POST: neither may
-    /// wait for the other.
+    /// for a thousand of them in one breath and reads them all is not slow.
     fn is_behind(&self, key: Key) -> bool {
         let bounds = self.settings.outbox_bounds();
-        let session = self.sessions.get(key);
-        let session = session.filter(|session| session.transport != Transport::Upgrading);
-        session.is_some_and(|session| {
+        self.sessions.get(key).is_some_and(|session| {
             let outbox = &session.outbox;
             outbox.is_half_full_of_answers(session.owed, bounds)
         })

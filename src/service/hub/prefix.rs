@@ -6,6 +6,8 @@ use super::{Hub, Key, Turn};
 use crate::connection::Stage;
 use crate::forwarded::{self, ProxyHeader, ProxyHeaderName};
 use crate::refusal::Refusal;
+use crate::session::Sid;
+use ringway_proto::engineio::Params;
 use ringway_proto::http1;
 use std::net::IpAddr;
 
@@ -24,7 +26,7 @@ impl Hub {
                 connection.input.drain(..length);
                 connection.stage = Stage::Head;
                 connection.nearest = client.unwrap_or(connection.nearest);
-                client.is_none_or(|client| self.is_client(key, client, turn))
+                client.is_none_or(|client| self.is_client(key, client, true, turn))
             }
             ProxyHeader::Malformed => {
                 self.stats.refused(Refusal::BadProxyHeader);
@@ -51,7 +53,11 @@ impl Hub {
         }
         // A PROXY v2 prefix named the nearest hop already.
         match self.client_behind(nearest, request) {
-            Some(found) => found == client || self.is_client(key, found, turn),
+            Some(found) if found == client => true,
+            Some(found) => {
+                let is_new = !self.is_of_session(request);
+                self.is_client(key, found, is_new, turn)
+            }
             None => {
                 self.refuse_http(key, 400, Refusal::BadProxyHeader, turn);
                 false
@@ -84,8 +90,18 @@ impl Hub {
         }
     }
 
+    /// Whether the request belongs to a session, here or on the shard to which it will move. Proxies open a connection for each request of a
+    /// polling client, and no client may run out of new ones for that.
+    fn is_of_session(&self, request: &http1::Request) -> bool {
+        let params = Params::parse(request).ok();
+        let sid = params.and_then(|params| Sid::parse(params.sid.as_deref()?));
+        sid.is_some_and(|sid| {
+            sid.shard(self.shards) != self.shard || self.by_sid.contains_key(&sid)
+        })
+    }
+
     /// The connection's client is known now, and is counted in place of the one before. A proxy that speaks for itself is not.
-    fn is_client(&mut self, key: Key, client: IpAddr, turn: &mut Turn<'_>) -> bool {
+    fn is_client(&mut self, key: Key, client: IpAddr, is_new: bool, turn: &mut Turn<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
@@ -94,7 +110,11 @@ impl Hub {
         if self.settings.dev || self.settings.trusted_proxies.contains(client) {
             return true;
         }
-        match self.limits.connect(turn.now, client) {
+        let place = match is_new {
+            true => self.limits.connect(turn.now, client),
+            false => self.limits.connect_again(turn.now, client),
+        };
+        match place {
             Ok(place) => {
                 connection.place = Some(place);
                 true

@@ -153,7 +153,7 @@ impl Hub {
         let conns = match session.transport {
             // A POST may be older than the WebSocket.
             Transport::WebSocket => [session.conn, session.post],
-            Transport::Polling | Transport::Upgrading => [session.post, session.probe],
+            Transport::Polling | Transport::Upgrading => [session.post, None],
         };
         conns
             .into_iter()

@@ -171,9 +171,21 @@ impl Hub {
                     session.transport = Transport::Upgrading;
                 }
                 self.release_poll(session_key, turn);
+                if !self.post_waits(session_key) {
+                    self.answer_held(session_key, turn);
+                }
             }
             Ok("5") => self.upgrade(key, session_key, turn),
             _ => self.refuse_probe(key, turn),
+        }
+    }
+
+    /// A session that ended keeps its probe, for a client that has stopped polling takes the end of the probe for nothing: now it hears why.
+    fn refuse_upgrade(&mut self, key: Key, session_key: Key, turn: &mut Turn<'_>) {
+        let closing = self.sessions.get(session_key);
+        match closing.and_then(|session| session.closing.map(|closing| closing.cause)) {
+            Some(cause) => self.tell_socket(key, cause, turn),
+            None => self.refuse_probe(key, turn),
         }
     }
 
@@ -191,7 +203,7 @@ impl Hub {
             session.transport == Transport::Upgrading && session.closing.is_none()
         });
         if !probed {
-            self.refuse_probe(key, turn);
+            self.refuse_upgrade(key, session_key, turn);
             return;
         }
         self.stats.upgrades += 1;
@@ -245,6 +257,10 @@ impl Hub {
             self.send_urgent(session_key, packet.encode_utf8(&mut [0; 4]), turn);
         }
         turn.out.push(Output::Dirty(id));
+        let waits = self.sessions.get(session_key);
+        if waits.is_some_and(|session| !session.parked.is_empty()) {
+            self.pause(session_key, turn);
+        }
     }
 
     /// Says goodbye on a WebSocket that is no session's transport.

@@ -94,6 +94,16 @@ impl Limits {
         })
     }
 
+    /// A connection for a session of `address` that was let in before: it costs a place, and no new connection.
+    pub(crate) fn connect_again(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
+        let max = self.rates.address_connections_max;
+        let (entry, _) = self.connects.entry(now, &Network::of(address));
+        if max > 0 && entry.count >= max {
+            return Err(Refusal::AddressConnections);
+        }
+        Ok(self.count(now, address))
+    }
+
     /// A session of `address` wants in, on a connection that was let in.
     pub(crate) fn session(&mut self, now: Now, address: IpAddr) -> Result<(), Refusal> {
         let rate = self.rates.address_connections;

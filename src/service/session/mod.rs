@@ -72,6 +72,7 @@ pub(crate) struct Session {
 /// The last words of a polling session.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Closing {
+    pub(crate) cause: Cause,
     /// When it is given up.
     pub(crate) until_us: u64,
 }
@@ -143,7 +144,7 @@ pub(crate) struct Event {
 }
 
 /// Why a session ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cause {
     /// The client said so, or its socket went away.
     Peer,

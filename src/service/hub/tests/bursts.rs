@@ -1,6 +1,6 @@
 //! Much at once from clients that read everything: none of them is slow, and none is closed for being so.
 
-use super::clients::{check, frame};
+use super::clients::{UPGRADE, check, frame, get, post};
 use super::world::{World, key, settings, token};
 use crate::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
 use crate::rooms::home_shard;
@@ -85,4 +85,52 @@ fn publishes_to_a_room_of_another_shard_are_all_acknowledged() {
     let seen = many(&mut world, conn, &format!(r#"["publish","{room}",1]"#));
     assert_eq!(seen.matches(r#""ok":true"#).count(), 100, "{seen}");
     assert!(!world.wires[&conn].closed);
+}
+
+/// What a client emits while it upgrades comes by POST, and the answers go over the WebSocket.
+#[test]
+fn a_burst_before_the_upgrade_is_answered_behind_it() {
+    for probe_comes_first in [true, false] {
+        let mut world = World::new(1, settings(true));
+        let (conn, sid) = world.polling(0);
+        world.send(conn, post(&sid, "40").as_bytes());
+        world.read(conn);
+        let socket = world.open(0);
+        let query = format!("transport=websocket&sid={sid}");
+        world.send(socket, get(&query, UPGRADE).as_bytes());
+        if probe_comes_first {
+            world.say(socket, "2probe");
+        }
+        let echoes: Vec<String> = (0..100)
+            .map(|id| format!(r#"42{id}["echo",{id}]"#))
+            .collect();
+        world.send(conn, post(&sid, &echoes.join("\u{1e}")).as_bytes());
+        if !probe_comes_first {
+            world.say(socket, "2probe");
+        }
+        check(&world.read(conn), "\r\n\r\nok");
+        let seen = world.say(socket, "5") + &world.read(socket);
+        assert_eq!(seen.matches(r#""ok":true"#).count(), 100, "{seen}");
+        check(&world.say(socket, r#"42["echo",7]"#), "");
+        assert!(!world.wires[&socket].closed);
+    }
+}
+
+/// A client that has heard "3probe" has stopped polling, and takes the end of its probe for nothing but a failed upgrade.
+#[test]
+fn a_session_that_ends_while_it_upgrades_says_so_where_the_client_listens() {
+    let mut world = World::new(1, settings(true));
+    let (_conn, sid) = world.polling(0);
+    let socket = world.open(0);
+    let query = format!("transport=websocket&sid={sid}");
+    world.send(socket, get(&query, UPGRADE).as_bytes());
+    check(&world.say(socket, "2probe"), "3probe");
+    world.drain(0, 10);
+    world.pass_ms(100);
+    assert!(
+        !world.wires[&socket].closed,
+        "it would be waited for in vain"
+    );
+    check(&world.say(socket, "5"), "RW-2402");
+    assert!(world.wires[&socket].closed);
 }

@@ -8,6 +8,7 @@ mod clients;
 mod hostile;
 mod leftovers;
 mod proxies;
+mod slow_lines;
 mod unread;
 mod vectors;
 mod world;
