@@ -351,7 +351,8 @@ impl Hub {
         let upgrades = session.transport == Transport::Upgrading;
         let bytes_max = u64::from(self.settings.payload_bytes_max) * UPGRADE_PAYLOADS_MAX;
         let bytes = || session.parked.iter().map(Inbound::bytes).sum::<u64>();
-        !session.parked.is_empty() && !(upgrades && bytes() <= bytes_max)
+        let goes_on = upgrades && bytes() <= bytes_max;
+        !session.parked.is_empty() && !goes_on
     }
 
     /// Whether a POST waits for its answer there. One whose packets waited was answered if a later one ended the session.
