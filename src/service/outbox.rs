@@ -158,7 +158,7 @@ mod tests {
 
     const BOUNDS: OutboxBounds = OutboxBounds {
         packets_max: 3,
-        bytes_max: 100,
+        bytes_max: 1000,
     };
 
     fn packet(text: &str, policy: SlowConsumerPolicy, key: Option<&str>) -> Rc<Packet> {
@@ -168,7 +168,7 @@ mod tests {
             key: key.map(Into::into),
             received_us: 0,
         };
-        Rc::new(Packet::new(text.into(), Vec::new(), Some(origin)))
+        Rc::new(Packet::new(text.as_bytes(), &[], Some(origin)))
     }
 
     /// Pushes keyed packets; gives what is left, or that it overflowed.
@@ -210,7 +210,7 @@ mod tests {
             key: None,
             received_us: 0,
         };
-        Rc::new(Packet::new(text.into(), Vec::new(), Some(origin)))
+        Rc::new(Packet::new(text.as_bytes(), &[], Some(origin)))
     }
 
     /// Rooms share the queue: one that fills it pays for the others, as long as its numbers still show the gap.
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_but_one_packet_fits() {
-        let long = "x".repeat(60);
+        let long = "x".repeat(500);
         assert_eq!(
             run(
                 SlowConsumerPolicy::Disconnect,
@@ -246,7 +246,7 @@ mod tests {
             ),
             Err(())
         );
-        let longer = "x".repeat(120);
+        let longer = "x".repeat(1200);
         assert!(run(SlowConsumerPolicy::Disconnect, &[(&longer, "a")]).is_ok());
     }
 }

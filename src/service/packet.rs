@@ -20,49 +20,81 @@ pub(crate) struct Origin {
     pub(crate) received_us: u64,
 }
 
+/// What a packet costs beside its bytes and names: itself, its count of references, and its place in a queue.
+const PACKET_BYTES: usize = size_of::<Packet>() + 2 * size_of::<usize>() + size_of::<Rc<Packet>>();
+
+impl Origin {
+    /// Bytes of its names.
+    fn bytes(&self) -> usize {
+        self.room.len() + self.key.as_ref().map_or(0, |key| key.len())
+    }
+}
+
 /// An Engine.IO message with the binary messages that belong to it.
+///
+/// It is kept as the frames of a WebSocket and as nothing else: whoever stalls costs what its queue counts, whatever others read of the same packets.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Packet {
-    /// The text message, without Engine.IO's `4`; absent for a bare binary message.
-    text: Option<Box<[u8]>>,
-    attachments: Vec<Box<[u8]>>,
+    /// All frames, unmasked and uncompressed.
+    frames: Box<[u8]>,
     origin: Option<Origin>,
+    /// Some who get it may have agreed to permessage-deflate.
+    deflates: bool,
     #[serde(skip)]
-    websocket: OnceCell<Rc<[u8]>>,
-    #[serde(skip)]
-    deflated: OnceCell<Rc<[u8]>>,
+    deflated: OnceCell<Box<[u8]>>,
 }
 
 impl Packet {
-    pub(crate) fn new(text: Vec<u8>, attachments: Vec<Box<[u8]>>, origin: Option<Origin>) -> Self {
-        Self {
-            text: Some(text.into()),
-            attachments,
-            origin,
-            websocket: OnceCell::new(),
-            deflated: OnceCell::new(),
-        }
+    pub(crate) fn new(text: &[u8], attachments: &[&[u8]], origin: Option<Origin>) -> Self {
+        let payload_bytes = text.len() + attachments.iter().map(|one| one.len()).sum::<usize>();
+        let mut frames = Vec::with_capacity(payload_bytes + 11 * (1 + attachments.len()));
+        let text_bytes = text.len() as u64 + 1;
+        ws::encode_header(ws::Opcode::Text, true, false, text_bytes, &mut frames);
+        frames.push(engineio::PacketKind::Message as u8);
+        frames.extend_from_slice(text);
+        Self::of_frames(frames, attachments, origin)
     }
 
     /// A binary message alone (the bare Engine.IO echo).
     pub(crate) fn binary(bytes: &[u8]) -> Self {
+        Self::of_frames(Vec::with_capacity(bytes.len() + 10), &[bytes], None)
+    }
+
+    fn of_frames(mut frames: Vec<u8>, attachments: &[&[u8]], origin: Option<Origin>) -> Self {
+        for bytes in attachments {
+            ws::encode_frame(ws::Opcode::Binary, bytes, &mut frames);
+        }
         Self {
-            text: None,
-            attachments: vec![bytes.into()],
-            origin: None,
-            websocket: OnceCell::new(),
+            frames: frames.into(),
+            origin,
+            deflates: false,
             deflated: OnceCell::new(),
         }
     }
 
-    /// Payload bytes.
+    /// Where clients may agree to permessage-deflate a packet counts for its compressed frames, too, before it has any.
+    pub(crate) const fn for_deflate(mut self, deflates: bool) -> Self {
+        self.deflates = deflates;
+        self
+    }
+
+    /// What it costs to keep it, at the most.
     pub(crate) fn bytes(&self) -> usize {
-        self.text.as_ref().map_or(0, |text| text.len() + 1)
-            + self
-                .attachments
-                .iter()
-                .map(|bytes| bytes.len())
-                .sum::<usize>()
+        let names = self.origin.as_ref().map_or(0, Origin::bytes);
+        let copies = 1 + usize::from(self.is_compressible());
+        PACKET_BYTES + names + self.frames.len() * copies
+    }
+
+    fn is_compressible(&self) -> bool {
+        self.deflates
+            && self
+                .messages()
+                .any(|(_, message)| ws::deflate::is_worth_it(message))
+    }
+
+    /// What it takes in a polling body, but for base64.
+    pub(crate) const fn payload_bytes(&self) -> usize {
+        self.frames.len()
     }
 
     pub(crate) const fn origin(&self) -> Option<&Origin> {
@@ -75,36 +107,18 @@ impl Packet {
 
     /// All frames, unmasked and uncompressed.
     pub(crate) fn websocket(&self) -> &[u8] {
-        self.websocket.get_or_init(|| {
-            let mut out = Vec::with_capacity(self.bytes() + 14 * (1 + self.attachments.len()));
-            if let Some(text) = &self.text {
-                ws::encode_header(
-                    ws::Opcode::Text,
-                    true,
-                    false,
-                    text.len() as u64 + 1,
-                    &mut out,
-                );
-                out.push(engineio::PacketKind::Message as u8);
-                out.extend_from_slice(text);
-            }
-            for bytes in &self.attachments {
-                ws::encode_frame(ws::Opcode::Binary, bytes, &mut out);
-            }
-            out.into()
-        })
+        &self.frames
     }
 
     /// All frames for clients that agreed to permessage-deflate, compressed where it is worth it.
     pub(crate) fn deflated(&self) -> &[u8] {
+        if !self.is_compressible() {
+            return &self.frames;
+        }
         self.deflated.get_or_init(|| {
-            let mut out = Vec::with_capacity(self.bytes() / 2 + 64);
-            if let Some(text) = &self.text {
-                let message = [&[engineio::PacketKind::Message as u8], &text[..]].concat();
-                ws::deflate::encode_frame(ws::Opcode::Text, &message, &mut out);
-            }
-            for bytes in &self.attachments {
-                ws::deflate::encode_frame(ws::Opcode::Binary, bytes, &mut out);
+            let mut out = Vec::with_capacity(self.frames.len() / 2 + 64);
+            for (opcode, message) in self.messages() {
+                ws::deflate::encode_frame(opcode, message, &mut out);
             }
             out.into()
         })
@@ -112,14 +126,67 @@ impl Packet {
 
     /// Appends the packet to a polling body.
     pub(crate) fn polling_into(&self, body: &mut Vec<u8>) {
-        if let Some(text) = &self.text {
-            engineio::push_text(
-                &[&[engineio::PacketKind::Message as u8], &text[..]].concat(),
-                body,
-            );
+        for (opcode, message) in self.messages() {
+            match opcode {
+                ws::Opcode::Text => engineio::push_text(message, body),
+                _ => engineio::push_binary(message, body),
+            }
         }
-        for bytes in &self.attachments {
-            engineio::push_binary(bytes, body);
+    }
+
+    /// The messages in the frames; those of text with Engine.IO's `4`.
+    fn messages(&self) -> impl Iterator<Item = (ws::Opcode, &[u8])> {
+        let mut rest = &*self.frames;
+        core::iter::from_fn(move || {
+            let (opcode, message, behind) = ws::split_frame(rest)?;
+            rest = behind;
+            Some((opcode, message))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_says_the_same() {
+        let attachments = [&b""[..], &[7; 126], &[8; 70_000]];
+        for text in ["", "2[\"a\"]", &"x".repeat(2_000)] {
+            let packet = Packet::new(text.as_bytes(), &attachments, None).for_deflate(true);
+            let mut expected = Vec::new();
+            engineio::push_text(format!("4{text}").as_bytes(), &mut expected);
+            for bytes in attachments {
+                engineio::push_binary(bytes, &mut expected);
+            }
+            let mut body = Vec::new();
+            packet.polling_into(&mut body);
+            assert_eq!(body, expected);
+            let mut socket = Vec::new();
+            ws::encode_frame(ws::Opcode::Text, format!("4{text}").as_bytes(), &mut socket);
+            for bytes in attachments {
+                ws::encode_frame(ws::Opcode::Binary, bytes, &mut socket);
+            }
+            assert_eq!(packet.websocket(), socket);
         }
+    }
+
+    #[test]
+    fn a_packet_counts_for_all_that_it_may_come_to_hold() {
+        let text = "x".repeat(2_000);
+        let plain = Packet::new(text.as_bytes(), &[], None);
+        assert!((2_000..2_200).contains(&plain.bytes()), "{}", plain.bytes());
+        assert_eq!(
+            plain.deflated().len(),
+            plain.websocket().len(),
+            "nobody agreed"
+        );
+        let packet = Packet::new(text.as_bytes(), &[], None).for_deflate(true);
+        let before = packet.bytes();
+        assert!(packet.deflated().len() < 200);
+        assert_eq!(packet.bytes(), before);
+        assert!(before > 4_000, "{before}");
+        let small = Packet::new(b"2[]", &[], None).for_deflate(true);
+        assert!(small.bytes() < 200, "{}", small.bytes());
     }
 }

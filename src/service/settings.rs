@@ -153,6 +153,7 @@ impl Settings {
                 self.rates.room_messages
             },
             slow_consumers: self.slow_consumers.clone(),
+            deflate: self.deflate,
         }
     }
 }

@@ -11,6 +11,7 @@ mod crowd;
 mod daemon;
 mod idle;
 mod memory;
+mod own_rooms;
 mod scene;
 mod silent;
 mod stalled;

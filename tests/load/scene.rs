@@ -22,7 +22,7 @@ const SIP_BYTES: usize = 64 * 1024;
 const ROOM: &str = "hall";
 
 /// Nothing is limited: the publisher is one connection that publishes as fast as it can.
-const NO_RATES: [&str; 4] = [
+pub(crate) const NO_RATES: [&str; 4] = [
     "limits.connection_events_per_second=0",
     "limits.user_events_per_second=0",
     "limits.address_events_per_second=0",

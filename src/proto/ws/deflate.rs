@@ -84,11 +84,16 @@ fn window(bits: &str) -> Option<u8> {
     (8..=WINDOW_BITS).find(|known| known.to_string() == bits)
 }
 
+/// Whether [`encode_frame`] tries to compress the message: small ones get longer by it, large ones keep a shard busy.
+#[must_use]
+pub fn is_worth_it(message: &[u8]) -> bool {
+    MESSAGE_BYTES.contains(&message.len())
+}
+
 /// Appends a whole frame to a client that agreed: compressed if the message is worth it and gets shorter by it (RFC 7692 §6 leaves the
 /// choice to the sender, message by message).
 pub fn encode_frame(opcode: Opcode, message: &[u8], out: &mut Vec<u8>) {
-    let squeezed = MESSAGE_BYTES
-        .contains(&message.len())
+    let squeezed = is_worth_it(message)
         .then(|| compress(message))
         .filter(|squeezed| squeezed.len() < message.len());
     let payload = squeezed.as_deref().unwrap_or(message);

@@ -25,6 +25,29 @@ pub fn encode_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// Takes the first frame off bytes that [`encode_frame`] wrote: its kind, its payload, and what comes behind. `None` when nothing is left.
+///
+/// # Panics
+/// On anything else than unmasked, whole frames: these bytes are our own.
+#[must_use]
+pub fn split_frame(frames: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
+    let (first, rest) = frames.split_first()?;
+    let opcode = Opcode::from_bits(first & 0x0f).expect("a kind that was written");
+    let (length, rest) = match rest.split_first().expect("a length was written") {
+        (126, rest) => {
+            let (field, rest) = rest.split_first_chunk().expect("two bytes");
+            (u64::from(u16::from_be_bytes(*field)), rest)
+        }
+        (127, rest) => {
+            let (field, rest) = rest.split_first_chunk().expect("eight bytes");
+            (u64::from_be_bytes(*field), rest)
+        }
+        (short, rest) => (u64::from(*short), rest),
+    };
+    let (payload, rest) = rest.split_at(length as usize);
+    Some((opcode, payload, rest))
+}
+
 /// Appends a close frame; the reason is cut to what a control frame holds (123 bytes, at a character).
 pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(123)];
@@ -44,6 +67,22 @@ mod tests {
             encode_header(Opcode::Binary, true, false, length, &mut out);
             assert_eq!(out.len(), header, "{length}");
         }
+    }
+
+    #[test]
+    fn what_was_written_is_split_again() {
+        let mut frames = Vec::new();
+        let lengths = [0, 1, 125, 126, 0xffff, 0x1_0000];
+        for length in lengths {
+            encode_frame(Opcode::Binary, &vec![7; length], &mut frames);
+        }
+        let mut rest = &frames[..];
+        for length in lengths {
+            let (opcode, payload, behind) = split_frame(rest).unwrap();
+            assert_eq!((opcode, payload.len()), (Opcode::Binary, length));
+            rest = behind;
+        }
+        assert_eq!(split_frame(rest), None);
     }
 
     #[test]

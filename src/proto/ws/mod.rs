@@ -11,7 +11,7 @@ mod upgrade;
 mod utf8;
 
 pub use decoder::{Bounds, Decoder, Event};
-pub use encode::{encode_close, encode_frame, encode_header};
+pub use encode::{encode_close, encode_frame, encode_header, split_frame};
 pub use error::WsError;
 pub use unmask::unmask;
 pub use upgrade::{Upgrade, UpgradeError, accept_key};

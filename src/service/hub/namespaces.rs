@@ -199,7 +199,7 @@ impl Hub {
             id: id.as_str().into(),
             identity,
         });
-        self.push_bytes(key, socketio::connect(name, &id), turn);
+        self.push_bytes(key, &socketio::connect(name, &id), turn);
         let next_us = self
             .sessions
             .get(key)
@@ -213,7 +213,7 @@ impl Hub {
         self.stats.refused(refusal);
         self.push_bytes(
             key,
-            socketio::connect_error(name, refusal.message(), refusal.code()),
+            &socketio::connect_error(name, refusal.message(), refusal.code()),
             turn,
         );
     }

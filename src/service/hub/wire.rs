@@ -28,7 +28,7 @@ pub(crate) fn polling_payload(
     }
     // Base64 takes a third more than the bytes it carries.
     while session.outbox.peek().is_some_and(|packet| {
-        body.is_empty() || body.len() + packet.bytes() / 3 * 4 + 16 <= bytes_max
+        body.is_empty() || body.len() + packet.payload_bytes() / 3 * 4 + 16 <= bytes_max
     }) {
         if let Some(packet) = session.outbox.pop() {
             packet.polling_into(&mut body);
@@ -116,19 +116,25 @@ impl Hub {
         }
     }
 
+    /// Queues a packet for one session alone.
+    fn push_own(&mut self, key: Key, packet: Packet, turn: &mut Turn<'_>) {
+        let packet = packet.for_deflate(self.settings.deflate);
+        self.push_packet(key, Rc::new(packet), turn);
+    }
+
     /// Queues an encoded Socket.IO packet.
-    pub(crate) fn push_bytes(&mut self, key: Key, bytes: Vec<u8>, turn: &mut Turn<'_>) {
-        self.push_packet(key, Rc::new(Packet::new(bytes, Vec::new(), None)), turn);
+    pub(crate) fn push_bytes(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
+        self.push_own(key, Packet::new(bytes, &[], None), turn);
     }
 
     /// Sends a text message back (the bare Engine.IO echo).
     pub(crate) fn push_text(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
-        self.push_bytes(key, text.as_bytes().to_vec(), turn);
+        self.push_bytes(key, text.as_bytes(), turn);
     }
 
     /// Sends a binary message back (the bare Engine.IO echo).
     pub(crate) fn push_binary(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
-        self.push_packet(key, Rc::new(Packet::binary(bytes)), turn);
+        self.push_own(key, Packet::binary(bytes), turn);
     }
 
     /// Answers an event, if it asked for an answer.
@@ -153,11 +159,8 @@ impl Hub {
             id,
             &[answer],
         );
-        let attachments = attachments
-            .iter()
-            .map(|bytes| bytes.as_slice().into())
-            .collect();
-        self.push_packet(key, Rc::new(Packet::new(text, attachments, None)), turn);
+        let attachments: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
+        self.push_own(key, Packet::new(&text, &attachments, None), turn);
     }
 
     pub(crate) fn refuse(

@@ -43,6 +43,8 @@ pub(crate) struct RoomsBounds {
     /// Messages of one room.
     pub(crate) messages: Rate,
     pub(crate) slow_consumers: SlowConsumerRules,
+    /// Members may have agreed to permessage-deflate.
+    pub(crate) deflate: bool,
 }
 
 /// A room's place in its order.
@@ -442,7 +444,8 @@ impl Rooms {
         }
         local.position = position;
         if !local.members.is_empty() {
-            let packet = Rc::new(message.packet(position, local.policy, now.monotonic_us));
+            let packet = message.packet(position, local.policy, now.monotonic_us);
+            let packet = Rc::new(packet.for_deflate(self.bounds.deflate));
             self.effects
                 .push(Effect::Deliver(packet, local.members.clone()));
         }

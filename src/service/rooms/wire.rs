@@ -73,16 +73,11 @@ impl Message<'_> {
             self.unix_ms
         );
         let mut text = Vec::with_capacity(self.data.len() + meta.len() + room.len() + 32);
-        let attachments = self
-            .attachments
-            .iter()
-            .map(|bytes| (*bytes).into())
-            .collect::<Vec<Box<[u8]>>>();
         let values = ["\"message\"", &socketio::quoted(room), self.data, &meta];
         socketio::event_into(
             &mut text,
             false,
-            attachments.len() as u16,
+            self.attachments.len() as u16,
             namespace,
             None,
             &values,
@@ -93,6 +88,6 @@ impl Message<'_> {
             key: self.key.map(Into::into),
             received_us,
         };
-        Packet::new(text, attachments, Some(origin))
+        Packet::new(&text, &self.attachments, Some(origin))
     }
 }
