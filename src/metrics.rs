@@ -7,10 +7,11 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use ringway_runtime::LoopStats;
 use ringway_service::refusal::Refusal;
-use ringway_service::stats::{LATENCY_BOUNDS_US, Stats};
+use ringway_service::stats::{DropReason, LATENCY_BOUNDS_US, Stats};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const REFUSALS: &str = "ringway_refusals_total";
+const DROPPED: &str = "ringway_dropped_total";
 
 type Read = fn(&Stats, &LoopStats) -> u64;
 
@@ -93,12 +94,6 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         "Messages put into members' queues.",
         false,
         |stats, _| stats.delivered,
-    ),
-    (
-        "ringway_dropped_total",
-        "Messages that went for newer ones in slow members' queues.",
-        false,
-        |stats, _| stats.dropped,
     ),
     (
         "ringway_queued_bytes",
@@ -213,7 +208,8 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
 const LAP_BUCKETS: usize = 21;
 const DELIVERY_BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 const REFUSALS_AT: usize = ROWS.len();
-const DELIVERY_AT: usize = REFUSALS_AT + Refusal::ALL.len();
+const DROPPED_AT: usize = REFUSALS_AT + Refusal::ALL.len();
+const DELIVERY_AT: usize = DROPPED_AT + DropReason::ALL.len();
 const LAP_AT: usize = DELIVERY_AT + DELIVERY_BUCKETS;
 const VALUES: usize = LAP_AT + LAP_BUCKETS;
 
@@ -232,6 +228,7 @@ impl Published {
         let rows = ROWS.iter().map(|(_, _, _, read)| read(stats, laps));
         let values = rows
             .chain(stats.refusals)
+            .chain(stats.dropped)
             .chain(stats.delivery_latency.buckets)
             .chain(laps.lap_us);
         for (place, value) in self.0.iter().zip(values) {
@@ -368,6 +365,10 @@ fn describe() {
         REFUSALS,
         "Refusals and closes, by the code that the peer was told."
     );
+    describe_counter!(
+        DROPPED,
+        "Messages that went for newer ones in slow members' queues, by reason."
+    );
 }
 
 fn set_shard(shard: &str, values: &Published) {
@@ -383,6 +384,10 @@ fn set_shard(shard: &str, values: &Published) {
         counter!(REFUSALS, "shard" => shard.to_owned(), "code" => refusal.code())
             .absolute(values.get(REFUSALS_AT + index));
     }
+    for (index, reason) in DropReason::ALL.iter().enumerate() {
+        counter!(DROPPED, "shard" => shard.to_owned(), "reason" => reason.name())
+            .absolute(values.get(DROPPED_AT + index));
+    }
 }
 
 #[cfg(test)]
@@ -397,6 +402,7 @@ mod tests {
             ..Stats::default()
         };
         stats.refusals[Refusal::SlowConsumer.index()] = 2;
+        stats.dropped[DropReason::Conflate as usize] = 5;
         stats.delivery_latency.record(100);
         stats.delivery_latency.record(1 << 40);
         published[0].publish(&stats, &LoopStats::default());
@@ -405,6 +411,7 @@ mod tests {
             "# HELP ringway_connections TCP connections open now.",
             "ringway_connections{shard=\"0\"} 3",
             "ringway_refusals_total{shard=\"0\",code=\"RW-2401\"} 2",
+            "ringway_dropped_total{shard=\"0\",reason=\"conflate\"} 5",
             "# TYPE ringway_delivery_latency_seconds histogram",
             "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"0.000064\"} 0",
             "ringway_delivery_latency_seconds_bucket{shard=\"0\",le=\"0.000128\"} 1",

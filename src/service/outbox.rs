@@ -4,6 +4,7 @@
 
 use crate::packet::Packet;
 use crate::rooms::SlowConsumerPolicy;
+use crate::stats::DropReason;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -15,11 +16,14 @@ pub(crate) struct OutboxBounds {
     pub(crate) bytes_max: usize,
 }
 
+/// Packets that were dropped, by [`DropReason`].
+pub(crate) type Dropped = [u32; DropReason::ALL.len()];
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits; this many older ones went for it.
-    Queued { dropped: u32 },
+    /// It waits; so many older ones went for it, by reason.
+    Queued { dropped: Dropped },
     /// The session reads too slowly for its policy.
     Overflow,
 }
@@ -55,19 +59,21 @@ impl Outbox {
         let policy = packet
             .origin()
             .map_or(SlowConsumerPolicy::Disconnect, |origin| origin.policy);
-        let mut dropped = 0;
+        let mut dropped = Dropped::default();
         if policy == SlowConsumerPolicy::Conflate
             && self.remove_first(|queued| same_key(queued, &packet))
         {
-            dropped += 1;
+            dropped[DropReason::Conflate as usize] += 1;
         }
         let droppable = policy != SlowConsumerPolicy::Disconnect;
         while !self.fits(&packet, bounds) {
             let own = droppable && self.remove_first(|queued| same_room(queued, &packet));
-            if !own && !self.remove_outnumbered() {
-                return Pushed::Overflow;
-            }
-            dropped += 1;
+            let reason = match own {
+                true => DropReason::DropOldest,
+                false if self.remove_outnumbered() => DropReason::Displaced,
+                false => return Pushed::Overflow,
+            };
+            dropped[reason as usize] += 1;
         }
         self.bytes += packet.bytes();
         if packet.origin().is_none() {
@@ -172,11 +178,17 @@ mod tests {
     }
 
     /// Pushes keyed packets; gives what is left, or that it overflowed.
-    fn run(policy: SlowConsumerPolicy, packets: &[(&str, &str)]) -> Result<(Vec<String>, u32), ()> {
-        let (mut outbox, mut dropped_all) = (Outbox::default(), 0);
+    fn run(
+        policy: SlowConsumerPolicy,
+        packets: &[(&str, &str)],
+    ) -> Result<(Vec<String>, Dropped), ()> {
+        let (mut outbox, mut dropped_all) = (Outbox::default(), Dropped::default());
         for (text, key) in packets {
             match outbox.push(packet(text, policy, Some(key)), BOUNDS) {
-                Pushed::Queued { dropped } => dropped_all += dropped,
+                Pushed::Queued { dropped } => {
+                    let all = dropped_all.iter_mut().zip(dropped);
+                    all.for_each(|(all, more)| *all += more);
+                }
                 Pushed::Overflow => return Err(()),
             }
         }
@@ -194,12 +206,12 @@ mod tests {
         assert_eq!(run(SlowConsumerPolicy::Disconnect, &four), Err(()));
         assert_eq!(
             run(SlowConsumerPolicy::DropOldest, &four),
-            Ok((vec!["2".into(), "3".into(), "4".into()], 1))
+            Ok((vec!["2".into(), "3".into(), "4".into()], [1, 0, 0]))
         );
         let keyed = [("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")];
         assert_eq!(
             run(SlowConsumerPolicy::Conflate, &keyed),
-            Ok((vec!["3".into(), "4".into()], 2))
+            Ok((vec!["3".into(), "4".into()], [0, 2, 0]))
         );
     }
 
@@ -222,7 +234,7 @@ mod tests {
             for room in full {
                 assert_eq!(
                     outbox.push(of_room(room, "x", DropOldest), BOUNDS),
-                    Pushed::Queued { dropped: 0 }
+                    Pushed::Queued { dropped: [0; 3] }
                 );
             }
             outbox.push(of_room("new", "x", policy), BOUNDS)
@@ -230,7 +242,7 @@ mod tests {
         for policy in [Disconnect, DropOldest] {
             assert_eq!(
                 pushed(["a", "b", "a"], policy),
-                Pushed::Queued { dropped: 1 }
+                Pushed::Queued { dropped: [0, 0, 1] }
             );
             assert_eq!(pushed(["a", "b", "c"], policy), Pushed::Overflow);
         }

@@ -73,7 +73,7 @@ pub struct Stats {
     /// Refusals and closes, by the place of the refusal in `Refusal::ALL`.
     pub refusals: [u64; Refusal::ALL.len()],
     /// Messages that went for newer ones in slow members' queues.
-    pub dropped: u64,
+    pub dropped: [u64; DropReason::ALL.len()],
     /// Bytes in all queues, as of the last lap.
     pub queued_bytes: u64,
     /// Bytes of unfinished requests and messages, as of the last lap.
@@ -104,7 +104,7 @@ impl Default for Stats {
             packets_unconnected: 0,
             parked: 0,
             refusals: [0; Refusal::ALL.len()],
-            dropped: 0,
+            dropped: [0; DropReason::ALL.len()],
             queued_bytes: 0,
             input_bytes: 0,
             delivery_latency: Histogram::default(),
@@ -116,6 +116,32 @@ impl Stats {
     /// Counts a refusal.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         self.refusals[refusal.index()] += 1;
+    }
+}
+
+/// Why a message of a room was taken from a slow member's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The queue was full, and the room's policy is `drop-oldest` or `conflate`.
+    DropOldest,
+    /// A newer message of its key came.
+    Conflate,
+    /// The queue was full when something of another room, or an answer, came.
+    Displaced,
+}
+
+impl DropReason {
+    /// All of them, by their place in [`Stats::dropped`].
+    pub const ALL: [Self; 3] = [Self::DropOldest, Self::Conflate, Self::Displaced];
+
+    /// The label of the metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DropOldest => "drop-oldest",
+            Self::Conflate => "conflate",
+            Self::Displaced => "displaced",
+        }
     }
 }
 

@@ -112,7 +112,8 @@ impl Hub {
         match pushed {
             Pushed::Overflow => self.close_slow(key, turn),
             Pushed::Queued { dropped } => {
-                self.stats.dropped += u64::from(dropped);
+                let counts = self.stats.dropped.iter_mut().zip(dropped);
+                counts.for_each(|(count, more)| *count += u64::from(more));
                 turn.out.extend(conn.map(Output::Dirty));
             }
         }

@@ -1,4 +1,8 @@
 //! One connection wanders between two rings on two threads while its client keeps sending.
+#![expect(
+    clippy::disallowed_types,
+    reason = "two threads of a test, not shards: they begin together and hand each other what the mesh would"
+)]
 
 use crate::bench::{Bench, SMALL, accept_key, builders, pattern, recv_key};
 use ringway_io::{Driver as _, Errno, Key, Op, OpKind, Outcome, RecvEnd, ShardId, Socket};
