@@ -376,7 +376,7 @@ impl SimClient {
 
     fn packet(&mut self, packet: &str, model: &mut Model) {
         match packet.as_bytes() {
-            [b'0', ..] => self.opened(&packet[1..]),
+            [b'0', ..] => self.opened(&packet[1..], model),
             b"1" => self.ended = Some(Ended::ClosePacket),
             b"2" => self.send_packet("3"),
             b"6" => {}
@@ -397,11 +397,14 @@ impl SimClient {
         }
     }
 
-    fn opened(&mut self, handshake: &str) {
+    fn opened(&mut self, handshake: &str, model: &Model) {
         let handshake: Value = serde_json::from_str(handshake).expect("a handshake");
         self.sid = handshake["sid"].as_str().expect("a session id").to_owned();
-        // Every third shows a token, whose signature is checked beside the shards.
+        // Every third shows a token, whose signature is checked beside the shards; where rates are limited nobody comes in without one.
         match self.name % 3 {
+            _ if model.is_throttled => {
+                self.send_packet(&format!(r#"40{{"token":"{}"}}"#, *tokens::TOKEN))
+            }
             0 => self.send_packet(&format!(r#"40{{"token":"{}"}}"#, *tokens::TOKEN)),
             _ => self.send_packet("40"),
         }
@@ -451,12 +454,15 @@ impl SimClient {
         let id: u64 = packet[..split].parse().expect("an id");
         let answer: Value = serde_json::from_str(&packet[split..]).expect("data");
         let answer = &answer[0];
-        assert_eq!(answer["ok"], true, "client {}: {answer}", self.name);
         let asked = self
             .asked
             .remove(&id)
             .expect("each event is acknowledged once");
         model.acks += 1;
+        if model.is_throttled && answer["ok"] == false {
+            return self.refused(asked, answer, model);
+        }
+        assert_eq!(answer["ok"], true, "client {}: {answer}", self.name);
         match asked {
             Asked::Echo(number) => assert_eq!(answer["data"], number),
             Asked::Publish(room, payload) => model.numbered(room, seen_of(answer), &payload),
@@ -464,6 +470,28 @@ impl SimClient {
                 self.rooms.insert(room, Membership::Out);
             }
             Asked::Join(room) => self.joined(room, seen_of(answer)),
+        }
+    }
+
+    /// Nothing has changed by what was refused, and nobody hears of it.
+    fn refused(&mut self, asked: Asked, answer: &Value, model: &mut Model) {
+        let code = answer["code"].as_str().unwrap_or_default();
+        assert!(
+            matches!(code, "RW-2201" | "RW-2202" | "RW-2203"),
+            "client {}: {answer}",
+            self.name
+        );
+        model.refused += 1;
+        match asked {
+            Asked::Publish(_, payload) => model.refuses(&payload),
+            Asked::Join(room) | Asked::Leave(room) => {
+                let before = match self.rooms[room] {
+                    Membership::Rejoining(seen) | Membership::Leaving(seen) => Membership::In(seen),
+                    _ => Membership::Out,
+                };
+                self.rooms.insert(room, before);
+            }
+            Asked::Echo(_) => {}
         }
     }
 
@@ -517,7 +545,7 @@ impl SimClient {
         id
     }
 
-    fn publish(&mut self, room: &'static str, random: &mut Random, model: &mut Model) {
+    pub(crate) fn publish(&mut self, room: &'static str, random: &mut Random, model: &mut Model) {
         let length = if random.chance(50) {
             random.below(3000)
         } else {
@@ -584,6 +612,13 @@ impl SimClient {
         }
         if self.ended.is_none() {
             self.ended = Some(Ended::ByClient);
+        }
+    }
+
+    /// A message was published to the room that nothing came after.
+    pub(crate) fn judge_last_word(&self, room: &str, model: &Model) {
+        if let (None, Membership::In(seen)) = (&self.ended, self.rooms[room]) {
+            model.has_last_word(room, seen, self.name);
         }
     }
 

@@ -65,8 +65,11 @@ fn run(seeds: core::ops::Range<u64>) -> Result<Vec<Report>, u64> {
     }
 }
 
-/// Of many seeds each fault must have fired: a chance that is never taken tests nothing.
+/// Of many seeds each fault must have fired and each end have come: a chance that is never taken tests nothing.
 fn demand_every_fault(reports: &[Report]) {
+    for (name, count) in events(reports) {
+        assert!(count > 0, "{name}: none");
+    }
     for (index, fault) in world::names().enumerate() {
         let fired = |report: &Report| {
             let count = report.faults.fired().nth(index);
@@ -80,21 +83,31 @@ fn total(reports: &[Report], count: impl Fn(&Report) -> u64) -> u64 {
     reports.iter().map(count).sum()
 }
 
+/// What has to happen in any large number of seeds.
+fn events(reports: &[Report]) -> [(&'static str, u64); 9] {
+    [
+        ("deliveries", total(reports, |report| report.deliveries)),
+        ("acknowledgements", total(reports, |report| report.acks)),
+        ("numbers skipped", total(reports, |report| report.gaps)),
+        ("refused by rates", total(reports, |report| report.refused)),
+        (
+            "slow consumers closed",
+            total(reports, |report| report.slow_closes),
+        ),
+        ("migrations", total(reports, |report| report.migrations)),
+        ("rings full", total(reports, |report| report.rings_full)),
+        ("rebuilt", total(reports, |report| report.rebuilds)),
+        ("drains", total(reports, |report| report.drains)),
+    ]
+}
+
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 fn print(reports: &[Report]) {
     let line = |name: &str, count: u64| println!("{name:<24}{count:>14}");
     line("seeds", reports.len() as u64);
-    line("deliveries", total(reports, |report| report.deliveries));
-    line("acknowledgements", total(reports, |report| report.acks));
-    line("numbers skipped", total(reports, |report| report.gaps));
-    line(
-        "slow consumers closed",
-        total(reports, |report| report.slow_closes),
-    );
-    line("migrations", total(reports, |report| report.migrations));
-    line("rings full", total(reports, |report| report.rings_full));
-    line("rebuilt", total(reports, |report| report.rebuilds));
-    line("drains", total(reports, |report| report.drains));
+    events(reports)
+        .iter()
+        .for_each(|(name, count)| line(name, *count));
     for (index, fault) in world::names().enumerate() {
         let fired = total(reports, |report| {
             report

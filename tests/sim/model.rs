@@ -45,27 +45,36 @@ pub(crate) type Keyed = BTreeMap<String, Seen>;
 struct Published {
     room: String,
     key: Option<String>,
+    /// Its publisher was told that it sends too fast: nobody may ever see it.
+    was_refused: bool,
 }
 
 /// Everything that anybody was told about the order of any room.
 #[derive(Default)]
 pub(crate) struct Model {
     /// No queue of this seed is ever full: only conflating may take a message from a member.
-    is_roomy: bool,
+    pub(crate) is_roomy: bool,
+    /// Rates are so low that some of what clients ask is refused.
+    pub(crate) is_throttled: bool,
     payloads: BTreeMap<(String, u64, u64), String>,
     places: HashMap<String, Place>,
     published: HashMap<String, Published>,
-    last: BTreeMap<String, Seen>,
+    /// The newest number that anybody was told, by room and epoch.
+    last: BTreeMap<(String, u64), u64>,
+    /// The epoch that anybody was told last.
+    epochs: BTreeMap<String, u64>,
     last_of_keys: BTreeMap<String, Keyed>,
     pub(crate) deliveries: u64,
     pub(crate) acks: u64,
     pub(crate) gaps: u64,
+    pub(crate) refused: u64,
 }
 
 impl Model {
-    pub(crate) fn new(is_roomy: bool) -> Self {
+    pub(crate) fn new(is_roomy: bool, is_throttled: bool) -> Self {
         Self {
             is_roomy,
+            is_throttled,
             ..Self::default()
         }
     }
@@ -75,9 +84,18 @@ impl Model {
         let published = Published {
             room: room.to_owned(),
             key: key.map(str::to_owned),
+            was_refused: false,
         };
         let before = self.published.insert(payload.to_owned(), published);
         assert!(before.is_none(), "each payload is published once");
+    }
+
+    /// The publisher was told that it sends too fast.
+    pub(crate) fn refuses(&mut self, payload: &str) {
+        let place = self.places.get(payload);
+        assert!(place.is_none(), "{payload} was refused and is at {place:?}");
+        let published = self.published.get_mut(payload);
+        published.expect("a message of this client").was_refused = true;
     }
 
     pub(crate) fn key_of(&self, payload: &str) -> Option<&str> {
@@ -91,6 +109,10 @@ impl Model {
             published.map(|published| published.room.as_str()),
             Some(room),
             "{payload} was published to this room"
+        );
+        assert!(
+            published.is_some_and(|published| !published.was_refused),
+            "{payload} was refused"
         );
         assert!(at.offset > 0, "numbers begin with one");
         let Seen { epoch, offset } = at;
@@ -109,7 +131,9 @@ impl Model {
             .entry((room.to_owned(), epoch, offset))
             .or_insert_with(|| payload.to_owned());
         assert_eq!(known, payload, "{room} {offset} is one message");
-        advance(self.last.entry(room.to_owned()).or_insert(at), at);
+        let last = self.last.entry((room.to_owned(), epoch)).or_default();
+        *last = offset.max(*last);
+        self.epochs.insert(room.to_owned(), epoch);
         if let Some(key) = published.and_then(|published| published.key.clone()) {
             let keys = self.last_of_keys.entry(room.to_owned()).or_default();
             advance(keys.entry(key).or_insert(at), at);
@@ -143,18 +167,26 @@ impl Model {
         *seen = at;
     }
 
-    /// Nothing moves any more: a member that is still connected has seen the room's last message.
+    /// Nothing moves any more: a member that is still connected has seen the last message of the epoch that it is in.
     pub(crate) fn is_complete(&self, room: &str, seen: Seen, who: usize) {
-        let Some(last) = self.last.get(room).filter(|last| last.epoch == seen.epoch) else {
-            return;
-        };
+        let last = self.last.get(&(room.to_owned(), seen.epoch));
         assert!(
-            seen.offset >= last.offset,
-            "client {who} saw {room} only up to {} of {}",
-            seen.offset,
-            last.offset
+            last.is_none_or(|last| seen.offset >= *last),
+            "client {who} saw {room} only up to {} of {last:?}",
+            seen.offset
         );
     }
+
+    /// A message was published that nothing came after: a room has one epoch for all who are in it, and its members have the message.
+    pub(crate) fn has_last_word(&self, room: &str, seen: Seen, who: usize) {
+        assert_eq!(
+            Some(&seen.epoch),
+            self.epochs.get(room),
+            "client {who} is in another {room} than the last publisher"
+        );
+        self.is_complete(room, seen, who);
+    }
+
     /// Nothing moves any more: of each key the member has the newest message since it joined, whatever else was taken from it. A full queue takes
     /// without looking at keys, so that only roomy seeds can tell.
     pub(crate) fn is_conflated_by_key(&self, room: &str, since: Seen, had: &Keyed, who: usize) {

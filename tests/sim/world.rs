@@ -1,7 +1,7 @@
 //! Shards, clients and the pretended machine; and who of them goes next.
 
 use crate::client::{Ended, Kind, SimClient};
-use crate::model::Model;
+use crate::model::{Model, ROOMS};
 use core::time::Duration;
 use ringway::config::{Config as Configuration, SlowConsumer, SlowConsumerPolicy};
 use ringway::control::Message;
@@ -44,6 +44,7 @@ pub(crate) struct Report {
     pub(crate) deliveries: u64,
     pub(crate) acks: u64,
     pub(crate) gaps: u64,
+    pub(crate) refused: u64,
     pub(crate) slow_closes: u64,
     pub(crate) drains: u64,
     pub(crate) rebuilds: u64,
@@ -65,8 +66,8 @@ pub(crate) struct World {
     rebuilds: u64,
 }
 
-/// The settings of a seed, whose queues are short or, in roomy seeds, never full.
-fn settings_of(random: &mut Random, is_roomy: bool) -> Settings {
+/// The settings of a seed, whose queues are short or, in roomy seeds, never full, and whose rates are low or without an end.
+fn settings_of(random: &mut Random, is_roomy: bool, is_throttled: bool) -> Settings {
     let mut config = Configuration {
         dev: true,
         ..Configuration::default()
@@ -87,9 +88,36 @@ fn settings_of(random: &mut Random, is_roomy: bool) -> Settings {
         config.limits.queue_packets_max = 1 << 20;
         config.limits.queue_bytes_max = 1 << 26;
     }
+    let limits = &mut config.limits;
+    // All are one user and come from one address: what has to last for everybody is much more.
+    for (per_second, burst) in [
+        (
+            &mut limits.connection_events_per_second,
+            &mut limits.connection_events_burst,
+        ),
+        (
+            &mut limits.room_messages_per_second,
+            &mut limits.room_messages_burst,
+        ),
+        (
+            &mut limits.user_events_per_second,
+            &mut limits.user_events_burst,
+        ),
+    ] {
+        *per_second = 10 + random.below(90) as u32;
+        *burst = 10 + random.below(40) as u32;
+    }
+    limits.address_events_per_second = 1_000_000;
+    limits.address_events_burst = 1_000_000;
+    limits.address_connections_per_second = 1_000_000;
+    limits.address_connections_burst = 1_000_000;
+    limits.address_connections_max = 1_000_000;
     let settings = ringway::settings::settings(&config).expect("a configuration that can be used");
-    let keys = crate::tokens::keys();
-    Settings { keys, ..settings }
+    Settings {
+        dev: !is_throttled,
+        keys: crate::tokens::keys(),
+        ..settings
+    }
 }
 
 impl World {
@@ -106,7 +134,8 @@ impl World {
         };
         let kernel = Kernel::new(random.fork(), shards, config);
         let is_roomy = random.chance(250);
-        let settings = Arc::new(settings_of(&mut random, is_roomy));
+        let is_throttled = random.chance(250);
+        let settings = Arc::new(settings_of(&mut random, is_roomy, is_throttled));
         // Down to rings that hold one message.
         let mesh_bounds = MeshBounds {
             deliver_bytes: 128 << random.below(6),
@@ -121,7 +150,7 @@ impl World {
             seats: Vec::new(),
             clients: Vec::new(),
             names: 0,
-            model: Model::new(is_roomy),
+            model: Model::new(is_roomy, is_throttled),
             table_is_small,
             draining: false,
             slow_closes: 0,
@@ -179,6 +208,7 @@ impl World {
         }
         self.come_to_an_end();
         self.judge();
+        self.say_last_words();
         self.empty_out();
         self.report()
     }
@@ -277,32 +307,55 @@ impl World {
 
     /// A client that ended was told why, or did it itself.
     fn bury(&mut self, mut client: SimClient) {
-        let excused = self.table_is_small || client.was_stalled || self.draining;
+        let name = client.name;
         match &client.ended {
-            Some(Ended::Told(1008, reason)) if reason == "RW-2401" => self.slow_closes += 1,
+            Some(Ended::ByClient) => {}
+            Some(Ended::Told(1008, reason)) if reason == "RW-2401" => {
+                self.slow_closes += 1;
+                self.may_be_slow(&client);
+            }
+            // Polling has a packet for it, without a word why.
+            Some(Ended::ClosePacket) => {
+                assert!(self.draining || client.was_stalled || self.may_be_slow(&client));
+            }
             // Who reads and answers is not cut off for silence.
             Some(Ended::Told(1008, reason)) if reason == "RW-2012" => {
-                assert!(
-                    client.was_stalled,
-                    "client {} answered every ping",
-                    client.name
-                );
+                assert!(client.was_stalled, "client {name} answered every ping");
             }
-            Some(Ended::Told(1008 | 1012, reason)) => {
-                assert!(
-                    reason.starts_with("RW-24"),
-                    "client {}: {reason}",
-                    client.name
-                );
+            Some(Ended::Told(1012, reason)) => {
+                assert!(self.draining, "client {name}: there is no drain");
+                assert_eq!(reason, "RW-2402", "client {name}");
             }
-            Some(Ended::ByClient | Ended::ClosePacket) => {}
             other => assert!(
-                excused,
-                "client {} ({:?}) ended with {other:?}",
-                client.name, client.kind
+                self.is_excused(&client),
+                "client {name} ({:?}) ended with {other:?}",
+                client.kind
             ),
         }
         client.leave(&self.kernel, false);
+    }
+
+    /// Queues that are never full make nobody slow.
+    fn may_be_slow(&self, client: &SimClient) -> bool {
+        assert!(
+            !self.model.is_roomy,
+            "client {} ended as slow with room for everything: {:?}",
+            client.name, client.ended
+        );
+        true
+    }
+
+    /// Whether somebody could not be told: it did not read, or its request met a listener that was closed or had no place.
+    fn is_excused(&self, client: &SimClient) -> bool {
+        let is_turned_away = self.draining || self.table_is_small;
+        match &client.ended {
+            Some(Ended::Dropped("WebSocket finished" | "WebSocket reset")) => {
+                client.was_stalled || (!client.ready && is_turned_away)
+            }
+            Some(Ended::Dropped(_)) => is_turned_away,
+            Some(Ended::Told(503, _)) => self.draining,
+            _ => false,
+        }
     }
 
     fn client_acts(&mut self) {
@@ -378,8 +431,16 @@ impl World {
         panic!("no quiet: {}", self.state());
     }
 
+    /// One to six, and not as many as there are.
+    fn another_number_of_shards(&mut self) -> usize {
+        let now = self.seats.len();
+        let other = 1 + self.random.below(5);
+        other + usize::from(other >= now)
+    }
+
     fn move_over(&mut self) {
         let (mut parts, mut moved) = (Vec::new(), HashMap::new());
+        let shards = self.another_number_of_shards();
         for (index, seat) in core::mem::take(&mut self.seats).into_iter().enumerate() {
             let (connections, mut application) = seat.shard.dissolve();
             parts.push(application.freeze_all().to_bytes());
@@ -388,7 +449,6 @@ impl World {
                 moved.insert((index as u16, conn_id(conn)), (pair, frozen.to_bytes()));
             }
         }
-        let shards = 1 + self.random.below(6);
         // Fewer shards may get the connections of many: whoever moves a daemon sees to it that they fit.
         self.kernel.replace_rings(shards, moved.len());
         let read = |bytes: &Vec<u8>| Frozen::from_bytes(bytes).expect("what was written");
@@ -500,6 +560,22 @@ impl World {
         );
     }
 
+    /// One message more for each room, with nothing after it: whoever is a member of the room by its own account gets it.
+    fn say_last_words(&mut self) {
+        for room in ROOMS {
+            if self.clients.is_empty() {
+                return;
+            }
+            let speaker = self.random.below(self.clients.len());
+            self.clients[speaker].publish(room, &mut self.random, &mut self.model);
+            let until = self.kernel.now() + Duration::from_millis(200);
+            self.settle(until);
+            for client in &self.clients {
+                client.judge_last_word(room, &self.model);
+            }
+        }
+    }
+
     /// Everybody goes; then nothing may be left of anybody.
     fn empty_out(&mut self) {
         for mut client in core::mem::take(&mut self.clients) {
@@ -546,6 +622,7 @@ impl World {
             deliveries: self.model.deliveries,
             acks: self.model.acks,
             gaps: self.model.gaps,
+            refused: self.model.refused,
             slow_closes: self.slow_closes,
             drains: u64::from(self.draining),
             rebuilds: self.rebuilds,
