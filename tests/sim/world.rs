@@ -354,6 +354,10 @@ impl World {
             }
             Some(Ended::Dropped(_)) => is_turned_away,
             Some(Ended::Told(503, _)) => self.draining,
+            // It came for its last words after they were given up.
+            Some(Ended::Told(400, reason)) => {
+                client.was_stalled && reason.contains("Session ID unknown")
+            }
             _ => false,
         }
     }
