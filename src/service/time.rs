@@ -11,6 +11,7 @@ pub struct Now {
     pub unix_ms: u64,
 }
 
-/// A TCP connection; the caller chose the number.
+/// A TCP connection. The caller chose the number: the low 32 bits are a slot, small numbers first; those above say which use of the slot it is, and stay
+/// below 2^30.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnId(pub u64);

@@ -143,9 +143,7 @@ impl Hub {
             return;
         };
         self.stats.sessions_websocket -= 1;
-        let conn = session
-            .conn
-            .and_then(|conn| self.by_conn.get(&conn).copied());
+        let conn = session.conn.map(Key::of);
         if let Some(conn) = conn {
             self.tell_socket(conn, cause, turn);
         }
@@ -191,7 +189,7 @@ impl Hub {
     fn close_probe(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
         let session = self.sessions.get_mut(key);
         let probe = session.and_then(|session| session.probe.take());
-        if let Some(probe) = probe.and_then(|probe| self.by_conn.get(&probe).copied()) {
+        if let Some(probe) = probe.map(Key::of) {
             self.tell_socket(probe, cause, turn);
         }
     }
@@ -200,7 +198,7 @@ impl Hub {
     pub(crate) fn give_up_closing(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
         self.close_probe(key, cause, turn);
         let session = self.remove_session(key);
-        let waiting = session.and_then(|session| self.by_conn.get(&session.conn?).copied());
+        let waiting = session.and_then(|session| session.conn.map(Key::of));
         if let Some(waiting) = waiting {
             self.close_now(waiting, turn);
         }

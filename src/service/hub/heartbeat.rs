@@ -224,9 +224,7 @@ impl Hub {
             }
             return;
         }
-        let connection = session
-            .conn
-            .and_then(|conn| self.by_conn.get(&conn).copied());
+        let connection = session.conn.map(Key::of);
         if let Some(connection) = connection.and_then(|key| self.connections.get_mut(key)) {
             super::websocket::frame_into(
                 &mut connection.output,

@@ -38,7 +38,7 @@ use crate::stats::Stats;
 use crate::time::{ConnId, Now};
 use closing::Drain;
 use core::hash::{BuildHasher, Hasher};
-use slab::Slab;
+use slab::{Seats, Slab};
 use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 use std::net::SocketAddr;
@@ -74,8 +74,7 @@ pub struct Hub {
     shard: u16,
     shards: u16,
     settings: Arc<Settings>,
-    connections: Slab<Connection>,
-    by_conn: HashMap<ConnId, Key, Seed>,
+    connections: Seats<Connection>,
     sessions: Slab<Session>,
     by_sid: HashMap<Sid, Key, Seed>,
     rooms: Rooms,
@@ -109,15 +108,14 @@ impl Hub {
         Self {
             shard,
             shards,
-            connections: Slab::new(),
-            by_conn: HashMap::with_hasher(Seed(seed[0])),
+            connections: Seats::new(),
             sessions: Slab::new(),
             by_sid: HashMap::with_hasher(Seed(seed[1])),
             rooms: Rooms::new(shard, shards, settings.rooms_bounds(), seed[2]),
             limits: Limits::new(settings.rates.clone(), seed[3]),
             stats: Stats::default(),
             parked: VecDeque::new(),
-            jobs: HashMap::with_hasher(Seed(seed[3].rotate_left(17))),
+            jobs: HashMap::with_hasher(Seed(seed[0])),
             next_job: 0,
             unverified: Vec::new(),
             drain: None,
@@ -169,9 +167,8 @@ impl Hub {
     }
 
     pub(crate) fn insert_connection(&mut self, connection: Connection) -> Key {
-        let conn = connection.id;
-        let key = self.connections.insert(connection);
-        self.by_conn.insert(conn, key);
+        let key = Key::of(connection.id);
+        self.connections.insert(key, connection);
         self.stats.connections += 1;
         key
     }
@@ -186,9 +183,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let Some(key) = self.by_conn.get(&conn).copied() else {
-            return;
-        };
+        let key = Key::of(conn);
         self.stats.bytes_received += bytes.len() as u64;
         let mut turn = Turn {
             now,
@@ -238,9 +233,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let Some(key) = self.by_conn.get(&conn).copied() else {
-            return;
-        };
+        let key = Key::of(conn);
         let mut turn = Turn {
             now,
             post,
@@ -260,9 +253,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let Some(key) = self.by_conn.get(&conn).copied() else {
-            return;
-        };
+        let key = Key::of(conn);
         let mut turn = Turn {
             now,
             post,
@@ -286,10 +277,7 @@ impl Hub {
 
     /// `conn` is gone; the last call about it.
     pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
-        let Some(key) = self.by_conn.remove(&conn) else {
-            return;
-        };
-        let Some(mut connection) = self.connections.remove(key) else {
+        let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
         };
         self.uncount_input(&connection);

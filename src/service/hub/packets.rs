@@ -285,7 +285,7 @@ impl Hub {
     /// The POST whose packets waited is answered.
     pub(crate) fn answer_held(&mut self, key: Key, turn: &mut Turn<'_>) {
         let post = self.sessions.get(key).and_then(|session| session.post);
-        let post = post.and_then(|conn| self.by_conn.get(&conn).copied());
+        let post = post.map(Key::of);
         if let Some(held) = post.filter(|post| self.is_held(*post)) {
             self.answer_post(held, true, turn);
         }

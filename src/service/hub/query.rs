@@ -176,12 +176,7 @@ impl Hub {
             };
             input += u64::from(connection.counted_bytes);
             queued += connection.answer_bytes();
-            let counted = connection.id;
-            assert_eq!(
-                self.by_conn.get(&counted),
-                Some(&key),
-                "names of connections"
-            );
+            assert_eq!(super::Key::of(connection.id), key, "names of connections");
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");

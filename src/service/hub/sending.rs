@@ -18,7 +18,7 @@ impl Hub {
     /// The next bytes for `conn`'s wire: answers, pongs, pings and closes first, then queued packets. `None` when there is
     /// nothing to send now.
     pub fn next_send(&mut self, now: Now, conn: ConnId) -> Option<Rc<[u8]>> {
-        let key = self.by_conn.get(&conn).copied()?;
+        let key = Key::of(conn);
         self.answer_poll(now, key);
         let connection = self.connections.get_mut(key)?;
         let mut bytes = mem::take(&mut connection.output);
@@ -156,10 +156,6 @@ impl Hub {
             Transport::WebSocket => [session.conn, session.post],
             Transport::Polling | Transport::Upgrading => [session.post, None],
         };
-        conns
-            .into_iter()
-            .flatten()
-            .filter_map(|conn| self.by_conn.get(&conn).copied())
-            .collect()
+        conns.into_iter().flatten().map(Key::of).collect()
     }
 }

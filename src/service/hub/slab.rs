@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: iteration order and shrinking; a free slot costs a few bytes until the hub ends.
 
+use crate::time::ConnId;
 use serde::{Deserialize, Serialize};
 
 /// Generations have 30 bits: a key and a two-bit kind make one timer token.
@@ -17,6 +18,14 @@ pub struct Key {
 }
 
 impl Key {
+    /// A connection's key is its name.
+    pub(crate) const fn of(conn: ConnId) -> Self {
+        Self {
+            slot: conn.0 as u32,
+            generation: (conn.0 >> 32) as u32,
+        }
+    }
+
     /// The key as the low 62 bits of a timer token.
     pub(crate) const fn bits(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64
@@ -34,6 +43,15 @@ impl Key {
 struct Slot<T> {
     generation: u32,
     value: Option<Box<T>>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            value: None,
+        }
+    }
 }
 
 /// Values in slots. Each value has its own allocation, so that growing the table never copies them.
@@ -119,6 +137,68 @@ impl<T> Slab<T> {
     }
 }
 
+/// Values in slots that somebody else chose: the loop names each connection by a slot and a generation of its own.
+pub(crate) struct Seats<T> {
+    slots: Vec<Slot<T>>,
+    len: usize,
+}
+
+impl<T> Seats<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            len: 0,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// # Panics
+    /// When somebody has the slot.
+    pub(crate) fn insert(&mut self, key: Key, value: T) {
+        let slot = key.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Slot::default);
+        }
+        let entry = &mut self.slots[slot];
+        assert!(entry.value.is_none(), "slot {slot} is taken");
+        entry.generation = key.generation;
+        entry.value = Some(Box::new(value));
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        let value = slot.value.take_if(|_| slot.generation == key.generation)?;
+        self.len -= 1;
+        Some(*value)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let slot = self.slots.get(key.slot as usize)?;
+        let value = slot.value.as_deref()?;
+        (slot.generation == key.generation).then_some(value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        let value = slot.value.as_deref_mut()?;
+        (slot.generation == key.generation).then_some(value)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let taken = self.slots.iter().zip(0..);
+        taken.filter_map(|(entry, slot)| {
+            entry.value.is_some().then_some(Key {
+                slot,
+                generation: entry.generation,
+            })
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +213,24 @@ mod tests {
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!((slab.get(second), slab.len()), (Some(&'b'), 1));
+    }
+
+    #[test]
+    fn a_seat_is_taken_by_the_name_that_it_was_given() {
+        let mut seats = Seats::new();
+        let key = |generation| Key {
+            slot: 7,
+            generation,
+        };
+        seats.insert(key(3), 'a');
+        assert_eq!(seats.remove(key(4)), None);
+        assert_eq!(seats.get(key(2)), None);
+        assert_eq!(seats.get_mut(key(2)), None);
+        assert_eq!(seats.get_mut(key(3)), Some(&mut 'a'));
+        assert_eq!(seats.keys().collect::<Vec<_>>(), [key(3)]);
+        assert_eq!((seats.remove(key(3)), seats.len()), (Some('a'), 0));
+        seats.insert(key(4), 'b');
+        assert_eq!((seats.get(key(3)), seats.len()), (None, 1));
     }
 
     #[test]

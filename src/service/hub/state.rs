@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the descriptor, which the loop moves, and sessions, which stay where they are.
 
-use super::{Hub, Output, Turn};
+use super::{Hub, Key, Output, Turn};
 use crate::connection::{Connection, Stage};
 use crate::post::Post;
 use crate::time::{ConnId, Now};
@@ -13,10 +13,7 @@ impl Hub {
     /// # Panics
     /// Never: these shapes always serialise.
     pub fn freeze(&mut self, conn: ConnId) -> Vec<u8> {
-        let Some(key) = self.by_conn.remove(&conn) else {
-            return Vec::new();
-        };
-        let Some(mut connection) = self.connections.remove(key) else {
+        let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return Vec::new();
         };
         self.uncount_input(&connection);

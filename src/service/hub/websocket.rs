@@ -218,10 +218,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(session_key) else {
             return;
         };
-        let waiting = session
-            .conn
-            .take()
-            .and_then(|conn| self.by_conn.get(&conn).copied());
+        let waiting = session.conn.take().map(Key::of);
         let Some(waiting) = waiting else { return };
         let Some(connection) = self.connections.get_mut(waiting) else {
             return;
