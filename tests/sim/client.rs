@@ -317,7 +317,7 @@ impl SimClient {
         }
         let usable = slot
             .as_ref()
-            .is_some_and(|line| kernel.end(line.client).is_none());
+            .is_some_and(|line| !line.parser.is_last && kernel.end(line.client).is_none());
         if fresh || !usable {
             if let Some(old) = slot {
                 kernel.finish(old.client);

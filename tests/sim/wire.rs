@@ -18,6 +18,8 @@ pub(crate) enum Received {
 pub(crate) struct Parser {
     buffer: Vec<u8>,
     frames: bool,
+    /// The last answer said that nothing more is answered here.
+    pub(crate) is_last: bool,
 }
 
 impl Parser {
@@ -46,11 +48,15 @@ impl Parser {
             name.eq_ignore_ascii_case("content-length")
                 .then(|| value.trim().parse().ok())?
         });
+        let is_last = head
+            .to_ascii_lowercase()
+            .contains("\r\nconnection: close\r\n");
         let total = head_bytes + length.unwrap_or(0);
         if self.buffer.len() < total {
             return None;
         }
         let body = self.buffer[head_bytes..total].to_vec();
+        self.is_last = is_last;
         self.buffer.drain(..total);
         self.frames = status == 101;
         Some(Received::Answer { status, body })
