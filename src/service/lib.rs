@@ -6,6 +6,7 @@ pub mod auth;
 mod connection;
 pub mod forwarded;
 pub mod hub;
+mod joined;
 pub mod limits;
 mod native;
 mod outbox;

@@ -6,7 +6,8 @@ use crate::packet::Packet;
 use crate::rooms::SlowConsumerPolicy;
 use crate::stats::DropReason;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashSet, VecDeque};
+use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// What an outbox may hold.
@@ -28,19 +29,24 @@ pub(crate) enum Pushed {
     Overflow,
 }
 
-/// A queue of whole packets; empty, it owns no memory.
+/// A queue of whole packets; of two at the most it owns no memory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outbox {
-    packets: VecDeque<Rc<Packet>>,
+    packets: SmallVec<[Rc<Packet>; 2]>,
     bytes: usize,
     /// Those of no room: answers to what the client asked.
-    answers: usize,
-    answer_bytes: usize,
+    answers: u32,
+    answer_bytes: u32,
 }
 
 impl Outbox {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What waits, the oldest first.
+    pub(crate) fn packets(&self) -> &[Rc<Packet>] {
+        &self.packets
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -78,17 +84,17 @@ impl Outbox {
         self.bytes += packet.bytes();
         if packet.origin().is_none() {
             self.answers += 1;
-            self.answer_bytes += packet.bytes();
+            self.answer_bytes += packet.bytes() as u32;
         }
-        self.packets.push_back(packet);
+        self.packets.push(packet);
         Pushed::Queued { dropped }
     }
 
     /// Whether the client has half of what may wait to hear of what it asked, with `owed` answers that are still to come. Messages of rooms do not
     /// count: their policies deal with them.
     pub(crate) const fn is_half_full_of_answers(&self, owed: u32, bounds: OutboxBounds) -> bool {
-        self.answers + owed as usize >= bounds.packets_max.div_ceil(2)
-            || self.answer_bytes >= bounds.bytes_max / 2
+        self.answers as usize + owed as usize >= bounds.packets_max.div_ceil(2)
+            || self.answer_bytes as usize >= bounds.bytes_max / 2
     }
 
     /// One packet always fits an empty outbox: how large it may be is decided where it comes in.
@@ -102,10 +108,7 @@ impl Outbox {
         let Some(index) = self.packets.iter().position(|queued| matches(queued)) else {
             return false;
         };
-        self.bytes -= self
-            .packets
-            .remove(index)
-            .map_or(0, |packet| packet.bytes());
+        self.bytes -= self.packets.remove(index).bytes();
         true
     }
 
@@ -120,27 +123,26 @@ impl Outbox {
                 oldest = Some(index);
             }
         }
-        let dropped = oldest.and_then(|index| self.packets.remove(index));
-        self.bytes -= dropped.as_ref().map_or(0, |packet| packet.bytes());
-        dropped.is_some()
+        let Some(index) = oldest else { return false };
+        self.bytes -= self.packets.remove(index).bytes();
+        true
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Rc<Packet>> {
-        let packet = self.packets.pop_front()?;
-        self.bytes -= packet.bytes();
-        if packet.origin().is_none() {
-            self.answers -= 1;
-            self.answer_bytes -= packet.bytes();
+    /// Takes the oldest packets out.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub(crate) fn take(&mut self, count: usize) -> SmallVec<[Rc<Packet>; 2]> {
+        let rest = self.packets.drain(count..).collect();
+        let taken = core::mem::replace(&mut self.packets, rest);
+        for packet in &taken {
+            self.bytes -= packet.bytes();
+            if packet.origin().is_none() {
+                self.answers -= 1;
+                self.answer_bytes -= packet.bytes() as u32;
+            }
         }
-        if self.packets.is_empty() {
-            // An idle session owns no buffer.
-            self.packets = VecDeque::new();
-        }
-        Some(packet)
-    }
-
-    pub(crate) fn peek(&self) -> Option<&Packet> {
-        self.packets.front().map(|packet| &**packet)
+        taken
     }
 }
 
@@ -160,7 +162,7 @@ fn same_key(a: &Packet, b: &Packet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Origin;
+    use crate::packet::{Encoding, Origin};
 
     const BOUNDS: OutboxBounds = OutboxBounds {
         packets_max: 3,
@@ -193,8 +195,9 @@ mod tests {
             }
         }
         let mut left = Vec::new();
-        while let Some(packet) = outbox.pop() {
-            left.push(String::from_utf8_lossy(&packet.websocket()[3..]).into_owned());
+        for packet in outbox.take(outbox.len()) {
+            let text = &packet.encoded(Encoding::Plain)[3..];
+            left.push(String::from_utf8_lossy(text).into_owned());
         }
         assert_eq!(outbox.bytes(), 0);
         Ok((left, dropped_all))

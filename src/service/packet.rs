@@ -20,8 +20,18 @@ pub(crate) struct Origin {
     pub(crate) received_us: u64,
 }
 
-/// What a packet costs beside its bytes and names: itself, its count of references, and its place in a queue.
-const PACKET_BYTES: usize = size_of::<Packet>() + 2 * size_of::<usize>() + size_of::<Rc<Packet>>();
+/// How a WebSocket takes a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As it is.
+    #[default]
+    Plain,
+    /// Compressed, where it is worth it: the client agreed to permessage-deflate.
+    Deflated,
+}
+
+/// What a packet costs beside its bytes and names: itself, counts of references, and its place in a queue.
+const PACKET_BYTES: usize = size_of::<Packet>() + 4 * size_of::<usize>() + size_of::<Rc<Packet>>();
 
 impl Origin {
     /// Bytes of its names.
@@ -36,12 +46,12 @@ impl Origin {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Packet {
     /// All frames, unmasked and uncompressed.
-    frames: Box<[u8]>,
+    frames: Rc<[u8]>,
     origin: Option<Origin>,
-    /// Some who get it may have agreed to permessage-deflate.
+    /// Some who get it may have agreed to permessage-deflate, and it is worth it.
     deflates: bool,
     #[serde(skip)]
-    deflated: OnceCell<Box<[u8]>>,
+    deflated: OnceCell<Rc<[u8]>>,
 }
 
 impl Packet {
@@ -73,27 +83,21 @@ impl Packet {
     }
 
     /// Where clients may agree to permessage-deflate a packet counts for its compressed frames, too, before it has any.
-    pub(crate) const fn for_deflate(mut self, deflates: bool) -> Self {
-        self.deflates = deflates;
+    pub(crate) fn for_deflate(mut self, deflates: bool) -> Self {
+        let is_worth_it = |(_, message): (_, &[u8])| ws::deflate::is_worth_it(message);
+        self.deflates = deflates && self.messages().any(is_worth_it);
         self
     }
 
     /// What it costs to keep it, at the most.
     pub(crate) fn bytes(&self) -> usize {
         let names = self.origin.as_ref().map_or(0, Origin::bytes);
-        let copies = 1 + usize::from(self.is_compressible());
+        let copies = 1 + usize::from(self.deflates);
         PACKET_BYTES + names + self.frames.len() * copies
     }
 
-    fn is_compressible(&self) -> bool {
-        self.deflates
-            && self
-                .messages()
-                .any(|(_, message)| ws::deflate::is_worth_it(message))
-    }
-
     /// What it takes in a polling body, but for base64.
-    pub(crate) const fn payload_bytes(&self) -> usize {
+    pub(crate) fn payload_bytes(&self) -> usize {
         self.frames.len()
     }
 
@@ -105,16 +109,16 @@ impl Packet {
         self.origin.as_ref().map(|origin| origin.received_us)
     }
 
-    /// All frames, unmasked and uncompressed.
-    pub(crate) fn websocket(&self) -> &[u8] {
-        &self.frames
+    /// All frames, unmasked.
+    pub(crate) fn encoded(&self, encoding: Encoding) -> &Rc<[u8]> {
+        match encoding {
+            Encoding::Deflated if self.deflates => self.deflated(),
+            Encoding::Plain | Encoding::Deflated => &self.frames,
+        }
     }
 
-    /// All frames for clients that agreed to permessage-deflate, compressed where it is worth it.
-    pub(crate) fn deflated(&self) -> &[u8] {
-        if !self.is_compressible() {
-            return &self.frames;
-        }
+    /// Compressed when the first who agreed to it gets the packet.
+    fn deflated(&self) -> &Rc<[u8]> {
         self.deflated.get_or_init(|| {
             let mut out = Vec::with_capacity(self.frames.len() / 2 + 64);
             for (opcode, message) in self.messages() {
@@ -167,7 +171,7 @@ mod tests {
             for bytes in attachments {
                 ws::encode_frame(ws::Opcode::Binary, bytes, &mut socket);
             }
-            assert_eq!(packet.websocket(), socket);
+            assert_eq!(**packet.encoded(Encoding::Plain), socket);
         }
     }
 
@@ -177,13 +181,13 @@ mod tests {
         let plain = Packet::new(text.as_bytes(), &[], None);
         assert!((2_000..2_200).contains(&plain.bytes()), "{}", plain.bytes());
         assert_eq!(
-            plain.deflated().len(),
-            plain.websocket().len(),
+            plain.encoded(Encoding::Deflated).len(),
+            plain.encoded(Encoding::Plain).len(),
             "nobody agreed"
         );
         let packet = Packet::new(text.as_bytes(), &[], None).for_deflate(true);
         let before = packet.bytes();
-        assert!(packet.deflated().len() < 200);
+        assert!(packet.encoded(Encoding::Deflated).len() < 200);
         assert_eq!(packet.bytes(), before);
         assert!(before > 4_000, "{before}");
         let small = Packet::new(b"2[]", &[], None).for_deflate(true);

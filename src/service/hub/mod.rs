@@ -28,6 +28,7 @@ pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;
 
 use crate::connection::{Connection, Purpose, Stage};
+use crate::joined::Joined;
 use crate::limits::{Limits, Place};
 use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
@@ -78,6 +79,7 @@ pub struct Hub {
     sessions: Slab<Session>,
     by_sid: HashMap<Sid, Key, Seed>,
     rooms: Rooms,
+    joined: Joined,
     limits: Limits,
     stats: Stats,
     /// Sessions with parked input, oldest first.
@@ -112,6 +114,7 @@ impl Hub {
             sessions: Slab::new(),
             by_sid: HashMap::with_hasher(Seed(seed[1])),
             rooms: Rooms::new(shard, shards, settings.rooms_bounds(), seed[2]),
+            joined: Joined::default(),
             limits: Limits::new(settings.rates.clone(), seed[3]),
             stats: Stats::default(),
             parked: VecDeque::new(),
@@ -355,6 +358,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
+        self.joined.clear();
         let mut turn = Turn {
             now,
             post,

@@ -5,14 +5,11 @@
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
 use crate::outbox::Pushed;
-use crate::packet::Packet;
+use crate::packet::{Encoding, Packet};
 use crate::session::Transport;
 use crate::time::{ConnId, Now};
 use core::mem;
 use std::rc::Rc;
-
-/// Bytes that one send joins; what is larger by itself goes alone.
-const SEND_BYTES_MAX: usize = 64 * 1024;
 
 impl Hub {
     /// The next bytes for `conn`'s wire: answers, pongs, pings and closes first, then queued packets. `None` when there is
@@ -21,52 +18,47 @@ impl Hub {
         let key = Key::of(conn);
         self.answer_poll(now, key);
         let connection = self.connections.get_mut(key)?;
-        let mut bytes = mem::take(&mut connection.output);
+        let mut output = mem::take(&mut connection.output);
+        let mut queue = None;
         if !connection.closing
             && let Stage::Socket(socket) = &connection.stage
             && let Purpose::Session(session) = socket.purpose
         {
-            let encoding = if socket.deflate {
-                Packet::deflated
-            } else {
-                Packet::websocket
+            let encoding = match socket.deflate {
+                true => Encoding::Deflated,
+                false => Encoding::Plain,
             };
-            self.join_queue(now, session, encoding, &mut bytes);
+            queue = self.take_queue(now, session, encoding);
         }
-        self.stats.bytes_sent += bytes.len() as u64;
-        (!bytes.is_empty()).then(|| bytes.into())
+        let bytes: Option<Rc<[u8]>> = match queue {
+            Some(queue) if output.is_empty() => Some(queue),
+            queue => {
+                output.extend_from_slice(queue.as_deref().unwrap_or_default());
+                (!output.is_empty()).then(|| output.into())
+            }
+        };
+        self.stats.bytes_sent += bytes.as_ref().map_or(0, |bytes| bytes.len()) as u64;
+        bytes
     }
 
-    /// Appends queued packets until the send is full.
-    fn join_queue(
-        &mut self,
-        now: Now,
-        key: Key,
-        encoding: fn(&Packet) -> &[u8],
-        bytes: &mut Vec<u8>,
-    ) {
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
-        while bytes.len() < SEND_BYTES_MAX {
-            let before = session.outbox.bytes();
-            let Some(packet) = session.outbox.pop() else {
-                break;
-            };
-            if !session.parked.is_empty() && session.heartbeat.pinged {
-                // It is not read, so that its pong is not heard; it reads, so that it is there.
-                session.heartbeat.due_us = now.monotonic_us + pong_us;
-            }
-            self.queued_bytes -= (before - session.outbox.bytes()) as u64;
-            bytes.extend_from_slice(encoding(&packet));
+    /// Takes as many packets as one send holds.
+    fn take_queue(&mut self, now: Now, key: Key, encoding: Encoding) -> Option<Rc<[u8]>> {
+        let session = self.sessions.get_mut(key)?;
+        let (count, bytes) = self.joined.head(session.outbox.packets(), encoding)?;
+        if !session.parked.is_empty() && session.heartbeat.pinged {
+            // It is not read, so that its pong is not heard; it reads, so that it is there.
+            let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+            session.heartbeat.due_us = now.monotonic_us + pong_us;
+        }
+        for packet in session.outbox.take(count) {
+            self.queued_bytes -= packet.bytes() as u64;
             self.stats.packets_sent += 1;
             if let Some(received_us) = packet.received_us() {
-                self.stats
-                    .delivery_latency
-                    .record(now.monotonic_us.saturating_sub(received_us));
+                let waited_us = now.monotonic_us.saturating_sub(received_us);
+                self.stats.delivery_latency.record(waited_us);
             }
         }
+        Some(bytes)
     }
 
     /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.

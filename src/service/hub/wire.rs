@@ -27,13 +27,19 @@ pub(crate) fn polling_payload(
         engineio::push_text(&[symbol], &mut body);
     }
     // Base64 takes a third more than the bytes it carries.
-    while session.outbox.peek().is_some_and(|packet| {
-        body.is_empty() || body.len() + packet.payload_bytes() / 3 * 4 + 16 <= bytes_max
-    }) {
-        if let Some(packet) = session.outbox.pop() {
-            packet.polling_into(&mut body);
-            taken(&packet);
-        }
+    let bytes_of = |packet: &Packet| packet.payload_bytes() / 3 * 4 + 16;
+    let mut left = bytes_max.saturating_sub(body.len());
+    let queue = session.outbox.packets().iter();
+    let fitting = queue.take_while(|packet| {
+        let fits = bytes_of(packet) <= left;
+        left = left.saturating_sub(bytes_of(packet));
+        fits
+    });
+    let count = fitting.count();
+    let at_least = usize::from(body.is_empty() && !session.outbox.is_empty());
+    for packet in session.outbox.take(count.max(at_least)) {
+        packet.polling_into(&mut body);
+        taken(&packet);
     }
     body
 }

@@ -186,8 +186,8 @@ impl Hub {
                 Effect::Answer(asker, answer) => self.answered(asker, answer, turn),
                 Effect::Deliver(packet, members) => {
                     self.stats_mut().delivered += members.len() as u64;
-                    for member in members {
-                        self.push_packet(member, packet.clone(), turn);
+                    for member in &*members {
+                        self.push_packet(*member, packet.clone(), turn);
                     }
                 }
             }

@@ -66,7 +66,7 @@ impl Rooms {
                 .locals
                 .get_mut(&name)
                 .expect("`restore` knew the rooms of all members");
-            local.members.push(member);
+            std::rc::Rc::make_mut(&mut local.members).push(member);
             self.by_member.entry(member).or_default().push(name);
         }
     }

@@ -2,9 +2,11 @@
 
 use super::{Asker, Position, SlowConsumerPolicy};
 use crate::hub::Key;
+use std::rc::Rc;
 
 pub(super) struct Local {
-    pub(super) members: Vec<Key>,
+    /// Shared with deliveries that are on their way.
+    pub(super) members: Rc<Vec<Key>>,
     /// Who joined before the home answered.
     pub(super) waiting: Vec<Asker>,
     /// The home has answered.
@@ -15,13 +17,13 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) const fn asked(policy: SlowConsumerPolicy) -> Self {
+    pub(super) fn asked(policy: SlowConsumerPolicy) -> Self {
         let position = Position {
             epoch: 0,
             offset: 0,
         };
         Self {
-            members: Vec::new(),
+            members: Rc::default(),
             waiting: Vec::new(),
             known: false,
             position,
@@ -29,9 +31,9 @@ impl Local {
         }
     }
 
-    pub(super) const fn known(policy: SlowConsumerPolicy, position: Position) -> Self {
+    pub(super) fn known(policy: SlowConsumerPolicy, position: Position) -> Self {
         Self {
-            members: Vec::new(),
+            members: Rc::default(),
             waiting: Vec::new(),
             known: true,
             position,
@@ -42,7 +44,7 @@ impl Local {
     /// Takes a member out; gives its joins that wait for the home's answer.
     pub(super) fn remove(&mut self, member: Key) -> Vec<Asker> {
         if let Some(index) = self.members.iter().position(|other| *other == member) {
-            self.members.swap_remove(index);
+            Rc::make_mut(&mut self.members).swap_remove(index);
         }
         let its = |asker: &mut Asker| asker.member == member;
         self.waiting.extract_if(.., its).collect()

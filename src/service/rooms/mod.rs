@@ -83,7 +83,7 @@ pub(crate) enum Effect {
     /// A join or publish was answered by the home.
     Answer(Asker, Result<Position, Refusal>),
     /// A message for these members.
-    Deliver(Rc<Packet>, Vec<Key>),
+    Deliver(Rc<Packet>, Rc<Vec<Key>>),
 }
 
 /// What became of a message at its home.
@@ -203,7 +203,7 @@ impl Rooms {
             unreachable!("`subscribe` made it")
         };
         if local.known {
-            local.members.push(asker.member);
+            Rc::make_mut(&mut local.members).push(asker.member);
             return Attempt::Done(local.position);
         }
         local.waiting.push(asker);
@@ -506,7 +506,7 @@ impl Rooms {
         for asker in core::mem::take(&mut local.waiting) {
             // Somebody may have asked twice.
             if !local.members.contains(&asker.member) {
-                local.members.push(asker.member);
+                Rc::make_mut(&mut local.members).push(asker.member);
             }
             self.effects.push(Effect::Answer(asker, Ok(position)));
         }
