@@ -117,7 +117,7 @@ impl Hub {
         if let Some(reassembly) = session.reassembly.take() {
             self.input_bytes -= reassembly.kept_bytes() as u64;
         }
-        self.rooms.leave_all(turn.now, key, turn.post);
+        self.rooms.leave_all(key);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };

@@ -60,6 +60,18 @@ pub(crate) struct Turn<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(u64);
 
+impl Seed {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// For tests.
+    #[cfg(test)]
+    pub(crate) const fn fixed() -> Self {
+        Self(7)
+    }
+}
+
 impl BuildHasher for Seed {
     type Hasher = DefaultHasher;
 

@@ -218,7 +218,7 @@ impl Hub {
         );
     }
 
-    pub(crate) fn disconnect(&mut self, key: Key, name: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn disconnect(&mut self, key: Key, name: &str) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -229,6 +229,6 @@ impl Hub {
         session
             .pending
             .retain(|pending| &*pending.namespace != name);
-        self.rooms.leave_namespace(turn.now, key, name, turn.post);
+        self.rooms.leave_namespace(key, name);
     }
 }

@@ -106,7 +106,7 @@ impl Hub {
         };
         match packet.kind {
             socketio::PacketKind::Connect => self.connect(key, packet.namespace, packet.data, turn),
-            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace, turn),
+            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace),
             socketio::PacketKind::Event => self.event(
                 key,
                 Event {

@@ -20,12 +20,14 @@ impl Rooms {
     /// Whether no answer and no message is under way.
     pub(crate) fn is_quiet(&self) -> bool {
         let settled = |local: &Local| local.known && local.waiting.is_empty();
-        self.publishes.is_empty() && self.effects.is_empty() && self.locals.values().all(settled)
+        self.publishes.is_empty() && self.effects.is_empty() && self.locals.iter().all(settled)
     }
 
     pub(crate) fn full_names_of(&self, member: Key) -> Vec<String> {
-        let names = self.by_member.get(&member).into_iter().flatten();
-        names.map(|name| name.to_string()).collect()
+        let rooms = self.locals.rooms_of(member);
+        rooms
+            .map(|id| self.locals.room(id).name.to_string())
+            .collect()
     }
 
     pub(crate) fn freeze_homes(&self) -> Vec<FrozenHome> {
@@ -54,20 +56,16 @@ impl Rooms {
         }
         for (name, position) in positions {
             let policy = self.bounds.slow_consumers.of(parts(name).1);
-            self.locals
-                .insert(name.as_str().into(), Local::known(policy, *position));
+            let name = name.as_str().into();
+            self.locals.insert(Local::known(name, policy, *position));
         }
     }
 
     pub(crate) fn restore_member(&mut self, member: Key, names: &[String]) {
         for name in names {
-            let name: Name = name.as_str().into();
-            let local = self
-                .locals
-                .get_mut(&name)
-                .expect("`restore` knew the rooms of all members");
-            std::rc::Rc::make_mut(&mut local.members).push(member);
-            self.by_member.entry(member).or_default().push(name);
+            let id = self.locals.find(name);
+            let id = id.expect("`restore` knew the rooms of all members");
+            self.locals.enter(member, id);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A room's members on this shard.
 
-use super::{Asker, Position, SlowConsumerPolicy};
+use super::{Asker, Name, Position, SlowConsumerPolicy};
 use crate::hub::Key;
 use std::rc::Rc;
 
 pub(super) struct Local {
+    pub(super) name: Name,
     /// Shared with deliveries that are on their way.
     pub(super) members: Rc<Vec<Key>>,
     /// Who joined before the home answered.
@@ -17,22 +18,20 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) fn asked(policy: SlowConsumerPolicy) -> Self {
+    pub(super) fn asked(name: Name, policy: SlowConsumerPolicy) -> Self {
         let position = Position {
             epoch: 0,
             offset: 0,
         };
         Self {
-            members: Rc::default(),
-            waiting: Vec::new(),
             known: false,
-            position,
-            policy,
+            ..Self::known(name, policy, position)
         }
     }
 
-    pub(super) fn known(policy: SlowConsumerPolicy, position: Position) -> Self {
+    pub(super) fn known(name: Name, policy: SlowConsumerPolicy, position: Position) -> Self {
         Self {
+            name,
             members: Rc::default(),
             waiting: Vec::new(),
             known: true,
@@ -41,11 +40,8 @@ impl Local {
         }
     }
 
-    /// Takes a member out; gives its joins that wait for the home's answer.
-    pub(super) fn remove(&mut self, member: Key) -> Vec<Asker> {
-        if let Some(index) = self.members.iter().position(|other| *other == member) {
-            Rc::make_mut(&mut self.members).swap_remove(index);
-        }
+    /// Takes the joins of a session out that wait for the home's answer.
+    pub(super) fn give_up(&mut self, member: Key) -> Vec<Asker> {
         let its = |asker: &mut Asker| asker.member == member;
         self.waiting.extract_if(.., its).collect()
     }

@@ -5,6 +5,7 @@
 mod frozen;
 mod home;
 mod local;
+mod locals;
 mod name;
 mod policy;
 mod wire;
@@ -14,7 +15,7 @@ pub use name::{is_namespace_name, is_room_name};
 pub(crate) use policy::matches;
 pub use policy::{SlowConsumerPolicy, SlowConsumerRules};
 
-use crate::hub::Key;
+use crate::hub::{Key, Seed};
 use crate::limits::Rate;
 use crate::packet::Packet;
 use crate::post::{Class, MailOutcome, Post};
@@ -22,6 +23,7 @@ use crate::refusal::Refusal;
 use crate::time::Now;
 use home::Home;
 use local::Local;
+use locals::{Locals, RoomId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -114,13 +116,12 @@ pub(crate) struct Rooms {
     bounds: RoomsBounds,
     seed: u64,
     epochs: u64,
-    locals: HashMap<Name, Local>,
-    homes: HashMap<Name, Home>,
-    by_member: HashMap<Key, Vec<Name>>,
+    locals: Locals,
+    homes: HashMap<Name, Home, Seed>,
     /// Rooms without members whose home has not been told.
     leaving: Vec<Name>,
     effects: Vec<Effect>,
-    publishes: HashMap<u64, Asker>,
+    publishes: HashMap<u64, Asker, Seed>,
     next_publish: u64,
     swept_us: u64,
 }
@@ -152,18 +153,18 @@ pub(crate) fn home_of(name: &str, shards: u16) -> u16 {
 
 impl Rooms {
     pub(crate) fn new(me: u16, shards: u16, bounds: RoomsBounds, seed: u64) -> Self {
+        let hasher = Seed::new(seed.rotate_left(32));
         Self {
             me,
             shards,
             bounds,
             seed,
             epochs: 0,
-            locals: HashMap::new(),
-            homes: HashMap::new(),
-            by_member: HashMap::new(),
+            locals: Locals::new(hasher),
+            homes: HashMap::with_hasher(hasher),
             leaving: Vec::new(),
             effects: Vec::new(),
-            publishes: HashMap::new(),
+            publishes: HashMap::with_hasher(hasher),
             next_publish: 0,
             swept_us: 0,
         }
@@ -178,65 +179,65 @@ impl Rooms {
         room: &str,
     ) -> Attempt {
         let name = full_name(&asker.namespace, room);
-        let joined = self
-            .by_member
-            .get(&asker.member)
-            .is_some_and(|rooms| rooms.contains(&name));
-        if joined && let Some(local) = self.locals.get(&name).filter(|local| local.known) {
-            return Attempt::Done(local.position);
-        }
-        if let Err(refusal) = self.room_for(asker.member, &name) {
-            return Attempt::Refused(refusal);
-        }
-        if !self.locals.contains_key(&name) {
-            match self.subscribe(now, post, &name) {
-                Ok(true) => {}
-                Ok(false) => return Attempt::Full,
+        let id = match self.locals.find(&name) {
+            Some(id) => id,
+            None => match self.make_local(now, post, asker.member, &name) {
+                Ok(Some(id)) => id,
+                Ok(None) => return Attempt::Full,
                 Err(refusal) => return Attempt::Refused(refusal),
-            }
-        }
-        let rooms = self.by_member.entry(asker.member).or_default();
-        if !rooms.contains(&name) {
-            rooms.push(name.clone());
-        }
-        let Some(local) = self.locals.get_mut(&name) else {
-            unreachable!("`subscribe` made it")
+            },
         };
-        if local.known {
-            Rc::make_mut(&mut local.members).push(asker.member);
-            return Attempt::Done(local.position);
+        if !self.locals.has(asker.member, id) && self.has_all_rooms(asker.member) {
+            return Attempt::Refused(Refusal::TooManyRooms);
         }
-        local.waiting.push(asker);
+        if self.locals.room(id).known {
+            self.locals.enter(asker.member, id);
+            return Attempt::Done(self.locals.room(id).position);
+        }
+        self.locals.expect(asker.member, id);
+        self.locals.room_mut(id).waiting.push(asker);
         Attempt::Pending
     }
 
-    fn room_for(&self, member: Key, name: &Name) -> Result<(), Refusal> {
-        let joined = self.by_member.get(&member);
-        if joined.is_some_and(|rooms| {
-            rooms.len() >= self.bounds.rooms_per_member_max && !rooms.contains(name)
-        }) {
-            return Err(Refusal::TooManyRooms);
-        }
-        let known = self.locals.contains_key(name);
-        if !known && self.locals.len() >= self.bounds.rooms_max {
-            return Err(Refusal::RoomsFull);
-        }
-        Ok(())
+    fn has_all_rooms(&self, member: Key) -> bool {
+        self.locals.rooms_of(member).len() >= self.bounds.rooms_per_member_max
     }
 
-    /// Asks the home for the room's messages. `false`: no ring space.
-    fn subscribe(&mut self, now: Now, post: &mut dyn Post, name: &Name) -> Result<bool, Refusal> {
+    /// A room for its first member here. `None`: no ring space.
+    fn make_local(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        member: Key,
+        name: &Name,
+    ) -> Result<Option<RoomId>, Refusal> {
+        if self.has_all_rooms(member) {
+            return Err(Refusal::TooManyRooms);
+        }
+        if self.locals.len() >= self.bounds.rooms_max {
+            return Err(Refusal::RoomsFull);
+        }
+        self.subscribe(now, post, name)
+    }
+
+    /// Asks the home for the room's messages. `None`: no ring space.
+    fn subscribe(
+        &mut self,
+        now: Now,
+        post: &mut dyn Post,
+        name: &Name,
+    ) -> Result<Option<RoomId>, Refusal> {
         let (me, home) = (self.me, home_of(name, self.shards));
         let policy = self.bounds.slow_consumers.of(parts(name).1);
         let local = if home == me {
-            Local::known(policy, self.home(now, name)?.subscribe(me))
+            let position = self.home(now, name)?.subscribe(me);
+            Local::known(name.clone(), policy, position)
         } else if post.request(home, &[&Wire::Subscribe { name }.encode()]) {
-            Local::asked(policy)
+            Local::asked(name.clone(), policy)
         } else {
-            return Ok(false);
+            return Ok(None);
         };
-        self.locals.insert(name.clone(), local);
-        Ok(true)
+        Ok(Some(self.locals.insert(local)))
     }
 
     /// The home of a room, made if there is none and there may be one more.
@@ -279,77 +280,53 @@ impl Rooms {
 
     /// Takes a session out of a room; whether it was in.
     pub(crate) fn leave(&mut self, member: Key, namespace: &str, room: &str) -> bool {
-        let name = full_name(namespace, room);
-        let joined = self.forget(member, &name);
-        if joined {
-            self.drop_member(member, &name);
-        }
-        joined
+        let id = self.locals.find(&full_name(namespace, room));
+        id.is_some_and(|id| self.drop_member(member, id))
     }
 
-    /// Takes a room from a session's list; whether it stood there.
-    fn forget(&mut self, member: Key, name: &str) -> bool {
-        let Some(rooms) = self.by_member.get_mut(&member) else {
-            return false;
-        };
-        let Some(index) = rooms.iter().position(|joined| **joined == *name) else {
-            return false;
-        };
-        rooms.swap_remove(index);
-        if rooms.is_empty() {
-            self.by_member.remove(&member);
-        }
-        true
-    }
-
-    fn drop_member(&mut self, member: Key, name: &Name) {
-        let Some(local) = self.locals.get_mut(name) else {
-            return;
-        };
-        for asker in local.remove(member) {
+    fn drop_member(&mut self, member: Key, id: RoomId) -> bool {
+        let was_in = self.locals.leave(member, id);
+        let local = self.locals.room_mut(id);
+        for asker in local.give_up(member) {
             // It asked to join, and left before the home answered: that answer is this one.
-            self.effects
-                .push(Effect::Answer(asker, Err(Refusal::NotInRoom)));
+            let answer = Effect::Answer(asker, Err(Refusal::NotInRoom));
+            self.effects.push(answer);
         }
-        if local.is_empty() {
+        if was_in && local.is_empty() {
             // Told level-triggered: `lap` sends it when there is ring space, unless somebody joined again by then.
-            self.leaving.push(name.clone());
+            self.leaving.push(local.name.clone());
         }
+        was_in
     }
 
     /// A session left a namespace.
-    pub(crate) fn leave_namespace(
-        &mut self,
-        _now: Now,
-        member: Key,
-        namespace: &str,
-        _post: &mut dyn Post,
-    ) {
-        let rooms = self.by_member.get(&member).cloned().unwrap_or_default();
-        for name in rooms.iter().filter(|name| parts(name).0 == namespace) {
-            self.leave(member, namespace, parts(name).1);
+    pub(crate) fn leave_namespace(&mut self, member: Key, namespace: &str) {
+        let rooms: Vec<RoomId> = self.locals.rooms_of(member).collect();
+        for id in rooms {
+            if parts(&self.locals.room(id).name).0 == namespace {
+                self.drop_member(member, id);
+            }
         }
     }
 
     /// A session ended.
-    pub(crate) fn leave_all(&mut self, _now: Now, member: Key, _post: &mut dyn Post) {
-        for name in self.by_member.remove(&member).unwrap_or_default() {
-            self.drop_member(member, &name);
+    pub(crate) fn leave_all(&mut self, member: Key) {
+        let rooms: Vec<RoomId> = self.locals.rooms_of(member).collect();
+        for id in rooms {
+            self.drop_member(member, id);
         }
     }
 
     /// Whether a session is in no room.
     pub(crate) fn is_stranger(&self, member: Key) -> bool {
-        !self.by_member.contains_key(&member)
+        self.locals.rooms_of(member).len() == 0
     }
 
     /// The rooms of a session.
     pub(crate) fn rooms_of(&self, member: Key) -> Vec<String> {
-        self.by_member
-            .get(&member)
-            .into_iter()
-            .flatten()
-            .map(|name| parts(name).1.to_owned())
+        let rooms = self.locals.rooms_of(member);
+        rooms
+            .map(|id| parts(&self.locals.room(id).name).1.to_owned())
             .collect()
     }
 
@@ -407,13 +384,16 @@ impl Rooms {
             epoch: home.position.epoch,
             offset: home.position.offset + 1,
         };
-        let encoded = Wire::Deliver {
+        let interest = home.interest & !(1 << me);
+        let others = || (0..shards).filter(move |shard| interest >> shard & 1 == 1);
+        let delivery = || Wire::Deliver {
             position: next,
             message: message.clone(),
-        }
-        .encode();
-        let interest = home.interest;
-        let others = || (0..shards).filter(move |shard| *shard != me && interest >> shard & 1 == 1);
+        };
+        let encoded = match interest {
+            0 => Vec::new(),
+            _ => delivery().encode(),
+        };
         if !others().all(|shard| post.deliver_fits(shard, encoded.len())) {
             return Numbered::NoSpace;
         }
@@ -432,9 +412,10 @@ impl Rooms {
 
     /// Hands a numbered message to the members here.
     fn deliver(&mut self, now: Now, position: Position, message: &Message<'_>) {
-        let Some(local) = self.locals.get_mut(message.name) else {
+        let Some(id) = self.locals.find(message.name) else {
             return;
         };
+        let local = self.locals.room_mut(id);
         // What was sent before the last subscription is old news.
         if !local.known
             || position.epoch != local.position.epoch
@@ -498,29 +479,29 @@ impl Rooms {
     }
 
     fn subscribed(&mut self, name: &str, position: Position) {
-        let Some(local) = self.locals.get_mut(name) else {
-            unreachable!("a room stays while its home is asked")
-        };
+        let id = self.asked_room(name);
+        let local = self.locals.room_mut(id);
         local.known = true;
         local.position = position;
         for asker in core::mem::take(&mut local.waiting) {
-            // Somebody may have asked twice.
-            if !local.members.contains(&asker.member) {
-                Rc::make_mut(&mut local.members).push(asker.member);
-            }
+            self.locals.enter(asker.member, id);
             self.effects.push(Effect::Answer(asker, Ok(position)));
         }
     }
 
     /// The home has no room for one more: whoever waited is not in it.
     fn not_subscribed(&mut self, name: &str, refusal: Refusal) {
-        let Some(local) = self.locals.remove(name) else {
-            unreachable!("a room stays while its home is asked")
-        };
-        for asker in local.waiting {
-            self.forget(asker.member, name);
+        let id = self.asked_room(name);
+        for asker in core::mem::take(&mut self.locals.room_mut(id).waiting) {
+            self.locals.leave(asker.member, id);
             self.effects.push(Effect::Answer(asker, Err(refusal)));
         }
+        self.locals.remove(id);
+    }
+
+    fn asked_room(&self, name: &str) -> RoomId {
+        let id = self.locals.find(name);
+        id.expect("a room stays while its home is asked")
     }
 
     /// Once per lap: tells homes that nobody is left here, and forgets idle homes.
@@ -535,23 +516,24 @@ impl Rooms {
     }
 
     fn unsubscribe(&mut self, post: &mut dyn Post, name: Name) {
-        let Some(local) = self.locals.get(&name) else {
+        let Some(id) = self.locals.find(&name) else {
             return;
         };
+        let local = self.locals.room(id);
         if !local.is_empty() {
             return;
         }
         // While the home's answer is on its way the room stays: it would have nowhere to go.
         let home = home_of(&name, self.shards);
         if home == self.me {
-            self.locals.remove(&name);
+            self.locals.remove(id);
             if let Some(home) = self.homes.get_mut(&name) {
                 home.unsubscribe(self.me);
             }
         } else if local.known
             && post.request_one_way(home, &[&Wire::Unsubscribe { name: &name }.encode()])
         {
-            self.locals.remove(&name);
+            self.locals.remove(id);
         } else {
             self.leaving.push(name);
         }
@@ -564,10 +546,8 @@ impl Rooms {
     /// All rooms known here.
     pub(crate) fn list(&self) -> impl Iterator<Item = ListedRoom<'_>> {
         let homes = self.homes.keys();
-        let others = self
-            .locals
-            .keys()
-            .filter(|name| !self.homes.contains_key(*name));
+        let locals = self.locals.iter().map(|local| &local.name);
+        let others = locals.filter(|name| !self.homes.contains_key(*name));
         homes.chain(others).map(|name| self.listed(name))
     }
 
@@ -575,12 +555,13 @@ impl Rooms {
     pub(crate) fn find(&self, namespace: &str, room: &str) -> Option<ListedRoom<'_>> {
         let name = full_name(namespace, room);
         let home = self.homes.get_key_value(&name).map(|(name, _)| name);
-        let local = || self.locals.get_key_value(&name).map(|(name, _)| name);
+        let local = || Some(&self.locals.room(self.locals.find(&name)?).name);
         home.or_else(local).map(|name| self.listed(name))
     }
 
     fn listed<'a>(&'a self, name: &'a Name) -> ListedRoom<'a> {
-        let members = self.locals.get(name).map_or(0, |local| local.members.len());
+        let local = self.locals.find(name).map(|id| self.locals.room(id));
+        let members = local.map_or(0, |local| local.members.len());
         let position = self.homes.get(name).map(|home| home.position);
         (parts(name).0, parts(name).1, members, position)
     }
