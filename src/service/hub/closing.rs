@@ -101,7 +101,7 @@ impl Hub {
         let Some(session) = self
             .sessions
             .get_mut(key)
-            .filter(|session| session.closing.is_none())
+            .filter(|session| session.rare().closing.is_none())
         else {
             return;
         };
@@ -110,13 +110,16 @@ impl Hub {
         }
         self.queued_bytes -= session.outbox.bytes() as u64;
         session.outbox.clear();
-        let parked = core::mem::take(&mut session.parked);
-        let waits = !parked.is_empty();
-        self.input_bytes -= parked.iter().map(Inbound::bytes).sum::<u64>();
-        session.pending.clear();
-        if let Some(reassembly) = session.reassembly.take() {
-            self.input_bytes -= reassembly.kept_bytes() as u64;
+        let (mut waits, mut input_bytes) = (false, 0);
+        if let Some(rare) = session.rare_if() {
+            let parked = core::mem::take(&mut rare.parked);
+            waits = !parked.is_empty();
+            input_bytes += parked.iter().map(Inbound::bytes).sum::<u64>();
+            rare.pending.clear();
+            let reassembly = rare.reassembly.take();
+            input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
         }
+        self.input_bytes -= input_bytes;
         self.rooms.leave_all(key);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -173,8 +176,8 @@ impl Hub {
             PacketKind::Close
         }
         .symbol();
-        session.urgent.push(symbol);
-        session.closing = Some(Closing { cause, until_us });
+        session.rare_mut().urgent.push(symbol);
+        session.rare_mut().closing = Some(Closing { cause, until_us });
         if session.conn.is_none() && cause == Cause::Peer {
             drop(self.remove_session(key));
             return;
@@ -188,7 +191,7 @@ impl Hub {
     /// has stopped polling hears nothing else.
     fn close_probe(&mut self, key: Key, cause: Cause, turn: &mut Turn<'_>) {
         let session = self.sessions.get_mut(key);
-        let probe = session.and_then(|session| session.probe.take());
+        let probe = session.and_then(|session| session.rare_if()?.probe.take());
         if let Some(probe) = probe.map(Key::of) {
             self.tell_socket(probe, cause, turn);
         }

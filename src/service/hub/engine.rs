@@ -170,7 +170,7 @@ impl Hub {
         let Some((transport, ends)) = self
             .sessions
             .get(session)
-            .map(|session| (session.transport, session.closing.is_some()))
+            .map(|session| (session.transport, session.rare().closing.is_some()))
         else {
             return;
         };
@@ -204,7 +204,7 @@ impl Hub {
         let taken = self
             .sessions
             .get(session)
-            .is_some_and(|session| session.probe.is_some());
+            .is_some_and(|session| session.rare().probe.is_some());
         if taken {
             let reply = self.reply_to(request);
             self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
@@ -216,7 +216,7 @@ impl Hub {
             self.set_deadline(key, deadline_us, turn);
             let id = self.connections.get(key).map(|connection| connection.id);
             if let Some(session) = self.sessions.get_mut(session) {
-                session.probe = id;
+                session.rare_mut().probe = id;
             }
         }
     }
@@ -245,7 +245,7 @@ impl Hub {
         }));
         if session.transport == Transport::Upgrading && !session.has_output() {
             // The GET crossed the probe: the client waits for it before it upgrades.
-            session.urgent.push(PacketKind::Noop.symbol());
+            session.rare_mut().urgent.push(PacketKind::Noop.symbol());
         }
         if session.has_output() {
             turn.out.push(Output::Dirty(connection.id));
@@ -263,7 +263,7 @@ impl Hub {
         let overlapping = self
             .sessions
             .get(session_key)
-            .is_some_and(|session| session.post.is_some());
+            .is_some_and(|session| session.rare().post.is_some());
         if overlapping {
             let refusal = Reply {
                 keep_alive: false,
@@ -284,7 +284,7 @@ impl Hub {
             return;
         };
         if let Some(session) = self.sessions.get_mut(session_key) {
-            session.post = Some(connection.id);
+            session.rare_mut().post = Some(connection.id);
         }
         let body = Body {
             session: session_key,
@@ -350,9 +350,16 @@ impl Hub {
         };
         let upgrades = session.transport == Transport::Upgrading;
         let bytes_max = u64::from(self.settings.payload_bytes_max) * UPGRADE_PAYLOADS_MAX;
-        let bytes = || session.parked.iter().map(Inbound::bytes).sum::<u64>();
+        let bytes = || {
+            session
+                .rare()
+                .parked
+                .iter()
+                .map(Inbound::bytes)
+                .sum::<u64>()
+        };
         let goes_on = upgrades && bytes() <= bytes_max;
-        !session.parked.is_empty() && !goes_on
+        !session.rare().parked.is_empty() && !goes_on
     }
 
     /// Whether a POST waits for its answer there. One whose packets waited was answered if a later one ended the session.
@@ -373,7 +380,7 @@ impl Hub {
             turn.out.push(Output::Resume(connection.id));
         }
         if let Some(session) = self.sessions.get_mut(held.session) {
-            session.post = None;
+            session.rare_mut().post = None;
         }
         if taken {
             self.respond(key, 200, "text/html", b"ok", &held.reply, turn);
@@ -410,13 +417,13 @@ impl Hub {
             },
         );
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
-        if !session.parked.is_empty() && session.heartbeat.pinged {
+        if !session.rare().parked.is_empty() && session.heartbeat.pinged {
             // Its POST waits, and it has no second one for the pong; it reads, so that it is there.
             let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
             session.heartbeat.due_us = now.monotonic_us + pong_us;
         }
         session.conn = None;
-        let (ended, session_key) = (session.closing.is_some(), poll.session);
+        let (ended, session_key) = (session.rare().closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
         connection.output.extend_from_slice(&response);
@@ -443,7 +450,7 @@ impl Hub {
             && let Some(conn) = session.conn
             && !session.has_output()
         {
-            session.urgent.push(PacketKind::Noop.symbol());
+            session.rare_mut().urgent.push(PacketKind::Noop.symbol());
             turn.out.push(Output::Dirty(conn));
         }
     }

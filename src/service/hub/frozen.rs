@@ -176,19 +176,27 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) -> Key {
         let (shard, mut session) = (frozen.shard, frozen.session);
-        for held in [&mut session.conn, &mut session.probe, &mut session.post] {
-            *held = held.and_then(|conn| conns.get(&(shard, conn)).copied());
-        }
+        let renamed =
+            |held: Option<ConnId>| held.and_then(|conn| conns.get(&(shard, conn)).copied());
+        session.conn = renamed(session.conn);
+        let rare = session.rare_mut();
+        (rare.probe, rare.post) = (renamed(rare.probe), renamed(rare.post));
+        session.tidy();
         session.timer_us = 0;
         self.queued_bytes += session.outbox.bytes() as u64;
-        let reassembly = session.reassembly.as_ref();
+        let reassembly = session.rare().reassembly.as_ref();
         self.input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
-        self.input_bytes += session.parked.iter().map(Inbound::bytes).sum::<u64>();
+        self.input_bytes += session
+            .rare()
+            .parked
+            .iter()
+            .map(Inbound::bytes)
+            .sum::<u64>();
         self.stats.sessions += 1;
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));
-        let (sid, closing) = (session.sid, session.closing);
-        let waits = !session.parked.is_empty();
+        let (sid, closing) = (session.sid, session.rare().closing);
+        let waits = !session.rare().parked.is_empty();
         let key = self.sessions.insert(session);
         self.parked.extend(waits.then_some(key));
         self.by_sid.insert(sid, key);

@@ -118,7 +118,7 @@ impl Hub {
             return;
         }
         session.timer_us = 0;
-        if let Some(closing) = session.closing {
+        if let Some(closing) = session.rare().closing {
             if closing.until_us <= now_us {
                 self.give_up_closing(key, closing.cause, turn);
             } else {
@@ -197,7 +197,7 @@ impl Hub {
     /// A Socket.IO client that joins no namespace in time is no client.
     fn connect_due_us(&self, session: &Session) -> Option<u64> {
         let speaks = session.application == crate::session::Application::SocketIo;
-        let missing = speaks && session.namespaces.is_empty() && session.pending.is_empty();
+        let missing = speaks && session.namespaces.is_empty() && session.rare().pending.is_empty();
         missing.then(|| session.opened_us + u64::from(self.settings.connect_timeout_ms) * 1000)
     }
 
@@ -218,7 +218,7 @@ impl Hub {
             return;
         };
         if session.transport != Transport::WebSocket {
-            session.urgent.push_str(packet);
+            session.rare_mut().urgent.push_str(packet);
             if let Some(conn) = session.conn {
                 turn.out.push(Output::Dirty(conn));
             }

@@ -330,13 +330,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        for held in [&mut session.conn, &mut session.post] {
-            if *held == Some(conn) {
-                *held = None;
-            }
-        }
-        if session.probe == Some(conn) {
-            session.probe = None;
+        session.conn.take_if(|held| *held == conn);
+        let rare = session.rare_mut();
+        rare.post.take_if(|held| *held == conn);
+        if rare.probe.take_if(|held| *held == conn).is_some() {
             session.transport = crate::session::Transport::Polling;
         }
     }

@@ -27,6 +27,7 @@ impl Hub {
         };
         let known = session.namespace(name).is_some()
             || session
+                .rare()
                 .pending
                 .iter()
                 .any(|pending| &*pending.namespace == name);
@@ -34,7 +35,7 @@ impl Hub {
             self.close_session(key, Cause::Told(Refusal::BadNamespace, 1002), turn);
             return;
         }
-        if session.namespaces.len() + session.pending.len()
+        if session.namespaces.len() + session.rare().pending.len()
             >= usize::from(self.settings.namespaces_max)
         {
             self.close_session(key, Cause::Told(Refusal::TooManyNamespaces, 1008), turn);
@@ -58,7 +59,7 @@ impl Hub {
     /// A token that is to replace that of CONNECT. One at a time: verifying takes a while, and who waits for it asks no second time.
     pub(crate) fn refresh(&mut self, key: Key, event: &Event, token: &str, turn: &mut Turn<'_>) {
         let is_pending = self.sessions.get(key).is_some_and(|session| {
-            let mut pending = session.pending.iter();
+            let mut pending = session.rare().pending.iter();
             pending.any(|pending| pending.namespace == event.namespace)
         });
         if is_pending {
@@ -84,7 +85,7 @@ impl Hub {
                 self.next_job = self.next_job.wrapping_add(1);
                 if let Some(session) = self.sessions.get_mut(key) {
                     let (namespace, token) = (name.into(), token.into());
-                    session.pending.push(PendingConnect {
+                    session.rare_mut().pending.push(PendingConnect {
                         namespace,
                         token,
                         job: token_of_job,
@@ -115,10 +116,13 @@ impl Hub {
     /// Tries again what the pool refused.
     pub(crate) fn verify_again(&mut self, turn: &mut Turn<'_>) {
         for (key, token) in core::mem::take(&mut self.unverified) {
-            let pending = self
-                .sessions
-                .get(key)
-                .and_then(|session| session.pending.iter().find(|pending| pending.job == token));
+            let pending = self.sessions.get(key).and_then(|session| {
+                session
+                    .rare()
+                    .pending
+                    .iter()
+                    .find(|pending| pending.job == token)
+            });
             let Some(pending) = pending else { continue };
             match self.settings.keys.verify(&pending.token, turn.now) {
                 Verdict::Job(job) => self.start_job(key, token, job, turn),
@@ -158,11 +162,13 @@ impl Hub {
             return;
         };
         let pending = session
+            .rare()
             .pending
             .iter()
             .position(|pending| pending.job == token);
         let Some(at) = pending else { return };
-        let pending = session.pending.remove(at);
+        let pending = session.rare_mut().pending.remove(at);
+        session.tidy();
         self.verified(key, &pending.namespace, result, pending.refresh, turn);
     }
 
@@ -226,9 +232,10 @@ impl Hub {
             .namespaces
             .retain(|namespace| &*namespace.name != name);
         // What is still being verified for it would come too late.
-        session
-            .pending
-            .retain(|pending| &*pending.namespace != name);
+        if let Some(rare) = session.rare_if() {
+            rare.pending.retain(|pending| &*pending.namespace != name);
+        }
+        session.tidy();
         self.rooms.leave_namespace(key, name);
     }
 }

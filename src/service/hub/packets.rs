@@ -55,7 +55,7 @@ impl Hub {
         let Some(session) = self
             .sessions
             .get_mut(key)
-            .filter(|session| session.closing.is_none())
+            .filter(|session| session.rare().closing.is_none())
         else {
             return;
         };
@@ -63,7 +63,7 @@ impl Hub {
             self.push_text(key, text, turn);
             return;
         }
-        if !session.parked.is_empty() || self.is_behind(key) {
+        if !session.rare().parked.is_empty() || self.is_behind(key) {
             self.park(key, Inbound::Text(text.into()), turn);
             return;
         }
@@ -75,7 +75,7 @@ impl Hub {
         let Some(session) = self
             .sessions
             .get_mut(key)
-            .filter(|session| session.closing.is_none())
+            .filter(|session| session.rare().closing.is_none())
         else {
             return;
         };
@@ -83,7 +83,7 @@ impl Hub {
             self.push_binary(key, bytes, turn);
             return;
         }
-        if !session.parked.is_empty() || self.is_behind(key) {
+        if !session.rare().parked.is_empty() || self.is_behind(key) {
             self.park(key, Inbound::Binary(bytes.into()), turn);
             return;
         }
@@ -99,7 +99,7 @@ impl Hub {
         // A header between the attachments of another packet: the client has lost count.
         let packet = socketio::Packet::parse(text, &bounds)
             .ok()
-            .filter(|_| session.reassembly.is_none());
+            .filter(|_| session.rare().reassembly.is_none());
         let Some(packet) = packet else {
             self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn);
             return;
@@ -134,7 +134,7 @@ impl Hub {
         };
         let reassembly = socketio::Reassembly::new(packet);
         self.input_bytes += reassembly.kept_bytes() as u64;
-        session.reassembly = Some(Box::new(reassembly));
+        session.rare_mut().reassembly = Some(Box::new(reassembly));
         if packet.attachments == 0 {
             self.complete(key, turn);
         }
@@ -145,7 +145,8 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let Some(reassembly) = session.reassembly.as_mut() else {
+        let rare = session.rare_if();
+        let Some(reassembly) = rare.and_then(|rare| rare.reassembly.as_mut()) else {
             return self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn);
         };
         let before = reassembly.kept_bytes();
@@ -165,9 +166,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let Some(reassembly) = session.reassembly.take() else {
+        let Some(reassembly) = session.rare_mut().reassembly.take() else {
             return;
         };
+        session.tidy();
         let packet = *reassembly;
         self.input_bytes -= packet.kept_bytes() as u64;
         if packet.kind == socketio::PacketKind::BinaryAck {
@@ -217,13 +219,13 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.parked.is_empty() {
+        if session.rare().parked.is_empty() {
             self.parked.push_back(key);
             self.stats.parked += 1;
         }
-        let full = session.parked.len() >= PARKED_MAX;
+        let full = session.rare().parked.len() >= PARKED_MAX;
         self.input_bytes += inbound.bytes();
-        session.parked.push_back(inbound);
+        session.rare_mut().parked.push_back(inbound);
         if full || self.over_input() {
             self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
             return;
@@ -245,7 +247,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let mut waiting = core::mem::take(&mut session.parked);
+        let mut waiting = core::mem::take(&mut session.rare_mut().parked);
         while !waiting.is_empty() {
             if self.is_behind(key) {
                 return self.park_again(key, waiting);
@@ -259,32 +261,39 @@ impl Hub {
                 Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),
                 Inbound::Event(event) => self.native(key, *event, turn),
             }
-            let alive = |session: &&mut Session| session.closing.is_none();
+            let alive = |session: &&mut Session| session.rare().closing.is_none();
             let Some(session) = self.sessions.get_mut(key).filter(alive) else {
                 // What stands behind its end is not heard: it is in no room any more, and must not get into one.
                 self.input_bytes -= waiting.iter().map(Inbound::bytes).sum::<u64>();
                 break;
             };
-            if !session.parked.is_empty() {
+            if !session.rare().parked.is_empty() {
                 // It parked again, and put itself into the queue: the rest stays behind it.
-                session.parked.append(&mut waiting);
+                session.rare_mut().parked.append(&mut waiting);
                 return;
             }
         }
+        self.sessions
+            .get_mut(key)
+            .into_iter()
+            .for_each(Session::tidy);
         self.resume(key, turn);
         self.answer_held(key, turn);
     }
 
     fn park_again(&mut self, key: Key, waiting: VecDeque<Inbound>) {
         if let Some(session) = self.sessions.get_mut(key) {
-            session.parked = waiting;
+            session.rare_mut().parked = waiting;
             self.parked.push_back(key);
         }
     }
 
     /// The POST whose packets waited is answered.
     pub(crate) fn answer_held(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let post = self.sessions.get(key).and_then(|session| session.post);
+        let post = self
+            .sessions
+            .get(key)
+            .and_then(|session| session.rare().post);
         let post = post.map(Key::of);
         if let Some(held) = post.filter(|post| self.is_held(*post)) {
             self.answer_post(held, true, turn);

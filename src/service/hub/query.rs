@@ -161,9 +161,14 @@ impl Hub {
         {
             let outbox = &session.outbox;
             queued += outbox.bytes() as u64;
-            let reassembly = session.reassembly.as_ref();
+            let reassembly = session.rare().reassembly.as_ref();
             input += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
-            input += session.parked.iter().map(Inbound::bytes).sum::<u64>();
+            input += session
+                .rare()
+                .parked
+                .iter()
+                .map(Inbound::bytes)
+                .sum::<u64>();
             assert!(outbox.len() <= bounds.packets_max, "packets in a queue");
             assert!(
                 outbox.bytes() <= bounds.bytes_max || outbox.len() == 1,

@@ -45,7 +45,7 @@ impl Hub {
     fn take_queue(&mut self, now: Now, key: Key, encoding: Encoding) -> Option<Rc<[u8]>> {
         let session = self.sessions.get_mut(key)?;
         let (count, bytes) = self.joined.head(session.outbox.packets(), encoding)?;
-        if !session.parked.is_empty() && session.heartbeat.pinged {
+        if !session.rare().parked.is_empty() && session.heartbeat.pinged {
             // It is not read, so that its pong is not heard; it reads, so that it is there.
             let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
             session.heartbeat.due_us = now.monotonic_us + pong_us;
@@ -93,7 +93,7 @@ impl Hub {
         let Some(session) = self
             .sessions
             .get_mut(key)
-            .filter(|session| session.closing.is_none())
+            .filter(|session| session.rare().closing.is_none())
         else {
             return;
         };
@@ -145,8 +145,8 @@ impl Hub {
         };
         let conns = match session.transport {
             // A POST may be older than the WebSocket.
-            Transport::WebSocket => [session.conn, session.post],
-            Transport::Polling | Transport::Upgrading => [session.post, None],
+            Transport::WebSocket => [session.conn, session.rare().post],
+            Transport::Polling | Transport::Upgrading => [session.rare().post, None],
         };
         conns.into_iter().flatten().map(Key::of).collect()
     }

@@ -183,7 +183,7 @@ impl Hub {
     /// A session that ended keeps its probe, for a client that has stopped polling takes the end of the probe for nothing: now it hears why.
     fn refuse_upgrade(&mut self, key: Key, session_key: Key, turn: &mut Turn<'_>) {
         let closing = self.sessions.get(session_key);
-        match closing.and_then(|session| session.closing.map(|closing| closing.cause)) {
+        match closing.and_then(|session| session.rare().closing.map(|closing| closing.cause)) {
             Some(cause) => self.tell_socket(key, cause, turn),
             None => self.refuse_probe(key, turn),
         }
@@ -200,7 +200,7 @@ impl Hub {
         };
         let id = connection.id;
         let probed = self.sessions.get(session_key).is_some_and(|session| {
-            session.transport == Transport::Upgrading && session.closing.is_none()
+            session.transport == Transport::Upgrading && session.rare().closing.is_none()
         });
         if !probed {
             self.refuse_upgrade(key, session_key, turn);
@@ -247,15 +247,17 @@ impl Hub {
         };
         session.transport = Transport::WebSocket;
         session.conn = Some(id);
-        session.probe = None;
         self.stats.sessions_websocket += 1;
-        let urgent = mem::take(&mut session.urgent);
+        let rare = session.rare_mut();
+        rare.probe = None;
+        let urgent = mem::take(&mut rare.urgent);
+        session.tidy();
         for packet in urgent.chars().filter(|packet| *packet != '6') {
             self.send_urgent(session_key, packet.encode_utf8(&mut [0; 4]), turn);
         }
         turn.out.push(Output::Dirty(id));
         let waits = self.sessions.get(session_key);
-        if waits.is_some_and(|session| !session.parked.is_empty()) {
+        if waits.is_some_and(|session| !session.rare().parked.is_empty()) {
             self.pause(session_key, turn);
         }
     }

@@ -3,8 +3,6 @@
 //! Deliberately absent: broadcasts, which `rooms` encodes once for all.
 
 use super::{Hub, Key, Turn};
-use crate::limits::TokenBucket;
-use crate::outbox::Outbox;
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -12,7 +10,6 @@ use crate::session::{Application, Event, Session, Sid, Transport};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use ringway_proto::{engineio, socketio};
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -23,7 +20,7 @@ pub(crate) fn polling_payload(
     taken: &mut dyn FnMut(&Packet),
 ) -> Vec<u8> {
     let mut body = Vec::new();
-    for symbol in core::mem::take(&mut session.urgent).bytes() {
+    for symbol in core::mem::take(&mut session.rare_mut().urgent).bytes() {
         engineio::push_text(&[symbol], &mut body);
     }
     // Base64 takes a third more than the bytes it carries.
@@ -83,27 +80,9 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) -> Key {
         let heartbeat = self.first_heartbeat(turn.now, phase);
-        let key = self.sessions.insert(Session {
-            sid,
-            address: client,
-            application,
-            transport,
-            conn: None,
-            probe: None,
-            post: None,
-            opened_us: turn.now.monotonic_us,
-            heartbeat,
-            timer_us: 0,
-            urgent: String::new(),
-            outbox: Outbox::default(),
-            namespaces: Vec::new(),
-            pending: Vec::new(),
-            owed: 0,
-            reassembly: None,
-            parked: VecDeque::new(),
-            events: TokenBucket::default(),
-            closing: None,
-        });
+        let opened_us = turn.now.monotonic_us;
+        let session = Session::new(sid, client, application, transport, opened_us, heartbeat);
+        let key = self.sessions.insert(session);
         self.by_sid.insert(sid, key);
         self.stats.sessions += 1;
         self.stats.sessions_opened += 1;

@@ -22,6 +22,12 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
+    /// A full one.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { full_at_ns: 0 }
+    }
+
     /// Takes one token, if there is one.
     pub fn take(&mut self, now_us: u64, rate: Rate) -> bool {
         if rate.per_second == 0 {

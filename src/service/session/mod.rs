@@ -45,29 +45,58 @@ pub(crate) struct Session {
     pub(crate) transport: Transport,
     /// The GET that waits, or the WebSocket.
     pub(crate) conn: Option<ConnId>,
-    /// A WebSocket that probes.
-    pub(crate) probe: Option<ConnId>,
-    /// A POST whose body is being read.
-    pub(crate) post: Option<ConnId>,
     pub(crate) opened_us: u64,
     pub(crate) heartbeat: Heartbeat,
     /// When the armed timer fires; 0 for none.
     pub(crate) timer_us: u64,
-    /// Engine.IO packets of a polling session that go before everything else: kinds as text.
-    pub(crate) urgent: String,
     pub(crate) outbox: Outbox,
     pub(crate) namespaces: Vec<Namespace>,
+    /// Acknowledgements that other shards still owe it: each will stand in its outbox.
+    pub(crate) owed: u32,
+    pub(crate) events: TokenBucket,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most sessions do not have most of the time.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Rare {
+    /// A WebSocket that probes.
+    pub(crate) probe: Option<ConnId>,
+    /// A POST whose body is being read.
+    pub(crate) post: Option<ConnId>,
+    /// Engine.IO packets of a polling session that go before everything else: kinds as text.
+    pub(crate) urgent: String,
     /// CONNECTs whose token is being verified elsewhere.
     pub(crate) pending: Vec<PendingConnect>,
     pub(crate) reassembly: Option<Box<Reassembly>>,
     /// Input that waits for ring space, or for the client to read, in order.
     pub(crate) parked: VecDeque<Inbound>,
-    /// Acknowledgements that other shards still owe it: each will stand in its outbox.
-    pub(crate) owed: u32,
-    pub(crate) events: TokenBucket,
     /// A polling session that is closed and waits for the request that tells the client.
     pub(crate) closing: Option<Closing>,
 }
+
+static NOTHING_RARE: Rare = Rare {
+    probe: None,
+    post: None,
+    urgent: String::new(),
+    pending: Vec::new(),
+    reassembly: None,
+    parked: VecDeque::new(),
+    closing: None,
+};
+
+impl Rare {
+    fn is_nothing(&self) -> bool {
+        let is_alone = self.probe.is_none() && self.post.is_none() && self.closing.is_none();
+        let is_idle = self.urgent.is_empty() && self.pending.is_empty() && self.parked.is_empty();
+        is_alone && is_idle && self.reassembly.is_none()
+    }
+}
+
+const _: () = assert!(
+    size_of::<Session>() <= 176,
+    "ten thousand sessions are walked through for each broadcast"
+);
 
 /// The last words of a polling session.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -153,6 +182,49 @@ pub(crate) enum Cause {
 }
 
 impl Session {
+    pub(crate) fn new(
+        sid: Sid,
+        address: IpAddr,
+        application: Application,
+        transport: Transport,
+        opened_us: u64,
+        heartbeat: Heartbeat,
+    ) -> Self {
+        Self {
+            sid,
+            address,
+            application,
+            transport,
+            conn: None,
+            opened_us,
+            heartbeat,
+            timer_us: 0,
+            outbox: Outbox::default(),
+            namespaces: Vec::new(),
+            owed: 0,
+            events: TokenBucket::new(),
+            rare: None,
+        }
+    }
+
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// What is rare, if there is any of it.
+    pub(crate) fn rare_if(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// Gives the memory of rare things back when there are none.
+    pub(crate) fn tidy(&mut self) {
+        self.rare.take_if(|rare| rare.is_nothing());
+    }
+
     pub(crate) fn namespace(&self, name: &str) -> Option<(usize, &Namespace)> {
         self.namespaces
             .iter()
@@ -162,7 +234,7 @@ impl Session {
 
     /// Whether the client has something to read.
     pub(crate) fn has_output(&self) -> bool {
-        !self.urgent.is_empty() || !self.outbox.is_empty()
+        !self.rare().urgent.is_empty() || !self.outbox.is_empty()
     }
 
     /// When the first of its tokens expires, in Unix milliseconds.
