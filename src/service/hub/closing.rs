@@ -213,7 +213,7 @@ impl Hub {
             self.rooms.is_stranger(key),
             "a session leaves its rooms before it goes"
         );
-        self.by_sid.remove(&session.sid);
+        self.by_sid.remove(&session.sid, key);
         self.stats.sessions -= 1;
         Some(session)
     }

@@ -54,7 +54,7 @@ impl Hub {
         if sid.shard(self.shards) != self.shard {
             return Routed::Elsewhere(sid.shard(self.shards));
         }
-        match self.by_sid.get(&sid).copied() {
+        match self.by_sid.find(&sid, &self.sessions) {
             Some(session) => self.request_of_session(key, request, &params, session, turn),
             None => self.respond_engine_error(key, EngineError::UnknownSid, &reply, turn),
         }

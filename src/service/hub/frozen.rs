@@ -195,11 +195,11 @@ impl Hub {
         self.stats.sessions += 1;
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));
-        let (sid, closing) = (session.sid, session.rare().closing);
+        let closing = session.rare().closing;
         let waits = !session.rare().parked.is_empty();
         let key = self.sessions.insert(session);
         self.parked.extend(waits.then_some(key));
-        self.by_sid.insert(sid, key);
+        self.by_sid.insert(key, &self.sessions);
         self.rooms.restore_member(key, &frozen.rooms);
         match closing {
             Some(closing) => self.arm_session(key, closing.until_us, turn.out),

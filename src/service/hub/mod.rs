@@ -14,6 +14,7 @@ mod packets;
 mod prefix;
 mod query;
 mod sending;
+mod sids;
 pub(crate) mod slab;
 mod state;
 mod websocket;
@@ -33,12 +34,13 @@ use crate::limits::{Limits, Place};
 use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
-use crate::session::{Cause, Session, Sid};
+use crate::session::{Cause, Session};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::{ConnId, Now};
 use closing::Drain;
 use core::hash::{BuildHasher, Hasher};
+use sids::Sids;
 use slab::{Seats, Slab};
 use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
@@ -89,7 +91,7 @@ pub struct Hub {
     settings: Arc<Settings>,
     connections: Seats<Connection>,
     sessions: Slab<Session>,
-    by_sid: HashMap<Sid, Key, Seed>,
+    by_sid: Sids,
     rooms: Rooms,
     joined: Joined,
     limits: Limits,
@@ -124,7 +126,7 @@ impl Hub {
             shards,
             connections: Seats::new(),
             sessions: Slab::new(),
-            by_sid: HashMap::with_hasher(Seed(seed[1])),
+            by_sid: Sids::new(Seed(seed[1])),
             rooms: Rooms::new(shard, shards, settings.rooms_bounds(), seed[2]),
             joined: Joined::default(),
             limits: Limits::new(settings.rates.clone(), seed[3]),

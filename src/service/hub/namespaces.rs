@@ -181,31 +181,23 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         match (result, refresh) {
-            (Ok(identity), None) => self.enter(key, name, Some(Box::new(identity)), turn),
+            (Ok(identity), None) => self.enter(key, name, Some(identity), turn),
             (Err(refusal), None) => self.connect_error(key, name, refusal, turn),
             (result, Some(id)) => self.refreshed(key, name, id, result, turn),
         }
     }
 
-    fn enter(
-        &mut self,
-        key: Key,
-        name: &str,
-        identity: Option<Box<Identity>>,
-        turn: &mut Turn<'_>,
-    ) {
-        let id = Sid::new([(turn.entropy)(), (turn.entropy)()], self.settings.host, 0).text();
+    fn enter(&mut self, key: Key, name: &str, identity: Option<Identity>, turn: &mut Turn<'_>) {
+        let id = Sid::new([(turn.entropy)(), (turn.entropy)()], self.settings.host, 0);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        // Most clients join one: room for four, as a vector would begin with, would stay empty in every session.
-        session.namespaces.reserve_exact(1);
         session.namespaces.push(Namespace {
             name: name.into(),
-            id: id.as_str().into(),
+            id,
             identity,
         });
-        self.push_bytes(key, &socketio::connect(name, &id), turn);
+        self.push_bytes(key, &socketio::connect(name, &id.text()), turn);
         let next_us = self
             .sessions
             .get(key)

@@ -96,7 +96,7 @@ impl Hub {
         let params = Params::parse(request).ok();
         let sid = params.and_then(|params| Sid::parse(params.sid.as_deref()?));
         sid.is_some_and(|sid| {
-            sid.shard(self.shards) != self.shard || self.by_sid.contains_key(&sid)
+            sid.shard(self.shards) != self.shard || self.by_sid.find(&sid, &self.sessions).is_some()
         })
     }
 

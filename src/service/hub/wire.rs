@@ -83,7 +83,7 @@ impl Hub {
         let opened_us = turn.now.monotonic_us;
         let session = Session::new(sid, client, application, transport, opened_us, heartbeat);
         let key = self.sessions.insert(session);
-        self.by_sid.insert(sid, key);
+        self.by_sid.insert(key, &self.sessions);
         self.stats.sessions += 1;
         self.stats.sessions_opened += 1;
         self.rearm(key, turn);

@@ -61,7 +61,7 @@ impl Hub {
     fn permits(&self, key: Key, namespace: &str, room: &str, right: Right) -> bool {
         let identity = self
             .session(key)
-            .and_then(|session| session.namespace(namespace)?.1.identity.as_deref());
+            .and_then(|session| session.namespace(namespace)?.1.identity.as_ref());
         match (identity, right) {
             // No identity: `--dev` lets anonymous clients do everything.
             (None, _) => self.settings().dev,
@@ -107,11 +107,10 @@ impl Hub {
             .session(key)
             .and_then(|session| session.namespace(&event.namespace))
             .map(|(_, namespace)| {
-                namespace
-                    .identity
-                    .as_ref()
-                    .map_or(&*namespace.id, |identity| identity.subject())
-                    .to_owned()
+                namespace.identity.as_ref().map_or_else(
+                    || namespace.id.text(),
+                    |identity| identity.subject().to_owned(),
+                )
             });
         let Some(from) = from else { return };
         let asker = Asker {
@@ -233,7 +232,7 @@ impl Hub {
         {
             return Err(Refusal::TokenClaims);
         }
-        namespace.identity = Some(Box::new(identity));
+        namespace.identity = Some(identity);
         Ok(())
     }
 }

