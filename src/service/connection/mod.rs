@@ -7,25 +7,20 @@ use crate::limits::Place;
 use crate::time::ConnId;
 use ringway_proto::{http1, ws};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A TCP connection. Small and without buffers while idle.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
-    /// The other end of the socket.
-    pub(crate) peer: SocketAddr,
     /// The client's address: the peer, or what a trusted proxy says.
     pub(crate) client: IpAddr,
-    /// The peer, or whom its PROXY v2 header names: headers of each request start from here, for a proxy may send requests of
-    /// several clients on one connection.
-    pub(crate) nearest: IpAddr,
     /// Its place in the count of the client's address; none while the client is unknown, and on the way to another shard.
     #[serde(skip)]
     pub(crate) place: Option<Place>,
     pub(crate) stage: Stage,
-    /// Bytes received and not yet understood.
-    pub(crate) input: Vec<u8>,
+    /// Let go when the connection has become a WebSocket for good.
+    pub(crate) http: Option<Box<Http>>,
     /// Bytes that go out before anything else: responses, pongs, pings, closes.
     pub(crate) output: Vec<u8>,
     /// When the peer must have done what it is expected to do; 0 for never.
@@ -38,6 +33,23 @@ pub(crate) struct Connection {
     pub(crate) closing: bool,
     pub(crate) paused: bool,
 }
+
+/// What only a connection needs that speaks HTTP.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Http {
+    /// The other end of the socket.
+    pub(crate) peer: IpAddr,
+    /// The peer, or whom its PROXY v2 header names: headers of each request start from here, for a proxy may send requests of
+    /// several clients on one connection.
+    pub(crate) nearest: IpAddr,
+    /// Bytes received and not yet understood.
+    pub(crate) input: Vec<u8>,
+}
+
+const _: () = assert!(
+    size_of::<Connection>() <= 136,
+    "ten thousand connections are walked through for each broadcast"
+);
 
 /// What the bytes on a connection are.
 #[derive(Serialize, Deserialize)]
@@ -60,7 +72,7 @@ pub(crate) enum Stage {
         bytes: u32,
     },
     /// WebSocket frames.
-    Socket(Box<Socket>),
+    Socket(Socket),
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
     Away,
 }
@@ -121,21 +133,42 @@ pub(crate) enum Purpose {
 }
 
 impl Connection {
-    pub(crate) const fn new(id: ConnId, peer: SocketAddr, stage: Stage) -> Self {
+    pub(crate) fn new(id: ConnId, peer: IpAddr, stage: Stage) -> Self {
         Self {
             id,
-            peer,
-            client: peer.ip(),
-            nearest: peer.ip(),
+            client: peer,
             place: None,
             stage,
-            input: Vec::new(),
+            http: Some(Box::new(Http {
+                peer,
+                nearest: peer,
+                input: Vec::new(),
+            })),
             output: Vec::new(),
             deadline_us: 0,
             timer_us: 0,
             counted_bytes: 0,
             closing: false,
             paused: false,
+        }
+    }
+
+    pub(crate) fn input(&self) -> &[u8] {
+        self.http.as_ref().map_or(&[], |http| &http.input)
+    }
+
+    /// Takes all of the input.
+    pub(crate) fn take_input(&mut self) -> Vec<u8> {
+        let http = self.http.as_mut();
+        http.map_or_else(Vec::new, |http| core::mem::take(&mut http.input))
+    }
+
+    /// An idle connection owns no buffer, and a WebSocket has no requests any more.
+    pub(crate) fn tidy(&mut self) {
+        if self.input().is_empty() {
+            drop(self.take_input());
+            self.http
+                .take_if(|_| matches!(self.stage, Stage::Socket(_)));
         }
     }
 
@@ -146,7 +179,7 @@ impl Connection {
             Stage::Socket(socket) => socket.decoder.kept_bytes(),
             _ => 0,
         };
-        self.input.len() + kept
+        self.input().len() + kept
     }
 
     /// Bytes of packets that left their queue and are not sent.

@@ -224,7 +224,7 @@ impl Hub {
             return;
         };
         connection.closing = true;
-        connection.input = Vec::new();
+        drop(connection.take_input());
         turn.out.push(Output::CloseAfterFlush(connection.id));
     }
 
@@ -233,7 +233,7 @@ impl Hub {
             return;
         };
         connection.closing = true;
-        connection.input = Vec::new();
+        drop(connection.take_input());
         turn.out.push(Output::Close(connection.id));
     }
 

@@ -305,9 +305,12 @@ impl Hub {
         let Stage::Body(body) = &mut connection.stage else {
             return false;
         };
-        match body.decoder.push(&connection.input) {
+        let Some(http) = &mut connection.http else {
+            return false;
+        };
+        match body.decoder.push(&http.input) {
             Ok(consumed) => {
-                connection.input.drain(..consumed);
+                http.input.drain(..consumed);
                 connection.deadline_us += consumed as u64 * BODY_BYTE_US;
                 let done = body.decoder.is_done();
                 if done {

@@ -5,7 +5,6 @@
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Reply, Stage};
 use crate::refusal::Refusal;
-use core::mem;
 use ringway_proto::{engineio, http1, ws};
 
 /// What becomes of a request head.
@@ -20,10 +19,8 @@ impl Hub {
     /// Takes everything that can be understood out of the connection's input.
     pub(crate) fn advance(&mut self, key: Key, turn: &mut Turn<'_>) {
         while self.step(key, turn) {}
-        if let Some(connection) = self.connections.get_mut(key)
-            && connection.input.is_empty()
-        {
-            connection.input = Vec::new();
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.tidy();
         }
     }
 
@@ -32,7 +29,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        if connection.closing || connection.input.is_empty() {
+        if connection.closing || connection.input().is_empty() {
             return false;
         }
         match connection.stage {
@@ -42,7 +39,7 @@ impl Hub {
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
             Stage::Socket(_) => {
-                let mut bytes = mem::take(&mut connection.input);
+                let mut bytes = connection.take_input();
                 self.feed_socket(key, &mut bytes, turn);
                 false
             }
@@ -54,7 +51,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        let mut input = mem::take(&mut connection.input);
+        let mut input = connection.take_input();
         let (taken, elsewhere) = match http1::parse_head(&input, &self.settings.http_bounds()) {
             Ok(None) => (0, None),
             Ok(Some((request, head_bytes))) => {
@@ -71,8 +68,9 @@ impl Hub {
             }
         };
         input.drain(..taken);
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.input = input;
+        let connection = self.connections.get_mut(key);
+        if let Some(http) = connection.and_then(|connection| connection.http.as_mut()) {
+            http.input = input;
         }
         if let Some(shard) = elsewhere {
             self.migrate(key, shard, turn);
@@ -277,7 +275,7 @@ impl Hub {
             deflate: agreed.is_some_and(|agreed| agreed.compresses()),
             purpose,
         };
-        connection.stage = Stage::Socket(Box::new(socket));
+        connection.stage = Stage::Socket(socket);
         turn.out.push(Output::Dirty(connection.id));
         true
     }

@@ -160,7 +160,7 @@ impl Hub {
         let stage = if trusted { Stage::Prefix } else { Stage::Head };
         let key = self.insert_connection(Connection {
             place,
-            ..Connection::new(conn, peer, stage)
+            ..Connection::new(conn, peer.ip(), stage)
         });
         self.arm_connection(
             key,
@@ -218,7 +218,9 @@ impl Hub {
         if matches!(connection.stage, Stage::Socket(_)) {
             self.feed_socket(key, bytes, &mut turn);
         } else {
-            connection.input.extend_from_slice(bytes);
+            let http = connection.http.as_mut();
+            let http = http.expect("only a WebSocket has let go of it");
+            http.input.extend_from_slice(bytes);
             self.advance(key, &mut turn);
             self.bound_input(key, &mut turn);
         }
@@ -231,7 +233,7 @@ impl Hub {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
-        if connection.input.len() > input_bytes_max {
+        if connection.input().len() > input_bytes_max {
             let is_unread = connection.output.len() > OUTPUT_BYTES_MAX;
             self.stats.refused(match is_unread {
                 true => Refusal::SlowConsumer,

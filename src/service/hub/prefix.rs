@@ -16,16 +16,19 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        match forwarded::proxy_header(&connection.input) {
+        let Some(http) = &mut connection.http else {
+            return false;
+        };
+        match forwarded::proxy_header(&http.input) {
             ProxyHeader::Incomplete => false,
             ProxyHeader::Absent => {
                 connection.stage = Stage::Head;
                 true
             }
             ProxyHeader::Present(length, client) => {
-                connection.input.drain(..length);
+                http.input.drain(..length);
+                http.nearest = client.unwrap_or(http.nearest);
                 connection.stage = Stage::Head;
-                connection.nearest = client.unwrap_or(connection.nearest);
                 client.is_none_or(|client| self.is_client(key, client, true, turn))
             }
             ProxyHeader::Malformed => {
@@ -46,7 +49,9 @@ impl Hub {
         let Some(connection) = self.connections.get(key) else {
             return false;
         };
-        let (peer, nearest) = (connection.peer.ip(), connection.nearest);
+        let http = connection.http.as_deref();
+        let http = http.expect("a request came over HTTP");
+        let (peer, nearest) = (http.peer, http.nearest);
         let client = connection.client;
         if !self.settings.trusted_proxies.contains(peer) {
             return true;

@@ -7,8 +7,10 @@ mod table;
 
 pub use bucket::{Rate, TokenBucket};
 
+use crate::hub::Seed;
 use crate::refusal::Refusal;
 use crate::time::Now;
+use core::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
 use table::Table;
 
@@ -32,7 +34,8 @@ pub struct RateLimits {
 /// The buckets of one shard.
 pub(crate) struct Limits {
     rates: RateLimits,
-    users: Table<Box<str>>,
+    seed: Seed,
+    users: Table<User>,
     addresses: Table<Network>,
     connects: Table<Network>,
 }
@@ -50,11 +53,9 @@ impl Network {
     }
 }
 
-impl From<&Self> for Network {
-    fn from(network: &Self) -> Self {
-        *network
-    }
-}
+/// A user by a hash under a seed that nobody knows: there are as many as there are clients, and their names stand elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct User(u64);
 
 /// A connection's place in the count of its address. Whoever got it gives it back, once: a place that is guessed from the address
 /// would be taken from somebody else when the connection had been refused, or its client changed.
@@ -69,9 +70,10 @@ impl Limits {
     pub(crate) fn new(rates: RateLimits, seed: u64) -> Self {
         Self {
             rates,
-            users: Table::new(seed),
-            addresses: Table::new(seed),
-            connects: Table::new(seed),
+            seed: Seed::new(!seed),
+            users: Table::new(Seed::new(seed)),
+            addresses: Table::new(Seed::new(seed)),
+            connects: Table::new(Seed::new(seed)),
         }
     }
 
@@ -83,7 +85,7 @@ impl Limits {
     pub(crate) fn connect(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
         let max = self.rates.address_connections_max;
         let network = Network::of(address);
-        let (entry, own) = self.connects.entry(now, &network);
+        let (entry, own) = self.connects.entry(now, network);
         let rate = self.rates.address_connections;
         if (max > 0 && entry.count >= max) || !entry.bucket.take(now.monotonic_us, rate) {
             return Err(Refusal::AddressConnections);
@@ -97,7 +99,7 @@ impl Limits {
     /// A connection for a session of `address` that was let in before: it costs a place, and no new connection.
     pub(crate) fn connect_again(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
         let max = self.rates.address_connections_max;
-        let (entry, _) = self.connects.entry(now, &Network::of(address));
+        let (entry, _) = self.connects.entry(now, Network::of(address));
         if max > 0 && entry.count >= max {
             return Err(Refusal::AddressConnections);
         }
@@ -107,7 +109,7 @@ impl Limits {
     /// A session of `address` wants in, on a connection that was let in.
     pub(crate) fn session(&mut self, now: Now, address: IpAddr) -> Result<(), Refusal> {
         let rate = self.rates.address_connections;
-        let (entry, _) = self.connects.entry(now, &Network::of(address));
+        let (entry, _) = self.connects.entry(now, Network::of(address));
         if entry.bucket.take(now.monotonic_us, rate) {
             Ok(())
         } else {
@@ -118,7 +120,7 @@ impl Limits {
     /// A connection from `address` was let in elsewhere, and is only counted.
     pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
         let network = Network::of(address);
-        let (entry, own) = self.connects.entry(now, &network);
+        let (entry, own) = self.connects.entry(now, network);
         entry.count += 1;
         Place {
             network: own.then_some(network),
@@ -144,12 +146,12 @@ impl Limits {
             return Err(Refusal::RateConnection);
         }
         if let Some(user) = user {
-            let (entry, _) = self.users.entry(now, user);
+            let (entry, _) = self.users.entry(now, User(self.seed.hash_one(user)));
             if !entry.bucket.take(now_us, rates.user_events) {
                 return Err(Refusal::RateUser);
             }
         }
-        let (entry, _) = self.addresses.entry(now, &Network::of(address));
+        let (entry, _) = self.addresses.entry(now, Network::of(address));
         if !entry.bucket.take(now_us, rates.address_events) {
             return Err(Refusal::RateAddress);
         }

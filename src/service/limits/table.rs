@@ -2,11 +2,10 @@
 //! newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
 
 use super::TokenBucket;
+use crate::hub::Seed;
 use crate::time::Now;
-use core::borrow::Borrow;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::Hash;
 use std::collections::HashMap;
-use std::hash::DefaultHasher;
 
 const ENTRIES_MAX: usize = 65_536;
 
@@ -17,50 +16,33 @@ pub(super) struct Entry {
     pub(super) count: u32,
 }
 
-#[derive(Clone, Copy)]
-struct Seed(u64);
-
-impl BuildHasher for Seed {
-    type Hasher = DefaultHasher;
-    fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        hasher
-    }
-}
-
 pub(super) struct Table<K> {
     entries: HashMap<K, Entry, Seed>,
     overflow: Entry,
     swept_us: u64,
 }
 
-impl<K: Hash + Eq> Table<K> {
-    pub(super) fn new(seed: u64) -> Self {
+impl<K: Copy + Hash + Eq> Table<K> {
+    pub(super) fn new(seed: Seed) -> Self {
         Self {
-            entries: HashMap::with_hasher(Seed(seed)),
+            entries: HashMap::with_hasher(seed),
             overflow: Entry::default(),
             swept_us: 0,
         }
     }
 
-    /// The entry of `key`, made if there is none, and whether it is its own. Nothing is allocated for keys that are known.
-    pub(super) fn entry<Q>(&mut self, now: Now, key: &Q) -> (&mut Entry, bool)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-        for<'a> &'a Q: Into<K>,
-    {
-        if !self.entries.contains_key(key) {
+    /// The entry of `key`, made if there is none, and whether it is its own.
+    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry, bool) {
+        if !self.entries.contains_key(&key) {
             if self.entries.len() >= ENTRIES_MAX {
                 self.sweep(now);
             }
             if self.entries.len() >= ENTRIES_MAX {
                 return (&mut self.overflow, false);
             }
-            self.entries.insert(key.into(), Entry::default());
+            self.entries.insert(key, Entry::default());
         }
-        let own = self.entries.get_mut(key);
+        let own = self.entries.get_mut(&key);
         (own.expect("it was there, or was just put there"), true)
     }
 
