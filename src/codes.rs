@@ -260,8 +260,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2205",
-        "An address connects more often, or has more connections, than it may; the connection was closed.",
-        "Raise the limit if many users share the address, or configure proxies.trusted.",
+        "An address connects more often, or has more connections on one shard, than it may; the connection was closed. What was read already (a request behind a proxy, or for a session on another shard) was answered 429.",
+        "Raise limits.address_connections_max or limits.address_connections_per_second if many users share the address, or configure proxies.trusted.",
     ),
     entry(
         "RW-2206",

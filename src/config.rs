@@ -192,7 +192,8 @@ section! {
         address_connections_per_second: u32 = 100,
         /// Burst of the above.
         address_connections_burst: u32 = 1_000,
-        /// Connections per address at a time, on one shard.
+        /// Connections per address at a time, on one shard; one whose session lives on another shard needs a place there, and is answered 429 (RW-2205)
+        /// if there is none.
         address_connections_max: u32 = 10_000,
         /// Packets queued for one slow session.
         queue_packets_max: u32 = 256,
