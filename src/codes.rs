@@ -115,8 +115,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2004",
-        "An Engine.IO request was refused, with the numbers and texts of the reference server.",
-        "Use Engine.IO protocol 4; a client whose session is unknown connects again by itself.",
+        "A client's Engine.IO request does not fit its session (another transport, a second GET, POST or probe at a time, a body that was refused), or its transport and its Upgrade header contradict each other; it was answered 400 with Engine.IO's error 3.",
+        "Correct the client; if requests come without their Upgrade header, let the proxy between pass it on.",
     ),
     entry(
         "RW-2005",
@@ -182,6 +182,26 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2017",
         "A connection broke while packets of a polling session were on their way in an answer; the session was closed, for what was in it may be lost.",
         "Nothing: the client connects again by itself.",
+    ),
+    entry(
+        "RW-2018",
+        "A client's Engine.IO request names no transport, or one that is unknown; it was answered 400 with Engine.IO's error 0.",
+        "Use transport=polling or transport=websocket; a browser that opens engine.path by hand gets this, too.",
+    ),
+    entry(
+        "RW-2019",
+        "A client's Engine.IO request names a session that does not exist, or no longer does; it was answered 400 with Engine.IO's error 1.",
+        "Nothing for single ones, or after a restart: the client connects again by itself. If they go on, requests of one client reach different hosts: make the balancer keep a client on its host.",
+    ),
+    entry(
+        "RW-2020",
+        "A client tried to open an Engine.IO session by another method than GET; it was answered 400 with Engine.IO's error 2.",
+        "Correct the client; a POST without sid is most often one.",
+    ),
+    entry(
+        "RW-2021",
+        "A client speaks another version of the Engine.IO protocol, or does not say which; it was answered 400 with Engine.IO's error 5.",
+        "Use protocol 4 (EIO=4), as socket.io-client 3 and 4 do.",
     ),
     entry(
         "RW-2101",
@@ -260,8 +280,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2205",
-        "An address connects more often, or has more connections, than it may; the connection was closed.",
-        "Raise the limit if many users share the address, or configure proxies.trusted.",
+        "An address connects more often, or has more connections on one shard, than it may; the connection was closed. What was read already (a request behind a proxy, or for a session on another shard) was answered 429.",
+        "Raise limits.address_connections_max or limits.address_connections_per_second if many users share the address, or configure proxies.trusted.",
     ),
     entry(
         "RW-2206",

@@ -192,13 +192,15 @@ section! {
         address_connections_per_second: u32 = 100,
         /// Burst of the above.
         address_connections_burst: u32 = 1_000,
-        /// Connections per address at a time, on one shard.
+        /// Connections per address at a time, on one shard; one whose session lives on another shard needs a place there, and is answered 429 (RW-2205)
+        /// if there is none.
         address_connections_max: u32 = 10_000,
         /// Packets queued for one slow session.
         queue_packets_max: u32 = 256,
-        /// Bytes queued for one slow session.
+        /// Bytes queued for one slow session. A packet counts its frames, the names of its room and key, some 110 bytes of its own, and its frames
+        /// once more where `websocket.deflate` may need a compressed copy.
         queue_bytes_max: u32 = 1 << 20,
-        /// Bytes queued on one shard; new connections are refused beyond it.
+        /// Bytes queued on one shard, counted alike: a packet for a thousand sessions counts a thousand times; new connections are refused beyond it.
         shard_queue_bytes_max: u64 = 256 << 20,
         /// Bytes of unfinished requests and messages on one shard; beyond it new connections are refused, and whoever adds to it is cut off.
         shard_input_bytes_max: u64 = 256 << 20,

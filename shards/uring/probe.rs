@@ -124,11 +124,11 @@ pub fn probe() -> Result<(), ProbeError> {
         .setup_single_issuer()
         .setup_defer_taskrun()
         .build(8)
-        .map_err(|error| cause(&error))?;
+        .map_err(|error| cause(&error, "rings with SINGLE_ISSUER and DEFER_TASKRUN"))?;
     let mut probe = Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
-        .map_err(|error| cause(&error))?;
+        .map_err(|error| cause(&error, "a list of io_uring's operations"))?;
     for (code, name) in [
         (opcode::Accept::CODE, "ACCEPT"),
         (opcode::Recv::CODE, "RECV"),
@@ -148,8 +148,9 @@ pub fn probe() -> Result<(), ProbeError> {
     Ok(())
 }
 
-/// EPERM is Docker's filter or the sysctl; ENOSYS is an old kernel or Debian's filter, which looks like one; EINVAL are unknown flags.
-fn cause(error: &std::io::Error) -> ProbeError {
+/// EPERM is Docker's filter or the sysctl; ENOSYS is an old kernel or Debian's filter, which looks like one; EINVAL is what a
+/// kernel says that has never heard of `wanted`.
+fn cause(error: &std::io::Error, wanted: &str) -> ProbeError {
     let filtered = status_line("Seccomp:").is_some_and(|mode| mode == "2");
     let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
         .is_ok_and(|value| value.trim() != "0");
@@ -157,7 +158,7 @@ fn cause(error: &std::io::Error) -> ProbeError {
         Some(libc::EPERM) if disabled => ProbeError::Sysctl,
         Some(libc::EPERM | libc::ENOSYS) if filtered => ProbeError::Seccomp,
         Some(libc::ENOSYS | libc::EINVAL) => ProbeError::KernelTooOld {
-            missing: "io_uring with DEFER_TASKRUN".to_owned(),
+            missing: wanted.to_owned(),
         },
         Some(libc::ENOMEM) => ProbeError::Memlock {
             wanted: memlock_bytes(8, 16, 0),

@@ -11,7 +11,7 @@ pub enum Refusal {
     BadUpgrade,
     /// RW-2003: a WebSocket frame breaks the protocol.
     WebSocketProtocol,
-    /// RW-2004: the Engine.IO request is refused.
+    /// RW-2004: the Engine.IO request does not fit its session, or contradicts itself.
     EngineRequest,
     /// RW-2005: two requests of one kind were made at a time for one session.
     OverlappingPoll,
@@ -39,6 +39,14 @@ pub enum Refusal {
     BadArguments,
     /// RW-2017: a polling answer broke off with packets in it.
     PollBroken,
+    /// RW-2018: the Engine.IO request names no transport that is known.
+    UnknownTransport,
+    /// RW-2019: no such session is known.
+    UnknownSid,
+    /// RW-2020: a session is opened by GET only.
+    HandshakeMethod,
+    /// RW-2021: another version of Engine.IO's protocol is spoken here.
+    EngineVersion,
     /// RW-2101: a token is needed: send it as auth.token.
     TokenMissing,
     /// RW-2102: the token is malformed.
@@ -109,6 +117,10 @@ impl Refusal {
         Self::UnknownEvent,
         Self::BadArguments,
         Self::PollBroken,
+        Self::UnknownTransport,
+        Self::UnknownSid,
+        Self::HandshakeMethod,
+        Self::EngineVersion,
         Self::TokenMissing,
         Self::TokenMalformed,
         Self::TokenUnknownKey,
@@ -156,6 +168,10 @@ impl Refusal {
             Self::UnknownEvent => "RW-2015",
             Self::BadArguments => "RW-2016",
             Self::PollBroken => "RW-2017",
+            Self::UnknownTransport => "RW-2018",
+            Self::UnknownSid => "RW-2019",
+            Self::HandshakeMethod => "RW-2020",
+            Self::EngineVersion => "RW-2021",
             Self::TokenMissing => "RW-2101",
             Self::TokenMalformed => "RW-2102",
             Self::TokenUnknownKey => "RW-2103",
@@ -190,7 +206,9 @@ impl Refusal {
             Self::BadRequest => "the HTTP request cannot be understood",
             Self::BadUpgrade => "the request for a WebSocket is wrong",
             Self::WebSocketProtocol => "a WebSocket frame breaks the protocol",
-            Self::EngineRequest => "the Engine.IO request is refused",
+            Self::EngineRequest => {
+                "the Engine.IO request does not fit its session, or contradicts itself"
+            }
             Self::OverlappingPoll => "two requests of one kind were made at a time for one session",
             Self::BadPayload => "the polling body is malformed",
             Self::BadPacket => "the packet is malformed",
@@ -206,6 +224,10 @@ impl Refusal {
             Self::UnknownEvent => "the namespace has no such event",
             Self::BadArguments => "the event's arguments are wrong",
             Self::PollBroken => "a polling answer broke off with packets in it",
+            Self::UnknownTransport => "the Engine.IO request names no transport that is known",
+            Self::UnknownSid => "no such session is known",
+            Self::HandshakeMethod => "a session is opened by GET only",
+            Self::EngineVersion => "another version of Engine.IO's protocol is spoken here",
             Self::TokenMissing => "a token is needed: send it as auth.token",
             Self::TokenMalformed => "the token is malformed",
             Self::TokenUnknownKey => "the token names a key that is not configured",

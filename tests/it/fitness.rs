@@ -18,17 +18,21 @@ const NO_IPC_LOCK: [&str; 3] = [
     "--bounding-set=-ipc_lock",
     "--inh-caps=-ipc_lock",
 ];
-/// Runs its arguments under a seccomp filter that answers io_uring's three calls (425 to 427) with an errno.
+/// io_uring's three calls, by number.
+const ALL_CALLS: &str = "425,426,427";
+const SETUP: &str = "425";
+const REGISTER: &str = "427";
+/// Runs its arguments under a seccomp filter that answers some calls with an errno.
 const DENY: &str = r#"
 import ctypes, os, struct, sys
-calls = [425, 426, 427]
+calls = [int(call) for call in sys.argv[2].split(",")]
 def op(code, k, jump=0): return struct.pack("HBBI", code, jump, 0, k)
 program = op(0x20, 0) + b"".join(op(0x15, call, len(calls) - at) for at, call in enumerate(calls))
 program += op(0x06, 0x7FFF0000) + op(0x06, 0x50000 | int(sys.argv[1]))
 class Program(ctypes.Structure): _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 libc, filter = ctypes.CDLL(None), Program(len(program) // 8, program)
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 "#;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -168,10 +172,25 @@ fn io_uring_denied_by_seccomp() {
     for errno in [eperm, enosys] {
         let says = ["seccomp", "io_uring_setup", "profile"];
         check_refused(
-            serve(&["python3", "-c", DENY, errno], &[]),
+            serve(&["python3", "-c", DENY, errno, ALL_CALLS], &[]),
             "RW-1002",
             &says,
         );
+    }
+}
+
+/// What an older kernel answers: it does not know the flags of a ring (before 6.1), or how to list its operations (before 5.6).
+#[test]
+fn a_kernel_that_is_too_old() {
+    let einval = "22";
+    for (call, missing) in [
+        (SETUP, "rings with SINGLE_ISSUER and DEFER_TASKRUN"),
+        (REGISTER, "a list of io_uring's operations"),
+    ] {
+        let lacks = format!("the kernel lacks {missing}; Linux 6.1 or later is needed");
+        let says = [lacks.as_str(), "run a kernel of 6.1 or later"];
+        let wrapper = ["python3", "-c", DENY, einval, call];
+        check_refused(serve(&wrapper, &[]), "RW-1001", &says);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tree;
 use ringway::config::Config;
 use ringway::metrics::{Metrics, Published};
 use ringway_runtime::LoopStats;
-use ringway_service::stats::Stats;
+use ringway_service::stats::{DropReason, Stats};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use toml::{Table, Value};
@@ -67,20 +67,47 @@ fn metrics_table() -> String {
     table
 }
 
+/// The words of a text that look like a metric's name.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
+    let names = words.filter(|word| word.starts_with("ringway_"));
+    names.map(str::to_owned).collect()
+}
+
+/// Every metric that the source names is rendered, and explained to operators; so is every reason of a drop.
+#[test]
+fn pages_name_all_metrics() {
+    let source = tree::read("src/metrics.rs");
+    let (source, _) = source.split_once("#[cfg(test)]").unwrap();
+    let strings: String = source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let (sought, page) = (names_in(&strings), tree::read(PAGE));
+    assert!(sought.len() > 30, "only {sought:?} found");
+    assert_eq!(
+        sought,
+        metrics().into_keys().collect(),
+        "the page of metrics"
+    );
+    let missing: Vec<_> = sought.difference(&names_in(&page)).cloned().collect();
+    assert!(missing.is_empty(), "not in {PAGE}: {missing:?}");
+    for reason in DropReason::ALL.map(|reason| format!("| `{}` |", reason.name())) {
+        assert!(page.contains(&reason), "not in {PAGE}: {reason}");
+    }
+}
+
 /// A metric that a page names must be there; a histogram also has these.
 #[test]
 fn pages_name_no_other_metrics() {
     let known = metrics();
-    let mut named = BTreeSet::new();
-    for page in ["README.md", "ARCHITECTURE.md", PAGE] {
-        let text = tree::read(page);
-        let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
-        named.extend(
-            words
-                .filter(|word| word.starts_with("ringway_"))
-                .map(str::to_owned),
-        );
-    }
+    let pages = ["README.md", "ARCHITECTURE.md", PAGE];
+    let named: BTreeSet<String> = pages
+        .iter()
+        .flat_map(|page| names_in(&tree::read(page)))
+        .collect();
     let base = |name: &str| {
         let suffixes = ["_bucket", "_sum", "_count"];
         let cut = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));

@@ -32,7 +32,8 @@ impl Handshake<'_> {
     }
 }
 
-/// Errors that a request is answered by, with the reference server's numbers and texts: clients read them.
+/// Errors that a request is answered by, with the reference server's numbers and texts: clients read them. Its number 4, "Forbidden", is
+/// absent: whoever may not come is told why by the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineError {
     /// 0.
@@ -43,21 +44,13 @@ pub enum EngineError {
     BadHandshakeMethod,
     /// 3.
     BadRequest,
-    /// 4.
-    Forbidden,
     /// 5.
     UnsupportedProtocolVersion,
 }
 
 impl EngineError {
-    /// The HTTP status.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::Forbidden => 403,
-            _ => 400,
-        }
-    }
+    /// The HTTP status of all of them.
+    pub const STATUS: u16 = 400;
 
     /// The JSON body.
     #[must_use]
@@ -67,7 +60,6 @@ impl EngineError {
             Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
             Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
             Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
-            Self::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
             Self::UnsupportedProtocolVersion => {
                 r#"{"code":5,"message":"Unsupported protocol version"}"#
             }

@@ -2,7 +2,7 @@
 //!
 //! The vectors of what the service decides (events, addresses, tokens, session ids) are replayed inside its crate.
 
-use ringway_proto::engineio::{self, Params, PayloadError, split_payload};
+use ringway_proto::engineio::{self, EngineError, Params, PayloadError, split_payload};
 use ringway_proto::http1::{self, BodyDecoder, BodyLength, HttpError, Request, parse_head};
 use ringway_proto::socketio::{
     self, Arguments, Packet, PacketKind, Reassembly, SocketIoError, count_placeholders,
@@ -279,7 +279,7 @@ fn engineio_handshakes() {
             }
             Err(error) => {
                 let body: Value = serde_json::from_str(error.body()).unwrap();
-                json!({ "error_code": body["code"], "status": error.status() })
+                json!({ "error_code": body["code"], "status": EngineError::STATUS })
             }
         },
     );

@@ -238,7 +238,7 @@ impl Hub {
             *key = keys.get(&(shard, *key)).copied().unwrap_or(stale);
         }
         if !self.settings.dev && !self.settings.trusted_proxies.contains(connection.client) {
-            // It was let in before: it is counted here, and not refused.
+            // It was let in before, and has not moved by itself: it is counted here, and not refused.
             connection.place = Some(self.limits.count(turn.now, connection.client));
         }
         self.queued_bytes += connection.answer_bytes();

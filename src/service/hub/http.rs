@@ -206,7 +206,8 @@ impl Hub {
         );
     }
 
-    /// Answers with one of Engine.IO's own errors.
+    /// Answers with one of Engine.IO's own errors, and counts it by its code in the catalogue: clients know the numbers and texts of the
+    /// reference server and no others.
     pub(crate) fn respond_engine_error(
         &mut self,
         key: Key,
@@ -214,10 +215,10 @@ impl Hub {
         reply: &Reply,
         turn: &mut Turn<'_>,
     ) {
-        self.stats.refused(Refusal::EngineRequest);
+        self.stats.refused(refusal_of(error));
         self.respond(
             key,
-            error.status(),
+            engineio::EngineError::STATUS,
             "application/json",
             error.body().as_bytes(),
             reply,
@@ -278,6 +279,17 @@ impl Hub {
         connection.stage = Stage::Socket(socket);
         turn.out.push(Output::Dirty(connection.id));
         true
+    }
+}
+
+const fn refusal_of(error: engineio::EngineError) -> Refusal {
+    use engineio::EngineError;
+    match error {
+        EngineError::UnknownTransport => Refusal::UnknownTransport,
+        EngineError::UnknownSid => Refusal::UnknownSid,
+        EngineError::BadHandshakeMethod => Refusal::HandshakeMethod,
+        EngineError::BadRequest => Refusal::EngineRequest,
+        EngineError::UnsupportedProtocolVersion => Refusal::EngineVersion,
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Connection, Stage};
 use crate::post::Post;
 use crate::time::{ConnId, Now};
+use std::net::IpAddr;
 
 impl Hub {
     /// Everything about `conn` as bytes; it is forgotten here.
@@ -42,10 +43,7 @@ impl Hub {
         connection.stage = Stage::Head;
         connection.timer_us = 0;
         self.stats.connections_arrived += 1;
-        if !self.settings.dev && !self.settings.trusted_proxies.contains(connection.client) {
-            // It was let in before: it is counted here, and not refused.
-            connection.place = Some(self.limits.count(now, connection.client));
-        }
+        let client = connection.client;
         let key = self.insert_connection(connection);
         let mut turn = Turn {
             now,
@@ -60,7 +58,28 @@ impl Hub {
         );
         // Answers to requests before the one that brought it here may be among its luggage.
         turn.out.push(Output::Dirty(conn));
-        self.advance(key, &mut turn);
+        if self.admit_arrival(key, client, &mut turn) {
+            self.advance(key, &mut turn);
+        }
         self.count_input(key, &mut turn);
+    }
+
+    /// It was let in before, and is no new connection; but its address needs a place here, too: otherwise one session would be enough to bring
+    /// the places of all shards together on one. `false`: there is none, and it was answered.
+    fn admit_arrival(&mut self, key: Key, client: IpAddr, turn: &mut Turn<'_>) -> bool {
+        if self.settings.dev || self.settings.trusted_proxies.contains(client) {
+            return true;
+        }
+        match self.limits.connect_again(turn.now, client) {
+            Ok(place) => {
+                let connection = self.connections.get_mut(key);
+                connection.expect("it just came").place = Some(place);
+                true
+            }
+            Err(refusal) => {
+                self.refuse_http(key, 429, refusal, turn);
+                false
+            }
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Limits {
         }
     }
 
-    /// A connection from `address` was let in elsewhere, and is only counted.
+    /// A connection from `address` was let in before this shard began, and is only counted.
     pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
         let network = Network::of(address);
         let (entry, own) = self.connects.entry(now, network);

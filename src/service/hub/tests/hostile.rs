@@ -37,6 +37,49 @@ fn sessions_cost_their_address_as_connections_do() {
     }
 }
 
+/// Clients read the reference server's numbers and texts; operators count by the catalogue's codes.
+#[test]
+fn each_error_of_engine_io_has_a_code_of_its_own() {
+    let stranger = "0123456789abcdefghij";
+    for (request, body, refusal) in [
+        (
+            get("transport=pigeon", ""),
+            r#"{"code":0,"message":"Transport unknown"}"#,
+            Refusal::UnknownTransport,
+        ),
+        (
+            get(&format!("transport=polling&sid={stranger}"), ""),
+            r#"{"code":1,"message":"Session ID unknown"}"#,
+            Refusal::UnknownSid,
+        ),
+        (
+            post("", "40"),
+            r#"{"code":2,"message":"Bad handshake method"}"#,
+            Refusal::HandshakeMethod,
+        ),
+        (
+            get("transport=polling", UPGRADE),
+            r#"{"code":3,"message":"Bad request"}"#,
+            Refusal::EngineRequest,
+        ),
+        (
+            get("transport=polling", "").replace("EIO=4", "EIO=3"),
+            r#"{"code":5,"message":"Unsupported protocol version"}"#,
+            Refusal::EngineVersion,
+        ),
+    ] {
+        let mut world = World::new(1, settings(true));
+        let conn = world.open(0);
+        world.send(conn, request.as_bytes());
+        let seen = world.read(conn);
+        check(&seen, "HTTP/1.1 400 ");
+        assert!(seen.ends_with(&format!("\r\n\r\n{body}")), "{seen}");
+        let mut expected = [0; Refusal::ALL.len()];
+        expected[refusal.index()] = 1;
+        assert_eq!(world.hubs[0].stats().refusals, expected, "{request}");
+    }
+}
+
 /// RFC 9112 §9.3: what is behind an answer is a request only if the body before it was read.
 #[test]
 fn a_body_that_nobody_reads_is_no_request() {
