@@ -22,7 +22,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What is under way at the end arrives within this time, or is missing.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Members of an idle client's second room.
 const GROUP: usize = 100;
 const TOKEN_SECONDS: u64 = 24 * 3600;

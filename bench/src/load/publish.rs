@@ -1,4 +1,4 @@
-//! One member of each room publishes to it: as soon as enough was delivered, or by the clock.
+//! One member of each room publishes to it: as soon as every member has an earlier one, or by the clock.
 //!
 //! By the clock a latency counts from the moment at which the message was due, not from when it was sent: a server that falls behind pays for
 //! all who wait.
@@ -9,6 +9,7 @@ use crate::dialect::Incoming;
 use crate::scenario::Scenario;
 use crate::stamp::Stamp;
 use core::time::Duration;
+use std::collections::VecDeque;
 
 /// The load.
 pub(crate) struct Publish {
@@ -23,6 +24,10 @@ pub(crate) struct Publish {
     due_ns: u64,
     published: u64,
     delivered: u64,
+    /// Readers that lack each publish, from the oldest on that some reader lacks.
+    lacking: VecDeque<u64>,
+    /// Publishes that every reader has.
+    complete: u64,
 }
 
 impl Publish {
@@ -41,6 +46,8 @@ impl Publish {
             due_ns: 0,
             published: 0,
             delivered: 0,
+            lacking: VecDeque::new(),
+            complete: 0,
         }
     }
 
@@ -61,6 +68,22 @@ impl Publish {
             .publish(&room, &stamp.payload(self.payload_bytes));
         crowd.send(publisher, &message);
         self.published += 1;
+        self.lacking.push_back(self.readers_of_room);
+    }
+
+    /// A reader of that room got that room's message of that number.
+    fn arrived(&mut self, room: usize, number: u32) {
+        let publish = u64::from(number) * self.rooms as u64 + room as u64;
+        let oldest = self.published - self.lacking.len() as u64;
+        let place = publish.checked_sub(oldest);
+        let Some(lacking) = place.and_then(|place| self.lacking.get_mut(place as usize)) else {
+            return;
+        };
+        *lacking -= 1;
+        self.complete += u64::from(*lacking == 0);
+        while self.lacking.front() == Some(&0) {
+            self.lacking.pop_front();
+        }
     }
 }
 
@@ -72,7 +95,7 @@ impl Load for Publish {
     fn due(&mut self, crowd: &mut Crowd) -> Duration {
         let now_ns = crowd.clock_ns();
         if self.interval_ns == 0 {
-            while self.published < self.delivered / self.readers_of_room + self.outstanding {
+            while self.published < self.complete + self.outstanding {
                 self.publish_one(crowd, now_ns);
             }
             return WAIT_MAX;
@@ -105,9 +128,13 @@ impl Work for Publish {
         };
         let next = &mut crowd.client(who).next_number;
         // One that is missing shows at the end, in what was never delivered; here shows what came twice or too late.
-        self.tally.disordered += u64::from(stamp.number < *next);
+        if stamp.number < *next {
+            self.tally.disordered += 1;
+            return;
+        }
         *next = stamp.number + 1;
         self.delivered += 1;
+        self.arrived(who % self.rooms, stamp.number);
         self.tally.done(stamp.due_ns, crowd.now_ns);
     }
 }
