@@ -10,7 +10,7 @@ use crate::load::idle::Idle;
 use crate::load::publish::Publish;
 use crate::load::{Latency, Load};
 use crate::outcome::Outcome;
-use crate::process::{self, Memory};
+use crate::process::{self, Cpu, Memory};
 use crate::scenario::{Kind, Scenario};
 use crate::server::{Running, SECRET, Server};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -51,6 +51,7 @@ impl Job {
             server: self.server.name.clone(),
             pass: self.pass,
             connections: self.scenario.connections,
+            shares_cpus: self.scenario.shares_cpus(),
             ..Outcome::default()
         }
     }
@@ -112,18 +113,14 @@ impl Job {
         let mut samples = Samples::new(Duration::from_millis(scenario.sample_ms));
         load.tally().since_ns = crowd.clock_ns();
         let operations = load.tally().operations;
-        let (start, own, server) = (
-            Instant::now(),
-            process::cpu_ns(std::process::id())?,
-            running.cpu_ns()?,
-        );
+        let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
         let measured = Duration::from_millis(scenario.measured_ms);
         phase(crowd, &mut load, measured, |elapsed| {
             samples.look(elapsed, running)
         })?;
-        outcome.cpu_seconds = (running.cpu_ns()? - server) as f64 / 1e9;
+        (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
         outcome.seconds = start.elapsed().as_secs_f64();
-        outcome.load_cpu_seconds = (process::cpu_ns(std::process::id())? - own) as f64 / 1e9;
+        (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
         outcome.operations = load.tally().operations - operations;
         let memory = running.memory()?;
         (outcome.memory, outcome.resident_bytes) = (memory.since(before), memory.resident);
@@ -136,6 +133,10 @@ impl Job {
         outcome.command.clone_from(&running.command);
         Ok(outcome)
     }
+}
+
+fn own_cpu() -> io::Result<Cpu> {
+    Cpu::of(std::process::id())
 }
 
 /// Works for so long; `look` is called after each turn.

@@ -18,13 +18,18 @@ pub(crate) struct Outcome {
     /// Why there is nothing below.
     pub(crate) failure: Option<String>,
     pub(crate) connections: usize,
+    /// Whether server and load may run on the same CPU.
+    pub(crate) shares_cpus: bool,
     /// Echoes, deliveries or cycles within the measured time.
     pub(crate) operations: u64,
     pub(crate) seconds: f64,
     /// The server's, within the measured time.
     pub(crate) cpu_seconds: f64,
+    /// For which its threads waited because another process had their CPU; several threads wait for several seconds a second.
+    pub(crate) waiting_seconds: f64,
     /// The load's own.
     pub(crate) load_cpu_seconds: f64,
+    pub(crate) load_waiting_seconds: f64,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,
@@ -45,6 +50,12 @@ impl Outcome {
     /// Whether everything was done that was to be done, each thing once and in order.
     pub(crate) fn is_whole(&self) -> bool {
         self.failure.is_none() && self.refused + self.disordered + self.missing == 0
+    }
+
+    /// How much of the time it had to wait for CPUs; `None` where server and load share one, and wait for each other.
+    pub(crate) fn waiting_share(&self) -> Option<f64> {
+        let share = self.waiting_seconds.max(self.load_waiting_seconds) / self.seconds;
+        (!self.shares_cpus && share.is_finite()).then_some(share)
     }
 
     /// What is wrong with it, for people.

@@ -4,19 +4,40 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 
-/// Nanoseconds that all threads of the process have been on a CPU.
-///
-/// # Errors
-/// The process is gone.
-pub(crate) fn cpu_ns(pid: u32) -> io::Result<u64> {
-    let mut total = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // The first field of schedstat; a thread may end meanwhile.
-        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let field = text.split_whitespace().next().unwrap_or("0");
-        total += field.parse::<u64>().unwrap_or(0);
+/// What the scheduler has given a process so far, over all of its threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cpu {
+    /// Nanoseconds on a CPU.
+    pub(crate) on_ns: u64,
+    /// Nanoseconds that a thread could have run and another process did.
+    pub(crate) waiting_ns: u64,
+}
+
+impl Cpu {
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        let mut total = Self::default();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end meanwhile.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            let mut fields = text
+                .split_whitespace()
+                .map(|field| field.parse().unwrap_or(0));
+            total.on_ns += fields.next().unwrap_or(0);
+            total.waiting_ns += fields.next().unwrap_or(0);
+        }
+        Ok(total)
     }
-    Ok(total)
+
+    /// Seconds on a CPU and seconds of waiting for one.
+    pub(crate) fn since(self, before: Self) -> (f64, f64) {
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        (
+            seconds(self.on_ns - before.on_ns),
+            seconds(self.waiting_ns - before.waiting_ns),
+        )
+    }
 }
 
 /// Memory at one moment, in bytes. The kernel's is that of the whole machine, both ends of each connection.
@@ -95,7 +116,7 @@ mod tests {
     #[test]
     fn this_process_costs_something() {
         let pid = std::process::id();
-        let before = cpu_ns(pid).unwrap();
+        let before = Cpu::of(pid).unwrap();
         let memory = Memory::of(pid).unwrap();
         assert!(
             memory.resident > 100_000 && memory.anonymous > 10_000,
@@ -104,9 +125,9 @@ mod tests {
         assert!(memory.proportional <= memory.resident);
         assert!(memory.kernel_slab > 0, "{memory:?}");
         let mut sum = 0_u64;
-        while cpu_ns(pid).unwrap() == before {
-            sum = sum.wrapping_add(std::hint::black_box(sum) + 1);
+        while Cpu::of(pid).unwrap().on_ns == before.on_ns {
+            sum = std::hint::black_box(sum).wrapping_add(1);
         }
-        assert!(cpu_ns(pid).unwrap() > before);
+        assert!(Cpu::of(pid).unwrap().since(before).0 > 0.0);
     }
 }

@@ -186,6 +186,13 @@ impl Scenario {
         }
     }
 
+    /// Whether server and load may run on the same CPU.
+    pub(crate) fn shares_cpus(&self) -> bool {
+        self.server_cpus
+            .iter()
+            .any(|cpu| self.load_cpus.contains(cpu))
+    }
+
     pub(crate) const fn members_of_room(&self) -> usize {
         self.connections / self.rooms
     }

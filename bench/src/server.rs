@@ -1,7 +1,7 @@
 //! The servers: how each is started, on which CPUs, and what it has cost so far.
 
 use crate::dialect::Dialect;
-use crate::process::{self, Memory};
+use crate::process::{Cpu, Memory};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -149,8 +149,8 @@ impl Running {
 
     /// # Errors
     /// It is gone.
-    pub(crate) fn cpu_ns(&self) -> io::Result<u64> {
-        process::cpu_ns(self.pid())
+    pub(crate) fn cpu(&self) -> io::Result<Cpu> {
+        Cpu::of(self.pid())
     }
 
     /// # Errors

@@ -74,6 +74,15 @@ fn conditions(report: &Report, out: &mut String) {
             report.commit, report.date, report.machine, report.kernel
         ),
     );
+    if let Some(waiting) = Spread::of(report.outcomes.iter().filter_map(Outcome::waiting_share)) {
+        let (median, most) = (waiting.median * 100.0, waiting.most * 100.0);
+        line(
+            out,
+            &format!(
+                "other processes had a CPU that was wanted for {median:.0}% of the time (median run; worst {most:.0}%)"
+            ),
+        );
+    }
     line(
         out,
         &format!(
@@ -165,7 +174,7 @@ fn problems(report: &Report, out: &mut String) {
 /// What the load has cost: beside a server that is busy it should not be.
 pub(crate) fn render_load(report: &Report) -> String {
     let mut out = String::from(
-        "| scenario | server | operations/s | server CPU us each | server busy | load CPU us each | load busy |\n|---|---|---|---|---|---|---|\n",
+        "| scenario | server | operations/s | server CPU us each | server busy, waiting | load CPU us each | load busy, waiting |\n|---|---|---|---|---|---|---|\n",
     );
     for scenario in report.scenarios.keys() {
         for server in report.servers() {
@@ -189,11 +198,13 @@ pub(crate) fn render_load(report: &Report) -> String {
             line(
                 &mut out,
                 &format!(
-                    "| {scenario} | {server} | {rate:.0} | {} | {:.0}% | {} | {:.0}% |",
+                    "| {scenario} | {server} | {rate:.0} | {} | {:.0}%, {:.0}% | {} | {:.0}%, {:.0}% |",
                     each(&|run| run.cpu_seconds),
                     busy(&|run| run.cpu_seconds),
+                    busy(&|run| run.waiting_seconds),
                     each(&|run| run.load_cpu_seconds),
-                    busy(&|run| run.load_cpu_seconds)
+                    busy(&|run| run.load_cpu_seconds),
+                    busy(&|run| run.load_waiting_seconds)
                 ),
             );
         }
@@ -232,6 +243,7 @@ pub(crate) mod tests {
                 seconds: 10.0,
                 cpu_seconds: cpu_us.unwrap_or(0.0),
                 load_cpu_seconds: 2.5,
+                load_waiting_seconds: 0.1,
                 ..Outcome::default()
             });
             report.outcomes.extend(outcomes);
@@ -269,6 +281,7 @@ pub(crate) mod tests {
             lines,
             [
                 "c0ffee of today; 1 CPU, Linux 6.1; a network namespace of its own",
+                "other processes had a CPU that was wanted for 1% of the time (median run; worst 1%)",
                 "3 passes, interleaved; medians, ± half of how far the passes lie apart; ratios are formed within each pass",
                 "",
                 "| scenario | measure | ringway | floor | ratio |",
@@ -284,7 +297,7 @@ pub(crate) mod tests {
         );
         let load = render_load(&report);
         assert!(
-            load.contains("| echo | ringway | 100000 | 6.00 | 60% | 2.50 | 25% |"),
+            load.contains("| echo | ringway | 100000 | 6.00 | 60%, 0% | 2.50 | 25%, 1% |"),
             "{load}"
         );
     }
