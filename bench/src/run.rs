@@ -107,3 +107,42 @@ pub(crate) fn root() -> &'static Path {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
     bench.parent().unwrap_or(bench)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn servers_alternate_within_each_pass() {
+        let scenario = |servers: &str| {
+            let text = format!(
+                "what = \"x\"\nload = \"echo\"\nconnections = 1\nshows = []\nservers = {servers}\n"
+            );
+            toml::from_str(&text).unwrap()
+        };
+        let server = |name: &str| Server {
+            name: name.to_owned(),
+            dialect: Dialect::Bare,
+            command: Vec::new(),
+            without_rates: Vec::new(),
+        };
+        let plan = Plan {
+            scenarios: [
+                ("a".to_owned(), scenario("[]")),
+                ("b".to_owned(), scenario("[\"y\"]")),
+            ]
+            .into(),
+            servers: vec![server("x"), server("y")],
+            passes: 2,
+            has_own_network: false,
+        };
+        let jobs = plan
+            .jobs()
+            .map(|job| format!("{}{}{}", job.pass, job.name, job.server.name));
+        assert_eq!(
+            jobs.collect::<Vec<_>>(),
+            ["1ax", "1ay", "1by", "2ax", "2ay", "2by"]
+        );
+    }
+}

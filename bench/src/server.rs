@@ -57,7 +57,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddrV4,
     /// Holds its secret and what it says; goes with it.
     folder: PathBuf,
-    /// Words of its command, for the result: the tree's folder is `.` there.
+    /// Words of its command, for the result: without where the tree and the secret are on this machine.
     pub(crate) command: Vec<String>,
 }
 
@@ -79,11 +79,11 @@ impl Running {
         let words = server.command.iter().chain(without_rates).map(|word| {
             word.replace("{port}", &port.to_string())
                 .replace("{admin}", &admin.to_string())
-                .replace("{secret}", &secret.display().to_string())
                 .replace("{shards}", &scenario.shards.to_string())
         });
         let words: Vec<String> = words.collect();
-        let root = root.display().to_string();
+        let (root, secret) = (root.display().to_string(), secret.display().to_string());
+        let placed = |word: &String| word.replace("{root}", &root).replace("{secret}", &secret);
         let cpus: Vec<String> = scenario.server_cpus.iter().map(usize::to_string).collect();
         let mut command = Command::new("setpriv");
         // What is measured is the default configuration, not what this shell happens to set.
@@ -100,7 +100,7 @@ impl Running {
                 "--cpu-list",
                 &cpus.join(","),
             ])
-            .args(words.iter().map(|word| word.replace("{root}", &root)))
+            .args(words.iter().map(placed))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("stderr"))?)
@@ -109,10 +109,7 @@ impl Running {
             child,
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
             folder,
-            command: words
-                .iter()
-                .map(|word| word.replace("{root}", "."))
-                .collect(),
+            command: words,
         };
         running.wait_until_it_listens(&server.name)?;
         Ok(running)

@@ -79,8 +79,8 @@ impl Publish {
         let Some(lacking) = place.and_then(|place| self.lacking.get_mut(place as usize)) else {
             return;
         };
-        *lacking -= 1;
-        self.complete += u64::from(*lacking == 0);
+        self.complete += u64::from(*lacking == 1);
+        *lacking = lacking.saturating_sub(1);
         while self.lacking.front() == Some(&0) {
             self.lacking.pop_front();
         }
@@ -136,5 +136,39 @@ impl Work for Publish {
         self.delivered += 1;
         self.arrived(who % self.rooms, stamp.number);
         self.tally.done(stamp.due_ns, crowd.now_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publish_is_complete_when_its_last_reader_has_it() {
+        let scenario = toml::from_str(
+            "what = \"x\"\nload = \"publish\"\nconnections = 4\nrooms = 2\noutstanding = 1\nshows = []\n",
+        );
+        let mut publish = Publish::new(&scenario.unwrap());
+        publish.published = 3;
+        publish.lacking = [2, 2, 2].into();
+        // Room and number; then how many are complete, and how many are looked after.
+        for (room, number, complete, kept) in [
+            (0, 0, 0, 3),
+            (1, 0, 0, 3),
+            (1, 0, 1, 3),
+            (0, 0, 2, 1),
+            (0, 0, 2, 1),
+            (0, 1, 2, 1),
+            (0, 9, 2, 1),
+            (0, 1, 3, 0),
+            (0, 1, 3, 0),
+        ] {
+            publish.arrived(room, number);
+            assert_eq!(
+                (publish.complete, publish.lacking.len()),
+                (complete, kept),
+                "{room} {number}"
+            );
+        }
     }
 }
