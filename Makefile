@@ -11,6 +11,7 @@ SEEDS ?= 2000
 FROM ?= 0
 TARGET ?= all
 SECONDS ?= 60
+PASSES ?= 3
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,7 +20,7 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-test check unit mutants it load autobahn ## all tests
+test: setup-test check unit mutants it bench-smoke load autobahn ## all tests
 	@scripts/summary
 
 check: deny ## format, clippy, and what deny says
@@ -49,6 +50,23 @@ soak: ## the long runs: 200,000 seeds of the simulator
 load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
 	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture 2>&1 | scripts/keep $@
 
+bench: setup-bench ## Ringway beside its peers, one table (SCENARIO=echo-64,rooms SERVER=ringway,floor PASSES=5 ARGS=--here)
+	cargo build --release --locked --bin ringway
+	cargo build --release --locked -p ringway-bench
+	bench/peers/build >/dev/null
+	mkdir -p bench/results
+	target/release/ringway-bench run --passes $(PASSES) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SERVER),--server $(SERVER)) $(ARGS) \
+	  --out bench/results/$$(date +%F)-$$(git describe --always --dirty --exclude='*').json
+
+bench-compare: ## where two results of make bench differ by more than the noise of both (A=before.json B=after.json)
+	@cargo run --release --quiet --locked -p ringway-bench -- compare $(A) $(B)
+
+bench-smoke: ## every scenario of the bench for a moment, against Ringway and the floor: does it work, not how fast
+	cargo build --release --locked --bin ringway
+	cargo build --locked --workspace --bin ringway-bench
+	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor
+	target/debug/ringway-bench smoke 2>&1 | scripts/keep $@
+
 fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
 	scripts/fuzz $(TARGET) $(SECONDS)
 
@@ -77,4 +95,7 @@ setup-compat:
 setup-fuzz:
 	@scripts/setup fuzz
 
-.PHONY: help run test check deny unit sim mutants soak it load fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz
+setup-bench:
+	@scripts/setup bench
+
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench

@@ -1,0 +1,113 @@
+//! Two results beside each other: only what differs by more than the noise of both.
+
+use crate::outcome::Report;
+use crate::spread::Spread;
+use crate::table::{self, OURS};
+use std::fmt::Write as _;
+
+/// Passes below which nobody knows how far passes lie apart.
+const PASSES_MIN: usize = 2;
+
+/// What differs, for people.
+pub(crate) fn render(before: &Report, after: &Report) -> String {
+    let (mut out, mut compared, mut skipped) = (String::new(), 0, 0);
+    for (scenario, measure, what, old, new) in pairs(before, after) {
+        if old.passes.min(new.passes) < PASSES_MIN {
+            skipped += 1;
+            continue;
+        }
+        compared += 1;
+        if !old.is_apart_from(new) {
+            continue;
+        }
+        let change = match old.median {
+            0.0 => String::from("-"),
+            median => format!("{:+.0}%", (new.median / median - 1.0) * 100.0),
+        };
+        writeln!(
+            out,
+            "| {scenario} | {measure} | {what} | {old} | {new} | {change} |"
+        )
+        .expect("memory takes it");
+    }
+    let head = format!(
+        "| scenario | measure | of | {} | {} | change |\n|---|---|---|---|---|---|\n",
+        before.commit, after.commit
+    );
+    let differ = out.lines().count();
+    let table = if differ > 0 {
+        format!("{head}{out}\n")
+    } else {
+        String::new()
+    };
+    let skipped = match skipped {
+        0 => String::new(),
+        count => format!(" {count} were left out: a noise band wants two passes of each."),
+    };
+    format!(
+        "{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}\n"
+    )
+}
+
+type Pair<'a> = (&'a str, &'static str, String, Spread, Spread);
+
+/// What both have: Ringway's own numbers, and its ratios, which move less with the machine.
+fn pairs<'a>(before: &'a Report, after: &'a Report) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for (name, scenario) in &after.scenarios {
+        for measure in &scenario.shows {
+            let own = |report| table::spread(report, name, OURS, *measure);
+            let mut push = |what: String, old: Option<Spread>, new: Option<Spread>| {
+                pairs.extend(
+                    old.zip(new)
+                        .map(|(old, new)| (&**name, measure.name(), what, old, new)),
+                );
+            };
+            push(OURS.to_owned(), own(before), own(after));
+            for peer in after.servers().into_iter().filter(|peer| *peer != OURS) {
+                let ratio = |report| table::ratio(report, *measure, (name, OURS), (name, peer));
+                push(format!("{OURS}/{peer}"), ratio(before), ratio(after));
+            }
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::report;
+
+    #[test]
+    fn only_what_exceeds_the_noise_is_reported() {
+        let before = report(&[
+            ("echo", "ringway", &[Some(8.0), Some(8.2), Some(8.4)]),
+            ("echo", "floor", &[Some(8.0), Some(8.2), Some(8.4)]),
+            ("rooms", "ringway", &[Some(5.0), Some(6.0)]),
+            ("once", "ringway", &[Some(5.0)]),
+        ]);
+        let mut after = report(&[
+            ("echo", "ringway", &[Some(6.0), Some(6.1), Some(6.2)]),
+            ("echo", "floor", &[Some(8.0), Some(8.2), Some(8.4)]),
+            ("rooms", "ringway", &[Some(5.0), Some(5.2)]),
+            ("once", "ringway", &[Some(9.0)]),
+            ("new", "ringway", &[Some(9.0), Some(9.0)]),
+        ]);
+        after.commit = "decade".to_owned();
+        let text = render(&before, &after);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "| scenario | measure | of | c0ffee | decade | change |",
+                "|---|---|---|---|---|---|",
+                "| echo | CPU us each | ringway | 8.20 ±3% | 6.10 ±2% | -26% |",
+                "| echo | CPU us each | ringway/floor | 1.00 ±0% | 0.74 ±1% | -26% |",
+                "",
+                "2 of 3 numbers differ by more than both results' noise. 1 were left out: a noise band wants two passes of each.",
+            ]
+        );
+        let same = render(&before, &before);
+        assert!(same.starts_with("0 of 3 numbers differ"), "{same}");
+    }
+}

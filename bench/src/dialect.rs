@@ -1,0 +1,144 @@
+//! What clients say to a server, and what it says back: Socket.IO, or a bare protocol for servers that are none.
+
+use crate::wire::opcode;
+use core::fmt;
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+
+/// The language of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Dialect {
+    /// Engine.IO 4 and Socket.IO 5 over WebSocket, with the events `join`, `publish` and `echo`.
+    SocketIo,
+    /// One letter and the rest: `e` echoes, `j` joins, `p` publishes. bench/peers/README.md has it whole.
+    Bare,
+}
+
+/// What a message of the server means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// Engine.IO's handshake.
+    Open,
+    /// The namespace is connected.
+    Connected,
+    /// The answer to the one thing that was asked.
+    Answer(&'a [u8]),
+    /// A message of a room: all of the packet.
+    Message(&'a [u8]),
+    /// Engine.IO's ping.
+    Ping,
+    /// Nothing that was asked for.
+    Other(&'a [u8]),
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("a handshake"),
+            Self::Connected => f.write_str("a namespace"),
+            Self::Ping => f.write_str("a ping"),
+            Self::Answer(bytes) | Self::Message(bytes) | Self::Other(bytes) => {
+                write!(f, "{:?}", String::from_utf8_lossy(bytes))
+            }
+        }
+    }
+}
+
+impl Dialect {
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+            Self::Bare => "/",
+        }
+    }
+
+    pub(crate) const fn opcode(self) -> u8 {
+        match self {
+            Self::SocketIo => opcode::TEXT,
+            Self::Bare => opcode::BINARY,
+        }
+    }
+
+    pub(crate) fn connect(token: &str) -> Vec<u8> {
+        format!(r#"40{{"token":"{token}"}}"#).into_bytes()
+    }
+
+    pub(crate) fn join(self, room: &str) -> Vec<u8> {
+        match self {
+            Self::SocketIo => format!(r#"420["join","{room}"]"#),
+            Self::Bare => format!("j{room}"),
+        }
+        .into_bytes()
+    }
+
+    pub(crate) fn echo(self, payload: &str) -> Vec<u8> {
+        match self {
+            Self::SocketIo => format!(r#"420["echo","{payload}"]"#),
+            Self::Bare => format!("e{payload}"),
+        }
+        .into_bytes()
+    }
+
+    /// A publish that asks for no acknowledgement: not every peer has one.
+    pub(crate) fn publish(self, room: &str, payload: &str) -> Vec<u8> {
+        match self {
+            Self::SocketIo => format!(r#"42["publish","{room}","{payload}"]"#).into_bytes(),
+            Self::Bare => {
+                let mut message = vec![b'p', room.len() as u8];
+                message.extend_from_slice(room.as_bytes());
+                message.extend_from_slice(payload.as_bytes());
+                message
+            }
+        }
+    }
+
+    pub(crate) fn understand(self, message: &[u8]) -> Incoming<'_> {
+        match (self, message) {
+            (Self::SocketIo, [b'4', b'2', ..]) | (Self::Bare, [b'm', ..]) => {
+                Incoming::Message(message)
+            }
+            (Self::SocketIo, [b'4', b'3', ..]) | (Self::Bare, [b'e' | b'j', ..]) => {
+                Incoming::Answer(message)
+            }
+            (Self::SocketIo, [b'2']) => Incoming::Ping,
+            (Self::SocketIo, [b'4', b'0', ..]) => Incoming::Connected,
+            (Self::SocketIo, [b'0', ..]) => Incoming::Open,
+            _ => Incoming::Other(message),
+        }
+    }
+
+    /// Whether an answer says that it was done.
+    pub(crate) fn is_good(self, answer: &[u8]) -> bool {
+        match self {
+            Self::SocketIo => memmem::find(answer, br#""ok":true"#).is_some(),
+            Self::Bare => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_message_is_understood() {
+        let socket_io = |text: &'static str| Dialect::SocketIo.understand(text.as_bytes());
+        assert_eq!(socket_io(r#"0{"sid":"a"}"#), Incoming::Open);
+        assert_eq!(socket_io(r#"40{"sid":"b"}"#), Incoming::Connected);
+        assert_eq!(socket_io("2"), Incoming::Ping);
+        assert_eq!(socket_io("430[]"), Incoming::Answer(b"430[]"));
+        assert_eq!(socket_io("42[]"), Incoming::Message(b"42[]"));
+        assert_eq!(socket_io("44{}"), Incoming::Other(b"44{}"));
+        assert_eq!(Dialect::Bare.understand(b"mx"), Incoming::Message(b"mx"));
+        assert_eq!(Dialect::Bare.understand(b"jx"), Incoming::Answer(b"jx"));
+        assert_eq!(Dialect::Bare.understand(b""), Incoming::Other(b""));
+    }
+
+    #[test]
+    fn a_refusal_is_not_good() {
+        let refused = br#"430[{"ok":false,"code":"RW-2201"}]"#;
+        assert!(!Dialect::SocketIo.is_good(refused));
+        assert!(Dialect::SocketIo.is_good(br#"430[{"ok":true,"data":1}]"#));
+    }
+}

@@ -1,0 +1,260 @@
+//! One scenario against one server, in a process and a session of its own.
+//!
+//! A session, because the scheduler shares a CPU out among sessions first; a process, so that whatever happens here is one outcome's failure.
+
+use crate::crowd::{Crowd, Guest};
+use crate::dialect::Dialect;
+use crate::load::churn::Churn;
+use crate::load::echo::Echo;
+use crate::load::idle::Idle;
+use crate::load::publish::Publish;
+use crate::load::{Latency, Load};
+use crate::outcome::Outcome;
+use crate::process::{self, Cpu, Memory};
+use crate::scenario::{Kind, Scenario};
+use crate::server::{Running, SECRET, Server};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::CpuSet;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What is under way at the end arrives within this time, or is missing.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+/// Members of an idle client's second room.
+const GROUP: usize = 100;
+const TOKEN_SECONDS: u64 = 24 * 3600;
+
+/// What is to be measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) scenario: Scenario,
+    pub(crate) server: Server,
+    pub(crate) pass: u32,
+}
+
+impl Job {
+    /// An outcome that says nothing but why.
+    pub(crate) fn failed(&self, why: String) -> Outcome {
+        Outcome {
+            failure: Some(why),
+            ..self.blank()
+        }
+    }
+
+    fn blank(&self) -> Outcome {
+        Outcome {
+            scenario: self.name.clone(),
+            server: self.server.name.clone(),
+            pass: self.pass,
+            connections: self.scenario.connections,
+            shares_cpus: self.scenario.shares_cpus(),
+            ..Outcome::default()
+        }
+    }
+
+    /// Measures.
+    pub(crate) fn run(&self, root: &Path) -> Outcome {
+        let outcome = prepare(&self.scenario).and_then(|()| {
+            let running = Running::start(&self.server, &self.scenario, root)?;
+            // The crowd is gone before the server is stopped, whatever happened.
+            let outcome = self.measure(&running);
+            outcome.map_err(|error| io::Error::other(format!("{error}\n{}", running.last_words())))
+        });
+        outcome.unwrap_or_else(|error| self.failed(error.to_string().trim().to_owned()))
+    }
+
+    fn measure(&self, running: &Running) -> io::Result<Outcome> {
+        let rest = Duration::from_millis(self.scenario.rest_ms);
+        std::thread::sleep(rest);
+        let before = running.memory()?;
+        let mut crowd = Crowd::new(self.server.dialect, running.address)?;
+        crowd.open(guests(&self.scenario, self.server.dialect)?)?;
+        let silent = crowd.len() - self.scenario.stalled;
+        (silent..crowd.len()).try_for_each(|who| crowd.stall(who))?;
+        std::thread::sleep(rest);
+        let outcome = self.blank();
+        match self.scenario.load {
+            Kind::Idle => self.drive(running, before, &mut crowd, Idle::new(), outcome),
+            Kind::Echo => {
+                let echo = Echo::new(&crowd, self.scenario.payload_bytes);
+                self.drive(running, before, &mut crowd, echo, outcome)
+            }
+            Kind::Publish => {
+                let publish = Publish::new(&self.scenario);
+                self.drive(running, before, &mut crowd, publish, outcome)
+            }
+            Kind::Churn => {
+                let churn = Churn::new(&crowd);
+                self.drive(running, before, &mut crowd, churn, outcome)
+            }
+        }
+    }
+
+    fn drive(
+        &self,
+        running: &Running,
+        before: Memory,
+        crowd: &mut Crowd,
+        mut load: impl Load,
+        mut outcome: Outcome,
+    ) -> io::Result<Outcome> {
+        let scenario = &self.scenario;
+        load.start(crowd);
+        phase(
+            crowd,
+            &mut load,
+            Duration::from_millis(scenario.warm_up_ms),
+            |_| Ok(()),
+        )?;
+        let mut samples = Samples::new(Duration::from_millis(scenario.sample_ms));
+        load.tally().since_ns = crowd.clock_ns();
+        let operations = load.tally().operations;
+        let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
+        let measured = Duration::from_millis(scenario.measured_ms);
+        phase(crowd, &mut load, measured, |elapsed| {
+            samples.look(elapsed, running)
+        })?;
+        (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
+        outcome.seconds = start.elapsed().as_secs_f64();
+        (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
+        outcome.operations = load.tally().operations - operations;
+        let memory = running.memory()?;
+        (outcome.memory, outcome.resident_bytes) = (memory.since(before), memory.resident);
+        samples.into_outcome(&mut outcome);
+        drain(crowd, &mut load)?;
+        outcome.missing = load.missing();
+        let tally = load.tally();
+        (outcome.refused, outcome.disordered) = (tally.refused, tally.disordered);
+        outcome.latency = Latency::of(&tally.latency_ns);
+        outcome.command.clone_from(&running.command);
+        Ok(outcome)
+    }
+}
+
+fn own_cpu() -> io::Result<Cpu> {
+    Cpu::of(std::process::id())
+}
+
+/// Works for so long; `look` is called after each turn.
+fn phase(
+    crowd: &mut Crowd,
+    load: &mut impl Load,
+    time: Duration,
+    mut look: impl FnMut(Duration) -> io::Result<()>,
+) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        let elapsed = start.elapsed();
+        if elapsed >= time {
+            return Ok(());
+        }
+        let most = load.due(crowd).min(time - elapsed);
+        crowd.turn(most, load)?;
+        look(start.elapsed())?;
+    }
+}
+
+/// Waits for what is under way.
+fn drain(crowd: &mut Crowd, load: &mut impl Load) -> io::Result<()> {
+    load.stop();
+    let until = Instant::now() + DRAIN_PATIENCE;
+    while load.missing() > 0 && Instant::now() < until {
+        crowd.turn(Duration::from_millis(10), load)?;
+    }
+    // What comes now comes twice.
+    crowd.turn(Duration::from_millis(10), load)
+}
+
+/// The server's memory as time goes by.
+struct Samples {
+    every: Duration,
+    next: Duration,
+    resident: Vec<(f64, f64)>,
+    slab: Vec<(f64, f64)>,
+}
+
+impl Samples {
+    const fn new(every: Duration) -> Self {
+        Self {
+            every,
+            next: Duration::ZERO,
+            resident: Vec::new(),
+            slab: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, elapsed: Duration, running: &Running) -> io::Result<()> {
+        if self.every.is_zero() || elapsed < self.next {
+            return Ok(());
+        }
+        self.next = elapsed + self.every;
+        let memory = running.memory()?;
+        self.resident
+            .push((elapsed.as_secs_f64(), memory.resident as f64));
+        self.slab
+            .push((elapsed.as_secs_f64(), memory.kernel_slab as f64));
+        Ok(())
+    }
+
+    fn into_outcome(self, outcome: &mut Outcome) {
+        let per_hour = |samples: &[(f64, f64)]| process::slope(samples).map(|slope| slope * 3600.0);
+        outcome.resident_bytes_per_hour = per_hour(&self.resident);
+        outcome.kernel_slab_bytes_per_hour = per_hour(&self.slab);
+    }
+}
+
+/// Makes this process what a load should be: a session of its own, on its own CPUs, with as many descriptors as it may have.
+fn prepare(scenario: &Scenario) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // Refused to the leader of a process group, which is then as much alone as it can be.
+    let _ = rustix::process::setsid();
+    let mut cpus = CpuSet::new();
+    scenario.load_cpus.iter().for_each(|cpu| cpus.set(*cpu));
+    rustix::thread::sched_setaffinity(None, &cpus)
+        .map_err(|error| io::Error::other(format!("CPUs {:?}: {error}", scenario.load_cpus)))?;
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
+/// Who comes, and into which rooms.
+fn guests(scenario: &Scenario, dialect: Dialect) -> io::Result<Vec<Guest>> {
+    let key = EncodingKey::from_secret(SECRET);
+    let guest = |number| {
+        let token = match dialect {
+            Dialect::SocketIo => token(&key, number)?,
+            Dialect::Bare => String::new(),
+        };
+        let rooms = match scenario.load {
+            Kind::Idle => vec!["common".to_owned(), format!("group:{}", number / GROUP)],
+            Kind::Publish => vec![Publish::room_of(number, scenario.rooms)],
+            Kind::Echo | Kind::Churn => Vec::new(),
+        };
+        Ok(Guest { token, rooms })
+    };
+    (0..scenario.connections).map(guest).collect()
+}
+
+/// What Ringway asks of whoever connects; the peers ignore it.
+fn token(key: &EncodingKey, number: usize) -> io::Result<String> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(io::Error::other)?;
+    let header = Header {
+        kid: Some("bench".to_owned()),
+        ..Header::default()
+    };
+    let claims = serde_json::json!({
+        "sub": format!("user-{number}"),
+        "exp": now.as_secs() + TOKEN_SECONDS,
+        "rw": { "join": ["*"], "publish": ["*"] },
+    });
+    encode(&header, &claims, key).map_err(io::Error::other)
+}

@@ -1,0 +1,223 @@
+//! Load for Ringway and its peers, measured side by side. README.md beside it says how to run it and how to read it.
+
+mod client;
+mod compare;
+mod crowd;
+mod dialect;
+mod job;
+mod load;
+mod measures;
+mod namespace;
+mod outcome;
+mod poll;
+mod process;
+mod run;
+mod scenario;
+mod server;
+mod spread;
+mod stamp;
+mod table;
+mod wire;
+
+use clap::{Args, Parser, Subcommand};
+use job::Job;
+use namespace::Place;
+use outcome::{Outcome, Report};
+use run::Plan;
+use scenario::Scenario;
+use server::Servers;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures Ringway and its peers side by side.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Does scenarios to servers, in passes, and writes what came of it.
+    Run(RunArgs),
+    /// Whether every scenario works against the servers named, with a handful of clients and no regard to time.
+    Smoke(SmokeArgs),
+    /// Prints a result as a table.
+    Table(TableArgs),
+    /// Prints where two results differ by more than the noise of both.
+    Compare {
+        /// The result before.
+        before: PathBuf,
+        /// The result after.
+        after: PathBuf,
+    },
+    /// One run, described in JSON; the others start it.
+    #[command(hide = true)]
+    Measure {
+        /// The job.
+        job: String,
+    },
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// Scenarios of bench/scenarios, by name; those of the table without any.
+    #[arg(long, value_delimiter = ',')]
+    scenario: Vec<String>,
+    /// Servers of bench/servers.toml, by name; all without any.
+    #[arg(long, value_delimiter = ',')]
+    server: Vec<String>,
+    /// How often everything is repeated.
+    #[arg(long, default_value_t = 3)]
+    passes: u32,
+    /// Where the result goes, in JSON.
+    #[arg(long)]
+    out: PathBuf,
+    /// Measure in the network that this is started in, with its connection tracking and whatever else it has.
+    #[arg(long)]
+    here: bool,
+}
+
+#[derive(Args)]
+struct SmokeArgs {
+    /// Servers of bench/servers.toml.
+    #[arg(long, value_delimiter = ',', default_value = "ringway,floor")]
+    server: Vec<String>,
+}
+
+#[derive(Args)]
+struct TableArgs {
+    /// The result.
+    result: PathBuf,
+    /// Print what the load has cost too.
+    #[arg(long)]
+    load: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Smoke(args) => smoke(&args.server),
+        Command::Table(args) => show(&args),
+        Command::Compare { before, after } => compare(&before, &after),
+        Command::Measure { job } => measure(&job),
+    };
+    done.unwrap_or_else(|problem| {
+        eprintln!("ringway-bench: {problem}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &RunArgs) -> Result<ExitCode, String> {
+    if !args.here {
+        match namespace::enter() {
+            Ok(Place::Inside) => {}
+            Ok(Place::Ended(status)) => return Ok(code(status.success())),
+            Err(error) => {
+                return Err(format!(
+                    "no network namespace of our own ({error}); `--here` measures in the machine's"
+                ));
+            }
+        }
+    }
+    let plan = Plan {
+        scenarios: scenarios(&args.scenario)?,
+        servers: servers(&args.server)?,
+        passes: args.passes,
+        has_own_network: !args.here,
+    };
+    let report = plan.run(|report| report.write(&args.out))?;
+    print(&table::render(&report));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The scenarios of these names, in the order of names.
+fn scenarios(names: &[String]) -> Result<BTreeMap<String, Scenario>, String> {
+    let mut all = Scenario::read_all(&run::root().join("bench/scenarios"))?;
+    if let Some(unknown) = names.iter().find(|name| !all.contains_key(*name)) {
+        let known: Vec<&String> = all.keys().collect();
+        return Err(format!("no scenario {unknown}; there are {known:?}"));
+    }
+    all.retain(|name, scenario| match names {
+        [] => scenario.in_table,
+        names => names.contains(name),
+    });
+    Ok(all)
+}
+
+fn servers(names: &[String]) -> Result<Vec<server::Server>, String> {
+    let mut all = Servers::read(&run::root().join("bench/servers.toml"))?.server;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| all.iter().all(|one| one.name != **name))
+    {
+        let known: Vec<&String> = all.iter().map(|one| &one.name).collect();
+        return Err(format!("no server {unknown}; there are {known:?}"));
+    }
+    all.retain(|server| names.is_empty() || names.contains(&server.name));
+    Ok(all)
+}
+
+fn smoke(names: &[String]) -> Result<ExitCode, String> {
+    let all = Scenario::read_all(&run::root().join("bench/scenarios"))?;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let quick = all
+        .into_iter()
+        .map(|(name, scenario)| (name, scenario.quick(vec![cpus - 1])));
+    let plan = Plan {
+        scenarios: quick.collect(),
+        servers: servers(names)?,
+        passes: 1,
+        has_own_network: false,
+    };
+    let idle = |outcome: &Outcome| outcome.scenario == "idle";
+    let report = plan.run(|_| Ok(()))?;
+    let works =
+        |outcome: &&Outcome| outcome.is_whole() && (outcome.operations > 0 || idle(outcome));
+    let passed = report.outcomes.iter().filter(works).count();
+    let failed = report.outcomes.len() - passed;
+    print(&format!("smoke: {passed} passed, {failed} failed\n"));
+    Ok(code(failed == 0))
+}
+
+fn show(args: &TableArgs) -> Result<ExitCode, String> {
+    let report = Report::read(&args.result)?;
+    print(&table::render(&report));
+    if args.load {
+        print(&format!("\n{}", table::render_load(&report)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(before: &std::path::Path, after: &std::path::Path) -> Result<ExitCode, String> {
+    print(&compare::render(
+        &Report::read(before)?,
+        &Report::read(after)?,
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(job: &str) -> Result<ExitCode, String> {
+    let job: Job = serde_json::from_str(job).map_err(|error| error.to_string())?;
+    let outcome = job.run(run::root());
+    print(&serde_json::to_string(&outcome).map_err(|error| error.to_string())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+const fn code(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what was asked for goes to standard output"
+)]
+fn print(text: &str) {
+    print!("{text}");
+}

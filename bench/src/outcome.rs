@@ -1,0 +1,154 @@
+//! What one run of one scenario against one server gave, and the file that holds many.
+
+use crate::load::Latency;
+use crate::process::Memory;
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) scenario: String,
+    pub(crate) server: String,
+    pub(crate) pass: u32,
+    /// Why there is nothing below.
+    pub(crate) failure: Option<String>,
+    pub(crate) connections: usize,
+    /// Whether server and load may run on the same CPU.
+    pub(crate) shares_cpus: bool,
+    /// Echoes, deliveries or cycles within the measured time.
+    pub(crate) operations: u64,
+    pub(crate) seconds: f64,
+    /// The server's, within the measured time.
+    pub(crate) cpu_seconds: f64,
+    /// For which its threads waited because another process had their CPU; several threads wait for several seconds a second.
+    pub(crate) waiting_seconds: f64,
+    /// The load's own.
+    pub(crate) load_cpu_seconds: f64,
+    pub(crate) load_waiting_seconds: f64,
+    /// Of what was due within the measured time, whenever it came.
+    pub(crate) latency: Option<Latency>,
+    pub(crate) refused: u64,
+    pub(crate) disordered: u64,
+    /// Deliveries and answers that had not come some seconds after the end.
+    pub(crate) missing: u64,
+    /// Growth from before the first connection until the end of the measured time.
+    pub(crate) memory: Memory,
+    /// The server's at that end.
+    pub(crate) resident_bytes: i64,
+    /// Resident bytes that were added in an hour, by least squares over the measured time.
+    pub(crate) resident_bytes_per_hour: Option<f64>,
+    pub(crate) kernel_slab_bytes_per_hour: Option<f64>,
+    pub(crate) command: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether everything was done that was to be done, each thing once and in order.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.failure.is_none() && self.refused + self.disordered + self.missing == 0
+    }
+
+    /// How much of the time it had to wait for CPUs; `None` where server and load share one, and wait for each other.
+    pub(crate) fn waiting_share(&self) -> Option<f64> {
+        let share = self.waiting_seconds.max(self.load_waiting_seconds) / self.seconds;
+        (!self.shares_cpus && share.is_finite()).then_some(share)
+    }
+
+    /// What is wrong with it, for people.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let counts = || {
+            let (refused, disordered, missing) = (self.refused, self.disordered, self.missing);
+            format!("{refused} refused, {disordered} out of order, {missing} missing")
+        };
+        (!self.is_whole()).then(|| self.failure.clone().unwrap_or_else(counts))
+    }
+}
+
+/// Many runs, and where they were made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) date: String,
+    pub(crate) commit: String,
+    pub(crate) kernel: String,
+    pub(crate) machine: String,
+    /// Whether the network was one of its own.
+    pub(crate) has_own_network: bool,
+    pub(crate) command: Vec<String>,
+    pub(crate) scenarios: BTreeMap<String, Scenario>,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Report {
+    /// Of this moment, this tree and this machine.
+    pub(crate) fn begin(scenarios: BTreeMap<String, Scenario>, has_own_network: bool) -> Self {
+        let arguments = std::env::args().skip(1);
+        Self {
+            date: said_by("date", &["+%Y-%m-%d %H:%M"]),
+            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"]),
+            kernel: said_by("uname", &["-r"]),
+            machine: machine(),
+            has_own_network,
+            command: core::iter::once("ringway-bench".to_owned())
+                .chain(arguments)
+                .collect(),
+            scenarios,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    /// What is wrong with the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let wrong = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        serde_json::from_str(&text).map_err(|error| wrong(&error))
+    }
+
+    /// The runs of one scenario against one server, pass by pass.
+    pub(crate) fn runs<'a>(
+        &'a self,
+        scenario: &'a str,
+        server: &'a str,
+    ) -> impl Iterator<Item = &'a Outcome> {
+        let outcomes = self.outcomes.iter();
+        outcomes.filter(move |one| one.scenario == scenario && one.server == server)
+    }
+
+    /// The servers that were measured, in the order of their first run.
+    pub(crate) fn servers(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for outcome in &self.outcomes {
+            if !names.contains(&&*outcome.server) {
+                names.push(&*outcome.server);
+            }
+        }
+        names
+    }
+
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let bytes = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+fn machine() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{cpus} CPUs, {model}")
+}

@@ -1,0 +1,183 @@
+//! The servers: how each is started, on which CPUs, and what it has cost so far.
+
+use crate::dialect::Dialect;
+use crate::process::{Cpu, Memory};
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server listens within this time, or has failed.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// It has gone within this time after SIGTERM, or is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(10);
+/// Of what a server that failed has said.
+const WORDS_MAX: usize = 2000;
+/// Of the tokens. It protects nothing: the server that believes in it ends with the run.
+pub(crate) const SECRET: &[u8; 32] = b"thirty-two bytes for the bench..";
+
+/// A server of `bench/servers.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) dialect: Dialect,
+    /// Words; `{port}`, `{admin}`, `{secret}`, `{shards}` and `{root}`, the tree's folder, are filled in.
+    pub(crate) command: Vec<String>,
+    /// Words more where rates must not refuse anything.
+    #[serde(default)]
+    pub(crate) without_rates: Vec<String>,
+}
+
+/// All servers of `bench/servers.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Servers {
+    pub(crate) server: Vec<Server>,
+}
+
+impl Servers {
+    /// # Errors
+    /// What is wrong with the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let wrong = |error: &dyn core::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        toml::from_str(&text).map_err(|error| wrong(&error))
+    }
+}
+
+/// A server that runs; dropping it ends it.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddrV4,
+    /// Holds its secret and what it says; goes with it.
+    folder: PathBuf,
+    /// Words of its command, for the result: without where the tree and the secret are on this machine.
+    pub(crate) command: Vec<String>,
+}
+
+impl Running {
+    /// Starts the server and waits until it takes connections.
+    ///
+    /// # Errors
+    /// It cannot be started, ends, or does not listen.
+    pub(crate) fn start(server: &Server, scenario: &Scenario, root: &Path) -> io::Result<Self> {
+        let (port, admin) = (free_port()?, free_port()?);
+        let folder = std::env::temp_dir().join(format!("ringway-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let secret = folder.join("secret");
+        fs::write(&secret, SECRET)?;
+        let without_rates = server
+            .without_rates
+            .iter()
+            .filter(|_| !scenario.default_rates);
+        let words = server.command.iter().chain(without_rates).map(|word| {
+            word.replace("{port}", &port.to_string())
+                .replace("{admin}", &admin.to_string())
+                .replace("{shards}", &scenario.shards.to_string())
+        });
+        let words: Vec<String> = words.collect();
+        let (root, secret) = (root.display().to_string(), secret.display().to_string());
+        let placed = |word: &String| word.replace("{root}", &root).replace("{secret}", &secret);
+        let cpus: Vec<String> = scenario.server_cpus.iter().map(usize::to_string).collect();
+        let mut command = Command::new("setpriv");
+        // What is measured is the default configuration, not what this shell happens to set.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"RINGWAY_")) {
+            command.env_remove(name);
+        }
+        // Whatever becomes of us, it does not outlive us.
+        let child = command
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "taskset",
+                "--cpu-list",
+                &cpus.join(","),
+            ])
+            .args(words.iter().map(placed))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("stderr"))?)
+            .spawn()?;
+        let mut running = Self {
+            child,
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            folder,
+            command: words,
+        };
+        running.wait_until_it_listens(&server.name)?;
+        Ok(running)
+    }
+
+    /// The end of what it said on its standard error.
+    pub(crate) fn last_words(&self) -> String {
+        let words = fs::read(self.folder.join("stderr")).unwrap_or_default();
+        let end = &words[words.len().saturating_sub(WORDS_MAX)..];
+        String::from_utf8_lossy(end).trim().to_owned()
+    }
+
+    fn wait_until_it_listens(&mut self, name: &str) -> io::Result<()> {
+        let until = Instant::now() + START_PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                let words = self.last_words();
+                return Err(io::Error::other(format!(
+                    "{name} ended with {status}: {words}"
+                )));
+            }
+            if Instant::now() > until {
+                let problem = format!("{name} does not listen: {}", self.last_words());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn cpu(&self) -> io::Result<Cpu> {
+        Cpu::of(self.pid())
+    }
+
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn memory(&self) -> io::Result<Memory> {
+        Memory::of(self.pid())
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let until = Instant::now() + STOP_PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > until {
+                self.child.kill()?;
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // What cannot be stopped has ended.
+        let _ = self.stop();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
