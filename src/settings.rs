@@ -12,8 +12,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-const CLIENT_SCRIPT: &str = "packages/demo/node_modules/socket.io-client/dist/socket.io.min.js";
-
 /// The keys with their bytes.
 ///
 /// # Errors
@@ -111,34 +109,21 @@ fn asset(content_type: &str, bytes: &[u8]) -> Asset {
     }
 }
 
-/// The demo page; the client library comes from the installed npm package.
+/// The demo page and the client that it loads: the daemon serves them wherever it is started.
 fn assets(config: &Config) -> BTreeMap<String, Asset> {
     if !config.dev {
         return BTreeMap::new();
     }
-    let mut assets = BTreeMap::from([
-        (
-            "/".to_owned(),
-            asset("text/html; charset=utf-8", include_bytes!("dev/page.html")),
-        ),
+    let (html, script) = ("text/html; charset=utf-8", "text/javascript; charset=utf-8");
+    let client = include_bytes!("dev/socket.io.min.js");
+    BTreeMap::from([
+        ("/".to_owned(), asset(html, include_bytes!("dev/page.html"))),
         (
             "/page.js".to_owned(),
-            asset(
-                "text/javascript; charset=utf-8",
-                include_bytes!("dev/page.js"),
-            ),
+            asset(script, include_bytes!("dev/page.js")),
         ),
-    ]);
-    match fs::read(CLIENT_SCRIPT) {
-        Ok(script) => drop(assets.insert(
-            "/socket.io/socket.io.js".to_owned(),
-            asset("text/javascript; charset=utf-8", &script),
-        )),
-        Err(error) => tracing::warn!(
-            "{CLIENT_SCRIPT} cannot be read ({error}): the demo page has no client; run `npm ci` in packages/demo"
-        ),
-    }
-    assets
+        ("/socket.io/socket.io.js".to_owned(), asset(script, client)),
+    ])
 }
 
 /// Values below which nothing works: refused at start, not found out by clients.

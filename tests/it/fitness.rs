@@ -1,9 +1,10 @@
 //! Hosts that are not fit: io_uring denied, limits too small, files that cannot be read, ports that others have.
 //!
-//! Each refusal has its code, its cause and its remedy, ends with 2, and leaves no process.
+//! Each refusal has its code, its cause and its remedy, ends with 2, and leaves no process. What is not needed is tested, too: a folder to start in.
 
+use crate::tree;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -101,6 +102,16 @@ fn ended(child: &mut Child) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), text)
 }
 
+/// The whole answer to a request.
+fn get(address: &str, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 fn free_address() -> String {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     holder.local_addr().unwrap().to_string()
@@ -132,14 +143,7 @@ impl Daemon {
     }
 
     fn is_ready(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(&self.admin) else {
-            return false;
-        };
-        let request = b"GET /ready HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n";
-        let mut answer = String::new();
-        stream.write_all(request).is_ok()
-            && stream.read_to_string(&mut answer).is_ok()
-            && answer.starts_with("HTTP/1.1 200")
+        get(&self.admin, "/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     fn stop(mut self) {
@@ -305,4 +309,21 @@ fn unknown_keys() {
     let mut command = serve(&[], &[]);
     command.env("RINGWAY_ENGINE__PING_INTERVALL_MS", "1");
     check_refused(command, "RW-1008", &["ping_intervall_ms"]);
+}
+
+#[test]
+fn the_demo_page_from_another_folder() {
+    let listen = free_address();
+    let daemon = Daemon::start(&["env", "--chdir=/"], &["--listen", &listen]);
+    for (path, file) in [
+        ("/", "src/dev/page.html"),
+        ("/page.js", "src/dev/page.js"),
+        ("/socket.io/socket.io.js", "src/dev/socket.io.min.js"),
+    ] {
+        let answer = get(&listen, path).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(body == tree::read(file), "{path} is not {file}");
+    }
+    daemon.stop();
 }

@@ -1,5 +1,6 @@
 // The demo page in headless Chromium: two windows chat.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { serveDev } from "./daemon.mjs";
@@ -13,6 +14,11 @@ before(async () => {
   });
 });
 after(async () => { await browser?.close(); await daemon?.stop(); });
+
+test("the page's client is npm's", { timeout: 30_000 }, async () => {
+  const published = readFileSync(new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url), "utf8");
+  assert.equal(await (await fetch(`${daemon.url}/socket.io/socket.io.js`)).text(), published);
+});
 
 test("two windows chat through the daemon", { timeout: 60_000 }, async () => {
   const [anna, bert] = [await browser.newPage(), await browser.newPage()];
