@@ -17,6 +17,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
+    pub(crate) fn peer_said_all(&mut self, conn: Conn) {
+        if let Some(record) = self.table.get(conn) {
+            record.set(flag::PEER_FINISHED);
+        }
+    }
+
     /// From now on: a peer that reads nothing of its last bytes within the linger time is cut off.
     fn look_again(&mut self, conn: Conn) {
         let over = self.now().monotonic + self.bounds.linger;
@@ -93,7 +99,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.has(flag::RECV) || record.sending.is_some() {
+        // A receive ends by its cancel; a send may have to be ended by this, which the kernel gives to a thread of its own.
+        if record.sending.is_some() {
             record.ops += 1;
             let socket = record.socket();
             self.driver

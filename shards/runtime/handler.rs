@@ -58,6 +58,8 @@ pub enum Command {
     /// Send what [`Handler::next_send`] still gives (until it gives `None`), then shut down and close. A peer that does not
     /// read is cut off after the loop's linger time.
     CloseAfterFlush(Conn),
+    /// The peer has said, in the protocol's own words, that it sends nothing more. A [`Command::CloseAfterFlush`] that follows waits for nothing.
+    PeerFinished(Conn),
     /// Close at once.
     Close(Conn),
     /// Receive nothing more for now (nothing is lost; bytes already received are kept and delivered after `Resume`).

@@ -245,6 +245,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Dirty(conn) => self.mark_dirty(conn),
+            Command::PeerFinished(conn) => self.peer_said_all(conn),
             Command::CloseAfterFlush(conn) => self.close_after_flush(conn),
             Command::Close(conn) => self.close(conn, crate::Cause::Closed),
             Command::Pause(conn) => self.pause(conn),

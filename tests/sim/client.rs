@@ -118,6 +118,8 @@ pub(crate) struct SimClient {
     stays: BTreeMap<&'static str, (Seen, Keyed)>,
     /// A binary message whose attachment comes next.
     header: Option<String>,
+    /// It has sent the frame that closes, and waits for the answer.
+    said_goodbye: bool,
     pub(crate) stalled: bool,
     /// It has not always read: its last words may have been cut off.
     pub(crate) was_stalled: bool,
@@ -165,6 +167,7 @@ impl SimClient {
                 .collect(),
             stays: BTreeMap::new(),
             header: None,
+            said_goodbye: false,
             stalled: false,
             was_stalled: false,
         }
@@ -360,6 +363,9 @@ impl SimClient {
             }
             // A probe that fails leaves the client where it was.
             Received::Close { .. } if !self.on_socket() => self.give_up_upgrade(),
+            Received::Close { code: 1000, .. } if self.said_goodbye => {
+                self.ended = Some(Ended::ByClient);
+            }
             Received::Close { code, reason } => self.ended = Some(Ended::Told(code, reason)),
         }
     }
@@ -512,7 +518,7 @@ impl SimClient {
 
     /// Does something that a client of a room does.
     pub(crate) fn act(&mut self, random: &mut Random, model: &mut Model) {
-        if !self.ready || self.ended.is_some() || self.asked.len() > 8 {
+        if !self.ready || self.ended.is_some() || self.said_goodbye || self.asked.len() > 8 {
             return;
         }
         let room = ROOMS[random.below(ROOMS.len())];
@@ -589,11 +595,25 @@ impl SimClient {
     }
 
     fn frame(&mut self, text: &str) {
+        if self.said_goodbye {
+            return;
+        }
         trace(self.name, &("frame", text));
         let frame = wire::frame(1, text.as_bytes());
         self.socket
             .iter_mut()
             .for_each(|line| line.out.extend(&frame));
+    }
+
+    /// Closes as RFC 6455 §7.1.2 has it: the server answers, and closes first. Whoever polls has no word for it.
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.ready && self.on_socket() && !self.said_goodbye {
+            let frame = wire::frame(8, &1000_u16.to_be_bytes());
+            self.socket
+                .iter_mut()
+                .for_each(|line| line.out.extend(&frame));
+            self.said_goodbye = true;
+        }
     }
 
     pub(crate) fn stall(&mut self, stalled: bool) {
@@ -627,6 +647,11 @@ impl SimClient {
         if self.ended.is_some() {
             return;
         }
+        assert!(
+            !self.said_goodbye,
+            "client {} ({:?}) waits for the end",
+            self.name, self.kind
+        );
         assert!(
             self.ready,
             "client {} ({:?}) never got in",

@@ -373,7 +373,7 @@ impl World {
         }
     }
 
-    /// Somebody stops reading, reads again, or goes away.
+    /// Somebody stops reading, reads again, says goodbye, or goes away.
     fn somebody_changes(&mut self) {
         if self.clients.is_empty() {
             return;
@@ -381,7 +381,8 @@ impl World {
         let index = self.random.below(self.clients.len());
         match self.random.below(10) {
             0..=3 => self.clients[index].stall(true),
-            4..=7 => self.clients[index].stall(false),
+            4..=6 => self.clients[index].stall(false),
+            7 => self.clients[index].say_goodbye(),
             way => {
                 let mut client = self.clients.swap_remove(index);
                 client.leave(&self.kernel, way == 8);

@@ -14,6 +14,8 @@ pub enum Output {
     Dirty(ConnId),
     /// Send what is left, then close.
     CloseAfterFlush(ConnId),
+    /// The peer has said that it sends nothing more: a [`Output::CloseAfterFlush`] that follows waits for nothing.
+    PeerFinished(ConnId),
     /// Close at once.
     Close(ConnId),
     /// Receive nothing for now.

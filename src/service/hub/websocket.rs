@@ -118,6 +118,8 @@ impl Hub {
             Some(code) => ws::encode_close(code, "", &mut connection.output),
             None => frame_into(&mut connection.output, ws::Opcode::Close, &[]),
         }
+        // RFC 6455 §7.1.1: the server closes first, and at once.
+        turn.out.push(Output::PeerFinished(connection.id));
         self.close_after_flush(key, turn);
         if let Some(Purpose::Session(session)) = purpose {
             self.close_session(session, Cause::Peer, turn);

@@ -292,6 +292,7 @@ impl World {
         match output {
             Output::Timer { at_us, token } => self.timers.push((at_us, shard, token)),
             Output::Close(conn) => self.wire(conn, |wire| wire.closed = true),
+            Output::PeerFinished(_) => {}
             Output::CloseAfterFlush(conn) => self.wire(conn, |wire| wire.closing = true),
             Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
