@@ -3,6 +3,7 @@
 use crate::dialect::Dialect;
 use crate::process::{Cpu, Memory};
 use crate::scenario::Scenario;
+use core::ops::Range;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// It has gone within this time after SIGTERM, or is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const PORTS: Range<u16> = 20_000..32_000;
 const LOOK: Duration = Duration::from_millis(10);
 /// Of what a server that failed has said.
 const WORDS_MAX: usize = 2000;
@@ -67,7 +69,7 @@ impl Running {
     /// # Errors
     /// It cannot be started, ends, or does not listen.
     pub(crate) fn start(server: &Server, scenario: &Scenario, root: &Path) -> io::Result<Self> {
-        let (port, admin) = (free_port()?, free_port()?);
+        let (port, admin) = free_ports()?;
         let folder = std::env::temp_dir().join(format!("ringway-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let secret = folder.join("secret");
@@ -178,6 +180,31 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Two ports that nobody has. Below those that the kernel gives to clients: who knocks at one of its ports before the server listens may
+/// be given that very port to knock from, is connected to itself, and keeps the server from it.
+fn free_ports() -> io::Result<(u16, u16)> {
+    let start = PORTS.start + (std::process::id() % 4000) as u16 * 2;
+    let pairs = (start..PORTS.end).chain(PORTS.start..start).step_by(2);
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut pairs = pairs.map(|port| (port, port + 1));
+    let free = pairs.find(|(port, next)| is_free(*port) && is_free(*next));
+    free.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("no two free ports in {PORTS:?}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_and_none_of_the_kernels_choice() {
+        let (port, next) = free_ports().unwrap();
+        assert!(PORTS.contains(&port) && next == port + 1);
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, next)).unwrap();
+        assert_ne!(free_ports().unwrap().0, port);
+    }
 }
