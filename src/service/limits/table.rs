@@ -33,17 +33,13 @@ impl<K: Copy + Hash + Eq> Table<K> {
 
     /// The entry of `key`, made if there is none, and whether it is its own.
     pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry, bool) {
-        if !self.entries.contains_key(&key) {
-            if self.entries.len() >= ENTRIES_MAX {
-                self.sweep(now);
-            }
+        if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&key) {
+            self.sweep(now);
             if self.entries.len() >= ENTRIES_MAX {
                 return (&mut self.overflow, false);
             }
-            self.entries.insert(key, Entry::default());
         }
-        let own = self.entries.get_mut(&key);
-        (own.expect("it was there, or was just put there"), true)
+        (self.entries.entry(key).or_default(), true)
     }
 
     /// What [`Self::entry`] counted, in the key's own entry or in the one of all newcomers, is over.
