@@ -98,7 +98,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             driver,
             handler,
             mesh,
-            table: Table::default(),
+            table: Table::with_capacity(bounds.connections_max),
             wheel: TimerWheel::default(),
             stats: LoopStats::default(),
             bounds,

@@ -103,6 +103,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Room for all connections that there may be: memory that nobody has touched costs nothing, and a table that grows by doubling costs half as
+    /// much again as it holds.
+    pub(crate) fn with_capacity(connections_max: u32) -> Self {
+        Self {
+            records: Vec::with_capacity(connections_max as usize),
+            ..Self::default()
+        }
+    }
+
     pub(crate) const fn live(&self) -> u32 {
         self.live
     }

@@ -47,6 +47,7 @@ impl Default for UringConfig {
 /// A ring that was made but does not run yet. Make all of them first, so that each knows the others, then start each on its own thread.
 pub struct UringBuilder {
     ring: IoUring,
+    sockets_max: u32,
     recv: RecvPool,
     waker: Waker,
     listener: Option<OwnedFd>,
@@ -112,6 +113,7 @@ impl UringBuilder {
         let pool = pool.port(&waker);
         Ok(Self {
             ring,
+            sockets_max: config.sockets_max,
             recv,
             waker,
             listener: Some(listener),
@@ -135,13 +137,13 @@ impl UringBuilder {
         self.ring.submitter().register_enable_rings()?;
         let memory = Memory {
             recv: self.recv,
-            sends: Sends::default(),
+            sends: Sends::with_capacity(self.sockets_max),
             accepts: Accepts::new(),
         };
         let mut driver = UringDriver {
             ring: Ring::new(self.ring),
             memory: ManuallyDrop::new(memory),
-            receives: Receives::default(),
+            receives: Receives::with_capacity(self.sockets_max),
             cancels: Cancels::default(),
             listener: self.listener,
             backlog: VecDeque::new(),

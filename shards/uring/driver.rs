@@ -150,7 +150,10 @@ impl UringDriver {
         assert!(!more, "a receive without bytes is at its end");
         Outcome::RecvEnded(match -result {
             0 => RecvEnd::Eof,
-            libc::ENOBUFS => RecvEnd::NoBuffers,
+            libc::ENOBUFS => {
+                self.memory.recv.grow();
+                RecvEnd::NoBuffers
+            }
             libc::ECANCELED => RecvEnd::Cancelled,
             libc::EAGAIN | libc::EINTR => RecvEnd::Ended,
             errno => RecvEnd::Failed(Errno(errno)),

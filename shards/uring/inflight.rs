@@ -5,12 +5,18 @@ use std::collections::HashMap;
 
 /// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which
 /// has a bound.
-#[derive(Default)]
 pub(crate) struct Sends {
     places: Vec<Option<(Key, Frame)>>,
 }
 
 impl Sends {
+    /// Room for so many without growing: memory that nobody has touched costs nothing.
+    pub(crate) fn with_capacity(sockets_max: u32) -> Self {
+        Self {
+            places: Vec::with_capacity(sockets_max as usize),
+        }
+    }
+
     /// Holds a frame from its submission on.
     pub(crate) fn hold(&mut self, key: Key, frame: Frame) -> &Frame {
         let slot = key.slot() as usize;
@@ -45,10 +51,14 @@ impl Sends {
 const NONE: u32 = GENERATION_MAX + 1;
 
 /// The receive in flight of each connection slot, by its generation.
-#[derive(Default)]
 pub(crate) struct Receives(Vec<u32>);
 
 impl Receives {
+    /// Room for so many without growing.
+    pub(crate) fn with_capacity(sockets_max: u32) -> Self {
+        Self(Vec::with_capacity(sockets_max as usize))
+    }
+
     /// A receive was submitted.
     pub(crate) fn begin(&mut self, key: Key) {
         let slot = key.slot() as usize;

@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// The only buffer group.
 pub(crate) const GROUP: u16 = 0;
 
+/// Buffers that the kernel gets at the start. It uses all that it has in turn, so that each costs its pages: a shard whose clients mostly listen
+/// gets along with these.
+const FIRST_BUFFERS: u16 = 64;
+
 /// Anonymous memory that lives as long as the value.
 struct Mapping {
     start: NonNull<u8>,
@@ -47,6 +51,8 @@ pub(crate) struct RecvPool {
     count: u16,
     buffer_bytes: u32,
     tail: u16,
+    /// Buffers that were given at all; those above have never been touched.
+    used: u16,
     leased: Vec<bool>,
 }
 
@@ -69,11 +75,12 @@ impl RecvPool {
             count,
             buffer_bytes,
             tail: 0,
+            used: 0,
             leased: vec![true; usize::from(count)],
         })
     }
 
-    /// Registers the ring and gives the kernel every buffer.
+    /// Registers the ring and gives the kernel its first buffers.
     pub(crate) fn register(&mut self, ring: &IoUring) -> io::Result<()> {
         let address = self.ring.start.as_ptr() as u64;
         // SAFETY: the ring's memory outlives its use by the kernel: the driver drops it only when nothing is in flight (`UringDriver::drop`), and a
@@ -82,8 +89,19 @@ impl RecvPool {
             ring.submitter()
                 .register_buf_ring_with_flags(address, self.count, GROUP, 0)
         }?;
-        (0..self.count).for_each(|id| self.give(id));
+        self.use_up_to(FIRST_BUFFERS);
         Ok(())
+    }
+
+    /// The kernel found no buffer: from now on there are twice as many, up to the pool's end.
+    pub(crate) fn grow(&mut self) {
+        self.use_up_to(self.used.saturating_mul(2));
+    }
+
+    fn use_up_to(&mut self, count: u16) {
+        let count = count.min(self.count);
+        (self.used..count).for_each(|id| self.give(id));
+        self.used = count.max(self.used);
     }
 
     fn buffer(&self, id: u16) -> *mut u8 {
@@ -154,5 +172,33 @@ impl RecvPool {
         // SAFETY: the kernel has filled this buffer and was not given it back: until `recycle` takes the lease, this is its only user, and both
         // borrows keep it so (of the pool too: no second lease of one buffer is looked at meanwhile).
         unsafe { core::slice::from_raw_parts_mut(start, lease.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many buffers the kernel has when it got a first share and found none `times`.
+    fn check(count: u16, times: u16, expected: u16) {
+        let mut pool = RecvPool::new(count, 4096).unwrap();
+        pool.use_up_to(FIRST_BUFFERS);
+        (0..times).for_each(|_| pool.grow());
+        let given = pool.leased.iter().filter(|leased| !**leased).count();
+        assert_eq!(
+            (given as u16, pool.used, pool.tail),
+            (expected, expected, expected)
+        );
+    }
+
+    #[test]
+    fn the_kernel_gets_more_buffers_when_it_found_none() {
+        check(512, 0, 64);
+        check(512, 1, 128);
+        check(512, 3, 512);
+        check(512, 9, 512);
+        check(2, 0, 2);
+        check(2, 1, 2);
+        check(32_768, 20, 32_768);
     }
 }

@@ -40,6 +40,11 @@ impl Key {
     }
 }
 
+/// Places that are reserved when there may be `count`: a bound that somebody set to infinity is not taken at its word.
+pub(crate) fn reserved(count: u32) -> usize {
+    count.min(1 << 20) as usize
+}
+
 struct Slot<T> {
     generation: u32,
     value: Option<Box<T>>,
@@ -61,9 +66,10 @@ pub(crate) struct Slab<T> {
 }
 
 impl<T> Slab<T> {
-    pub(crate) const fn new() -> Self {
+    /// Room for so many without growing: memory that nobody has touched costs nothing.
+    pub(crate) fn with_capacity(count: u32) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Vec::with_capacity(reserved(count)),
             free: Vec::new(),
         }
     }
@@ -144,9 +150,10 @@ pub(crate) struct Seats<T> {
 }
 
 impl<T> Seats<T> {
-    pub(crate) const fn new() -> Self {
+    /// Room for so many without growing: memory that nobody has touched costs nothing.
+    pub(crate) fn with_capacity(count: u32) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Vec::with_capacity(reserved(count)),
             len: 0,
         }
     }
@@ -205,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_stale_key_finds_nothing() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::with_capacity(1);
         let first = slab.insert('a');
         assert_eq!(slab.remove(first), Some('a'));
         let second = slab.insert('b');
@@ -217,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_seat_is_taken_by_the_name_that_it_was_given() {
-        let mut seats = Seats::new();
+        let mut seats = Seats::with_capacity(1);
         let key = |generation| Key {
             slot: 7,
             generation,

@@ -4,6 +4,7 @@
 
 use super::Name;
 use super::local::Local;
+use crate::hub::slab::reserved;
 use crate::hub::{Key, Seed};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -34,12 +35,13 @@ pub(super) struct Locals {
 }
 
 impl Locals {
-    pub(super) fn new(seed: Seed) -> Self {
+    /// Room for the rooms of `members_max` sessions: memory that nobody has touched costs nothing.
+    pub(super) fn new(seed: Seed, members_max: u32) -> Self {
         Self {
             ids: HashMap::with_hasher(seed),
             rooms: Vec::new(),
             free: Vec::new(),
-            stays: Vec::new(),
+            stays: Vec::with_capacity(reserved(members_max)),
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_room_that_is_asked_for_has_no_member_yet() {
-        let mut locals = Locals::new(Seed::fixed());
+        let mut locals = Locals::new(Seed::fixed(), 8);
         let id = locals.insert(room("a"));
         locals.expect(key(3), id);
         assert!(locals.has(key(3), id) && members(&locals, id).is_empty());
@@ -208,7 +210,7 @@ mod tests {
         /// A step enters or leaves; three rooms, eight sessions.
         #[test]
         fn memberships_are_those_of_sets(steps in proptest::collection::vec((any::<bool>(), 0_usize..3, 0_u32..8), 0..200)) {
-            let mut locals = Locals::new(Seed::fixed());
+            let mut locals = Locals::new(Seed::fixed(), 8);
             let ids = ["a", "b", "c"].map(|name| locals.insert(room(name)));
             let mut sets = [const { BTreeSet::new() }; 3];
             for (enters, index, slot) in steps {

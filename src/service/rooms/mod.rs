@@ -152,7 +152,13 @@ pub(crate) fn home_of(name: &str, shards: u16) -> u16 {
 }
 
 impl Rooms {
-    pub(crate) fn new(me: u16, shards: u16, bounds: RoomsBounds, seed: u64) -> Self {
+    pub(crate) fn new(
+        me: u16,
+        shards: u16,
+        bounds: RoomsBounds,
+        members_max: u32,
+        seed: u64,
+    ) -> Self {
         let hasher = Seed::new(seed.rotate_left(32));
         Self {
             me,
@@ -160,7 +166,7 @@ impl Rooms {
             bounds,
             seed,
             epochs: 0,
-            locals: Locals::new(hasher),
+            locals: Locals::new(hasher, members_max),
             homes: HashMap::with_hasher(hasher),
             leaving: Vec::new(),
             effects: Vec::new(),
