@@ -1,6 +1,7 @@
-//! What clients say to a server, and what it says back: Socket.IO, or a bare protocol for servers that are none.
+//! What clients say to a server, and what it says back: Socket.IO, a bare protocol for servers that are none, or bytes without meaning.
 
-use crate::wire::opcode;
+use crate::scenario::Kind;
+use crate::wire::{self, opcode};
 use core::fmt;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ pub(crate) enum Dialect {
     SocketIo,
     /// One letter and the rest: `e` echoes, `j` joins, `p` publishes. bench/peers/README.md has it whole.
     Bare,
+    /// No WebSocket and no messages: what comes goes back. It compares runtimes.
+    Bytes,
 }
 
 /// What a message of the server means.
@@ -46,17 +49,24 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 impl Dialect {
-    pub(crate) const fn path(self) -> &'static str {
+    /// Whether servers that speak it can do this.
+    pub(crate) const fn can(self, load: Kind) -> bool {
+        !matches!((self, load), (Self::Bytes, Kind::Publish | Kind::Churn))
+    }
+
+    /// What a client says first; the server's answer lets it in.
+    pub(crate) fn hello(self) -> Vec<u8> {
         match self {
-            Self::SocketIo => "/socket.io/?EIO=4&transport=websocket",
-            Self::Bare => "/",
+            Self::SocketIo => wire::upgrade("/socket.io/?EIO=4&transport=websocket"),
+            Self::Bare => wire::upgrade("/"),
+            Self::Bytes => vec![b'?'],
         }
     }
 
     pub(crate) const fn opcode(self) -> u8 {
         match self {
             Self::SocketIo => opcode::TEXT,
-            Self::Bare => opcode::BINARY,
+            Self::Bare | Self::Bytes => opcode::BINARY,
         }
     }
 
@@ -68,6 +78,7 @@ impl Dialect {
         match self {
             Self::SocketIo => format!(r#"420["join","{room}"]"#),
             Self::Bare => format!("j{room}"),
+            Self::Bytes => unreachable!("nobody joins where there are no rooms"),
         }
         .into_bytes()
     }
@@ -76,6 +87,7 @@ impl Dialect {
         match self {
             Self::SocketIo => format!(r#"420["echo","{payload}"]"#),
             Self::Bare => format!("e{payload}"),
+            Self::Bytes => payload.to_owned(),
         }
         .into_bytes()
     }
@@ -90,6 +102,7 @@ impl Dialect {
                 message.extend_from_slice(payload.as_bytes());
                 message
             }
+            Self::Bytes => unreachable!("nobody publishes where there are no rooms"),
         }
     }
 
@@ -104,6 +117,7 @@ impl Dialect {
             (Self::SocketIo, [b'2']) => Incoming::Ping,
             (Self::SocketIo, [b'4', b'0', ..]) => Incoming::Connected,
             (Self::SocketIo, [b'0', ..]) => Incoming::Open,
+            (Self::Bytes, _) => Incoming::Answer(message),
             _ => Incoming::Other(message),
         }
     }
@@ -112,7 +126,7 @@ impl Dialect {
     pub(crate) fn is_good(self, answer: &[u8]) -> bool {
         match self {
             Self::SocketIo => memmem::find(answer, br#""ok":true"#).is_some(),
-            Self::Bare => true,
+            Self::Bare | Self::Bytes => true,
         }
     }
 }
@@ -133,6 +147,7 @@ mod tests {
         assert_eq!(Dialect::Bare.understand(b"mx"), Incoming::Message(b"mx"));
         assert_eq!(Dialect::Bare.understand(b"jx"), Incoming::Answer(b"jx"));
         assert_eq!(Dialect::Bare.understand(b""), Incoming::Other(b""));
+        assert_eq!(Dialect::Bytes.understand(b"2"), Incoming::Answer(b"2"));
     }
 
     #[test]
