@@ -83,7 +83,11 @@ struct RunArgs {
 #[derive(Args)]
 struct SmokeArgs {
     /// Servers of bench/servers.toml.
-    #[arg(long, value_delimiter = ',', default_value = "ringway,floor")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "ringway,floor,runtime-own"
+    )]
     server: Vec<String>,
 }
 
