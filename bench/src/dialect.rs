@@ -3,8 +3,12 @@
 use crate::scenario::Kind;
 use crate::wire::{self, opcode};
 use core::fmt;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+/// Stands in an answer that says that it was done. Made once, as making a finder costs more than a search.
+static OK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""ok":true"#));
 
 /// The language of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +129,7 @@ impl Dialect {
     /// Whether an answer says that it was done.
     pub(crate) fn is_good(self, answer: &[u8]) -> bool {
         match self {
-            Self::SocketIo => memmem::find(answer, br#""ok":true"#).is_some(),
+            Self::SocketIo => OK.find(answer).is_some(),
             Self::Bare | Self::Bytes => true,
         }
     }
