@@ -58,13 +58,16 @@ bench: setup-bench ## Ringway beside its peers, one table (SCENARIO=echo-64,room
 	target/release/ringway-bench run --passes $(PASSES) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SERVER),--server $(SERVER)) $(ARGS) \
 	  --out bench/results/$$(date +%F)-$$(git describe --always --dirty --exclude='*').json
 
+bench-runtimes: ## the loop of Ringway beside tokio, monoio, glommio and compio, as bare echoes (PASSES=5)
+	$(MAKE) bench SCENARIO=runtimes-64,runtimes-1000,runtimes-idle
+
 bench-compare: ## where two results of make bench differ by more than the noise of both (A=before.json B=after.json)
 	@cargo run --release --quiet --locked -p ringway-bench -- compare $(A) $(B)
 
 bench-smoke: ## every scenario of the bench for a moment, against Ringway and the floor: does it work, not how fast
 	cargo build --release --locked --bin ringway
 	cargo build --locked --workspace --bin ringway-bench
-	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor
+	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor -p runtime-own
 	target/debug/ringway-bench smoke 2>&1 | scripts/keep $@
 
 fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
@@ -98,4 +101,4 @@ setup-fuzz:
 setup-bench:
 	@scripts/setup bench
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench

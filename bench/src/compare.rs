@@ -2,7 +2,7 @@
 
 use crate::outcome::Report;
 use crate::spread::Spread;
-use crate::table::{self, OURS};
+use crate::table;
 use std::fmt::Write as _;
 
 /// Passes below which nobody knows how far passes lie apart.
@@ -51,22 +51,23 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
 
 type Pair<'a> = (&'a str, &'static str, String, Spread, Spread);
 
-/// What both have: Ringway's own numbers, and its ratios, which move less with the machine.
+/// What both have: the reference's own numbers, and its ratios, which move less with the machine.
 fn pairs<'a>(before: &'a Report, after: &'a Report) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
+    let ours = after.reference();
     for (name, scenario) in &after.scenarios {
         for measure in &scenario.shows {
-            let own = |report| table::spread(report, name, OURS, *measure);
+            let own = |report| table::spread(report, name, ours, *measure);
             let mut push = |what: String, old: Option<Spread>, new: Option<Spread>| {
                 pairs.extend(
                     old.zip(new)
                         .map(|(old, new)| (&**name, measure.name(), what, old, new)),
                 );
             };
-            push(OURS.to_owned(), own(before), own(after));
-            for peer in after.servers().into_iter().filter(|peer| *peer != OURS) {
-                let ratio = |report| table::ratio(report, *measure, (name, OURS), (name, peer));
-                push(format!("{OURS}/{peer}"), ratio(before), ratio(after));
+            push(ours.to_owned(), own(before), own(after));
+            for peer in after.servers().into_iter().filter(|peer| *peer != ours) {
+                let ratio = |report| table::ratio(report, *measure, (name, ours), (name, peer));
+                push(format!("{ours}/{peer}"), ratio(before), ratio(after));
             }
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct Guest {
 /// The clients.
 pub(crate) struct Crowd {
     pub(crate) dialect: Dialect,
+    /// Bytes of an answer where answers have no frames.
+    echo_bytes: usize,
     server: SocketAddrV4,
     start: Instant,
     /// The moment of the read that is being looked at, since the start.
@@ -68,9 +70,14 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn new(dialect: Dialect, server: SocketAddrV4) -> io::Result<Self> {
+    pub(crate) fn new(
+        dialect: Dialect,
+        server: SocketAddrV4,
+        echo_bytes: usize,
+    ) -> io::Result<Self> {
         Ok(Self {
             dialect,
+            echo_bytes,
             server,
             start: Instant::now(),
             now_ns: 0,
@@ -134,7 +141,7 @@ impl Crowd {
         let source = Ipv4Addr::new(127, 1, 1, 1 + (number % ADDRESSES) as u8);
         let mut client = Client::dial(source, self.server)?;
         self.poll.add(&client, number)?;
-        client.write(&wire::upgrade(self.dialect.path()))?;
+        client.write(&self.dialect.hello())?;
         Ok(client)
     }
 
@@ -174,7 +181,12 @@ impl Crowd {
 
     fn send_frame(&mut self, who: usize, opcode: u8, payload: &[u8]) {
         self.outgoing.clear();
-        wire::frame_into(&mut self.outgoing, opcode, payload);
+        match self.dialect {
+            Dialect::Bytes => self.outgoing.extend_from_slice(payload),
+            Dialect::SocketIo | Dialect::Bare => {
+                wire::frame_into(&mut self.outgoing, opcode, payload);
+            }
+        }
         let client = &mut self.clients[who];
         // Whoever is gone is heard of by the next read.
         if client.write(&self.outgoing).unwrap_or(false) {
@@ -239,16 +251,38 @@ impl Crowd {
     fn take(&mut self, who: usize, bytes: &[u8], work: &mut impl Work) {
         let mut partial = mem::take(&mut self.clients[who].partial);
         if partial.is_empty() {
-            let used = self.frames(who, bytes, work);
+            let used = self.messages(who, bytes, work);
             self.clients[who].partial.extend_from_slice(&bytes[used..]);
             return;
         }
         partial.extend_from_slice(bytes);
-        let used = self.frames(who, &partial, work);
+        let used = self.messages(who, &partial, work);
         partial.drain(..used);
         if !partial.is_empty() {
             self.clients[who].partial = partial;
         }
+    }
+
+    /// Looks at everything that is whole; how many bytes it was.
+    fn messages(&mut self, who: usize, bytes: &[u8], work: &mut impl Work) -> usize {
+        match self.dialect {
+            Dialect::Bytes => self.echoes(who, bytes, work),
+            Dialect::SocketIo | Dialect::Bare => self.frames(who, bytes, work),
+        }
+    }
+
+    /// The first byte that comes back lets a client in; from then on as many as an echo has are an answer.
+    fn echoes(&mut self, who: usize, bytes: &[u8], work: &mut impl Work) -> usize {
+        let mut at = 0;
+        if self.clients[who].stage == Stage::Upgrading {
+            at = 1;
+            self.connected(who, work);
+        }
+        while let Some(answer) = bytes.get(at..at + self.echo_bytes) {
+            at += self.echo_bytes;
+            self.message(who, answer, work);
+        }
+        at
     }
 
     /// Looks at every whole frame; how many bytes they were.

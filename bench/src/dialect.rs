@@ -1,9 +1,14 @@
-//! What clients say to a server, and what it says back: Socket.IO, or a bare protocol for servers that are none.
+//! What clients say to a server, and what it says back: Socket.IO, a bare protocol for servers that are none, or bytes without meaning.
 
-use crate::wire::opcode;
+use crate::scenario::Kind;
+use crate::wire::{self, opcode};
 use core::fmt;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+/// Stands in an answer that says that it was done. Made once, as making a finder costs more than a search.
+static OK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""ok":true"#));
 
 /// The language of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +18,8 @@ pub(crate) enum Dialect {
     SocketIo,
     /// One letter and the rest: `e` echoes, `j` joins, `p` publishes. bench/peers/README.md has it whole.
     Bare,
+    /// No WebSocket and no messages: what comes goes back. It compares runtimes.
+    Bytes,
 }
 
 /// What a message of the server means.
@@ -46,17 +53,24 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 impl Dialect {
-    pub(crate) const fn path(self) -> &'static str {
+    /// Whether servers that speak it can do this.
+    pub(crate) const fn can(self, load: Kind) -> bool {
+        !matches!((self, load), (Self::Bytes, Kind::Publish | Kind::Churn))
+    }
+
+    /// What a client says first; the server's answer lets it in.
+    pub(crate) fn hello(self) -> Vec<u8> {
         match self {
-            Self::SocketIo => "/socket.io/?EIO=4&transport=websocket",
-            Self::Bare => "/",
+            Self::SocketIo => wire::upgrade("/socket.io/?EIO=4&transport=websocket"),
+            Self::Bare => wire::upgrade("/"),
+            Self::Bytes => vec![b'?'],
         }
     }
 
     pub(crate) const fn opcode(self) -> u8 {
         match self {
             Self::SocketIo => opcode::TEXT,
-            Self::Bare => opcode::BINARY,
+            Self::Bare | Self::Bytes => opcode::BINARY,
         }
     }
 
@@ -68,6 +82,7 @@ impl Dialect {
         match self {
             Self::SocketIo => format!(r#"420["join","{room}"]"#),
             Self::Bare => format!("j{room}"),
+            Self::Bytes => unreachable!("nobody joins where there are no rooms"),
         }
         .into_bytes()
     }
@@ -76,6 +91,7 @@ impl Dialect {
         match self {
             Self::SocketIo => format!(r#"420["echo","{payload}"]"#),
             Self::Bare => format!("e{payload}"),
+            Self::Bytes => payload.to_owned(),
         }
         .into_bytes()
     }
@@ -90,6 +106,7 @@ impl Dialect {
                 message.extend_from_slice(payload.as_bytes());
                 message
             }
+            Self::Bytes => unreachable!("nobody publishes where there are no rooms"),
         }
     }
 
@@ -104,6 +121,7 @@ impl Dialect {
             (Self::SocketIo, [b'2']) => Incoming::Ping,
             (Self::SocketIo, [b'4', b'0', ..]) => Incoming::Connected,
             (Self::SocketIo, [b'0', ..]) => Incoming::Open,
+            (Self::Bytes, _) => Incoming::Answer(message),
             _ => Incoming::Other(message),
         }
     }
@@ -111,8 +129,8 @@ impl Dialect {
     /// Whether an answer says that it was done.
     pub(crate) fn is_good(self, answer: &[u8]) -> bool {
         match self {
-            Self::SocketIo => memmem::find(answer, br#""ok":true"#).is_some(),
-            Self::Bare => true,
+            Self::SocketIo => OK.find(answer).is_some(),
+            Self::Bare | Self::Bytes => true,
         }
     }
 }
@@ -133,6 +151,7 @@ mod tests {
         assert_eq!(Dialect::Bare.understand(b"mx"), Incoming::Message(b"mx"));
         assert_eq!(Dialect::Bare.understand(b"jx"), Incoming::Answer(b"jx"));
         assert_eq!(Dialect::Bare.understand(b""), Incoming::Other(b""));
+        assert_eq!(Dialect::Bytes.understand(b"2"), Incoming::Answer(b"2"));
     }
 
     #[test]

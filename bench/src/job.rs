@@ -71,7 +71,8 @@ impl Job {
         let rest = Duration::from_millis(self.scenario.rest_ms);
         std::thread::sleep(rest);
         let before = running.memory()?;
-        let mut crowd = Crowd::new(self.server.dialect, running.address)?;
+        let payload_bytes = self.scenario.payload_bytes;
+        let mut crowd = Crowd::new(self.server.dialect, running.address, payload_bytes)?;
         crowd.open(guests(&self.scenario, self.server.dialect)?)?;
         let silent = crowd.len() - self.scenario.stalled;
         (silent..crowd.len()).try_for_each(|who| crowd.stall(who))?;
@@ -80,7 +81,7 @@ impl Job {
         match self.scenario.load {
             Kind::Idle => self.drive(running, before, &mut crowd, Idle::new(), outcome),
             Kind::Echo => {
-                let echo = Echo::new(&crowd, self.scenario.payload_bytes);
+                let echo = Echo::new(&crowd, payload_bytes);
                 self.drive(running, before, &mut crowd, echo, outcome)
             }
             Kind::Publish => {
@@ -230,9 +231,10 @@ fn guests(scenario: &Scenario, dialect: Dialect) -> io::Result<Vec<Guest>> {
     let guest = |number| {
         let token = match dialect {
             Dialect::SocketIo => token(&key, number)?,
-            Dialect::Bare => String::new(),
+            Dialect::Bare | Dialect::Bytes => String::new(),
         };
         let rooms = match scenario.load {
+            _ if dialect == Dialect::Bytes => Vec::new(),
             Kind::Idle => vec!["common".to_owned(), format!("group:{}", number / GROUP)],
             Kind::Publish => vec![Publish::room_of(number, scenario.rooms)],
             Kind::Echo | Kind::Churn => Vec::new(),

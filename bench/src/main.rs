@@ -24,7 +24,7 @@ use job::Job;
 use namespace::Place;
 use outcome::{Outcome, Report};
 use run::Plan;
-use scenario::Scenario;
+use scenario::{Kind, Scenario};
 use server::Servers;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,7 +83,11 @@ struct RunArgs {
 #[derive(Args)]
 struct SmokeArgs {
     /// Servers of bench/servers.toml.
-    #[arg(long, value_delimiter = ',', default_value = "ringway,floor")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "ringway,floor,runtime-own"
+    )]
     server: Vec<String>,
 }
 
@@ -172,8 +176,8 @@ fn smoke(names: &[String]) -> Result<ExitCode, String> {
         passes: 1,
         has_own_network: false,
     };
-    let idle = |outcome: &Outcome| outcome.scenario == "idle";
     let report = plan.run(|_| Ok(()))?;
+    let idle = |outcome: &Outcome| report.scenarios[&outcome.scenario].load == Kind::Idle;
     let works =
         |outcome: &&Outcome| outcome.is_whole() && (outcome.operations > 0 || idle(outcome));
     let passed = report.outcomes.iter().filter(works).count();

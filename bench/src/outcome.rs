@@ -9,6 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+/// Whom this is all about.
+pub(crate) const OURS: &str = "ringway";
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
@@ -127,6 +130,13 @@ impl Report {
             }
         }
         names
+    }
+
+    /// Whose numbers are divided by those of the others: Ringway's, or those of whoever was measured first where it was not.
+    pub(crate) fn reference(&self) -> &str {
+        let servers = self.servers();
+        let ours = servers.iter().find(|name| **name == OURS);
+        ours.or_else(|| servers.first()).map_or(OURS, |name| *name)
     }
 
     /// # Errors

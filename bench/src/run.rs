@@ -39,10 +39,7 @@ impl Plan {
         let passes = 1..=self.passes;
         passes.flat_map(move |pass| {
             self.scenarios.iter().flat_map(move |(name, scenario)| {
-                let wanted = |server: &&Server| {
-                    scenario.servers.is_empty() || scenario.servers.contains(&server.name)
-                };
-                let servers = self.servers.iter().filter(wanted);
+                let servers = self.servers.iter().filter(|server| server.takes(scenario));
                 servers.map(move |server| Job {
                     name: name.clone(),
                     scenario: scenario.clone(),
@@ -112,6 +109,7 @@ pub(crate) fn root() -> &'static Path {
 mod tests {
     use super::*;
     use crate::dialect::Dialect;
+    use crate::scenario::Kind;
 
     #[test]
     fn servers_alternate_within_each_pass() {
@@ -121,19 +119,25 @@ mod tests {
             );
             toml::from_str(&text).unwrap()
         };
-        let server = |name: &str| Server {
+        let server = |name: &str, dialect: Dialect, loads: &[Kind]| Server {
             name: name.to_owned(),
-            dialect: Dialect::Bare,
+            dialect,
             command: Vec::new(),
             without_rates: Vec::new(),
+            loads: loads.to_vec(),
         };
         let plan = Plan {
             scenarios: [
                 ("a".to_owned(), scenario("[]")),
-                ("b".to_owned(), scenario("[\"y\"]")),
+                ("b".to_owned(), scenario("[\"y\", \"z\"]")),
             ]
             .into(),
-            servers: vec![server("x"), server("y")],
+            servers: vec![
+                server("x", Dialect::Bare, &[]),
+                server("y", Dialect::SocketIo, &[Kind::Idle, Kind::Echo]),
+                server("z", Dialect::Bytes, &[]),
+                server("never", Dialect::Bare, &[Kind::Publish]),
+            ],
             passes: 2,
             has_own_network: false,
         };
@@ -142,7 +146,7 @@ mod tests {
             .map(|job| format!("{}{}{}", job.pass, job.name, job.server.name));
         assert_eq!(
             jobs.collect::<Vec<_>>(),
-            ["1ax", "1ay", "1by", "2ax", "2ay", "2by"]
+            ["1ax", "1ay", "1by", "1bz", "2ax", "2ay", "2by", "2bz"]
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::process::{Cpu, Memory};
-use crate::scenario::Scenario;
+use crate::scenario::{Kind, Scenario};
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -34,6 +34,19 @@ pub(crate) struct Server {
     /// Words more where rates must not refuse anything.
     #[serde(default)]
     pub(crate) without_rates: Vec<String>,
+    /// The only loads in which it differs from another server; all of them when there are none.
+    #[serde(default)]
+    pub(crate) loads: Vec<Kind>,
+}
+
+impl Server {
+    /// Whether a scenario is done to it. What only echoes bytes is asked to by name.
+    pub(crate) fn takes(&self, scenario: &Scenario) -> bool {
+        let is_named = scenario.servers.contains(&self.name);
+        let is_meant = scenario.servers.is_empty() && self.dialect != Dialect::Bytes;
+        let differs = self.loads.is_empty() || self.loads.contains(&scenario.load);
+        (is_named || is_meant) && differs && self.dialect.can(scenario.load)
+    }
 }
 
 /// All servers of `bench/servers.toml`.

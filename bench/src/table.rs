@@ -1,13 +1,10 @@
-//! A result as tables: Ringway beside each peer, and what the load itself has cost.
+//! A result as tables: the reference (Ringway) beside each peer, and what the load itself has cost.
 
 use crate::measures::Measure;
 use crate::outcome::{Outcome, Report};
 use crate::spread::{Short, Spread};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-/// Whose numbers are divided by those of each peer.
-pub(crate) const OURS: &str = "ringway";
 
 /// A measure of one server in one scenario, over all passes.
 pub(crate) fn spread(
@@ -92,13 +89,17 @@ fn conditions(report: &Report, out: &mut String) {
 }
 
 fn main_table(report: &Report, out: &mut String) {
+    let reference = report.reference();
     let servers = report.servers();
-    let peers: Vec<&str> = servers.into_iter().filter(|name| *name != OURS).collect();
+    let peers: Vec<&str> = servers
+        .into_iter()
+        .filter(|name| *name != reference)
+        .collect();
     let heads = peers.iter().map(|peer| format!(" {peer} | ratio |"));
     line(
         out,
         &format!(
-            "| scenario | measure | {OURS} |{}",
+            "| scenario | measure | {reference} |{}",
             heads.collect::<String>()
         ),
     );
@@ -109,14 +110,14 @@ fn main_table(report: &Report, out: &mut String) {
     for (name, scenario) in &report.scenarios {
         for measure in &scenario.shows {
             let cells = peers.iter().map(|peer| {
-                let ratio = ratio(report, *measure, (name, OURS), (name, peer));
+                let ratio = ratio(report, *measure, (name, reference), (name, peer));
                 format!(
                     " {} | {} |",
                     cell(report, name, peer, *measure),
                     shown(ratio)
                 )
             });
-            let ours = cell(report, name, OURS, *measure);
+            let ours = cell(report, name, reference, *measure);
             line(
                 out,
                 &format!(
@@ -145,12 +146,13 @@ fn shown(spread: Option<Spread>) -> String {
 
 /// Scenarios whose cost is put beside another's of the same server.
 fn beside(report: &Report, out: &mut String) {
+    let reference = report.reference();
     for (name, scenario) in &report.scenarios {
         let Some(other) = &scenario.beside else {
             continue;
         };
         for measure in &scenario.shows {
-            let ratio = ratio(report, *measure, (name, OURS), (other, OURS));
+            let ratio = ratio(report, *measure, (name, reference), (other, reference));
             let shown = shown(ratio);
             line(
                 out,

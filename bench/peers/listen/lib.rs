@@ -16,11 +16,23 @@ pub const BACKLOG: i32 = 16 * 1024;
 /// If it names none: a peer is started by the benchmark alone.
 #[must_use]
 pub fn port() -> u16 {
+    port_and("").0
+}
+
+/// The port, and whether `option` stands before it.
+///
+/// # Panics
+/// If the command line says anything else.
+#[must_use]
+pub fn port_and(option: &str) -> (u16, bool) {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.as_slice() {
-        [flag, port] if flag == "--port" => port.parse().expect("a port is a number below 65536"),
-        _ => panic!("usage: --port N"),
-    }
+    let (port, is_set) = match words.as_slice() {
+        [flag, port] if flag == "--port" => (port, false),
+        [first, flag, port] if first == option && flag == "--port" => (port, true),
+        _ => panic!("usage: {option} --port N"),
+    };
+    let port = port.parse().expect("a port is a number below 65536");
+    (port, is_set)
 }
 
 /// Lifts the soft limit of open descriptors to the hard one.

@@ -1,7 +1,7 @@
 // The bare dialect over uWebSockets: its epoll loop, its WebSocket parser, its publish and subscribe.
 //
-// A message arrives corked: uWebSockets joins all that its handler sends to that socket into one write. Publishes wait until the end of
-// the loop's turn and then go out joined, one write per subscriber. Both are its own doing, and its best setting.
+// A message arrives corked: uWebSockets joins all that its handler sends to that socket into one write. What is published while no socket is
+// corked goes out joined, one write per subscriber and 32 messages. README.md says what becomes of more of them in a handler.
 
 #include <charconv>
 #include <cstdio>
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <vector>
 
 #include "App.h"
 
@@ -21,6 +22,9 @@ constexpr unsigned payload_bytes_max = 1024 * 1024;
 constexpr unsigned pending_bytes_max = 4 * 1024 * 1024;
 // uSockets listens with 512; the kernel lowers this to net.core.somaxconn.
 constexpr int backlog = 16 * 1024;
+
+// A queue of publishes that is larger gives its memory back after use.
+constexpr size_t bytes_kept = 64 * 1024;
 
 // A connection carries no state of ours.
 struct Nothing {};
@@ -54,19 +58,54 @@ void raise_descriptors() {
     }
 }
 
-// `p`, the length of the room's name in one byte, the name, the payload: every member gets `m` and the payload.
-// App::publish and not the socket's: the latter leaves out the sender.
-void publish(uWS::App &app, std::string &scratch, std::string_view message, uWS::OpCode opcode) {
-    if (message.size() < 2) {
-        return;
+struct Publish {
+    size_t room_bytes;
+    size_t message_bytes;
+    uWS::OpCode opcode;
+};
+
+// What a turn of the loop brings to be published, in order. It is published by the next one, outside of any socket's handler.
+class Publishes {
+    uWS::App &app;
+    // Rooms' names and messages, one after the other.
+    std::string bytes;
+    std::vector<Publish> waiting;
+
+public:
+    explicit Publishes(uWS::App &app) : app(app) {}
+
+    // `p`, the length of the room's name in one byte, the name, the payload: every member gets `m` and the payload.
+    void take(std::string_view message, uWS::OpCode opcode) {
+        if (message.size() < 2) {
+            return;
+        }
+        const size_t room_bytes = static_cast<unsigned char>(message[1]);
+        if (message.size() < 2 + room_bytes) {
+            return;
+        }
+        if (waiting.empty()) {
+            uWS::Loop::get()->defer([this] { commit(); });
+        }
+        const std::string_view payload = message.substr(2 + room_bytes);
+        bytes.append(message.substr(2, room_bytes)).append(1, 'm').append(payload);
+        waiting.push_back({room_bytes, 1 + payload.size(), opcode});
     }
-    const size_t name_bytes = static_cast<unsigned char>(message[1]);
-    if (message.size() < 2 + name_bytes) {
-        return;
+
+private:
+    // App::publish and not the socket's: the latter leaves out the sender.
+    void commit() {
+        std::string_view rest = bytes;
+        for (const Publish &one : waiting) {
+            app.publish(rest.substr(0, one.room_bytes), rest.substr(one.room_bytes, one.message_bytes), one.opcode);
+            rest.remove_prefix(one.room_bytes + one.message_bytes);
+        }
+        waiting.clear();
+        bytes.clear();
+        if (bytes.capacity() > bytes_kept) {
+            bytes.shrink_to_fit();
+        }
     }
-    scratch.assign(1, 'm').append(message.substr(2 + name_bytes));
-    app.publish(message.substr(2, name_bytes), scratch, opcode);
-}
+};
 
 } // namespace
 
@@ -75,7 +114,7 @@ int main(int argc, char **argv) {
     raise_descriptors();
 
     uWS::App app;
-    std::string scratch;
+    Publishes publishes(app);
     uWS::App::WebSocketBehavior<Nothing> behaviour;
     behaviour.compression = uWS::DISABLED;
     behaviour.maxPayloadLength = payload_bytes_max;
@@ -98,7 +137,7 @@ int main(int argc, char **argv) {
             socket->send(message, opcode);
             break;
         case 'p':
-            publish(app, scratch, message, opcode);
+            publishes.take(message, opcode);
             break;
         default:
             break;

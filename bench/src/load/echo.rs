@@ -3,12 +3,13 @@
 use super::{Load, Tally};
 use crate::crowd::{Crowd, Work};
 use crate::dialect::Incoming;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// The load.
 pub(crate) struct Echo {
     tally: Tally,
-    payload: String,
+    /// Looks for the payload; made once, as making it costs more than a search.
+    payload: Finder<'static>,
     message: Vec<u8>,
     sent_ns: Vec<u64>,
     under_way: u64,
@@ -21,7 +22,7 @@ impl Echo {
         Self {
             tally: Tally::new(),
             message: crowd.dialect.echo(&payload),
-            payload,
+            payload: Finder::new(&payload).into_owned(),
             sent_ns: vec![0; crowd.len()],
             under_way: 0,
             is_over: false,
@@ -59,8 +60,7 @@ impl Work for Echo {
         self.under_way -= 1;
         match incoming {
             Incoming::Answer(answer)
-                if crowd.dialect.is_good(answer)
-                    && memmem::find(answer, self.payload.as_bytes()).is_some() =>
+                if crowd.dialect.is_good(answer) && self.payload.find(answer).is_some() =>
             {
                 self.tally.done(self.sent_ns[who], crowd.now_ns);
             }

@@ -5,7 +5,7 @@ use crate::frame;
 use std::collections::HashMap;
 
 /// A room that holds more than this is written to at once.
-pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const JOINED_BYTES_MAX: usize = 64 * 1024;
 /// A queue that is larger gives its memory back after use.
 const QUEUE_BYTES_KEPT: usize = 4 * 1024;
 
@@ -24,9 +24,18 @@ pub(crate) struct Rooms {
     vacant: Vec<u32>,
     /// Rooms with something queued; one may stand here twice, or for nothing.
     dirty: Vec<u32>,
+    joined_bytes_max: usize,
 }
 
 impl Rooms {
+    /// Rooms that hold at most so much until the end of the batch; with 0 nothing waits for others.
+    pub(crate) fn new(joined_bytes_max: usize) -> Self {
+        Self {
+            joined_bytes_max,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn open(&mut self, name: &[u8]) -> u32 {
         if let Some(&room) = self.names.get(name) {
             return room;
@@ -72,7 +81,7 @@ impl Rooms {
             self.dirty.push(room);
         }
         frame::push(queue, opcode, [b"m", payload]);
-        (queue.len() > QUEUE_BYTES_MAX).then_some(room)
+        (queue.len() > self.joined_bytes_max).then_some(room)
     }
 
     pub(crate) fn next_dirty(&mut self) -> Option<u32> {

@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn new(listener: TcpListener, joined_bytes_max: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
             &epoll,
@@ -44,7 +44,7 @@ impl Server {
             epoll,
             listener,
             connections: Vec::new(),
-            rooms: Rooms::default(),
+            rooms: Rooms::new(joined_bytes_max),
             reply: Vec::new(),
             doomed: Vec::new(),
         })
