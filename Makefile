@@ -23,10 +23,11 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 test: setup-test check unit mutants it bench-smoke load autobahn ## all tests
 	@scripts/summary
 
-check: deny ## format, clippy, and what deny says
+check: deny ## format, clippy, what deny says, and instruction counts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --locked --test load -- -D warnings
+	scripts/instructions
 
 deny: setup-check ## licences, bans, sources, and advisories where they can be fetched
 	scripts/deny
@@ -67,6 +68,12 @@ bench-smoke: ## every scenario of the bench for a moment, against Ringway and th
 	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor
 	target/debug/ringway-bench smoke 2>&1 | scripts/keep $@
 
+instructions: setup-check ## instructions of the hot functions beside their baselines; 3 % more fail (UPDATE=1 takes new baselines, ONLY=unmask-64)
+	@scripts/instructions $(if $(UPDATE),--update) $(ONLY)
+
+micro: ## wall time of the hot functions, on this machine, now (ONLY=flush)
+	cargo bench --locked -p ringway-micro --bench wall -- $(ONLY)
+
 fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
 	scripts/fuzz $(TARGET) $(SECONDS)
 
@@ -98,4 +105,4 @@ setup-fuzz:
 setup-bench:
 	@scripts/setup bench
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke instructions micro fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench
