@@ -12,6 +12,7 @@ FROM ?= 0
 TARGET ?= all
 SECONDS ?= 60
 PASSES ?= 3
+FLAME := $(or $(SCENARIO),fanout-1000)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,7 +73,13 @@ instructions: setup-check ## instructions of the hot functions beside their base
 	@scripts/instructions $(if $(UPDATE),--update) $(ONLY)
 
 micro: ## wall time of the hot functions, on this machine, now (ONLY=flush)
-	cargo bench --locked -p ringway-micro --bench wall -- $(ONLY)
+	cargo bench --locked -p ringway-micro --bench wall -- --quiet $(ONLY)
+
+flame: setup-flame ## where the time goes in one shard under load: bench/results/flame-SCENARIO.svg (SCENARIO=fanout-1000 ARGS=--here)
+	RUSTFLAGS="-C force-frame-pointers=yes" cargo build --release --locked --bin ringway --target-dir target/flame
+	cargo build --release --locked -p ringway-bench
+	mkdir -p bench/results
+	target/release/ringway-bench flame $(FLAME) --binary target/flame/release/ringway --out bench/results/flame-$(FLAME).svg $(ARGS)
 
 fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
 	scripts/fuzz $(TARGET) $(SECONDS)
@@ -105,4 +112,7 @@ setup-fuzz:
 setup-bench:
 	@scripts/setup bench
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke instructions micro fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench
+setup-flame:
+	@scripts/setup flame
+
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-compare bench-smoke instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench setup-flame

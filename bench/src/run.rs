@@ -48,6 +48,7 @@ impl Plan {
                     scenario: scenario.clone(),
                     server: server.clone(),
                     pass,
+                    profile: None,
                 })
             })
         })
@@ -55,7 +56,7 @@ impl Plan {
 }
 
 /// Runs a job in a process of its own; what goes wrong there is its outcome.
-fn apart(job: &Job) -> Outcome {
+pub(crate) fn apart(job: &Job) -> Outcome {
     let outcome = try_apart(job);
     outcome.unwrap_or_else(|error| job.failed(error.to_string()))
 }
@@ -74,7 +75,7 @@ fn try_apart(job: &Job) -> io::Result<Outcome> {
 }
 
 /// One line.
-fn told(outcome: &Outcome) -> String {
+pub(crate) fn told(outcome: &Outcome) -> String {
     let Outcome {
         scenario,
         server,

@@ -1,6 +1,6 @@
 //! Wall time of every subject: `make micro`. Never part of a test: it says what this machine does today.
 
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use ringway_micro::{ENTRIES, measured};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,7 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     for entry in ENTRIES {
-        let mut group = criterion.benchmark_group("micro");
-        group.throughput(Throughput::Elements(1));
-        group.bench_function(entry.name, |bencher| {
+        criterion.bench_function(entry.name, |bencher| {
             let mut subject = (entry.build)();
             bencher.iter_custom(|iterations| {
                 let mut total = Duration::ZERO;
@@ -25,7 +23,6 @@ fn main() {
                 total
             });
         });
-        group.finish();
     }
     criterion.final_summary();
 }
