@@ -12,6 +12,7 @@ FROM ?= 0
 TARGET ?= all
 SECONDS ?= 60
 PASSES ?= 3
+FLAME := $(or $(SCENARIO),fanout-1000)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,10 +24,11 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 test: setup-test check unit mutants it bench-smoke load autobahn ## all tests
 	@scripts/summary
 
-check: deny ## format, clippy, and what deny says
+check: deny ## format, clippy, what deny says, and instruction counts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --locked --test load -- -D warnings
+	scripts/instructions
 
 deny: setup-check ## licences, bans, sources, and advisories where they can be fetched
 	scripts/deny
@@ -70,6 +72,18 @@ bench-smoke: ## every scenario of the bench for a moment, against Ringway and th
 	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor -p runtime-own
 	target/debug/ringway-bench smoke 2>&1 | scripts/keep $@
 
+instructions: setup-check ## instructions of the hot functions beside their baselines; 3 % more fail (UPDATE=1 takes new baselines, ONLY=unmask-64)
+	@scripts/instructions $(if $(UPDATE),--update) $(ONLY)
+
+micro: ## wall time of the hot functions, on this machine, now (ONLY=flush)
+	cargo bench --locked -p ringway-micro --bench wall -- --quiet $(ONLY)
+
+flame: setup-flame ## where the time goes in one shard under load: bench/results/flame-SCENARIO.svg (SCENARIO=fanout-1000 ARGS=--here)
+	RUSTFLAGS="-C force-frame-pointers=yes" cargo build --release --locked --bin ringway --target-dir target/flame
+	cargo build --release --locked -p ringway-bench
+	mkdir -p bench/results
+	target/release/ringway-bench flame $(FLAME) --binary target/flame/release/ringway --out bench/results/flame-$(FLAME).svg $(ARGS)
+
 fuzz: setup-fuzz ## the coverage-guided fuzzer on one parser, or on all in turn (TARGET=ws SECONDS=60)
 	scripts/fuzz $(TARGET) $(SECONDS)
 
@@ -101,4 +115,7 @@ setup-fuzz:
 setup-bench:
 	@scripts/setup bench
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench
+setup-flame:
+	@scripts/setup flame
+
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench setup-flame

@@ -11,6 +11,7 @@ use crate::load::publish::Publish;
 use crate::load::{Latency, Load};
 use crate::outcome::Outcome;
 use crate::process::{self, Cpu, Memory};
+use crate::profiler::Profiler;
 use crate::scenario::{Kind, Scenario};
 use crate::server::{Running, SECRET, Server};
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -18,7 +19,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What is under way at the end arrives within this time, or is missing.
@@ -34,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) scenario: Scenario,
     pub(crate) server: Server,
     pub(crate) pass: u32,
+    /// Where perf puts its samples of the server in the measured time, if they are wanted.
+    pub(crate) profile: Option<PathBuf>,
 }
 
 impl Job {
@@ -112,6 +115,9 @@ impl Job {
             |_| Ok(()),
         )?;
         let mut samples = Samples::new(Duration::from_millis(scenario.sample_ms));
+        let profile = self.profile.as_deref();
+        let profiler = profile.map(|data| Profiler::attach(running.pid(), data));
+        let profiler = profiler.transpose()?;
         load.tally().since_ns = crowd.clock_ns();
         let operations = load.tally().operations;
         let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
@@ -121,6 +127,7 @@ impl Job {
         })?;
         (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
         outcome.seconds = start.elapsed().as_secs_f64();
+        profiler.map_or(Ok(()), Profiler::finish)?;
         (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
         outcome.operations = load.tally().operations - operations;
         let memory = running.memory()?;

@@ -4,6 +4,7 @@ mod client;
 mod compare;
 mod crowd;
 mod dialect;
+mod flame;
 mod job;
 mod load;
 mod measures;
@@ -11,6 +12,7 @@ mod namespace;
 mod outcome;
 mod poll;
 mod process;
+mod profiler;
 mod run;
 mod scenario;
 mod server;
@@ -20,6 +22,7 @@ mod table;
 mod wire;
 
 use clap::{Args, Parser, Subcommand};
+use flame::Shares;
 use job::Job;
 use namespace::Place;
 use outcome::{Outcome, Report};
@@ -27,8 +30,11 @@ use run::Plan;
 use scenario::{Kind, Scenario};
 use server::Servers;
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::slice;
 
 /// Measures Ringway and its peers side by side.
 #[derive(Parser)]
@@ -44,6 +50,8 @@ enum Command {
     Run(RunArgs),
     /// Whether every scenario works against the servers named, with a handful of clients and no regard to time.
     Smoke(SmokeArgs),
+    /// Samples Ringway while a scenario is done to it, draws a flame graph and prints whose the time was.
+    Flame(FlameArgs),
     /// Prints a result as a table.
     Table(TableArgs),
     /// Prints where two results differ by more than the noise of both.
@@ -81,6 +89,21 @@ struct RunArgs {
 }
 
 #[derive(Args)]
+struct FlameArgs {
+    /// A scenario of bench/scenarios, by name.
+    scenario: String,
+    /// A Ringway with frame pointers, as `make flame` builds it.
+    #[arg(long)]
+    binary: PathBuf,
+    /// Where the graph goes, in SVG.
+    #[arg(long)]
+    out: PathBuf,
+    /// Measure in the network that this is started in.
+    #[arg(long)]
+    here: bool,
+}
+
+#[derive(Args)]
 struct SmokeArgs {
     /// Servers of bench/servers.toml.
     #[arg(
@@ -104,6 +127,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Smoke(args) => smoke(&args.server),
+        Command::Flame(args) => flame(args),
         Command::Table(args) => show(&args),
         Command::Compare { before, after } => compare(&before, &after),
         Command::Measure { job } => measure(&job),
@@ -115,16 +139,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<ExitCode, String> {
-    if !args.here {
-        match namespace::enter() {
-            Ok(Place::Inside) => {}
-            Ok(Place::Ended(status)) => return Ok(code(status.success())),
-            Err(error) => {
-                return Err(format!(
-                    "no network namespace of our own ({error}); `--here` measures in the machine's"
-                ));
-            }
-        }
+    if !args.here
+        && let Some(ended) = elsewhere()?
+    {
+        return Ok(ended);
     }
     let plan = Plan {
         scenarios: scenarios(&args.scenario)?,
@@ -134,6 +152,50 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let report = plan.run(|report| report.write(&args.out))?;
     print(&table::render(&report));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Enters a network of our own; how this program ended in one, if it was not there yet.
+fn elsewhere() -> Result<Option<ExitCode>, String> {
+    match namespace::enter() {
+        Ok(Place::Inside) => Ok(None),
+        Ok(Place::Ended(status)) => Ok(Some(code(status.success()))),
+        Err(error) => Err(format!(
+            "no network namespace of our own ({error}); `--here` measures in the machine's"
+        )),
+    }
+}
+
+fn flame(args: FlameArgs) -> Result<ExitCode, String> {
+    if !args.here
+        && let Some(ended) = elsewhere()?
+    {
+        return Ok(ended);
+    }
+    let said = |error: std::io::Error| error.to_string();
+    let mut server = servers(&["ringway".to_owned()])?.remove(0);
+    let binary = args.binary.canonicalize().map_err(said)?;
+    server.command[0] = binary.display().to_string();
+    let data = args.out.with_extension("perf");
+    let job = Job {
+        scenario: scenarios(slice::from_ref(&args.scenario))?[&args.scenario].clone(),
+        name: args.scenario,
+        server,
+        pass: 1,
+        profile: Some(data.clone()),
+    };
+    let outcome = run::apart(&job);
+    print(&format!("{}\n", run::told(&outcome)));
+    if outcome.failure.is_some() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let script = profiler::script(&data).map_err(said)?;
+    let graph = fs::File::create(&args.out).map_err(said)?;
+    let title = format!("ringway, {}", job.name);
+    flame::draw(&script, &title, BufWriter::new(graph)).map_err(said)?;
+    let text = String::from_utf8_lossy(&script);
+    print(&Shares::of(&text, "ringway").render());
+    fs::remove_file(&data).map_err(said)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -45,6 +45,7 @@ impl Plan {
                     scenario: scenario.clone(),
                     server: server.clone(),
                     pass,
+                    profile: None,
                 })
             })
         })
@@ -52,7 +53,7 @@ impl Plan {
 }
 
 /// Runs a job in a process of its own; what goes wrong there is its outcome.
-fn apart(job: &Job) -> Outcome {
+pub(crate) fn apart(job: &Job) -> Outcome {
     let outcome = try_apart(job);
     outcome.unwrap_or_else(|error| job.failed(error.to_string()))
 }
@@ -71,7 +72,7 @@ fn try_apart(job: &Job) -> io::Result<Outcome> {
 }
 
 /// One line.
-fn told(outcome: &Outcome) -> String {
+pub(crate) fn told(outcome: &Outcome) -> String {
     let Outcome {
         scenario,
         server,
