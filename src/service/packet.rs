@@ -50,6 +50,8 @@ pub(crate) struct Packet {
     origin: Option<Origin>,
     /// Some who get it may have agreed to permessage-deflate, and it is worth it.
     deflates: bool,
+    /// What it costs to keep it, at the most: asked for several times by each queue that it comes to.
+    bytes: usize,
     #[serde(skip)]
     deflated: OnceCell<Rc<[u8]>>,
 }
@@ -74,26 +76,28 @@ impl Packet {
         for bytes in attachments {
             ws::encode_frame(ws::Opcode::Binary, bytes, &mut frames);
         }
-        Self {
+        let packet = Self {
             frames: frames.into(),
             origin,
             deflates: false,
+            bytes: 0,
             deflated: OnceCell::new(),
-        }
+        };
+        packet.for_deflate(false)
     }
 
     /// Where clients may agree to permessage-deflate a packet counts for its compressed frames, too, before it has any.
     pub(crate) fn for_deflate(mut self, deflates: bool) -> Self {
         let is_worth_it = |(_, message): (_, &[u8])| ws::deflate::is_worth_it(message);
         self.deflates = deflates && self.messages().any(is_worth_it);
+        let names = self.origin.as_ref().map_or(0, Origin::bytes);
+        self.bytes = PACKET_BYTES + names + self.frames.len() * (1 + usize::from(self.deflates));
         self
     }
 
     /// What it costs to keep it, at the most.
-    pub(crate) fn bytes(&self) -> usize {
-        let names = self.origin.as_ref().map_or(0, Origin::bytes);
-        let copies = 1 + usize::from(self.deflates);
-        PACKET_BYTES + names + self.frames.len() * copies
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What it takes in a polling body, but for base64.

@@ -4,7 +4,7 @@
 
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
-use crate::outbox::Pushed;
+use crate::outbox::{Dropped, Pushed};
 use crate::packet::{Encoding, Packet};
 use crate::session::Transport;
 use crate::time::{ConnId, Now};
@@ -104,8 +104,10 @@ impl Hub {
         match pushed {
             Pushed::Overflow => self.close_slow(key, turn),
             Pushed::Queued { dropped } => {
-                let counts = self.stats.dropped.iter_mut().zip(dropped);
-                counts.for_each(|(count, more)| *count += u64::from(more));
+                if dropped != Dropped::default() {
+                    let counts = self.stats.dropped.iter_mut().zip(dropped);
+                    counts.for_each(|(count, more)| *count += u64::from(more));
+                }
                 turn.out.extend(conn.map(Output::Dirty));
             }
         }
