@@ -9,13 +9,17 @@ import { fileURLToPath } from "node:url";
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 export const binary = process.env.RINGWAY_TEST_BINARY ?? path.join(root, "target/release/ringway");
 
+// Below the ports that the kernel chooses by itself: whoever asks whether the daemon is there may get such a port for its own end, and connect to itself.
 export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = net.createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(() => true, () => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 // Resolves once `ready` has answered 200; rejects with the log when the process ends first.

@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -146,9 +147,17 @@ impl Metrics {
     }
 }
 
+/// Ports that were given out are not looked at again: who asked for one does not hold it yet.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// Below the ports that the kernel chooses by itself: a probe of such a port may get it for its own end, and connect to itself.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let start = 20_000 + (std::process::id() % 10_000) as u16;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let taken = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+    (start + taken..32_000)
+        .find(is_free)
+        .expect("one of thousands is free")
 }
 
 /// A token for `subject` that opens every room.
