@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: atomics and text; the wiring copies the numbers out and names them for operators.
 
+use crate::packet::Packet;
 use crate::refusal::Refusal;
+use crate::time::Now;
 
 /// Upper bounds of the latency buckets, in microseconds; one bucket more counts what is above the last.
 pub const LATENCY_BOUNDS_US: [u64; 16] = [
@@ -113,6 +115,15 @@ impl Default for Stats {
 }
 
 impl Stats {
+    /// Counts a packet that goes to a client now.
+    pub(crate) fn sent(&mut self, packet: &Packet, now: Now) {
+        self.packets_sent += 1;
+        if let Some(received_us) = packet.received_us() {
+            let waited_us = now.monotonic_us.saturating_sub(received_us);
+            self.delivery_latency.record(waited_us);
+        }
+    }
+
     /// Counts a refusal.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         self.refusals[refusal.index()] += 1;

@@ -5,7 +5,7 @@
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Closing, Inbound, Transport};
+use crate::session::{Cause, Closing, Transport};
 use crate::time::Now;
 use ringway_proto::engineio::PacketKind;
 
@@ -110,16 +110,13 @@ impl Hub {
         }
         self.queued_bytes -= session.outbox.bytes() as u64;
         session.outbox.clear();
-        let (mut waits, mut input_bytes) = (false, 0);
+        let mut waits = false;
         if let Some(rare) = session.rare_if() {
-            let parked = core::mem::take(&mut rare.parked);
-            waits = !parked.is_empty();
-            input_bytes += parked.iter().map(Inbound::bytes).sum::<u64>();
+            self.input_bytes -= rare.input_bytes();
+            waits = !core::mem::take(&mut rare.parked).is_empty();
             rare.pending.clear();
-            let reassembly = rare.reassembly.take();
-            input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
+            rare.reassembly = None;
         }
-        self.input_bytes -= input_bytes;
         self.rooms.leave_all(key);
         let Some(session) = self.sessions.get_mut(key) else {
             return;

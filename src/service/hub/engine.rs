@@ -6,7 +6,7 @@ use super::http::Routed;
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Body, Poll, Purpose, Reply, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Inbound, Sid, Transport, bucket_of};
+use crate::session::{Application, Cause, Sid, Transport, bucket_of};
 use crate::time::Now;
 use core::mem;
 use ringway_proto::engineio::{EngineError, Handshake, PacketKind, Params};
@@ -353,15 +353,7 @@ impl Hub {
         };
         let upgrades = session.transport == Transport::Upgrading;
         let bytes_max = u64::from(self.settings.payload_bytes_max) * UPGRADE_PAYLOADS_MAX;
-        let bytes = || {
-            session
-                .rare()
-                .parked
-                .iter()
-                .map(Inbound::bytes)
-                .sum::<u64>()
-        };
-        let goes_on = upgrades && bytes() <= bytes_max;
+        let goes_on = upgrades && session.rare().parked_bytes() <= bytes_max;
         !session.rare().parked.is_empty() && !goes_on
     }
 
@@ -410,21 +402,10 @@ impl Hub {
         let payload = super::wire::polling_payload(
             session,
             self.settings.payload_bytes_max as usize,
-            &mut |packet| {
-                self.stats.packets_sent += 1;
-                if let Some(received_us) = packet.received_us() {
-                    self.stats
-                        .delivery_latency
-                        .record(now.monotonic_us.saturating_sub(received_us));
-                }
-            },
+            &mut |packet| self.stats.sent(packet, now),
         );
         self.queued_bytes -= (before - session.outbox.bytes()) as u64;
-        if !session.rare().parked.is_empty() && session.heartbeat.pinged {
-            // Its POST waits, and it has no second one for the pong; it reads, so that it is there.
-            let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
-            session.heartbeat.due_us = now.monotonic_us + pong_us;
-        }
+        session.reads_on(now, self.settings.ping_timeout_ms);
         session.conn = None;
         let (ended, session_key) = (session.rare().closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());

@@ -6,7 +6,7 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Connection, Purpose, Stage};
 use crate::post::Post;
 use crate::rooms::{FrozenHome, Position, home_of};
-use crate::session::{Inbound, Session, Transport};
+use crate::session::{Session, Transport};
 use crate::time::{ConnId, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -184,14 +184,7 @@ impl Hub {
         session.tidy();
         session.timer_us = 0;
         self.queued_bytes += session.outbox.bytes() as u64;
-        let reassembly = session.rare().reassembly.as_ref();
-        self.input_bytes += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
-        self.input_bytes += session
-            .rare()
-            .parked
-            .iter()
-            .map(Inbound::bytes)
-            .sum::<u64>();
+        self.input_bytes += session.rare().input_bytes();
         self.stats.sessions += 1;
         self.stats.sessions_websocket += u64::from(session.transport == Transport::WebSocket);
         turn.out.extend(session.conn.map(Output::Dirty));

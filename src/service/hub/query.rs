@@ -5,7 +5,7 @@
 use super::{Hub, Output, Turn};
 use crate::post::Post;
 use crate::rooms::{Attempt, ListedRoom, Publish};
-use crate::session::{Inbound, Session, Transport};
+use crate::session::{Session, Transport};
 use crate::time::Now;
 use serde::Serialize;
 
@@ -161,14 +161,7 @@ impl Hub {
         {
             let outbox = &session.outbox;
             queued += outbox.bytes() as u64;
-            let reassembly = session.rare().reassembly.as_ref();
-            input += reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
-            input += session
-                .rare()
-                .parked
-                .iter()
-                .map(Inbound::bytes)
-                .sum::<u64>();
+            input += session.rare().input_bytes();
             assert!(outbox.len() <= bounds.packets_max, "packets in a queue");
             assert!(
                 outbox.bytes() <= bounds.bytes_max || outbox.len() == 1,

@@ -45,18 +45,10 @@ impl Hub {
     fn take_queue(&mut self, now: Now, key: Key, encoding: Encoding) -> Option<Rc<[u8]>> {
         let session = self.sessions.get_mut(key)?;
         let (count, bytes) = self.joined.head(session.outbox.packets(), encoding)?;
-        if !session.rare().parked.is_empty() && session.heartbeat.pinged {
-            // It is not read, so that its pong is not heard; it reads, so that it is there.
-            let pong_us = u64::from(self.settings.ping_timeout_ms) * 1000;
-            session.heartbeat.due_us = now.monotonic_us + pong_us;
-        }
+        session.reads_on(now, self.settings.ping_timeout_ms);
         for packet in session.outbox.take(count) {
             self.queued_bytes -= packet.bytes() as u64;
-            self.stats.packets_sent += 1;
-            if let Some(received_us) = packet.received_us() {
-                let waited_us = now.monotonic_us.saturating_sub(received_us);
-                self.stats.delivery_latency.record(waited_us);
-            }
+            self.stats.sent(&packet, now);
         }
         Some(bytes)
     }

@@ -59,91 +59,8 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// Values in slots. Each value has its own allocation, so that growing the table never copies them.
-pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
-    free: Vec<u32>,
-}
-
-impl<T> Slab<T> {
-    /// Room for so many without growing: memory that nobody has touched costs nothing.
-    pub(crate) fn with_capacity(count: u32) -> Self {
-        Self {
-            slots: Vec::with_capacity(reserved(count)),
-            free: Vec::new(),
-        }
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    pub(crate) fn insert(&mut self, value: T) -> Key {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                value: None,
-            });
-            u32::try_from(self.slots.len() - 1).expect("connections are bounded far below 2^32")
-        });
-        let entry = &mut self.slots[slot as usize];
-        entry.value = Some(Box::new(value));
-        Key {
-            slot,
-            generation: entry.generation,
-        }
-    }
-
-    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let slot = self
-            .slots
-            .get_mut(key.slot as usize)
-            .filter(|slot| slot.generation == key.generation)?;
-        let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
-        self.free.push(key.slot);
-        Some(*value)
-    }
-
-    pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let slot = self
-            .slots
-            .get(key.slot as usize)
-            .filter(|slot| slot.generation == key.generation)?;
-        slot.value.as_deref()
-    }
-
-    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self
-            .slots
-            .get_mut(key.slot as usize)
-            .filter(|slot| slot.generation == key.generation)?;
-        slot.value.as_deref_mut()
-    }
-
-    /// The key of the value in `slot` now, if there is one.
-    pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
-        let entry = self
-            .slots
-            .get(slot as usize)
-            .filter(|entry| entry.value.is_some())?;
-        Some(Key {
-            slot,
-            generation: entry.generation,
-        })
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.keys_from(0)
-    }
-
-    /// The keys from a slot on, in the order of slots.
-    pub(crate) fn keys_from(&self, first: u32) -> impl Iterator<Item = Key> + '_ {
-        (first..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
-    }
-}
-
-/// Values in slots that somebody else chose: the loop names each connection by a slot and a generation of its own.
+/// Values in slots that somebody else chose: the loop names each connection by a slot and a generation of its own. Each value has its own allocation, so
+/// that growing the table never copies them.
 pub(crate) struct Seats<T> {
     slots: Vec<Slot<T>>,
     len: usize,
@@ -195,14 +112,76 @@ impl<T> Seats<T> {
         (slot.generation == key.generation).then_some(value)
     }
 
+    /// The key of the value in `slot` now, if there is one.
+    pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
+        let entry = self.slots.get(slot as usize)?;
+        let generation = entry.generation;
+        entry.value.is_some().then_some(Key { slot, generation })
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        let taken = self.slots.iter().zip(0..);
-        taken.filter_map(|(entry, slot)| {
-            entry.value.is_some().then_some(Key {
-                slot,
-                generation: entry.generation,
-            })
-        })
+        self.keys_from(0)
+    }
+
+    /// The keys from a slot on, in the order of slots.
+    pub(crate) fn keys_from(&self, first: u32) -> impl Iterator<Item = Key> + '_ {
+        (first..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
+    }
+}
+
+/// Values in slots that the table chooses.
+pub(crate) struct Slab<T> {
+    seats: Seats<T>,
+    /// The next use of each slot that is free.
+    free: Vec<Key>,
+}
+
+impl<T> Slab<T> {
+    /// Room for so many without growing.
+    pub(crate) fn with_capacity(count: u32) -> Self {
+        Self {
+            seats: Seats::with_capacity(count),
+            free: Vec::new(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        let key = self.free.pop().unwrap_or_else(|| Key {
+            slot: u32::try_from(self.seats.len()).expect("sessions are bounded far below 2^32"),
+            generation: 0,
+        });
+        self.seats.insert(key, value);
+        key
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let value = self.seats.remove(key)?;
+        self.free.push(Key {
+            generation: key.generation.wrapping_add(1) & GENERATION_MASK,
+            ..key
+        });
+        Some(value)
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        self.seats.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        self.seats.get_mut(key)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.keys_from(0)
+    }
+
+    /// The keys from a slot on, in the order of slots.
+    pub(crate) fn keys_from(&self, first: u32) -> impl Iterator<Item = Key> + '_ {
+        self.seats.keys_from(first)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::auth::Identity;
 use crate::limits::TokenBucket;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
-use crate::time::ConnId;
+use crate::time::{ConnId, Now};
 use ringway_proto::socketio::Reassembly;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -87,6 +87,16 @@ static NOTHING_RARE: Rare = Rare {
 };
 
 impl Rare {
+    /// What is kept of the client's input: it counts against the shard's budget.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        let reassembly = self.reassembly.as_ref();
+        self.parked_bytes() + reassembly.map_or(0, |packet| packet.kept_bytes()) as u64
+    }
+
+    pub(crate) fn parked_bytes(&self) -> u64 {
+        self.parked.iter().map(Inbound::bytes).sum()
+    }
+
     fn is_nothing(&self) -> bool {
         let is_alone = self.probe.is_none() && self.post.is_none() && self.closing.is_none();
         let is_idle = self.urgent.is_empty() && self.pending.is_empty() && self.parked.is_empty();
@@ -248,6 +258,13 @@ impl Session {
             .iter()
             .enumerate()
             .find(|(_, namespace)| &*namespace.name == name)
+    }
+
+    /// The client was sent something. Its input may wait, so that its pong is not heard; it reads, so that it is there: the pong may come later.
+    pub(crate) fn reads_on(&mut self, now: Now, ping_timeout_ms: u32) {
+        if self.heartbeat.pinged && !self.rare().parked.is_empty() {
+            self.heartbeat.due_us = now.monotonic_us + u64::from(ping_timeout_ms) * 1000;
+        }
     }
 
     /// Whether the client has something to read.
