@@ -13,7 +13,9 @@ use core::time::Duration;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
-use ringway_uring::{Pool, ProcessClock, UringBuilder, UringDriver, Waker, listen};
+use ringway_uring::{
+    Pool, ProcessClock, UringBuilder, UringDriver, Waker, bind_alone, bind_shared,
+};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -80,7 +82,7 @@ fn io_error(what: &str, error: &io::Error) -> StartError {
 }
 
 fn admin_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listener = TcpListener::bind(address)
+    let listener = patiently(|| TcpListener::bind(address))
         .map_err(|error| StartError::address_unusable(address, &error))?;
     listener
         .set_nonblocking(true)
@@ -161,39 +163,44 @@ impl Daemon {
     }
 }
 
-fn bind_patiently(address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Waits a moment for the end of a predecessor that holds the port.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let started = Instant::now();
     loop {
-        match TcpListener::bind(address) {
+        match bind() {
             Err(error)
                 if error.kind() == ErrorKind::AddrInUse
                     && started.elapsed() < PREDECESSOR_PATIENCE =>
             {
                 thread::sleep(Duration::from_millis(5));
             }
-            outcome => {
-                return outcome.map_err(|error| StartError::address_unusable(address, &error));
-            }
+            outcome => return outcome,
         }
     }
 }
 
 fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
     let address = config.listen.address;
-    // Each shard's listener shares the port by SO_REUSEPORT, so that two daemons could, too: a plain bind finds out first.
-    drop(bind_patiently(address)?);
-    let listener = |_| {
-        listen(
-            address,
-            config.listen.backlog,
-            config.listen.notsent_bytes_max,
-        )
-        .map_err(|error| StartError::address_unusable(address, &error))
+    let unusable = |error: io::Error| StartError::address_unusable(address, &error);
+    // Each shard's socket shares the port by SO_REUSEPORT, so that two daemons could, too: this one finds out first.
+    drop(patiently(|| bind_alone(address)).map_err(unusable)?);
+    let builders = rings_patiently(config, shards)?;
+    // Only now: a client that had connected to a daemon that does not start would be reset.
+    let listen = |builder: &UringBuilder| builder.listen(config.listen.backlog);
+    builders.iter().try_for_each(listen).map_err(unusable)?;
+    Ok(builders)
+}
+
+fn rings_patiently(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
+    let address = config.listen.address;
+    let socket = |_| {
+        bind_shared(address, config.listen.notsent_bytes_max)
+            .map_err(|error| StartError::address_unusable(address, &error))
     };
     let started = Instant::now();
     loop {
-        let listeners = (0..shards).map(listener).collect::<Result<_, _>>()?;
-        match rings(config, listeners) {
+        let sockets = (0..shards).map(socket).collect::<Result<_, _>>()?;
+        match rings(config, sockets) {
             Err(error)
                 if error.kind() == ErrorKind::OutOfMemory
                     && started.elapsed() < PREDECESSOR_PATIENCE =>
@@ -205,10 +212,10 @@ fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartErro
     }
 }
 
-fn rings(config: &Config, listeners: Vec<OwnedFd>) -> io::Result<Vec<UringBuilder>> {
+fn rings(config: &Config, sockets: Vec<OwnedFd>) -> io::Result<Vec<UringBuilder>> {
     let mut pool = Pool::new(COMPUTE_THREADS)?;
     let ring = ring_config(config);
-    let builders = UringBuilder::all(&ring, listeners, ProcessClock::start(), &mut pool)?;
+    let builders = UringBuilder::all(&ring, sockets, ProcessClock::start(), &mut pool)?;
     pool.start()?;
     Ok(builders)
 }

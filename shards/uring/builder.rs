@@ -6,6 +6,7 @@
 use crate::accept::Accepts;
 use crate::driver::{Memory, UringDriver};
 use crate::inflight::{Cancels, Receives, Sends};
+use crate::listen::listen;
 use crate::pool::{Pool, PoolPort};
 use crate::recv::RecvPool;
 use crate::ring::Ring;
@@ -65,19 +66,19 @@ pub(crate) struct Peer {
 }
 
 impl UringBuilder {
-    /// Makes one ring per listener; the position is the shard.
+    /// Makes one ring per bound socket, which [`Self::listen`] makes a listener; the position is the shard.
     ///
     /// # Errors
     /// What the kernel refuses: ENOMEM for memlock, EMFILE or EINVAL for tables beyond RLIMIT_NOFILE.
     pub fn all(
         config: &UringConfig,
-        listeners: Vec<OwnedFd>,
+        sockets: Vec<OwnedFd>,
         clock: ProcessClock,
         pool: &mut Pool,
     ) -> io::Result<Vec<Self>> {
-        let mut builders = listeners
+        let mut builders = sockets
             .into_iter()
-            .map(|listener| Self::one(config, listener, clock, pool))
+            .map(|socket| Self::one(config, socket, clock, pool))
             .collect::<io::Result<Vec<_>>>()?;
         let peers: Arc<[Peer]> = builders
             .iter()
@@ -127,6 +128,15 @@ impl UringBuilder {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// Lets clients connect: they wait until the ring runs. What comes before may still fail, and then nobody had connected in vain.
+    ///
+    /// # Errors
+    /// As of listen(2).
+    pub fn listen(&self, backlog: u32) -> io::Result<()> {
+        let listener = self.listener.as_ref();
+        listen(listener.expect("each ring has its socket"), backlog)
     }
 
     /// Starts the ring on the calling thread, which alone may use it from now on.

@@ -1,10 +1,11 @@
 //! Clients come, give up, and find the table full.
 
-use crate::bench::{Bench, SMALL, accept_key};
+use crate::bench::{Bench, SMALL, accept_key, address_of, builders};
 use ringway_io::{Driver as _, Errno, Listener, Outcome};
-use ringway_uring::UringConfig;
+use ringway_uring::{UringConfig, bind_alone, bind_shared};
 use std::collections::HashSet;
-use std::net::TcpStream;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 fn end_of_accept(bench: &mut Bench) -> Errno {
     let one = bench.find(|one| matches!(one.outcome, Outcome::Accepted { more: false, .. }));
@@ -53,7 +54,7 @@ fn clients_that_reset_before_they_are_accepted_stop_nobody() {
     while bench.accepted().1 != local {}
 }
 
-fn socket_that_resets(address: std::net::SocketAddr) -> TcpStream {
+fn socket_that_resets(address: SocketAddr) -> TcpStream {
     use std::os::fd::AsRawFd as _;
     let client = TcpStream::connect(address).expect("a listener");
     let linger = libc::linger {
@@ -110,5 +111,24 @@ fn a_listener_closes_after_its_accept_has_ended() {
     assert_eq!(end_of_accept(&mut bench), Errno(libc::ECANCELED));
     bench.driver.stop_listening(Listener(0));
     let error = TcpStream::connect(address).expect_err("nobody listens");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn nobody_connects_to_a_socket_that_is_only_bound() {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let shared = bind_shared(any, 16 << 10).expect("a port");
+    let alone = bind_alone(any).expect("a port");
+    for socket in [&shared, &alone] {
+        let error = TcpStream::connect(address_of(socket)).expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+#[test]
+fn a_port_with_a_listener_is_not_bound_alone() {
+    let (_builders, address) = builders(&SMALL, 1);
+    let error = bind_alone(address).expect_err("somebody listens");
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    bind_shared(address, 16 << 10).expect("shards share it");
 }

@@ -3,7 +3,7 @@
 use ringway_io::{
     Completion, Driver as _, Frame, Key, Listener, Op, OpKind, Outcome, RecvLease, Socket,
 };
-use ringway_uring::{Pool, ProcessClock, UringBuilder, UringConfig, UringDriver, listen};
+use ringway_uring::{Pool, ProcessClock, UringBuilder, UringConfig, UringDriver, bind_shared};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -44,16 +44,19 @@ pub(crate) fn builders_with(
     pool: &mut Pool,
 ) -> (Vec<UringBuilder>, SocketAddr) {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let first = listen(any, 4096, 16 << 10).expect("a listener");
+    let first = bind_shared(any, 16 << 10).expect("a port");
     let address = address_of(&first);
-    let more = (1..shards).map(|_| listen(address, 4096, 16 << 10).expect("a shared port"));
-    let listeners = core::iter::once(first).chain(more).collect();
+    let more = (1..shards).map(|_| bind_shared(address, 16 << 10).expect("a shared port"));
+    let sockets = core::iter::once(first).chain(more).collect();
     let clock = ProcessClock::start();
-    let made = UringBuilder::all(config, listeners, clock, pool).expect("rings");
+    let made = UringBuilder::all(config, sockets, clock, pool).expect("rings");
+    for builder in &made {
+        builder.listen(4096).expect("a listener");
+    }
     (made, address)
 }
 
-fn address_of(listener: &OwnedFd) -> SocketAddr {
+pub(crate) fn address_of(listener: &OwnedFd) -> SocketAddr {
     let copy = listener.as_fd().try_clone_to_owned().expect("a descriptor");
     let listener = std::net::TcpListener::from(copy);
     listener.local_addr().expect("a bound socket")
