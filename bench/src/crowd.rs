@@ -17,7 +17,7 @@ const WAVE: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of one read.
 const READ_BYTES: usize = 256 * 1024;
-/// Addresses from which clients come: limits are per address.
+/// Addresses from which clients come.
 const ADDRESSES: usize = 200;
 
 /// What clients do with what they read.
@@ -62,6 +62,10 @@ pub(crate) struct Crowd {
     poll: Poll,
     clients: Vec<Client>,
     guests: Vec<Guest>,
+    /// 127.N.1.0/24, and how many of its addresses clients come from: limits are per address.
+    sources: (u8, usize),
+    /// Pings that were answered.
+    pings: u64,
     ready: Vec<Ready>,
     buffer: Vec<u8>,
     outgoing: Vec<u8>,
@@ -84,6 +88,8 @@ impl Crowd {
             poll: Poll::new()?,
             clients: Vec::new(),
             guests: Vec::new(),
+            sources: (1, ADDRESSES),
+            pings: 0,
             ready: Vec::new(),
             buffer: vec![0; READ_BYTES],
             outgoing: Vec::new(),
@@ -138,7 +144,7 @@ impl Crowd {
     }
 
     fn fresh(&self, number: usize) -> io::Result<Client> {
-        let source = Ipv4Addr::new(127, 1, 1, 1 + (number % ADDRESSES) as u8);
+        let source = Ipv4Addr::new(127, self.sources.0, 1, 1 + (number % self.sources.1) as u8);
         let mut client = Client::dial(source, self.server)?;
         self.poll.add(&client, number)?;
         client.write(&self.dialect.hello())?;
@@ -149,6 +155,16 @@ impl Crowd {
     pub(crate) fn dial_again(&mut self, who: usize) -> io::Result<()> {
         self.clients[who] = self.fresh(who)?;
         Ok(())
+    }
+
+    /// Clients that are dialed from now on come from `addresses` of another network.
+    pub(crate) fn come_from(&mut self, network: u8, addresses: usize) {
+        self.sources = (network, addresses);
+    }
+
+    /// Pings of Engine.IO that were answered so far.
+    pub(crate) const fn pings(&self) -> u64 {
+        self.pings
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -365,6 +381,7 @@ impl Crowd {
     fn message(&mut self, who: usize, payload: &[u8], work: &mut impl Work) {
         match (self.dialect.understand(payload), self.clients[who].stage) {
             (Incoming::Ping, _) => {
+                self.pings += 1;
                 self.send(who, b"3");
             }
             (incoming, Stage::Ready) => work.on_message(self, who, incoming),

@@ -61,7 +61,7 @@ impl Job {
 
     /// Measures.
     pub(crate) fn run(&self, root: &Path) -> Outcome {
-        let outcome = prepare(&self.scenario).and_then(|()| {
+        let outcome = prepare_load(&self.scenario.load_cpus).and_then(|()| {
             let running = Running::start(&self.server, &self.scenario, root)?;
             // The crowd is gone before the server is stopped, whatever happened.
             let outcome = self.measure(&running);
@@ -216,20 +216,27 @@ impl Samples {
 }
 
 /// Makes this process what a load should be: a session of its own, on its own CPUs, with as many descriptors as it may have.
-fn prepare(scenario: &Scenario) -> io::Result<()> {
+pub(crate) fn prepare_load(load_cpus: &[usize]) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     // Refused to the leader of a process group, which is then as much alone as it can be.
     let _ = rustix::process::setsid();
     let mut cpus = CpuSet::new();
-    scenario.load_cpus.iter().for_each(|cpu| cpus.set(*cpu));
+    load_cpus.iter().for_each(|cpu| cpus.set(*cpu));
     rustix::thread::sched_setaffinity(None, &cpus)
-        .map_err(|error| io::Error::other(format!("CPUs {:?}: {error}", scenario.load_cpus)))?;
+        .map_err(|error| io::Error::other(format!("CPUs {load_cpus:?}: {error}")))?;
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit {
         current: maximum,
         maximum,
     };
     Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
+/// A client of Ringway with an identity of its own.
+pub(crate) fn guest(number: usize, rooms: Vec<String>) -> io::Result<Guest> {
+    let key = EncodingKey::from_secret(SECRET);
+    let token = token(&key, number)?;
+    Ok(Guest { token, rooms })
 }
 
 /// Who comes, and into which rooms.

@@ -8,6 +8,7 @@ mod flame;
 mod job;
 mod load;
 mod measures;
+mod million;
 mod namespace;
 mod outcome;
 mod poll;
@@ -24,6 +25,7 @@ mod wire;
 use clap::{Args, Parser, Subcommand};
 use flame::Shares;
 use job::Job;
+use million::Million;
 use namespace::Place;
 use outcome::{Outcome, Report};
 use run::Plan;
@@ -61,6 +63,14 @@ enum Command {
         /// The result after.
         after: PathBuf,
     },
+    /// Holds a million idle connections, or as many as the scenario says, and publishes to all of them.
+    Million(MillionArgs),
+    /// Clients of such a run, described in JSON; it starts them.
+    #[command(hide = true)]
+    Cohort {
+        /// The clients.
+        cohort: String,
+    },
     /// One run, described in JSON; the others start it.
     #[command(hide = true)]
     Measure {
@@ -84,6 +94,28 @@ struct RunArgs {
     #[arg(long)]
     out: PathBuf,
     /// Measure in the network that this is started in, with its connection tracking and whatever else it has.
+    #[arg(long)]
+    here: bool,
+}
+
+#[derive(Args)]
+struct MillionArgs {
+    /// The scenario.
+    #[arg(long, default_value = "bench/million/million.toml")]
+    scenario: PathBuf,
+    /// Fewer or more than it says.
+    #[arg(long)]
+    connections: Option<usize>,
+    /// Shards, if not as many as it says.
+    #[arg(long)]
+    shards: Option<u16>,
+    /// Rooms, one for each connection; each gets a message of its own.
+    #[arg(long)]
+    rooms: Option<usize>,
+    /// Where the result goes, in JSON.
+    #[arg(long)]
+    out: PathBuf,
+    /// Measure in the network that this is started in.
     #[arg(long)]
     here: bool,
 }
@@ -130,6 +162,8 @@ fn main() -> ExitCode {
         Command::Flame(args) => flame(args),
         Command::Table(args) => show(&args),
         Command::Compare { before, after } => compare(&before, &after),
+        Command::Million(args) => hold_million(args),
+        Command::Cohort { cohort } => be_cohort(&cohort),
         Command::Measure { job } => measure(&job),
     };
     done.unwrap_or_else(|problem| {
@@ -196,6 +230,31 @@ fn flame(args: FlameArgs) -> Result<ExitCode, String> {
     let text = String::from_utf8_lossy(&script);
     print(&Shares::of(&text, "ringway").render());
     fs::remove_file(&data).map_err(said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hold_million(args: MillionArgs) -> Result<ExitCode, String> {
+    if !args.here
+        && let Some(ended) = elsewhere()?
+    {
+        return Ok(ended);
+    }
+    let mut scenario = Scenario::read(&args.scenario)?;
+    scenario.connections = args.connections.unwrap_or(scenario.connections);
+    scenario.shards = args.shards.unwrap_or(scenario.shards);
+    scenario.rooms = args.rooms.unwrap_or(scenario.rooms);
+    let server = servers(&["ringway".to_owned()])?.remove(0);
+    let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
+    print(&held.render());
+    let name = "million".to_owned();
+    let report = Report::begin([(name, scenario)].into(), !args.here);
+    Million { report, held }.write(&args.out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn be_cohort(cohort: &str) -> Result<ExitCode, String> {
+    let cohort = serde_json::from_str(cohort).map_err(|error| error.to_string())?;
+    million::serve(&cohort).map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
