@@ -12,6 +12,7 @@ mod frame;
 mod key;
 mod lease;
 mod op;
+mod sparse;
 
 pub use completion::{Completion, Outcome, PoolFull, RecvEnd};
 pub use driver::{Driver, Entropy};
@@ -19,3 +20,4 @@ pub use frame::Frame;
 pub use key::{GENERATION_MAX, Key, OpKind};
 pub use lease::{LeaseId, RecvLease};
 pub use op::{Errno, Job, JobOutput, Listener, Op, ShardId, Socket};
+pub use sparse::Sparse;

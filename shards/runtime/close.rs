@@ -96,11 +96,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if !frozen {
             self.call(|handler, cx| handler.closed(cx, conn, cause));
         }
+        let is_sending = self.table.is_sending(conn);
         let Some(record) = self.table.get(conn) else {
             return;
         };
         // A receive ends by its cancel; a send may have to be ended by this, which the kernel gives to a thread of its own.
-        if record.sending.is_some() {
+        if is_sending {
             record.ops += 1;
             let socket = record.socket();
             self.driver

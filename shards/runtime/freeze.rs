@@ -6,13 +6,14 @@
 
 use crate::handler::{Cause, Conn, Context, Handler};
 use crate::shard::{Shard, Timer};
-use crate::table::{flag, key};
+use crate::table::{Sending, flag, key};
 use ringway_io::{Driver, Errno, Frame, Op, OpKind, Socket};
 
 const ECANCELED: Errno = Errno(125);
 const CLOSING: u8 = 1;
 const LINGERING: u8 = 1 << 1;
 const SENDING: u8 = 1 << 2;
+const FINISHED: u8 = 1 << 3;
 
 /// What the loop itself knows of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct FrozenConnection {
     pub closing: bool,
     /// Our side is shut already.
     pub lingering: bool,
+    /// The peer has nothing more to say.
+    pub finished: bool,
 }
 
 impl FrozenConnection {
@@ -35,6 +38,7 @@ impl FrozenConnection {
         for (set, flag) in [
             (self.closing, CLOSING),
             (self.lingering, LINGERING),
+            (self.finished, FINISHED),
             (self.unsent.is_some(), SENDING),
         ] {
             flags |= if set { flag } else { 0 };
@@ -57,7 +61,7 @@ impl FrozenConnection {
         let (flags, rest) = bytes.split_first()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (input, unsent) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        if flags & !(CLOSING | LINGERING | SENDING) != 0
+        if flags & !(CLOSING | LINGERING | SENDING | FINISHED) != 0
             || (flags & SENDING == 0 && !unsent.is_empty())
         {
             return None;
@@ -67,6 +71,7 @@ impl FrozenConnection {
             unsent: (flags & SENDING != 0).then(|| unsent.to_vec()),
             closing: flags & CLOSING != 0,
             lingering: flags & LINGERING != 0,
+            finished: flags & FINISHED != 0,
         })
     }
 }
@@ -107,10 +112,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     pub fn still(&mut self) {
         self.stopping = Stopping::Still;
         for conn in self.table.conns() {
-            let sending = self
-                .table
-                .get(conn)
-                .filter(|record| record.sending.is_some());
+            let is_sending = self.table.is_sending(conn);
+            let sending = self.table.get(conn).filter(|_| is_sending);
             let Some(record) = sending else { continue };
             record.ops += 1;
             let target = key(OpKind::Send, conn);
@@ -136,17 +139,18 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         );
         let conns = self.table.conns();
         let frozen = conns.into_iter().filter_map(|conn| {
+            let sending = self.table.take_sending(conn);
             let record = self.table.get(conn)?;
-            let (from, frame) = (record.sent as usize, record.sending.take());
             let input = record
                 .extra
                 .take()
                 .map_or_else(Vec::new, |extra| extra.input);
             let frozen = FrozenConnection {
                 input,
-                unsent: frame.map(|frame| frame[from..].to_vec()),
+                unsent: sending.map(|sending| sending.frame[sending.sent as usize..].to_vec()),
                 closing: record.has(flag::CLOSE_AFTER_FLUSH),
                 lingering: record.has(flag::LINGER),
+                finished: record.has(flag::PEER_FINISHED),
             };
             Some((conn, record.socket(), frozen))
         });
@@ -161,17 +165,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         total: u32,
         result: Result<u32, Errno>,
     ) {
-        let Some(record) = self.table.get(conn) else {
-            return;
-        };
-        record.sending = Some(frame);
-        record.sent = total;
         match result {
-            Err(errno) if errno != ECANCELED => {
-                record.sending = None;
-                self.close(conn, Cause::Failed);
+            Err(errno) if errno != ECANCELED => self.close(conn, Cause::Failed),
+            _ => {
+                let sent = total;
+                self.table.put_sending(conn, Sending { frame, sent });
+                self.after_op(conn);
             }
-            _ => self.after_op(conn),
         }
     }
 
@@ -195,15 +195,27 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Some(rest) => self.send(conn, Frame::from(rest), 0),
             None => {}
         }
+        if frozen.finished {
+            self.peer_said_all(conn);
+        }
         if frozen.closing {
             self.close_after_flush(conn);
         }
-        let mut input = frozen.input;
-        if !input.is_empty() {
-            self.call(|handler, cx| handler.received(cx, conn, &mut input));
-        }
+        self.revive_input(conn, frozen.input);
         self.mark_dirty(conn);
         self.arm_recv(conn);
+    }
+
+    /// What a handler that has paused was not given, it is not given now.
+    fn revive_input(&mut self, conn: Conn, mut input: Vec<u8>) {
+        let Some(record) = self.table.get(conn).filter(|_| !input.is_empty()) else {
+            return;
+        };
+        if record.has(flag::PAUSED) {
+            record.extra().input = input;
+        } else {
+            self.call(|handler, cx| handler.received(cx, conn, &mut input));
+        }
     }
 
     fn revive_lingering(&mut self, conn: Conn) {
@@ -231,12 +243,14 @@ mod tests {
                 unsent,
                 closing: true,
                 lingering: false,
+                finished: true,
             },
             FrozenConnection {
                 input,
                 unsent: Some(b"out".to_vec()),
                 closing: false,
                 lingering: true,
+                finished: false,
             },
         ] {
             let bytes = frozen.to_bytes();
@@ -250,7 +264,7 @@ mod tests {
             &[][..],
             &[0],
             &[0, 9, 0, 0, 0, 1],
-            &[8, 0, 0, 0, 0],
+            &[16, 0, 0, 0, 0],
             &[0, 0, 0, 0, 0, 1],
         ] {
             assert_eq!(FrozenConnection::from_bytes(bytes), None, "{bytes:?}");

@@ -297,6 +297,37 @@ fn no_close_before_the_last_completion() {
     assert_eq!(bench.kinds(), [OpKind::Close]);
 }
 
+/// A WebSocket's peer that has sent its close frame says no more: its end is not waited for.
+#[test]
+fn a_peer_that_said_all_is_closed_behind_the_last_frame() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.shard.handler.outgoing.push_back(b"close".to_vec());
+    bench.command(Command::PeerFinished(CONN));
+    bench.command(Command::CloseAfterFlush(CONN));
+    assert_eq!(bench.kinds(), [OpKind::Send]);
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(5)));
+    assert_eq!(bench.shard.handler.closed, [Cause::Peer]);
+    assert_eq!(bench.kinds(), [OpKind::Cancel], "nothing is shut down");
+    bench.complete_conn(OpKind::Cancel, Outcome::CancelSeen);
+    assert_eq!(bench.kinds(), [], "the receive is still in flight");
+    bench.complete_conn(OpKind::Recv, Outcome::RecvEnded(RecvEnd::Cancelled));
+    assert_eq!(bench.kinds(), [OpKind::Close]);
+    bench.complete_conn(OpKind::Close, Outcome::Closed);
+    assert_eq!(bench.shard.table.live(), 0);
+}
+
+#[test]
+fn who_may_say_more_is_listened_to_behind_the_last_frame() {
+    let mut bench = Bench::connected();
+    bench.kinds();
+    bench.shard.handler.outgoing.push_back(b"last".to_vec());
+    bench.command(Command::CloseAfterFlush(CONN));
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(4)));
+    assert_eq!(bench.kinds(), [OpKind::Send, OpKind::Shutdown]);
+    assert_eq!(bench.shard.handler.closed, []);
+}
+
 #[test]
 fn a_starved_receive_is_armed_once_a_lap() {
     let mut bench = Bench::connected();

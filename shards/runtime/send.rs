@@ -3,7 +3,7 @@
 use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
-use crate::table::{flag, key};
+use crate::table::{Sending, flag, key};
 use core::ops::Range;
 use ringway_io::{Driver, Errno, Frame, Key, Op, OpKind};
 
@@ -35,9 +35,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.sending.is_some()
-            || record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING)
+        if record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING)
             || self.stopping == Stopping::Still
+            || self.table.is_sending(conn)
         {
             return;
         }
@@ -51,10 +51,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        record.sending = Some(frame.clone());
-        record.sent = from;
         record.ops += 1;
         let socket = record.socket();
+        let sending = Sending {
+            frame: frame.clone(),
+            sent: from,
+        };
+        self.table.put_sending(conn, sending);
         self.stats.sends += 1;
         let piece = piece_of(&frame, from);
         let op = Op::Send {
@@ -71,13 +74,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         record.ops -= 1;
-        let Some(frame) = record.sending.take() else {
-            unreachable!("a send completes once")
-        };
-        let piece = piece_of(&frame, record.sent);
-        let total = record.sent + result.unwrap_or(0);
         let closing = record.has(flag::CLOSING);
         record.set(flag::PROGRESS);
+        let sending = self.table.take_sending(conn);
+        let Sending { frame, sent } = sending.expect("a send completes once");
+        let piece = piece_of(&frame, sent);
+        let total = sent + result.unwrap_or(0);
         self.stats.bytes_out += u64::from(result.unwrap_or(0));
         if closing {
             return self.after_op(conn);

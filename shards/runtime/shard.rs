@@ -33,10 +33,9 @@ pub struct Bounds {
     pub linger: Duration,
 }
 
-/// What a timer is for.
+/// What a timer of the loop's own is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Timer {
-    Handler(u64),
     Linger(Conn),
     AcceptRetry,
     Arrival(u64),
@@ -49,6 +48,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) mesh: Mesh,
     pub(crate) table: Table,
     pub(crate) wheel: TimerWheel<Timer>,
+    /// The handler's timers, by its tokens: one or two for each connection.
+    pub(crate) handler_wheel: TimerWheel<u64>,
     pub(crate) stats: LoopStats,
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Command>,
@@ -100,6 +101,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             mesh,
             table: Table::with_capacity(bounds.connections_max),
             wheel: TimerWheel::default(),
+            handler_wheel: TimerWheel::default(),
             stats: LoopStats::default(),
             bounds,
             commands: Vec::new(),
@@ -184,7 +186,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     pub fn park(&mut self) -> Option<Duration> {
         let idle = self.dirty.is_empty() && self.control.is_empty() && self.mesh.park();
         if idle {
-            self.wheel.next()
+            let wheels = [self.wheel.next(), self.handler_wheel.next()];
+            wheels.into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)
         }
@@ -251,7 +254,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Command::Pause(conn) => self.pause(conn),
             Command::Resume(conn) => self.resume(conn),
             Command::Migrate { conn, to } => self.migrate(conn, to),
-            Command::Timer { at, token } => self.wheel.insert(at, Timer::Handler(token)),
+            Command::Timer { at, token } => self.handler_wheel.insert(at, token),
             Command::StopAccepting => self.stop_accepting(),
             Command::Exit => self.exit = true,
             Command::Compute { token, job } => self
@@ -341,11 +344,15 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.wheel.expire(self.now.monotonic, &mut due);
         for timer in due {
             match timer {
-                Timer::Handler(token) => self.call(|handler, cx| handler.deadline(cx, token)),
                 Timer::Linger(conn) => self.linger_over(conn),
                 Timer::AcceptRetry => self.accept_retry(),
                 Timer::Arrival(token) => self.arrival_overdue(token),
             }
+        }
+        let mut due = Vec::new();
+        self.handler_wheel.expire(self.now.monotonic, &mut due);
+        for token in due {
+            self.call(|handler, cx| handler.deadline(cx, token));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The connections of one shard: slots with generations.
 
 use crate::handler::Conn;
-use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, ShardId, Socket};
+use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, ShardId, Socket, Sparse};
 
 /// What is set in a [`Record`].
 pub(crate) mod flag {
@@ -53,9 +53,6 @@ pub(crate) struct Extra {
 pub(crate) struct Record {
     pub(crate) generation: u32,
     pub(crate) socket: u32,
-    /// The frame in flight, and how much of it went before.
-    pub(crate) sending: Option<Frame>,
-    pub(crate) sent: u32,
     pub(crate) flags: u16,
     /// Operations whose last completion has not come.
     pub(crate) ops: u16,
@@ -63,7 +60,7 @@ pub(crate) struct Record {
 }
 
 const _: () = assert!(
-    size_of::<Record>() <= 48,
+    size_of::<Record>() <= 24,
     "an idle connection is one small record"
 );
 
@@ -94,10 +91,19 @@ impl Record {
     }
 }
 
+/// A frame that is not sent whole.
+#[derive(Clone)]
+pub(crate) struct Sending {
+    pub(crate) frame: Frame,
+    /// How much of it went before.
+    pub(crate) sent: u32,
+}
+
 /// The table.
 #[derive(Default)]
 pub(crate) struct Table {
     records: Vec<Record>,
+    sends: Sparse<Sending>,
     free: Vec<u32>,
     live: u32,
 }
@@ -108,6 +114,7 @@ impl Table {
     pub(crate) fn with_capacity(connections_max: u32) -> Self {
         Self {
             records: Vec::with_capacity(connections_max as usize),
+            sends: Sparse::with_capacity(connections_max),
             ..Self::default()
         }
     }
@@ -175,6 +182,23 @@ impl Table {
         self.get(conn).map(|record| (conn, record))
     }
 
+    /// Whether a frame of a connection that there is has not gone whole.
+    pub(crate) fn is_sending(&self, conn: Conn) -> bool {
+        self.sends.get(conn.slot).is_some()
+    }
+
+    /// Keeps the frame of a connection that there is.
+    ///
+    /// # Panics
+    /// When it has one already.
+    pub(crate) fn put_sending(&mut self, conn: Conn, sending: Sending) {
+        self.sends.insert(conn.slot, sending);
+    }
+
+    pub(crate) fn take_sending(&mut self, conn: Conn) -> Option<Sending> {
+        self.sends.remove(conn.slot)
+    }
+
     pub(crate) fn remove(&mut self, conn: Conn) {
         let Some(record) = self.get(conn) else { return };
         assert_eq!(record.ops, 0, "no slot is freed before its last completion");
@@ -187,6 +211,7 @@ impl Table {
             generation,
             ..Record::default()
         };
+        self.sends.remove(conn.slot);
         self.free.push(conn.slot);
         self.live -= 1;
     }

@@ -6,38 +6,78 @@ const TICK_MS: u64 = 8;
 const TICK: Duration = Duration::from_millis(TICK_MS);
 const SLOTS: usize = 4096;
 
-/// Timers that carry a `T`. One fires at the first [`TimerWheel::expire`] whose time is not before its own, at most a tick late.
+/// Timers that carry a `T`. One fires at the first [`TimerWheel::expire`] whose time is not before its own, at most a tick late. A timer costs what it
+/// carries and eight bytes.
 pub struct TimerWheel<T> {
-    slots: Vec<Vec<(u64, T)>>,
+    /// The first timer of each slot, or none.
+    slots: Box<[u32]>,
     occupied: [u64; SLOTS / 64],
+    timers: Vec<Timer<T>>,
+    /// The first of those that have fired, whose places are used again.
+    free: u32,
     /// Every tick before this one has fired.
     tick: u64,
     len: usize,
 }
 
+/// A timer in the list of its slot.
+struct Timer<T> {
+    value: T,
+    /// How often the wheel turns before it fires, counted from the start; 32 bits are four thousand years.
+    turn: u32,
+    next: u32,
+}
+
+const _: () = assert!(size_of::<Timer<u64>>() == 16);
+
+/// The end of a list.
+const NONE: u32 = u32::MAX;
+
 const fn tick_of(at: Duration) -> u64 {
     (at.as_nanos().div_ceil(TICK.as_nanos())) as u64
+}
+
+const fn turn_of(tick: u64) -> u32 {
+    (tick / SLOTS as u64) as u32
 }
 
 impl<T> Default for TimerWheel<T> {
     fn default() -> Self {
         Self {
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            slots: [NONE; SLOTS].into(),
             occupied: [0; SLOTS / 64],
+            timers: Vec::new(),
+            free: NONE,
             tick: 0,
             len: 0,
         }
     }
 }
 
-impl<T> TimerWheel<T> {
+impl<T: Copy> TimerWheel<T> {
     /// Adds a timer.
     pub fn insert(&mut self, at: Duration, value: T) {
         let tick = tick_of(at).max(self.tick);
         let slot = tick as usize % SLOTS;
-        self.slots[slot].push((tick, value));
+        let timer = Timer {
+            value,
+            turn: turn_of(tick),
+            next: self.slots[slot],
+        };
+        self.slots[slot] = self.place(timer);
         self.occupied[slot / 64] |= 1 << (slot % 64);
         self.len += 1;
+    }
+
+    fn place(&mut self, timer: Timer<T>) -> u32 {
+        let place = self.free;
+        if let Some(free) = self.timers.get_mut(place as usize) {
+            self.free = free.next;
+            *free = timer;
+            return place;
+        }
+        self.timers.push(timer);
+        (self.timers.len() - 1) as u32
     }
 
     /// Moves every timer that is due at `now` into `due`, earlier ticks first.
@@ -54,18 +94,22 @@ impl<T> TimerWheel<T> {
     }
 
     fn expire_slot(&mut self, slot: usize, due: &mut Vec<T>) {
-        let entries = core::mem::take(&mut self.slots[slot]);
-        let before = due.len();
-        // What lies a turn of the wheel ahead stays.
-        for (tick, value) in entries {
-            if tick <= self.tick {
-                due.push(value)
+        let (turn, before) = (turn_of(self.tick), due.len());
+        let mut at = core::mem::replace(&mut self.slots[slot], NONE);
+        while at != NONE {
+            let timer = &mut self.timers[at as usize];
+            // What lies a turn of the wheel ahead stays.
+            let list = if timer.turn <= turn {
+                due.push(timer.value);
+                &mut self.free
             } else {
-                self.slots[slot].push((tick, value))
-            }
+                &mut self.slots[slot]
+            };
+            let next = core::mem::replace(&mut timer.next, *list);
+            *list = core::mem::replace(&mut at, next);
         }
         self.len -= due.len() - before;
-        if self.slots[slot].is_empty() {
+        if self.slots[slot] == NONE {
             self.occupied[slot / 64] &= !(1 << (slot % 64));
         }
     }

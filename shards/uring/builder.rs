@@ -163,6 +163,7 @@ impl UringBuilder {
             pool: self.pool,
             peers: self.peers,
             woken: false,
+            starved: false,
         };
         driver.arm_wake();
         Ok(driver)

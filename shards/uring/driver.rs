@@ -50,6 +50,8 @@ pub struct UringDriver {
     pub(crate) peers: Arc<[Peer]>,
     /// A wake was seen that no return of `wait` has answered yet.
     pub(crate) woken: bool,
+    /// A receive found no buffer: however many did in one batch, it is one shortage.
+    pub(crate) starved: bool,
 }
 
 /// A result of the kernel: a count, or a negative error number.
@@ -74,6 +76,9 @@ impl UringDriver {
         self.ring.collect();
         while let Some(entry) = self.ring.next() {
             self.take(&entry);
+        }
+        if core::mem::take(&mut self.starved) {
+            self.memory.recv.grow();
         }
     }
 
@@ -151,7 +156,7 @@ impl UringDriver {
         Outcome::RecvEnded(match -result {
             0 => RecvEnd::Eof,
             libc::ENOBUFS => {
-                self.memory.recv.grow();
+                self.starved = true;
                 RecvEnd::NoBuffers
             }
             libc::ECANCELED => RecvEnd::Cancelled,

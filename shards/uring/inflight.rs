@@ -1,45 +1,38 @@
 //! What is in flight: frames until the terminal completion of their send (invariant 1), receives, and cancels until they took effect.
 
-use ringway_io::{Frame, GENERATION_MAX, Key, OpKind};
+use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, Sparse};
 use std::collections::HashMap;
 
 /// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which
 /// has a bound.
-pub(crate) struct Sends {
-    places: Vec<Option<(Key, Frame)>>,
-}
+pub(crate) struct Sends(Sparse<(Key, Frame)>);
 
 impl Sends {
-    /// Room for so many without growing: memory that nobody has touched costs nothing.
+    /// Room for so many without growing.
     pub(crate) fn with_capacity(sockets_max: u32) -> Self {
-        Self {
-            places: Vec::with_capacity(sockets_max as usize),
-        }
+        Self(Sparse::with_capacity(sockets_max))
     }
 
     /// Holds a frame from its submission on.
+    ///
+    /// # Panics
+    /// When the slot's last frame is still in flight.
     pub(crate) fn hold(&mut self, key: Key, frame: Frame) -> &Frame {
-        let slot = key.slot() as usize;
-        if self.places.len() <= slot {
-            self.places.resize_with(slot + 1, || None);
-        }
-        let place = &mut self.places[slot];
-        assert!(
-            place.is_none(),
-            "two sends in flight on connection slot {slot}"
-        );
-        &place.insert((key, frame)).1
+        let slot = key.slot();
+        let is_free = self.0.get(slot).is_none();
+        assert!(is_free, "two sends in flight on connection slot {slot}");
+        &self.0.insert(slot, (key, frame)).1
     }
 
     /// Whether `key` names a send in flight.
     fn has(&self, key: Key) -> bool {
-        let place = self.places.get(key.slot() as usize);
-        place.is_some_and(|place| place.as_ref().is_some_and(|(holder, _)| *holder == key))
+        let held = self.0.get(key.slot());
+        held.is_some_and(|(holder, _)| *holder == key)
     }
 
     /// The terminal completion came.
     pub(crate) fn release(&mut self, key: Key) {
-        let held = self.places[key.slot() as usize].take();
+        let held = self.0.remove(key.slot());
         assert!(
             held.is_some_and(|(holder, _)| holder == key),
             "a send completes once, under its own key"

@@ -53,6 +53,43 @@ fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
     assert!(got == sent);
 }
 
+/// A pool starts with 64 buffers of those that it may have; shortages double them.
+#[test]
+fn a_pool_that_was_short_grows_to_its_end() {
+    let config = UringConfig {
+        recv_buffers: 256,
+        ..SMALL
+    };
+    let (mut bench, socket, mut client) = Bench::connected(&config);
+    client
+        .write_all(&pattern_bytes(300 * 4096))
+        .expect("room in the socket");
+    let (mut leases, mut shortages) = (Vec::new(), 0);
+    while leases.len() < 256 {
+        bench.recv(0, socket);
+        loop {
+            match bench.find(|one| one.key == recv_key(0)).outcome {
+                Outcome::Received { lease, more } => {
+                    leases.push(lease);
+                    if !more {
+                        break;
+                    }
+                }
+                Outcome::RecvEnded(RecvEnd::NoBuffers) => {
+                    shortages += 1;
+                    break;
+                }
+                other => panic!("{other:?} with {} leases out", leases.len()),
+            }
+        }
+        assert!(shortages <= 3, "{} leases are out", leases.len());
+    }
+    assert!(shortages >= 2, "64 buffers are not 256");
+    leases
+        .into_iter()
+        .for_each(|lease| bench.driver.recycle(lease));
+}
+
 #[test]
 #[should_panic(expected = "given back twice")]
 fn a_buffer_given_back_twice_is_a_bug() {
