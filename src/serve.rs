@@ -20,11 +20,13 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Messages of the control thread that one shard may have waiting.
 const CONTROL_MESSAGES_MAX: usize = 256;
@@ -54,7 +56,16 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     crate::log::start(&config.log)?;
     demand(&config)?;
     let settings = Arc::new(settings(&config)?);
+    let _claim = claim(config.listen.address)?;
     let admin = admin_listener(config.admin.address)?;
+    let admin_token = admin_token(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| io_error("tokio", &error))?;
+    let signals = runtime.block_on(async { Signals::new() });
+    let signals = signals.map_err(|error| io_error("signals", &error))?;
+    // Behind this clients come in: whatever may keep a daemon from starting stands before it.
     let daemon = Daemon::start(&config, &settings)?;
     if config.dev {
         tracing::warn!(
@@ -62,11 +73,11 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
         );
     }
     tracing::info!(clients = %config.listen.address, admin = %config.admin.address, shards = daemon.threads.len(), "serving");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| io_error("tokio", &error))?;
-    runtime.block_on(operate(&config, admin, &daemon.control, || load(args)))?;
+    let router = admin::router(daemon.control.clone(), admin_token);
+    let operating = operate(&config, (admin, router), signals, &daemon.control, || {
+        load(args)
+    });
+    runtime.block_on(operating)?;
     daemon.join()
 }
 
@@ -163,6 +174,20 @@ impl Daemon {
     }
 }
 
+/// Claims an address for as long as this process lives. Each shard's socket shares the port by SO_REUSEPORT, so that a second daemon could, too, and
+/// would get half of the clients: a name in the network's namespace has one owner. `None` where Unix sockets are forbidden.
+fn claim(address: SocketAddr) -> Result<Option<UnixDatagram>, StartError> {
+    let name = format!("ringway {address}");
+    let bind = || UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(&name)?);
+    match patiently(bind) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            Err(StartError::address_unusable(address, &error))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// Waits a moment for the end of a predecessor that holds the port.
 fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let started = Instant::now();
@@ -182,7 +207,7 @@ fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
 fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
     let address = config.listen.address;
     let unusable = |error: io::Error| StartError::address_unusable(address, &error);
-    // Each shard's socket shares the port by SO_REUSEPORT, so that two daemons could, too: this one finds out first.
+    // A socket that shares its port does not see whoever does not.
     drop(patiently(|| bind_alone(address)).map_err(unusable)?);
     let builders = rings_patiently(config, shards)?;
     // Only now: a client that had connected to a daemon that does not start would be reset.
@@ -263,30 +288,43 @@ fn run_shard(
     });
 }
 
+/// What an operator says to a process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// The control thread: admin port and signals, until the drain is over.
 async fn operate(
     config: &Config,
-    admin: TcpListener,
-    control: &Arc<Control>,
+    (admin, router): (TcpListener, axum::Router),
+    mut signals: Signals,
+    control: &Control,
     reload: impl Fn() -> Result<Config, StartError>,
 ) -> Result<(), StartError> {
     let refused = |error: io::Error| StartError::address_unusable(config.admin.address, &error);
     let listener = tokio::net::TcpListener::from_std(admin).map_err(refused)?;
-    let router = admin::router(control.clone(), admin_token(config)?);
     let serving = axum::serve(
         listener,
         router.into_make_service_with_connect_info::<SocketAddr>(),
     );
     let server = tokio::spawn(async move { serving.await });
-    let signals = |error: io::Error| io_error("signals", &error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(signals)?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => reload_settings(control, &reload),
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hang_up.recv() => reload_settings(control, &reload),
         }
     }
     drain(config, control).await;
