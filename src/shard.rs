@@ -69,15 +69,15 @@ impl Application {
 /// The service's name of a connection.
 #[must_use]
 pub const fn conn_id(conn: Conn) -> ConnId {
-    ConnId((conn.generation as u64) << 32 | conn.slot as u64)
+    ConnId::new((conn.generation as u64) << 32 | conn.slot as u64)
 }
 
 /// The loop's name of a connection.
 #[must_use]
 pub const fn conn_of(id: ConnId) -> Conn {
     Conn {
-        slot: id.0 as u32,
-        generation: (id.0 >> 32) as u32,
+        slot: id.number() as u32,
+        generation: (id.number() >> 32) as u32,
     }
 }
 

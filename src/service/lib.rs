@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: how bytes move (`shards/`), configuration files, the admin surface.
 
+mod address;
 pub mod auth;
 mod connection;
 pub mod forwarded;

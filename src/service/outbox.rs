@@ -33,15 +33,31 @@ pub(crate) enum Pushed {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outbox {
     packets: SmallVec<[Rc<Packet>; 2]>,
-    bytes: usize,
+    bytes: u32,
     /// Those of no room: answers to what the client asked.
     answers: u32,
     answer_bytes: u32,
+    /// Answers that other shards still owe: each will stand here.
+    owed: u32,
 }
 
 impl Outbox {
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes as usize
+    }
+
+    /// An answer will come. It is counted before it does: who publishes a thousand messages in one breath would hear of all in one lap.
+    pub(crate) const fn owe(&mut self) {
+        self.owed += 1;
+    }
+
+    /// An answer that was owed comes now.
+    ///
+    /// # Panics
+    /// When none was.
+    pub(crate) fn settle(&mut self) {
+        let owed = self.owed.checked_sub(1);
+        self.owed = owed.expect("an answer is owed before it comes");
     }
 
     /// What waits, the oldest first.
@@ -58,7 +74,10 @@ impl Outbox {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            owed: self.owed,
+            ..Self::default()
+        };
     }
 
     pub(crate) fn push(&mut self, packet: Rc<Packet>, bounds: OutboxBounds) -> Pushed {
@@ -81,7 +100,7 @@ impl Outbox {
             };
             dropped[reason as usize] += 1;
         }
-        self.bytes += packet.bytes();
+        self.bytes += packet.bytes() as u32;
         if packet.origin().is_none() {
             self.answers += 1;
             self.answer_bytes += packet.bytes() as u32;
@@ -90,10 +109,10 @@ impl Outbox {
         Pushed::Queued { dropped }
     }
 
-    /// Whether the client has half of what may wait to hear of what it asked, with `owed` answers that are still to come. Messages of rooms do not
+    /// Whether the client has half of what may wait to hear of what it asked, with the answers that are still to come. Messages of rooms do not
     /// count: their policies deal with them.
-    pub(crate) const fn is_half_full_of_answers(&self, owed: u32, bounds: OutboxBounds) -> bool {
-        self.answers as usize + owed as usize >= bounds.packets_max.div_ceil(2)
+    pub(crate) const fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
+        self.answers as usize + self.owed as usize >= bounds.packets_max.div_ceil(2)
             || self.answer_bytes as usize >= bounds.bytes_max / 2
     }
 
@@ -101,14 +120,14 @@ impl Outbox {
     fn fits(&self, packet: &Packet, bounds: OutboxBounds) -> bool {
         self.packets.is_empty()
             || (self.packets.len() < bounds.packets_max
-                && self.bytes + packet.bytes() <= bounds.bytes_max)
+                && self.bytes() + packet.bytes() <= bounds.bytes_max)
     }
 
     fn remove_first(&mut self, matches: impl Fn(&Packet) -> bool) -> bool {
         let Some(index) = self.packets.iter().position(|queued| matches(queued)) else {
             return false;
         };
-        self.bytes -= self.packets.remove(index).bytes();
+        self.bytes -= self.packets.remove(index).bytes() as u32;
         true
     }
 
@@ -124,7 +143,7 @@ impl Outbox {
             }
         }
         let Some(index) = oldest else { return false };
-        self.bytes -= self.packets.remove(index).bytes();
+        self.bytes -= self.packets.remove(index).bytes() as u32;
         true
     }
 
@@ -136,7 +155,7 @@ impl Outbox {
         let rest = self.packets.drain(count..).collect();
         let taken = core::mem::replace(&mut self.packets, rest);
         for packet in &taken {
-            self.bytes -= packet.bytes();
+            self.bytes -= packet.bytes() as u32;
             if packet.origin().is_none() {
                 self.answers -= 1;
                 self.answer_bytes -= packet.bytes() as u32;

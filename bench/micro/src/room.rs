@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 const MEMBERS: u64 = 1000;
-const PUBLISHER: ConnId = ConnId(MEMBERS);
+const PUBLISHER: ConnId = ConnId::new(MEMBERS);
 const START_SECONDS: u64 = 1_700_000_000;
 const PUBLISH: &str =
     r#"427["publish","lobby","0123456789012345678901234567890123456789012345678901234567890123"]"#;
@@ -106,7 +106,7 @@ impl Shard {
     }
 
     fn enter(&mut self, number: u64) {
-        let conn = ConnId(number);
+        let conn = ConnId::new(number);
         let address = Ipv4Addr::from_bits(0x0a00_0001 + number as u32);
         let peer = SocketAddr::from((address, 5));
         self.hub.accepted(self.now, conn, peer, &mut self.out);
@@ -173,7 +173,7 @@ struct Plan {
 impl Subject for Plan {
     fn prepare(&mut self) {
         for number in 0..=MEMBERS {
-            self.shard.flush(ConnId(number));
+            self.shard.flush(ConnId::new(number));
         }
         self.shard.rest();
         self.publish = masked(PUBLISH);
@@ -213,7 +213,7 @@ impl Subject for Flush {
 
     fn step(&mut self) {
         for number in 0..MEMBERS {
-            let bytes = self.shard.flush(ConnId(number));
+            let bytes = self.shard.flush(ConnId::new(number));
             assert!(
                 bytes > self.messages * PUBLISH.len(),
                 "all messages in one send"

@@ -37,12 +37,15 @@ pub struct Claims {
 /// A client that has shown a token. There is one for each client, so all its text is one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    expires_unix_ms: u64,
+    /// In Unix seconds. Whatever expires behind the reach of 32 bits, in 2106, never does.
+    expires: u32,
     /// The subject, the patterns to join, and those to publish to, each pattern with a zero byte behind it.
     text: Box<str>,
-    subject_bytes: u32,
-    join_bytes: u32,
+    subject_bytes: u16,
+    join_bytes: u16,
 }
+
+const _: () = assert!(PATTERNS_MAX * (PATTERN_BYTES_MAX + 1) <= u16::MAX as usize);
 
 impl Identity {
     /// The identity of verified claims; `None` when they are larger than they may be.
@@ -58,15 +61,13 @@ impl Identity {
             return None;
         }
         let mut text = claims.sub;
-        let subject_bytes = text.len() as u32;
+        let subject_bytes = text.len() as u16;
         push_patterns(&claims.rw.join, &mut text);
-        let join_bytes = text.len() as u32 - subject_bytes;
+        let join_bytes = text.len() as u16 - subject_bytes;
         push_patterns(&claims.rw.publish, &mut text);
         Some(Self {
-            expires_unix_ms: claims
-                .exp
-                .saturating_add(u64::from(leeway_seconds))
-                .saturating_mul(1000),
+            expires: u32::try_from(claims.exp.saturating_add(leeway_seconds.into()))
+                .unwrap_or(u32::MAX),
             text: text.into(),
             subject_bytes,
             join_bytes,
@@ -79,10 +80,13 @@ impl Identity {
         self.parts().0
     }
 
-    /// Until when it is valid.
+    /// Until when it is valid; `None` for ever.
     #[must_use]
     pub const fn expires_unix_ms(&self) -> Option<u64> {
-        Some(self.expires_unix_ms)
+        match self.expires {
+            u32::MAX => None,
+            seconds => Some(seconds as u64 * 1000),
+        }
     }
 
     pub(crate) fn may_join(&self, room: &str) -> bool {

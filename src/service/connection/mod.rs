@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what the bytes mean (`hub/` drives this machine) and the session, which outlives connections.
 
+use crate::address::Address;
 use crate::hub::slab::Key;
 use crate::limits::Place;
 use crate::time::ConnId;
@@ -14,11 +15,20 @@ use std::net::IpAddr;
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
     /// The client's address: the peer, or what a trusted proxy says.
-    pub(crate) client: IpAddr,
+    pub(crate) client: Address,
     /// Its place in the count of the client's address; none while the client is unknown, and on the way to another shard.
     #[serde(skip)]
     pub(crate) place: Option<Place>,
     pub(crate) stage: Stage,
+    busy: Option<Box<Busy>>,
+    /// Nothing more is read; what is in `output` goes out, then the socket closes.
+    pub(crate) closing: bool,
+    pub(crate) paused: bool,
+}
+
+/// What an idle WebSocket does not need.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Busy {
     /// Let go when the connection has become a WebSocket for good.
     pub(crate) http: Option<Box<Http>>,
     /// Bytes that go out before anything else: responses, pongs, pings, closes.
@@ -29,9 +39,21 @@ pub(crate) struct Connection {
     pub(crate) timer_us: u64,
     /// Bytes of input that were last counted against the shard's budget.
     pub(crate) counted_bytes: u32,
-    /// Nothing more is read; what is in `output` goes out, then the socket closes.
-    pub(crate) closing: bool,
-    pub(crate) paused: bool,
+}
+
+static IDLE: Busy = Busy {
+    http: None,
+    output: Vec::new(),
+    deadline_us: 0,
+    timer_us: 0,
+    counted_bytes: 0,
+};
+
+impl Busy {
+    const fn is_idle(&self) -> bool {
+        let is_timeless = self.deadline_us == 0 && self.timer_us == 0;
+        is_timeless && self.counted_bytes == 0 && self.http.is_none() && self.output.is_empty()
+    }
 }
 
 /// What only a connection needs that speaks HTTP.
@@ -47,7 +69,7 @@ pub(crate) struct Http {
 }
 
 const _: () = assert!(
-    size_of::<Connection>() <= 136,
+    size_of::<Connection>() <= 72,
     "ten thousand connections are walked through for each broadcast"
 );
 
@@ -136,40 +158,106 @@ impl Connection {
     pub(crate) fn new(id: ConnId, peer: IpAddr, stage: Stage) -> Self {
         Self {
             id,
-            client: peer,
+            client: peer.into(),
             place: None,
             stage,
-            http: Some(Box::new(Http {
-                peer,
-                nearest: peer,
-                input: Vec::new(),
+            busy: Some(Box::new(Busy {
+                http: Some(Box::new(Http {
+                    peer,
+                    nearest: peer,
+                    input: Vec::new(),
+                })),
+                ..Busy::default()
             })),
-            output: Vec::new(),
-            deadline_us: 0,
-            timer_us: 0,
-            counted_bytes: 0,
             closing: false,
             paused: false,
         }
     }
 
+    pub(crate) fn busy(&self) -> &Busy {
+        self.busy.as_deref().unwrap_or(&IDLE)
+    }
+
+    pub(crate) fn busy_mut(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
+    }
+
+    /// The state of HTTP, if it speaks that, beside the stage.
+    pub(crate) fn http_and_stage(&mut self) -> (Option<&mut Http>, &mut Stage) {
+        let busy = self.busy.as_deref_mut();
+        let http = busy.and_then(|busy| busy.http.as_deref_mut());
+        (http, &mut self.stage)
+    }
+
+    pub(crate) fn http_mut(&mut self) -> Option<&mut Http> {
+        self.http_and_stage().0
+    }
+
     pub(crate) fn input(&self) -> &[u8] {
-        self.http.as_ref().map_or(&[], |http| &http.input)
+        let http = self.busy().http.as_ref();
+        http.map_or(&[], |http| &http.input)
     }
 
     /// Takes all of the input.
     pub(crate) fn take_input(&mut self) -> Vec<u8> {
-        let http = self.http.as_mut();
+        let http = self.http_mut();
         http.map_or_else(Vec::new, |http| core::mem::take(&mut http.input))
+    }
+
+    /// Takes what goes out before anything else.
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        let busy = self.busy.as_deref_mut();
+        let output = busy.map_or_else(Vec::new, |busy| core::mem::take(&mut busy.output));
+        self.rest();
+        output
+    }
+
+    /// It need do nothing by any time.
+    pub(crate) fn clear_deadline(&mut self) {
+        if let Some(busy) = &mut self.busy {
+            busy.deadline_us = 0;
+        }
+        self.rest();
+    }
+
+    /// The armed timer has fired.
+    pub(crate) fn clear_timer(&mut self) {
+        if let Some(busy) = &mut self.busy {
+            busy.timer_us = 0;
+        }
+        self.rest();
+    }
+
+    /// Writes down how many bytes of its input are counted now; how many were before.
+    pub(crate) fn count_bytes(&mut self, bytes: u32) -> u32 {
+        let counted = self.busy().counted_bytes;
+        if bytes != counted {
+            self.busy_mut().counted_bytes = bytes;
+            self.rest();
+        }
+        counted
+    }
+
+    /// Gives the memory of what it does not do back.
+    fn rest(&mut self) {
+        self.busy.take_if(|busy| busy.is_idle());
     }
 
     /// An idle connection owns no buffer, and a WebSocket has no requests any more.
     pub(crate) fn tidy(&mut self) {
         if self.input().is_empty() {
             drop(self.take_input());
-            self.http
-                .take_if(|_| matches!(self.stage, Stage::Socket(_)));
+            if let (Stage::Socket(_), Some(busy)) = (&self.stage, &mut self.busy) {
+                busy.http = None;
+                // A timer that is forgotten finds nothing to do. A connection becomes a WebSocket once; one of HTTP would leave one with each request.
+                busy.timer_us = if busy.deadline_us == 0 {
+                    0
+                } else {
+                    busy.timer_us
+                };
+            }
         }
+        self.rest();
     }
 
     /// Bytes that it keeps of what came in.

@@ -5,7 +5,7 @@
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Closing, Transport};
+use crate::session::{Cause, Closing, Session, Transport};
 use crate::time::Now;
 use ringway_proto::engineio::PacketKind;
 
@@ -143,6 +143,7 @@ impl Hub {
             return;
         };
         self.stats.sessions_websocket -= 1;
+        self.release_post(&session, turn);
         let conn = session.conn.map(Key::of);
         if let Some(conn) = conn {
             self.tell_socket(conn, cause, turn);
@@ -176,7 +177,9 @@ impl Hub {
         session.rare_mut().urgent.push(symbol);
         session.rare_mut().closing = Some(Closing { cause, until_us });
         if session.conn.is_none() && cause == Cause::Peer {
-            drop(self.remove_session(key));
+            if let Some(session) = self.remove_session(key) {
+                self.release_post(&session, turn);
+            }
             return;
         }
         turn.out.extend(session.conn.map(Output::Dirty));
@@ -204,7 +207,15 @@ impl Hub {
         }
     }
 
-    pub(crate) fn remove_session(&mut self, key: Key) -> Option<crate::session::Session> {
+    /// A POST of a session that is gone waits for nothing. Its packets may have ended the session when they were tried again: then nothing else waited.
+    fn release_post(&mut self, session: &Session, turn: &mut Turn<'_>) {
+        let post = session.rare().post.map(Key::of);
+        if let Some(held) = post.filter(|post| self.is_held(*post)) {
+            self.answer_post(held, true, turn);
+        }
+    }
+
+    pub(crate) fn remove_session(&mut self, key: Key) -> Option<Session> {
         let session = self.sessions.remove(key)?;
         assert!(
             self.rooms.is_stranger(key),

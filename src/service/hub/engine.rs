@@ -4,6 +4,7 @@
 
 use super::http::Routed;
 use super::{Hub, Key, Output, Turn};
+use crate::address::Address;
 use crate::connection::{Body, Poll, Purpose, Reply, Stage};
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Sid, Transport, bucket_of};
@@ -115,14 +116,14 @@ impl Hub {
         let client = self.connections.get(key).filter(|_| limited);
         client.map_or(Ok(()), |connection| {
             self.limits
-                .session(turn.now, connection.client)
+                .session(turn.now, connection.client.into())
                 .map_err(|refusal| (429, refusal))
         })
     }
 
     fn open_session(
         &mut self,
-        client: std::net::IpAddr,
+        client: Address,
         application: Application,
         transport: Transport,
         turn: &mut Turn<'_>,
@@ -302,17 +303,14 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        let Stage::Body(body) = &mut connection.stage else {
-            return false;
-        };
-        let Some(http) = &mut connection.http else {
+        let (Some(http), Stage::Body(body)) = connection.http_and_stage() else {
             return false;
         };
         match body.decoder.push(&http.input) {
             Ok(consumed) => {
                 http.input.drain(..consumed);
-                connection.deadline_us += consumed as u64 * BODY_BYTE_US;
                 let done = body.decoder.is_done();
+                connection.busy_mut().deadline_us += consumed as u64 * BODY_BYTE_US;
                 if done {
                     self.finish_post(key, turn);
                 }
@@ -410,14 +408,14 @@ impl Hub {
         let (ended, session_key) = (session.rare().closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
-        connection.output.extend_from_slice(&response);
+        connection.busy_mut().output.extend_from_slice(&response);
         let bytes = response.len() as u32;
         self.queued_bytes += u64::from(bytes);
         let session = session_key;
         connection.stage = Stage::Answer { session, bytes };
         // Who does not read it may not keep it for ever. The next lap arms the timer: the loop only asks for bytes here.
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
-        connection.deadline_us = now.monotonic_us + idle_us;
+        connection.busy_mut().deadline_us = now.monotonic_us + idle_us;
         self.unarmed.push(key);
         connection.closing |= !keep_alive;
         if ended {

@@ -75,7 +75,7 @@ impl Frozen {
         for (shard, connection) in connections {
             let session = connection.session();
             let owner = session.and_then(|key| owners.get(&(shard, key)).copied());
-            let to = owner.unwrap_or_else(|| (connection.id.0 % u64::from(shards)) as u16);
+            let to = owner.unwrap_or_else(|| (connection.id.number() % u64::from(shards)) as u16);
             all[usize::from(to)].connections.push((shard, connection));
         }
         homes.values_mut().for_each(|home| home.interest = 0);
@@ -102,7 +102,7 @@ impl Hub {
         self.jobs.is_empty() && self.unverified.is_empty() && self.rooms.is_quiet()
     }
 
-    /// Everything, as values; the hub is empty afterwards.
+    /// Everything, as values; the hub is of no use afterwards.
     ///
     /// # Panics
     /// When the hub is not quiet.
@@ -210,8 +210,8 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         connection.id = id;
-        connection.timer_us = 0;
-        connection.counted_bytes = 0;
+        connection.clear_timer();
+        connection.count_bytes(0);
         let named = match &mut connection.stage {
             Stage::Body(body) => Some(&mut body.session),
             Stage::Held(poll) | Stage::Poll(poll) => Some(&mut poll.session),
@@ -230,12 +230,13 @@ impl Hub {
             };
             *key = keys.get(&(shard, *key)).copied().unwrap_or(stale);
         }
-        if !self.settings.dev && !self.settings.trusted_proxies.contains(connection.client) {
+        let client = connection.client.into();
+        if !self.settings.dev && !self.settings.trusted_proxies.contains(client) {
             // It was let in before, and has not moved by itself: it is counted here, and not refused.
-            connection.place = Some(self.limits.count(turn.now, connection.client));
+            connection.place = Some(self.limits.count(turn.now, client));
         }
         self.queued_bytes += connection.answer_bytes();
-        let deadline_us = connection.deadline_us;
+        let deadline_us = connection.busy().deadline_us;
         if connection.paused {
             turn.out.push(Output::Pause(id));
         }

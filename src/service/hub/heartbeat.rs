@@ -16,6 +16,11 @@ const DRAIN: u64 = 2;
 pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
 pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
+/// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
+const STALL_US: u64 = 500_000;
+/// Beats in the interval between two pings.
+const BEATS: u64 = 256;
+
 impl Hub {
     /// A timer of [`Output::Timer`].
     pub fn deadline(
@@ -46,7 +51,7 @@ impl Hub {
 
     pub(crate) fn clear_deadline(&mut self, key: Key) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.deadline_us = 0;
+            connection.clear_deadline();
         }
     }
 
@@ -55,9 +60,9 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.deadline_us = at_us;
-        if connection.timer_us == 0 || connection.timer_us > at_us {
-            connection.timer_us = at_us;
+        connection.busy_mut().deadline_us = at_us;
+        if connection.busy().timer_us == 0 || connection.busy().timer_us > at_us {
+            connection.busy_mut().timer_us = at_us;
             out.push(Output::Timer {
                 at_us,
                 token: CONNECTION << KIND_SHIFT | key.bits(),
@@ -70,11 +75,11 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if connection.timer_us > now_us {
+        if connection.busy().timer_us > now_us {
             return;
         }
-        connection.timer_us = 0;
-        match connection.deadline_us {
+        connection.clear_timer();
+        match connection.busy().deadline_us {
             0 => {}
             due_us if due_us > now_us => self.arm_connection(key, due_us, turn.out),
             _ => {
@@ -103,10 +108,17 @@ impl Hub {
         let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
         // Clients give up after interval + timeout without a ping: the first one may be early, never late.
         let due_us = now.monotonic_us + interval_us / 2 + phase % (interval_us / 2).max(1);
-        Heartbeat {
-            due_us,
-            pinged: false,
-        }
+        let due_us = self.on_the_beat(due_us).max(now.monotonic_us);
+        Heartbeat::ping_at(due_us)
+    }
+
+    /// The beat of this shard before `at_us`. Pings of a beat go out together, and their pongs come together: a shard with a million neighbours on its
+    /// CPU would be woken for each of them. Shards have their beats one after the other.
+    fn on_the_beat(&self, at_us: u64) -> u64 {
+        let beat_us = u64::from(self.settings.ping_interval_ms) * 1000 / BEATS + 1;
+        let offset_us = beat_us * u64::from(self.shard) / u64::from(self.shards);
+        let late_us = at_us.saturating_sub(offset_us) % beat_us;
+        at_us - late_us
     }
 
     fn session_deadline(&mut self, key: Key, turn: &mut Turn<'_>) {
@@ -126,6 +138,7 @@ impl Hub {
             }
             return;
         }
+        self.forgive_stall(key, turn.now);
         if let Some(cause) = self.overdue(key, turn.now) {
             self.close_session(key, cause, turn);
             return;
@@ -140,9 +153,29 @@ impl Hub {
         }
     }
 
+    /// A shard that stood still, as all of a machine does that is moved, has not listened either: for as long again no pong is late. Whoever does not
+    /// send it is cut off at the end of that.
+    fn forgive_stall(&mut self, key: Key, now: Now) {
+        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(late_us) = now.monotonic_us.checked_sub(session.heartbeat.due_us()) else {
+            return;
+        };
+        // The first to fire were due first: they tell those that were due a moment ago.
+        if late_us > STALL_US {
+            let until_us = now.monotonic_us + late_us.min(timeout_us);
+            self.forgiving_until_us = self.forgiving_until_us.max(until_us);
+        }
+        if session.heartbeat.is_pinged() && now.monotonic_us < self.forgiving_until_us {
+            session.heartbeat = Heartbeat::pong_by(self.forgiving_until_us);
+        }
+    }
+
     fn overdue(&self, key: Key, now: Now) -> Option<Cause> {
         let session = self.sessions.get(key)?;
-        if session.heartbeat.pinged && session.heartbeat.due_us <= now.monotonic_us {
+        if session.heartbeat.is_pinged() && session.heartbeat.due_us() <= now.monotonic_us {
             return Some(Cause::Told(Refusal::PingTimeout, 1008));
         }
         if self
@@ -162,12 +195,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let due = !session.heartbeat.pinged && session.heartbeat.due_us <= turn.now.monotonic_us;
+        let due =
+            !session.heartbeat.is_pinged() && session.heartbeat.due_us() <= turn.now.monotonic_us;
         if due {
-            session.heartbeat = Heartbeat {
-                due_us: turn.now.monotonic_us + timeout_us,
-                pinged: true,
-            };
+            session.heartbeat = Heartbeat::pong_by(turn.now.monotonic_us + timeout_us);
             self.send_urgent(
                 key,
                 PacketKind::Ping.symbol().encode_utf8(&mut [0; 4]),
@@ -178,27 +209,24 @@ impl Hub {
 
     pub(crate) fn pong(&mut self, key: Key, turn: &mut Turn<'_>) {
         let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
+        let due_us = self.on_the_beat(turn.now.monotonic_us + interval_us);
         let Some(session) = self
             .sessions
             .get_mut(key)
-            .filter(|session| session.heartbeat.pinged)
+            .filter(|session| session.heartbeat.is_pinged())
         else {
             return;
         };
         // The timer armed for the pong fires at its time and finds the later ping: no second timer.
-        session.heartbeat = Heartbeat {
-            due_us: turn.now.monotonic_us + interval_us,
-            pinged: false,
-        };
-        let due_us = session.heartbeat.due_us;
+        session.heartbeat = Heartbeat::ping_at(due_us);
         self.arm_session(key, due_us, turn.out);
     }
 
     /// A Socket.IO client that joins no namespace in time is no client.
     fn connect_due_us(&self, session: &Session) -> Option<u64> {
-        let speaks = session.application == crate::session::Application::SocketIo;
-        let missing = speaks && session.namespaces.is_empty() && session.rare().pending.is_empty();
-        missing.then(|| session.opened_us + u64::from(self.settings.connect_timeout_ms) * 1000)
+        let since_us = session.rare().nameless_us;
+        let missing = since_us > 0 && session.rare().pending.is_empty();
+        missing.then(|| since_us + u64::from(self.settings.connect_timeout_ms) * 1000)
     }
 
     pub(crate) fn next_deadline_us(&self, session: &Session, now: Now) -> u64 {
@@ -209,7 +237,7 @@ impl Hub {
         });
         let connect_us = self.connect_due_us(session);
         let rest = [expiry_us, connect_us].into_iter().flatten();
-        rest.fold(session.heartbeat.due_us, u64::min)
+        rest.fold(session.heartbeat.due_us(), u64::min)
     }
 
     /// Sends an Engine.IO packet ahead of everything that is queued.
@@ -227,7 +255,7 @@ impl Hub {
         let connection = session.conn.map(Key::of);
         if let Some(connection) = connection.and_then(|key| self.connections.get_mut(key)) {
             super::websocket::frame_into(
-                &mut connection.output,
+                &mut connection.busy_mut().output,
                 ringway_proto::ws::Opcode::Text,
                 packet.as_bytes(),
             );

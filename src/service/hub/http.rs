@@ -35,7 +35,7 @@ impl Hub {
         match connection.stage {
             Stage::Prefix => self.step_prefix(key, turn),
             // The rest is read when these answers went out.
-            Stage::Head if connection.output.len() > super::OUTPUT_BYTES_MAX => false,
+            Stage::Head if connection.busy().output.len() > super::OUTPUT_BYTES_MAX => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
             Stage::Socket(_) => {
@@ -69,7 +69,7 @@ impl Hub {
         };
         input.drain(..taken);
         let connection = self.connections.get_mut(key);
-        if let Some(http) = connection.and_then(|connection| connection.http.as_mut()) {
+        if let Some(http) = connection.and_then(|connection| connection.http_mut()) {
             http.input = input;
         }
         if let Some(shard) = elsewhere {
@@ -174,7 +174,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.output.extend_from_slice(response);
+        connection.busy_mut().output.extend_from_slice(response);
         connection.stage = Stage::Head;
         turn.out.push(Output::Dirty(connection.id));
         if keep_alive {
@@ -270,7 +270,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        connection.output.extend_from_slice(&response);
+        connection.busy_mut().output.extend_from_slice(&response);
         let socket = crate::connection::Socket {
             decoder: ws::Decoder::new(agreed.is_some()),
             deflate: agreed.is_some_and(|agreed| agreed.compresses()),

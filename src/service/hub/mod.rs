@@ -110,6 +110,8 @@ pub struct Hub {
     unarmed: Vec<Key>,
     /// Bytes of requests and messages that are not whole.
     input_bytes: u64,
+    /// Until then nobody's pong is late: this shard stood still.
+    forgiving_until_us: u64,
     /// Whom the WebSocket serves whose frames are being read.
     purpose: Option<Purpose>,
     /// Whether that WebSocket agreed to permessage-deflate.
@@ -145,6 +147,7 @@ impl Hub {
             queued_bytes: 0,
             unarmed: Vec::new(),
             input_bytes: 0,
+            forgiving_until_us: 0,
             purpose: None,
             echo_deflates: false,
             settings,
@@ -164,10 +167,9 @@ impl Hub {
         };
         let trusted = self.settings.trusted_proxies.contains(peer.ip());
         let stage = if trusted { Stage::Prefix } else { Stage::Head };
-        let key = self.insert_connection(Connection {
-            place,
-            ..Connection::new(conn, peer.ip(), stage)
-        });
+        let mut connection = Connection::new(conn, peer.ip(), stage);
+        connection.place = place;
+        let key = self.insert_connection(connection);
         self.arm_connection(
             key,
             now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
@@ -224,7 +226,7 @@ impl Hub {
         if matches!(connection.stage, Stage::Socket(_)) {
             self.feed_socket(key, bytes, &mut turn);
         } else {
-            let http = connection.http.as_mut();
+            let http = connection.http_mut();
             let http = http.expect("only a WebSocket has let go of it");
             http.input.extend_from_slice(bytes);
             self.advance(key, &mut turn);
@@ -240,7 +242,7 @@ impl Hub {
             return;
         };
         if connection.input().len() > input_bytes_max {
-            let is_unread = connection.output.len() > OUTPUT_BYTES_MAX;
+            let is_unread = connection.busy().output.len() > OUTPUT_BYTES_MAX;
             self.stats.refused(match is_unread {
                 true => Refusal::SlowConsumer,
                 false => Refusal::BadRequest,
@@ -394,7 +396,10 @@ impl Hub {
 
     fn arm_answers(&mut self, turn: &mut Turn<'_>) {
         for key in core::mem::take(&mut self.unarmed) {
-            let deadline_us = self.connections.get(key).map(|found| found.deadline_us);
+            let deadline_us = self
+                .connections
+                .get(key)
+                .map(|found| found.busy().deadline_us);
             if let Some(at_us) = deadline_us.filter(|at_us| *at_us != 0) {
                 self.set_deadline(key, at_us, turn);
             }
@@ -429,7 +434,7 @@ impl Hub {
             return;
         };
         let kept = u32::try_from(connection.input_bytes()).unwrap_or(u32::MAX);
-        let counted = core::mem::replace(&mut connection.counted_bytes, kept);
+        let counted = connection.count_bytes(kept);
         let session = connection.session();
         self.input_bytes = self.input_bytes + u64::from(kept) - u64::from(counted);
         if kept > counted && self.over_input() {
@@ -450,6 +455,6 @@ impl Hub {
     }
 
     pub(crate) fn uncount_input(&mut self, connection: &Connection) {
-        self.input_bytes -= u64::from(connection.counted_bytes);
+        self.input_bytes -= u64::from(connection.busy().counted_bytes);
     }
 }

@@ -5,7 +5,7 @@
 use super::{Hub, Job, Key, Output, Turn};
 use crate::auth::{Identity, Verdict, VerifyResult};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Event, Namespace, PendingConnect, Sid};
+use crate::session::{Cause, Event, Namespace, PendingConnect, SocketId};
 use crate::time::Now;
 use core::any::Any;
 use ringway_proto::socketio;
@@ -188,16 +188,20 @@ impl Hub {
     }
 
     fn enter(&mut self, key: Key, name: &str, identity: Option<Identity>, turn: &mut Turn<'_>) {
-        let id = Sid::new([(turn.entropy)(), (turn.entropy)()], self.settings.host, 0);
+        let id = SocketId::new([(turn.entropy)(), (turn.entropy)()]);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        session.namespaces.push(Namespace {
+        session.enter(Namespace {
             name: name.into(),
             id,
             identity,
         });
-        self.push_bytes(key, &socketio::connect(name, &id.text()), turn);
+        self.push_bytes(
+            key,
+            &socketio::connect(name, &id.text(self.settings.host)),
+            turn,
+        );
         let next_us = self
             .sessions
             .get(key)
@@ -216,13 +220,11 @@ impl Hub {
         );
     }
 
-    pub(crate) fn disconnect(&mut self, key: Key, name: &str) {
+    pub(crate) fn disconnect(&mut self, key: Key, name: &str, now: Now) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        session
-            .namespaces
-            .retain(|namespace| &*namespace.name != name);
+        session.leave(name, now);
         // What is still being verified for it would come too late.
         if let Some(rare) = session.rare_if() {
             rare.pending.retain(|pending| &*pending.namespace != name);

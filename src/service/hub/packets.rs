@@ -106,7 +106,7 @@ impl Hub {
         };
         match packet.kind {
             socketio::PacketKind::Connect => self.connect(key, packet.namespace, packet.data, turn),
-            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace),
+            socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace, turn.now),
             socketio::PacketKind::Event => self.event(
                 key,
                 Event {
@@ -209,7 +209,7 @@ impl Hub {
         let bounds = self.settings.outbox_bounds();
         self.sessions.get(key).is_some_and(|session| {
             let outbox = &session.outbox;
-            outbox.is_half_full_of_answers(session.owed, bounds)
+            outbox.is_half_full_of_answers(bounds)
         })
     }
 

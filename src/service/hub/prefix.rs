@@ -16,19 +16,19 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        let Some(http) = &mut connection.http else {
+        let (Some(http), stage) = connection.http_and_stage() else {
             return false;
         };
         match forwarded::proxy_header(&http.input) {
             ProxyHeader::Incomplete => false,
             ProxyHeader::Absent => {
-                connection.stage = Stage::Head;
+                *stage = Stage::Head;
                 true
             }
             ProxyHeader::Present(length, client) => {
                 http.input.drain(..length);
                 http.nearest = client.unwrap_or(http.nearest);
-                connection.stage = Stage::Head;
+                *stage = Stage::Head;
                 client.is_none_or(|client| self.is_client(key, client, true, turn))
             }
             ProxyHeader::Malformed => {
@@ -49,16 +49,16 @@ impl Hub {
         let Some(connection) = self.connections.get(key) else {
             return false;
         };
-        let http = connection.http.as_deref();
+        let http = connection.busy().http.as_deref();
         let http = http.expect("a request came over HTTP");
         let (peer, nearest) = (http.peer, http.nearest);
-        let client = connection.client;
+        let client = IpAddr::from(connection.client);
         if !self.settings.trusted_proxies.contains(peer) {
             return true;
         }
         // A PROXY v2 prefix named the nearest hop already.
         match self.client_behind(nearest, request) {
-            Some(found) if found == client => true,
+            Some(found) if found.to_canonical() == client => true,
             Some(found) => {
                 let is_new = !self.is_of_session(request);
                 self.is_client(key, found, is_new, turn)
@@ -110,7 +110,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        connection.client = client;
+        connection.client = client.into();
         self.limits.disconnect(connection.place.take());
         if self.settings.dev || self.settings.trusted_proxies.contains(client) {
             return true;

@@ -172,7 +172,7 @@ impl Hub {
             let Some(connection) = self.connections.get(key) else {
                 continue;
             };
-            input += u64::from(connection.counted_bytes);
+            input += u64::from(connection.busy().counted_bytes);
             queued += connection.answer_bytes();
             assert_eq!(super::Key::of(connection.id), key, "names of connections");
         }

@@ -8,7 +8,6 @@ use crate::outbox::{Dropped, Pushed};
 use crate::packet::{Encoding, Packet};
 use crate::session::Transport;
 use crate::time::{ConnId, Now};
-use core::mem;
 use std::rc::Rc;
 
 impl Hub {
@@ -18,7 +17,7 @@ impl Hub {
         let key = Key::of(conn);
         self.answer_poll(now, key);
         let connection = self.connections.get_mut(key)?;
-        let mut output = mem::take(&mut connection.output);
+        let mut output = connection.take_output();
         let mut queue = None;
         if !connection.closing
             && let Stage::Socket(socket) = &connection.stage
@@ -59,10 +58,10 @@ impl Hub {
             return;
         };
         let (id, closing) = (connection.id, connection.closing);
-        if matches!(connection.stage, Stage::Answer { .. }) && connection.output.is_empty() {
+        if matches!(connection.stage, Stage::Answer { .. }) && connection.busy().output.is_empty() {
             self.queued_bytes -= connection.answer_bytes();
             connection.stage = Stage::Head;
-            connection.deadline_us = 0;
+            connection.clear_deadline();
         }
         if closing {
             turn.out.push(Output::CloseAfterFlush(id));
@@ -72,7 +71,7 @@ impl Hub {
             return;
         };
         if matches!(connection.stage, Stage::Head) {
-            if connection.deadline_us == 0 {
+            if connection.busy().deadline_us == 0 {
                 let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
                 self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
             }

@@ -1,4 +1,4 @@
-//! Sessions by their id. The table holds keys alone: the ids stand in the sessions.
+//! Sessions by their id. The table holds slots alone: the ids stand in the sessions.
 //!
 //! Deliberately absent: the sessions themselves.
 
@@ -9,46 +9,47 @@ use core::hash::BuildHasher;
 use hashbrown::HashTable;
 
 pub(crate) struct Sids {
-    keys: HashTable<Key>,
+    slots: HashTable<u32>,
     seed: Seed,
 }
 
 impl Sids {
     pub(crate) const fn new(seed: Seed) -> Self {
         Self {
-            keys: HashTable::new(),
+            slots: HashTable::new(),
             seed,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+        self.slots.len()
     }
 
     pub(crate) fn find(&self, sid: &Sid, sessions: &Slab<Session>) -> Option<Key> {
-        let has_it = |key: &Key| {
-            sessions
-                .get(*key)
-                .is_some_and(|session| session.sid == *sid)
+        let has_it = |slot: &u32| {
+            let session = sessions.get_slot(*slot);
+            session.is_some_and(|session| session.sid == *sid)
         };
-        self.keys.find(self.seed.hash_one(sid), has_it).copied()
+        let slot = self.slots.find(self.seed.hash_one(sid), has_it)?;
+        sessions.key_of_slot(*slot)
     }
 
     /// Adds a session of the table.
     pub(crate) fn insert(&mut self, key: Key, sessions: &Slab<Session>) {
         let seed = self.seed;
-        let hash = |key: &Key| {
-            let session = sessions.get(*key).expect("it is removed here before there");
+        let hash = |slot: &u32| {
+            let session = sessions.get_slot(*slot);
+            let session = session.expect("it is removed here before there");
             seed.hash_one(session.sid)
         };
-        self.keys.insert_unique(hash(&key), key, hash);
+        let slot = key.slot;
+        self.slots.insert_unique(hash(&slot), slot, hash);
     }
 
     /// Removes a session that had this id.
     pub(crate) fn remove(&mut self, sid: &Sid, key: Key) {
-        let entry = self
-            .keys
-            .find_entry(self.seed.hash_one(sid), |held| *held == key);
+        let is_it = |slot: &u32| *slot == key.slot;
+        let entry = self.slots.find_entry(self.seed.hash_one(sid), is_it);
         if let Ok(entry) = entry {
             entry.remove();
         }

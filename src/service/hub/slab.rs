@@ -21,8 +21,8 @@ impl Key {
     /// A connection's key is its name.
     pub(crate) const fn of(conn: ConnId) -> Self {
         Self {
-            slot: conn.0 as u32,
-            generation: (conn.0 >> 32) as u32,
+            slot: conn.number() as u32,
+            generation: (conn.number() >> 32) as u32,
         }
     }
 
@@ -45,32 +45,27 @@ pub(crate) fn reserved(count: u32) -> usize {
     count.min(1 << 20) as usize
 }
 
-struct Slot<T> {
-    generation: u32,
-    value: Option<Box<T>>,
+/// Seats of one allocation.
+const PAGE: usize = 64;
+
+/// Generations stand apart: beside each value they would be padded to twice their size.
+struct Page<T> {
+    generations: [u32; PAGE],
+    values: [Option<T>; PAGE],
 }
 
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self {
-            generation: 0,
-            value: None,
-        }
-    }
-}
-
-/// Values in slots that somebody else chose: the loop names each connection by a slot and a generation of its own. Each value has its own allocation, so
-/// that growing the table never copies them.
+/// Values in slots that somebody else chose: the loop names each connection by a slot and a generation of its own. They stand side by side in pages, so
+/// that growing the table never moves them, and a walk through many finds them near each other. Pages stay for whoever comes next.
 pub(crate) struct Seats<T> {
-    slots: Vec<Slot<T>>,
+    pages: Vec<Box<Page<T>>>,
     len: usize,
 }
 
 impl<T> Seats<T> {
-    /// Room for so many without growing: memory that nobody has touched costs nothing.
+    /// Room for so many pages without growing: memory that nobody has touched costs nothing.
     pub(crate) fn with_capacity(count: u32) -> Self {
         Self {
-            slots: Vec::with_capacity(reserved(count)),
+            pages: Vec::with_capacity(reserved(count).div_ceil(PAGE)),
             len: 0,
         }
     }
@@ -79,44 +74,60 @@ impl<T> Seats<T> {
         self.len
     }
 
+    /// The page of a key whose use of its slot is the present one, and its index there.
+    fn page(&self, key: Key) -> Option<(&Page<T>, usize)> {
+        let (page, index) = (key.slot as usize / PAGE, key.slot as usize % PAGE);
+        let page = self.pages.get(page)?;
+        (page.generations[index] == key.generation).then_some((&**page, index))
+    }
+
+    fn page_mut(&mut self, key: Key) -> Option<(&mut Page<T>, usize)> {
+        let (page, index) = (key.slot as usize / PAGE, key.slot as usize % PAGE);
+        let page = self.pages.get_mut(page)?;
+        (page.generations[index] == key.generation).then_some((&mut **page, index))
+    }
+
     /// # Panics
     /// When somebody has the slot.
     pub(crate) fn insert(&mut self, key: Key, value: T) {
-        let slot = key.slot as usize;
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, Slot::default);
+        let (page, index) = (key.slot as usize / PAGE, key.slot as usize % PAGE);
+        while self.pages.len() <= page {
+            self.pages.push(Box::new(Page {
+                generations: [0; PAGE],
+                values: [const { None }; PAGE],
+            }));
         }
-        let entry = &mut self.slots[slot];
-        assert!(entry.value.is_none(), "slot {slot} is taken");
-        entry.generation = key.generation;
-        entry.value = Some(Box::new(value));
+        let page = &mut self.pages[page];
+        assert!(page.values[index].is_none(), "slot {} is taken", key.slot);
+        page.generations[index] = key.generation;
+        page.values[index] = Some(value);
         self.len += 1;
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        let value = slot.value.take_if(|_| slot.generation == key.generation)?;
+        let (page, index) = self.page_mut(key)?;
+        let value = page.values[index].take()?;
         self.len -= 1;
-        Some(*value)
+        Some(value)
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let slot = self.slots.get(key.slot as usize)?;
-        let value = slot.value.as_deref()?;
-        (slot.generation == key.generation).then_some(value)
+        let (page, index) = self.page(key)?;
+        page.values[index].as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        let value = slot.value.as_deref_mut()?;
-        (slot.generation == key.generation).then_some(value)
+        let (page, index) = self.page_mut(key)?;
+        page.values[index].as_mut()
     }
 
     /// The key of the value in `slot` now, if there is one.
     pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
-        let entry = self.slots.get(slot as usize)?;
-        let generation = entry.generation;
-        entry.value.is_some().then_some(Key { slot, generation })
+        let (page, index) = (slot as usize / PAGE, slot as usize % PAGE);
+        let page = self.pages.get(page)?;
+        let generation = page.generations[index];
+        let key = Key { slot, generation };
+        page.values[index].is_some().then_some(key)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
@@ -125,7 +136,8 @@ impl<T> Seats<T> {
 
     /// The keys from a slot on, in the order of slots.
     pub(crate) fn keys_from(&self, first: u32) -> impl Iterator<Item = Key> + '_ {
-        (first..self.slots.len() as u32).filter_map(|slot| self.key_of_slot(slot))
+        let slots = (self.pages.len() * PAGE) as u32;
+        (first..slots).filter_map(|slot| self.key_of_slot(slot))
     }
 }
 
@@ -173,6 +185,15 @@ impl<T> Slab<T> {
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         self.seats.get_mut(key)
+    }
+
+    /// Whoever has a slot now.
+    pub(crate) fn get_slot(&self, slot: u32) -> Option<&T> {
+        self.get(self.key_of_slot(slot)?)
+    }
+
+    pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
+        self.seats.key_of_slot(slot)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {

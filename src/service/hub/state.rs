@@ -18,7 +18,7 @@ impl Hub {
             return Vec::new();
         };
         self.uncount_input(&connection);
-        connection.counted_bytes = 0;
+        connection.count_bytes(0);
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
         postcard::to_stdvec(&connection).expect("a connection serialises")
@@ -41,9 +41,9 @@ impl Hub {
         };
         connection.id = conn;
         connection.stage = Stage::Head;
-        connection.timer_us = 0;
+        connection.clear_timer();
         self.stats.connections_arrived += 1;
-        let client = connection.client;
+        let client = connection.client.into();
         let key = self.insert_connection(connection);
         let mut turn = Turn {
             now,

@@ -69,7 +69,7 @@ impl Hub {
         let id = connection.id;
         match event {
             ws::Event::Ping(payload) => {
-                frame_into(&mut connection.output, ws::Opcode::Pong, payload);
+                frame_into(&mut connection.busy_mut().output, ws::Opcode::Pong, payload);
                 turn.out.push(Output::Dirty(id));
             }
             ws::Event::Pong(_) => {}
@@ -95,7 +95,7 @@ impl Hub {
         let waiting = self
             .connections
             .get(key)
-            .map_or(0, |connection| connection.output.len());
+            .map_or(0, |connection| connection.busy().output.len());
         if waiting <= output_bytes_max {
             return;
         }
@@ -115,8 +115,8 @@ impl Hub {
             return;
         };
         match code {
-            Some(code) => ws::encode_close(code, "", &mut connection.output),
-            None => frame_into(&mut connection.output, ws::Opcode::Close, &[]),
+            Some(code) => ws::encode_close(code, "", &mut connection.busy_mut().output),
+            None => frame_into(&mut connection.busy_mut().output, ws::Opcode::Close, &[]),
         }
         // RFC 6455 §7.1.1: the server closes first, and at once.
         turn.out.push(Output::PeerFinished(connection.id));
@@ -147,9 +147,9 @@ impl Hub {
             Err(bytes) => (ws::Opcode::Binary, bytes),
         };
         if self.echo_deflates {
-            ws::deflate::encode_frame(opcode, payload, &mut connection.output);
+            ws::deflate::encode_frame(opcode, payload, &mut connection.busy_mut().output);
         } else {
-            frame_into(&mut connection.output, opcode, payload);
+            frame_into(&mut connection.busy_mut().output, opcode, payload);
         }
         turn.out.push(Output::Dirty(connection.id));
     }
@@ -167,7 +167,11 @@ impl Hub {
                 let Some(connection) = self.connections.get_mut(key) else {
                     return;
                 };
-                frame_into(&mut connection.output, ws::Opcode::Text, b"3probe");
+                frame_into(
+                    &mut connection.busy_mut().output,
+                    ws::Opcode::Text,
+                    b"3probe",
+                );
                 turn.out.push(Output::Dirty(connection.id));
                 if let Some(session) = self.sessions.get_mut(session_key) {
                     session.transport = Transport::Upgrading;
@@ -273,7 +277,7 @@ impl Hub {
         else {
             return;
         };
-        ws::encode_close(code, reason, &mut connection.output);
+        ws::encode_close(code, reason, &mut connection.busy_mut().output);
         self.close_after_flush(key, turn);
     }
 }

@@ -3,6 +3,7 @@
 //! Deliberately absent: broadcasts, which `rooms` encodes once for all.
 
 use super::{Hub, Key, Turn};
+use crate::address::Address;
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -10,7 +11,6 @@ use crate::session::{Application, Event, Session, Sid, Transport};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use ringway_proto::{engineio, socketio};
-use std::net::IpAddr;
 use std::rc::Rc;
 
 /// The answer to a GET: urgent packets first, then what is queued, up to `bytes_max` (at least one packet).
@@ -58,6 +58,11 @@ impl Hub {
         &mut self.rooms
     }
 
+    /// The number of this host among those that serve together.
+    pub(crate) fn host(&self) -> u16 {
+        self.settings.host
+    }
+
     pub(crate) const fn stats_mut(&mut self) -> &mut Stats {
         &mut self.stats
     }
@@ -73,7 +78,7 @@ impl Hub {
     pub(crate) fn insert_session(
         &mut self,
         sid: Sid,
-        client: IpAddr,
+        client: Address,
         application: Application,
         transport: Transport,
         phase: u64,
@@ -182,7 +187,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return Ok(());
         };
-        let address = session.address;
+        let address = session.address.into();
         let user = session
             .namespaces
             .iter()

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::time::Now;
 use core::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
-use table::Table;
+use table::{Number, Table};
 
 /// Rates and bursts; a rate of zero means unlimited.
 #[derive(Clone, Debug, Default)]
@@ -61,10 +61,7 @@ struct User(u64);
 /// would be taken from somebody else when the connection had been refused, or its client changed.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) struct Place {
-    /// `None`: it is counted among the newcomers of a full table.
-    network: Option<Network>,
-}
+pub(crate) struct Place(Number);
 
 impl Limits {
     pub(crate) fn new(rates: RateLimits, seed: u64) -> Self {
@@ -85,15 +82,13 @@ impl Limits {
     pub(crate) fn connect(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
         let max = self.rates.address_connections_max;
         let network = Network::of(address);
-        let (entry, own) = self.connects.entry(now, network);
+        let (entry, number) = self.connects.entry(now, network);
         let rate = self.rates.address_connections;
         if (max > 0 && entry.count >= max) || !entry.bucket.take(now.monotonic_us, rate) {
             return Err(Refusal::AddressConnections);
         }
         entry.count += 1;
-        Ok(Place {
-            network: own.then_some(network),
-        })
+        Ok(Place(number))
     }
 
     /// A connection for a session of `address` that was let in before: it costs a place, and no new connection.
@@ -119,17 +114,14 @@ impl Limits {
 
     /// A connection from `address` was let in before this shard began, and is only counted.
     pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
-        let network = Network::of(address);
-        let (entry, own) = self.connects.entry(now, network);
+        let (entry, number) = self.connects.entry(now, Network::of(address));
         entry.count += 1;
-        Place {
-            network: own.then_some(network),
-        }
+        Place(number)
     }
 
     pub(crate) fn disconnect(&mut self, place: Option<Place>) {
         if let Some(place) = place {
-            self.connects.release(place.network.as_ref());
+            self.connects.release(place.0);
         }
     }
 
@@ -201,7 +193,7 @@ mod tests {
         let late = address(100_000);
         for _ in 0..10 {
             let shared = limits.connect(now, late).ok();
-            assert_eq!(shared, Some(Place { network: None }));
+            assert_eq!(shared, Some(Place(Number::SHARED)));
             limits.disconnect(places[7].take());
             now.monotonic_us += 1_000_000;
             // There is room again: the same address has an entry of its own now.

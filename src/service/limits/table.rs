@@ -1,13 +1,16 @@
-//! Buckets by key, bounded: when the table is full, entries that are full buckets (so the same as new ones) go; if there are none,
-//! newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
+//! Buckets by key, bounded. An entry that is a full bucket is the same as a new one: such go whenever the table has doubled. When it is full and
+//! there are none, newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
 
 use super::TokenBucket;
 use crate::hub::Seed;
 use crate::time::Now;
 use core::hash::Hash;
+use core::num::NonZeroU32;
 use std::collections::HashMap;
 
 const ENTRIES_MAX: usize = 65_536;
+/// A table of so many is not looked through.
+const SWEEP_MIN: usize = 1024;
 
 /// A bucket and a count of what is open.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,48 +19,153 @@ pub(super) struct Entry {
     pub(super) count: u32,
 }
 
+/// An entry's place in the table, for as long as something is counted there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number(NonZeroU32);
+
+impl Number {
+    /// The entry that newcomers of a full table share.
+    pub(super) const SHARED: Self = Self(NonZeroU32::MIN);
+
+    const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
 pub(super) struct Table<K> {
-    entries: HashMap<K, Entry, Seed>,
-    overflow: Entry,
+    numbers: HashMap<K, Number, Seed>,
+    /// The shared one is the first.
+    entries: Vec<Entry>,
+    free: Vec<Number>,
+    /// Entries at which those go that are as new.
+    sweep_at: usize,
     swept_us: u64,
 }
 
 impl<K: Copy + Hash + Eq> Table<K> {
     pub(super) fn new(seed: Seed) -> Self {
         Self {
-            entries: HashMap::with_hasher(seed),
-            overflow: Entry::default(),
+            numbers: HashMap::with_hasher(seed),
+            entries: vec![Entry::default()],
+            free: Vec::new(),
+            sweep_at: SWEEP_MIN,
             swept_us: 0,
         }
     }
 
-    /// The entry of `key`, made if there is none, and whether it is its own.
-    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry, bool) {
-        if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&key) {
-            self.sweep(now);
-            if self.entries.len() >= ENTRIES_MAX {
-                return (&mut self.overflow, false);
-            }
-        }
-        (self.entries.entry(key).or_default(), true)
+    /// The entry of `key`, made if there is none.
+    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry, Number) {
+        let known = self.numbers.get(&key).copied();
+        let number = known.unwrap_or_else(|| self.insert(now, key));
+        (&mut self.entries[number.index()], number)
     }
 
-    /// What [`Self::entry`] counted, in the key's own entry or in the one of all newcomers, is over.
-    pub(super) fn release(&mut self, key: Option<&K>) {
-        let entry = match key {
-            Some(key) => self.entries.get_mut(key).expect("a counted entry stays"),
-            None => &mut self.overflow,
-        };
+    fn insert(&mut self, now: Now, key: K) -> Number {
+        if self.numbers.len() >= self.sweep_at {
+            self.sweep(now);
+        }
+        if self.numbers.len() >= ENTRIES_MAX {
+            return Number::SHARED;
+        }
+        let number = self.place();
+        self.numbers.insert(key, number);
+        number
+    }
+
+    /// A place for a new entry.
+    fn place(&mut self) -> Number {
+        if let Some(free) = self.free.pop() {
+            self.entries[free.index()] = Entry::default();
+            return free;
+        }
+        self.entries.push(Entry::default());
+        let count = NonZeroU32::new(self.entries.len() as u32);
+        Number(count.expect("one was just added"))
+    }
+
+    /// What was counted there is over.
+    ///
+    /// # Panics
+    /// When nothing is counted there.
+    pub(super) fn release(&mut self, number: Number) {
+        let entry = &mut self.entries[number.index()];
         assert!(entry.count > 0, "let go twice");
         entry.count -= 1;
     }
 
-    /// At most once a second: a full table must not cost a walk for each newcomer.
+    /// As rarely as the table doubles; a full one is not looked through for each newcomer, but once a second at most.
     fn sweep(&mut self, now: Now) {
-        if now.monotonic_us - self.swept_us >= 1_000_000 {
-            self.swept_us = now.monotonic_us;
-            self.entries
-                .retain(|_, entry| entry.count > 0 || !entry.bucket.is_full(now.monotonic_us));
+        let is_full = self.numbers.len() >= ENTRIES_MAX;
+        if is_full && now.monotonic_us - self.swept_us < 1_000_000 {
+            return;
         }
+        self.swept_us = now.monotonic_us;
+        let (entries, free) = (&self.entries, &mut self.free);
+        self.numbers.retain(|_, number| {
+            let entry = &entries[number.index()];
+            let stays = entry.count > 0 || !entry.bucket.is_full(now.monotonic_us);
+            if !stays {
+                free.push(*number);
+            }
+            stays
+        });
+        self.sweep_at = (2 * self.numbers.len()).clamp(SWEEP_MIN, ENTRIES_MAX);
+        self.numbers.shrink_to(self.sweep_at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rate;
+    use super::*;
+
+    const fn at(monotonic_us: u64) -> Now {
+        Now {
+            monotonic_us,
+            unix_ms: 0,
+        }
+    }
+
+    /// A hundred thousand users say something in turn, a thousand a second: those who fell silent cost nothing.
+    #[test]
+    fn full_buckets_do_not_stay() {
+        let mut table = Table::new(Seed::fixed());
+        let rate = Rate {
+            per_second: 10,
+            burst: 10,
+        };
+        for user in 0..100_000_u64 {
+            let now = at(user * 1000);
+            let (entry, number) = table.entry(now, user);
+            assert!(entry.bucket.take(now.monotonic_us, rate) && number != Number::SHARED);
+        }
+        assert!(
+            table.entries.len() < 3 * SWEEP_MIN,
+            "{}",
+            table.entries.len()
+        );
+        assert!(
+            table.numbers.capacity() < 4 * SWEEP_MIN,
+            "{}",
+            table.numbers.capacity()
+        );
+    }
+
+    #[test]
+    fn what_is_counted_or_not_full_stays() {
+        let mut table = Table::new(Seed::fixed());
+        let rate = Rate {
+            per_second: 1,
+            burst: 1,
+        };
+        let (entry, counted) = table.entry(at(1), 0);
+        entry.count += 1;
+        assert!(table.entry(at(1), 1).0.bucket.take(1, rate));
+        for other in 2..3 * SWEEP_MIN as u64 {
+            table.entry(at(2), other);
+        }
+        assert_eq!(table.entry(at(2), 0).1, counted);
+        assert!(!table.entry(at(2), 1).0.bucket.take(2, rate), "it is empty");
+        table.release(counted);
     }
 }

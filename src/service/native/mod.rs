@@ -103,12 +103,13 @@ impl Hub {
         if !self.permits(key, &event.namespace, room, Right::Publish) {
             return self.refuse_event(key, event, Refusal::Forbidden, turn);
         }
+        let host = self.host();
         let from = self
             .session(key)
             .and_then(|session| session.namespace(&event.namespace))
             .map(|(_, namespace)| {
                 namespace.identity.as_ref().map_or_else(
-                    || namespace.id.text(),
+                    || namespace.id.text(host),
                     |identity| identity.subject().to_owned(),
                 )
             });
@@ -158,10 +159,10 @@ impl Hub {
         self.acknowledge(key, namespace, id, &answer, &[], turn);
     }
 
-    /// A room's home will answer. It is counted before it comes: who publishes a thousand messages in one breath would hear of all in one lap.
+    /// A room's home will answer.
     fn owes(&mut self, key: Key, id: Option<u64>) {
         if let Some(session) = self.session_mut(key).filter(|_| id.is_some()) {
-            session.owed += 1;
+            session.outbox.owe();
         }
     }
 
@@ -169,8 +170,7 @@ impl Hub {
     fn answered(&mut self, asker: Asker, answer: Result<Position, Refusal>, turn: &mut Turn<'_>) {
         let (member, namespace) = (asker.member, &asker.namespace);
         if let Some(session) = self.session_mut(member).filter(|_| asker.id.is_some()) {
-            let owed = session.owed.checked_sub(1);
-            session.owed = owed.expect("an answer is owed before it comes");
+            session.outbox.settle();
         }
         match answer {
             Ok(position) => self.answer(member, namespace, asker.id, position, turn),

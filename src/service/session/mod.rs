@@ -4,8 +4,9 @@
 
 mod sid;
 
-pub(crate) use sid::{Sid, bucket_of};
+pub(crate) use sid::{Sid, SocketId, bucket_of};
 
+use crate::address::Address;
 use crate::auth::Identity;
 use crate::limits::TokenBucket;
 use crate::outbox::Outbox;
@@ -15,7 +16,6 @@ use ringway_proto::socketio::Reassembly;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
 /// How a session's packets travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,19 +41,16 @@ pub(crate) enum Application {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: Sid,
-    pub(crate) address: IpAddr,
+    pub(crate) address: Address,
     pub(crate) application: Application,
     pub(crate) transport: Transport,
     /// The GET that waits, or the WebSocket.
     pub(crate) conn: Option<ConnId>,
-    pub(crate) opened_us: u64,
     pub(crate) heartbeat: Heartbeat,
     /// When the armed timer fires; 0 for none.
     pub(crate) timer_us: u64,
     pub(crate) outbox: Outbox,
     pub(crate) namespaces: SmallVec<[Namespace; 1]>,
-    /// Acknowledgements that other shards still owe it: each will stand in its outbox.
-    pub(crate) owed: u32,
     pub(crate) events: TokenBucket,
     rare: Option<Box<Rare>>,
 }
@@ -61,6 +58,8 @@ pub(crate) struct Session {
 /// What most sessions do not have most of the time.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Rare {
+    /// Since when it should have joined a namespace and has not; 0 when it has.
+    pub(crate) nameless_us: u64,
     /// A WebSocket that probes.
     pub(crate) probe: Option<ConnId>,
     /// A POST whose body is being read.
@@ -77,6 +76,7 @@ pub(crate) struct Rare {
 }
 
 static NOTHING_RARE: Rare = Rare {
+    nameless_us: 0,
     probe: None,
     post: None,
     urgent: String::new(),
@@ -100,12 +100,12 @@ impl Rare {
     fn is_nothing(&self) -> bool {
         let is_alone = self.probe.is_none() && self.post.is_none() && self.closing.is_none();
         let is_idle = self.urgent.is_empty() && self.pending.is_empty() && self.parked.is_empty();
-        is_alone && is_idle && self.reassembly.is_none()
+        is_alone && is_idle && self.reassembly.is_none() && self.nameless_us == 0
     }
 }
 
 const _: () = assert!(
-    size_of::<Session>() <= 232,
+    size_of::<Session>() <= 176,
     "ten thousand sessions are walked through for each broadcast"
 );
 
@@ -119,11 +119,31 @@ pub(crate) struct Closing {
 
 /// Who pings whom: the server does, and the pong must come in time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Heartbeat {
+pub(crate) struct Heartbeat(
+    /// Twice the time, and one more while a ping waits for its pong.
+    u64,
+);
+
+impl Heartbeat {
+    /// The next ping goes out then.
+    pub(crate) const fn ping_at(due_us: u64) -> Self {
+        Self(due_us << 1)
+    }
+
+    /// A ping went out, and its pong must have come by then.
+    pub(crate) const fn pong_by(due_us: u64) -> Self {
+        Self(due_us << 1 | 1)
+    }
+
     /// When the next ping goes out, or, once it did, when the pong must have come.
-    pub(crate) due_us: u64,
+    pub(crate) const fn due_us(self) -> u64 {
+        self.0 >> 1
+    }
+
     /// Whether a ping waits for its pong.
-    pub(crate) pinged: bool,
+    pub(crate) const fn is_pinged(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 /// A namespace that a client has joined.
@@ -131,25 +151,25 @@ pub(crate) struct Heartbeat {
 pub(crate) struct Namespace {
     pub(crate) name: NamespaceName,
     /// The id that the client sees.
-    pub(crate) id: Sid,
+    pub(crate) id: SocketId,
     /// Nobody in particular when `--dev` lets anonymous clients in.
     pub(crate) identity: Option<Identity>,
 }
 
 /// A namespace's name. That of most clients, `/`, owns no memory.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct NamespaceName(Option<Box<str>>);
+pub(crate) struct NamespaceName(Option<Box<Box<str>>>);
 
 impl From<&str> for NamespaceName {
     fn from(name: &str) -> Self {
-        Self((name != "/").then(|| name.into()))
+        Self((name != "/").then(|| Box::new(name.into())))
     }
 }
 
 impl core::ops::Deref for NamespaceName {
     type Target = str;
     fn deref(&self) -> &str {
-        self.0.as_deref().unwrap_or("/")
+        self.0.as_ref().map_or("/", |name| name)
     }
 }
 
@@ -212,26 +232,30 @@ pub(crate) enum Cause {
 impl Session {
     pub(crate) fn new(
         sid: Sid,
-        address: IpAddr,
+        address: Address,
         application: Application,
         transport: Transport,
         opened_us: u64,
         heartbeat: Heartbeat,
     ) -> Self {
+        let rare = (application == Application::SocketIo).then(|| {
+            Box::new(Rare {
+                nameless_us: opened_us.max(1),
+                ..Rare::default()
+            })
+        });
         Self {
             sid,
             address,
             application,
             transport,
             conn: None,
-            opened_us,
             heartbeat,
             timer_us: 0,
             outbox: Outbox::default(),
             namespaces: SmallVec::new(),
-            owed: 0,
             events: TokenBucket::new(),
-            rare: None,
+            rare,
         }
     }
 
@@ -253,6 +277,24 @@ impl Session {
         self.rare.take_if(|rare| rare.is_nothing());
     }
 
+    /// It has joined a namespace.
+    pub(crate) fn enter(&mut self, namespace: Namespace) {
+        self.namespaces.push(namespace);
+        if let Some(rare) = &mut self.rare {
+            rare.nameless_us = 0;
+        }
+        self.tidy();
+    }
+
+    /// It has left a namespace; from its last one on it has as much time to join another as it had for the first.
+    pub(crate) fn leave(&mut self, name: &str, now: Now) {
+        let before = self.namespaces.len();
+        self.namespaces.retain(|joined| &*joined.name != name);
+        if before > 0 && self.namespaces.is_empty() {
+            self.rare_mut().nameless_us = now.monotonic_us.max(1);
+        }
+    }
+
     pub(crate) fn namespace(&self, name: &str) -> Option<(usize, &Namespace)> {
         self.namespaces
             .iter()
@@ -262,8 +304,9 @@ impl Session {
 
     /// The client was sent something. Its input may wait, so that its pong is not heard; it reads, so that it is there: the pong may come later.
     pub(crate) fn reads_on(&mut self, now: Now, ping_timeout_ms: u32) {
-        if self.heartbeat.pinged && !self.rare().parked.is_empty() {
-            self.heartbeat.due_us = now.monotonic_us + u64::from(ping_timeout_ms) * 1000;
+        if self.heartbeat.is_pinged() && !self.rare().parked.is_empty() {
+            let due_us = now.monotonic_us + u64::from(ping_timeout_ms) * 1000;
+            self.heartbeat = Heartbeat::pong_by(due_us);
         }
     }
 

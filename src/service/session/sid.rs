@@ -81,6 +81,24 @@ impl Sid {
     }
 }
 
+/// What a client sees as its id in one namespace: 128 random bits. It says nothing about the session's id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct SocketId([u8; 16]);
+
+impl SocketId {
+    /// A fresh one from 128 unpredictable bits.
+    pub(crate) fn new(random: [u64; 2]) -> Self {
+        let [high, low] = random.map(u128::from);
+        Self((high << 64 | low).to_be_bytes())
+    }
+
+    /// base64url without padding, with the host that gave it.
+    pub(crate) fn text(self, host: u16) -> String {
+        let all = u128::from_be_bytes(self.0);
+        Sid::new([(all >> 64) as u64, all as u64], host, 0).text()
+    }
+}
+
 /// A bucket of `shard`, chosen by `random`.
 #[must_use]
 pub(crate) fn bucket_of(shard: u16, shards: u16, random: u64) -> u16 {

@@ -164,7 +164,7 @@ impl World {
     }
 
     pub(super) fn open(&mut self, shard: u16) -> ConnId {
-        let conn = ConnId(self.wires.len() as u64 + 1);
+        let conn = ConnId::new(self.wires.len() as u64 + 1);
         self.wires.insert(
             conn,
             Wire {
@@ -255,6 +255,11 @@ impl World {
             self.settle();
         }
         self.move_to(until_us);
+    }
+
+    /// Time passes, and nobody is told.
+    pub(super) fn stand_still_ms(&mut self, ms: u64) {
+        self.move_to(self.now.monotonic_us + ms * 1000);
     }
 
     fn move_to(&mut self, at_us: u64) {

@@ -179,7 +179,7 @@ impl World {
     /// A client connects.
     pub(crate) fn open(&mut self, shard: u16) -> ConnId {
         self.next_conn += 1;
-        let (conn, now) = (ConnId(self.next_conn), self.now);
+        let (conn, now) = (ConnId::new(self.next_conn), self.now);
         self.wires.insert(
             conn,
             Wire {
