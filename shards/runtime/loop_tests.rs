@@ -451,3 +451,28 @@ fn a_small_table_accepts_again_once_it_has_room() {
     bench.shard.work();
     assert_eq!(bench.kinds(), [OpKind::Accept]);
 }
+
+/// A message to thousands does not keep the shard from whoever else has something to say.
+#[test]
+fn a_lap_sends_to_so_many_and_the_next_goes_on() {
+    let mut bench = Bench::new(1000);
+    (0..600).for_each(|socket| bench.accept(socket));
+    bench.kinds();
+    bench
+        .shard
+        .handler
+        .outgoing
+        .extend(vec![b"all".to_vec(); 600]);
+    for slot in 0..600 {
+        let conn = Conn {
+            slot,
+            generation: 0,
+        };
+        bench.shard.mark_dirty(conn);
+    }
+    for sends in [512, 88, 0] {
+        bench.shard.work();
+        assert_eq!(bench.kinds().len(), sends);
+    }
+    assert_eq!(bench.shard.park(), None, "it may sleep now");
+}

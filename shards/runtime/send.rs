@@ -10,23 +10,26 @@ use ringway_io::{Driver, Errno, Frame, Key, Op, OpKind};
 /// Bytes of one send at most. A send that the peer takes slowly ends only when all of it went: by pieces it is seen whether anything goes.
 const PIECE_BYTES_MAX: usize = 128 * 1024;
 
+/// Connections that a lap sends to. A message to twenty thousand is a quarter of a second of the kernel's work: whoever else has something to say is heard
+/// in between, and what completes is looked at while it is in the cache.
+const FLUSHES_MAX: usize = 512;
+
 fn piece_of(frame: &Frame, from: u32) -> Range<u32> {
     from..(from as usize + PIECE_BYTES_MAX).min(frame.len()) as u32
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
-    /// Gives each dirty connection that can take one its next frame.
+    /// Gives the first of the dirty connections their next frames, if they can take one. The others have their turn in the next laps, which do not sleep.
     pub(crate) fn flush(&mut self) {
-        let mut dirty = core::mem::take(&mut self.dirty);
-        for conn in dirty.drain(..) {
+        for _ in 0..self.dirty.len().min(FLUSHES_MAX) {
+            let Some(conn) = self.dirty.pop_front() else {
+                return;
+            };
             if let Some(record) = self.table.get(conn) {
                 record.clear(flag::DIRTY);
                 self.pull(conn);
             }
         }
-        // Commands of a pull may have listed connections again.
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
     }
 
     /// Sends the handler's next frame, if the connection has none in flight.

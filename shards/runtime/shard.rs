@@ -10,6 +10,7 @@ use crate::wheel::TimerWheel;
 use core::time::Duration;
 use ringway_io::{Completion, Driver, Errno, Key, Listener, Op, OpKind, Outcome, ShardId, Socket};
 use rtrb::Consumer;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Time after which accepting is tried again when it failed.
@@ -53,7 +54,7 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) stats: LoopStats,
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Command>,
-    pub(crate) dirty: Vec<Conn>,
+    pub(crate) dirty: VecDeque<Conn>,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
     /// Hand-overs that failed, whose targets have not been told: shard and token.
@@ -105,7 +106,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             stats: LoopStats::default(),
             bounds,
             commands: Vec::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             starved: Vec::new(),
             moving: Vec::new(),
             revoked: Vec::new(),
@@ -469,7 +470,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         if !record.has(flag::DIRTY) {
             record.set(flag::DIRTY);
-            self.dirty.push(conn);
+            self.dirty.push_back(conn);
         }
     }
 }
