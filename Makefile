@@ -60,6 +60,12 @@ bench: setup-bench ## Ringway beside its peers, one table (SCENARIO=echo-64,room
 	target/release/ringway-bench run --passes $(PASSES) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SERVER),--server $(SERVER)) $(ARGS) \
 	  --out bench/results/$$(date +%F)-$$(git describe --always --dirty --exclude='*').json
 
+million: ## a million idle connections on this machine, and a message to all of them; seven minutes (ARGS="--connections 100000 --shards 6")
+	cargo build --release --locked --bin ringway
+	cargo build --release --locked -p ringway-bench
+	mkdir -p bench/results
+	target/release/ringway-bench million $(ARGS) --out bench/results/$$(date +%F)-$$(git describe --always --dirty --exclude='*')-million.json
+
 bench-runtimes: ## the loop of Ringway beside tokio, monoio, glommio and compio, as bare echoes (PASSES=5)
 	$(MAKE) bench SCENARIO=runtimes-64,runtimes-1000,runtimes-idle
 
@@ -118,4 +124,4 @@ setup-bench:
 setup-flame:
 	@scripts/setup flame
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench setup-flame
+.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke million instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench setup-flame

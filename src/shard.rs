@@ -91,6 +91,7 @@ const fn time_of(now: Now) -> ringway_service::time::Now {
 fn command_of(output: Output) -> Command {
     match output {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
+        Output::Urgent(id) => Command::Urgent(conn_of(id)),
         Output::PeerFinished(id) => Command::PeerFinished(conn_of(id)),
         Output::CloseAfterFlush(id) => Command::CloseAfterFlush(conn_of(id)),
         Output::Close(id) => Command::Close(conn_of(id)),

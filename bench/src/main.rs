@@ -38,6 +38,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::slice;
 
+/// The scenario of a million connections, in the tree.
+const MILLION: &str = "bench/million/million.toml";
+
 /// Measures Ringway and its peers side by side.
 #[derive(Parser)]
 #[command(version)]
@@ -101,7 +104,7 @@ struct RunArgs {
 #[derive(Args)]
 struct MillionArgs {
     /// The scenario.
-    #[arg(long, default_value = "bench/million/million.toml")]
+    #[arg(long, default_value_os_t = run::root().join(MILLION))]
     scenario: PathBuf,
     /// Fewer or more than it says.
     #[arg(long)]
@@ -303,8 +306,26 @@ fn smoke(names: &[String]) -> Result<ExitCode, String> {
         |outcome: &&Outcome| outcome.is_whole() && (outcome.operations > 0 || idle(outcome));
     let passed = report.outcomes.iter().filter(works).count();
     let failed = report.outcomes.len() - passed;
+    let million = smoke_million(cpus - 1);
+    if let Err(problem) = &million {
+        eprintln!("million: {problem}");
+    }
+    let passed = passed + usize::from(million.is_ok());
+    let failed = failed + usize::from(million.is_err());
     print(&format!("smoke: {passed} passed, {failed} failed\n"));
     Ok(code(failed == 0))
+}
+
+/// A handful instead of a million, on as many shards.
+fn smoke_million(load_cpu: usize) -> Result<(), String> {
+    let scenario = Scenario::read(&run::root().join(MILLION))?.quick(vec![load_cpu]);
+    let server = servers(&["ringway".to_owned()])?.remove(0);
+    let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
+    let heard = held.broadcasts.iter().map(|one| one.deliveries);
+    match heard.sum::<u64>() == (scenario.connections * held.broadcasts.len()) as u64 {
+        true => Ok(()),
+        false => Err(format!("{held:?}")),
+    }
 }
 
 fn show(args: &TableArgs) -> Result<ExitCode, String> {

@@ -55,6 +55,8 @@ pub enum Command {
     /// The connection has something to send: the loop calls [`Handler::next_send`] at the end of the lap, or when
     /// the send in flight completes.
     Dirty(Conn),
+    /// The same, before all that wait for their turn: for what must be there by some time, as a ping.
+    Urgent(Conn),
     /// Send what [`Handler::next_send`] still gives (until it gives `None`), then shut down and close. A peer that does not
     /// read is cut off after the loop's linger time.
     CloseAfterFlush(Conn),

@@ -456,21 +456,34 @@ fn a_small_table_accepts_again_once_it_has_room() {
 #[test]
 fn a_lap_sends_to_so_many_and_the_next_goes_on() {
     let mut bench = Bench::new(1000);
-    (0..600).for_each(|socket| bench.accept(socket));
+    (0..300).for_each(|socket| bench.accept(socket));
     bench.kinds();
     bench
         .shard
         .handler
         .outgoing
-        .extend(vec![b"all".to_vec(); 600]);
-    for slot in 0..600 {
+        .extend(vec![b"all".to_vec(); 300]);
+    for slot in 0..300 {
         let conn = Conn {
             slot,
             generation: 0,
         };
         bench.shard.mark_dirty(conn);
     }
-    for sends in [512, 88, 0] {
+    let last = Conn {
+        slot: 299,
+        generation: 0,
+    };
+    bench.command(Command::Urgent(last));
+    let first = bench
+        .shard
+        .driver
+        .submitted
+        .first()
+        .map(|(key, _)| key.slot());
+    assert_eq!(first, Some(299), "a ping does not wait for messages");
+    assert_eq!(bench.kinds().len(), 128);
+    for sends in [128, 44, 0] {
         bench.shard.work();
         assert_eq!(bench.kinds().len(), sends);
     }

@@ -12,21 +12,29 @@ const PIECE_BYTES_MAX: usize = 128 * 1024;
 
 /// Connections that a lap sends to. A message to twenty thousand is a quarter of a second of the kernel's work: whoever else has something to say is heard
 /// in between, and what completes is looked at while it is in the cache.
-const FLUSHES_MAX: usize = 512;
+const FLUSHES_MAX: usize = 128;
 
 fn piece_of(frame: &Frame, from: u32) -> Range<u32> {
     from..(from as usize + PIECE_BYTES_MAX).min(frame.len()) as u32
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
-    /// Gives the first of the dirty connections their next frames, if they can take one. The others have their turn in the next laps, which do not sleep.
+    /// Gives the first of the dirty connections their next frames, if they can take one, the urgent ones before. The others have their turn in the next laps,
+    /// which do not sleep.
     pub(crate) fn flush(&mut self) {
-        for _ in 0..self.dirty.len().min(FLUSHES_MAX) {
-            let Some(conn) = self.dirty.pop_front() else {
+        let listed = self.urgent.len() + self.dirty.len();
+        for _ in 0..listed.min(FLUSHES_MAX) {
+            let urgent = self.urgent.pop_front();
+            let list = if urgent.is_some() {
+                flag::URGENT
+            } else {
+                flag::DIRTY
+            };
+            let Some(conn) = urgent.or_else(|| self.dirty.pop_front()) else {
                 return;
             };
             if let Some(record) = self.table.get(conn) {
-                record.clear(flag::DIRTY);
+                record.clear(list);
                 self.pull(conn);
             }
         }

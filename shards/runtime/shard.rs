@@ -55,6 +55,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) bounds: Bounds,
     pub(crate) commands: Vec<Command>,
     pub(crate) dirty: VecDeque<Conn>,
+    /// Those that go before them.
+    pub(crate) urgent: VecDeque<Conn>,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
     /// Hand-overs that failed, whose targets have not been told: shard and token.
@@ -107,6 +109,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             bounds,
             commands: Vec::new(),
             dirty: VecDeque::new(),
+            urgent: VecDeque::new(),
             starved: Vec::new(),
             moving: Vec::new(),
             revoked: Vec::new(),
@@ -185,7 +188,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// The first half of [`Shard::rest`]: says to the other shards that this one sleeps, and until when at most (at once when there is
     /// something to do). The simulator lets other shards run before the second half.
     pub fn park(&mut self) -> Option<Duration> {
-        let idle = self.dirty.is_empty() && self.control.is_empty() && self.mesh.park();
+        let flushed = self.dirty.is_empty() && self.urgent.is_empty();
+        let idle = flushed && self.control.is_empty() && self.mesh.park();
         if idle {
             let wheels = [self.wheel.next(), self.handler_wheel.next()];
             wheels.into_iter().flatten().min()
@@ -249,6 +253,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Dirty(conn) => self.mark_dirty(conn),
+            Command::Urgent(conn) => self.mark_urgent(conn),
             Command::PeerFinished(conn) => self.peer_said_all(conn),
             Command::CloseAfterFlush(conn) => self.close_after_flush(conn),
             Command::Close(conn) => self.close(conn, crate::Cause::Closed),
@@ -471,6 +476,17 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if !record.has(flag::DIRTY) {
             record.set(flag::DIRTY);
             self.dirty.push_back(conn);
+        }
+    }
+
+    /// Puts a connection before them, once.
+    fn mark_urgent(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        if !record.has(flag::URGENT) {
+            record.set(flag::URGENT);
+            self.urgent.push_back(conn);
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) mod flag {
     pub(crate) const PROGRESS: u16 = 1 << 11;
     /// The peer has finished sending.
     pub(crate) const PEER_FINISHED: u16 = 1 << 12;
+    /// Listed for the flush before all others.
+    pub(crate) const URGENT: u16 = 1 << 13;
     /// The slot is in use.
     pub(crate) const LIVE: u16 = 1 << 15;
 }

@@ -103,6 +103,7 @@ impl UringBuilder {
             .setup_cqsize(config.cq_entries)
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_r_disabled()
             // One entry that the kernel refuses does not hold up those behind it.
             .setup_submit_all()

@@ -63,6 +63,13 @@ const fn count_or_errno(result: i32) -> Result<u32, Errno> {
     }
 }
 
+/// Deferred operations that the kernel runs in one call when nobody asks for more (IO_LOCAL_TW_DEFAULT_MAX of its io_uring.h). Each may be a receive. A lap that
+/// looked at twenty of them and sent to hundreds would hear ever less of what its peers say.
+const DEFERRED_MAX: u16 = 20;
+
+/// How often a lap asks for more of them.
+const DEFERRED_ROUNDS_MAX: u32 = 8;
+
 impl UringDriver {
     /// Queues an entry that names descriptors and numbers only.
     pub(crate) fn push_plain(&mut self, entry: squeue::Entry, user_data: u64) {
@@ -79,6 +86,21 @@ impl UringDriver {
         }
         if core::mem::take(&mut self.starved) {
             self.memory.recv.grow();
+        }
+    }
+
+    /// Lets the kernel run more of what it deferred, as long as each call brings something and there are buffers for it.
+    fn reap_deferred(&mut self) {
+        for _ in 0..DEFERRED_ROUNDS_MAX {
+            let before = self.backlog.len();
+            if !self.ring.has_deferred() || !self.memory.recv.has_free(DEFERRED_MAX) {
+                return;
+            }
+            self.ring.enter(false, None);
+            self.reap();
+            if self.backlog.len() == before {
+                return;
+            }
         }
     }
 
@@ -280,6 +302,7 @@ impl Driver for UringDriver {
             || remaining == Some(Duration::ZERO);
         self.ring.enter(!at_once, remaining);
         self.reap();
+        self.reap_deferred();
         self.drain_pool();
         self.woken = false;
         batch.extend(self.backlog.drain(..));

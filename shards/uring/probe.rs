@@ -123,6 +123,7 @@ pub fn probe() -> Result<(), ProbeError> {
     let ring: IoUring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
+        .setup_taskrun_flag()
         .build(8)
         .map_err(|error| cause(&error, "rings with SINGLE_ISSUER and DEFER_TASKRUN"))?;
     let mut probe = Probe::new();

@@ -53,6 +53,8 @@ pub(crate) struct RecvPool {
     tail: u16,
     /// Buffers that were given at all; those above have never been touched.
     used: u16,
+    /// How many of those the kernel has not got.
+    leases: u16,
     leased: Vec<bool>,
 }
 
@@ -76,6 +78,7 @@ impl RecvPool {
             buffer_bytes,
             tail: 0,
             used: 0,
+            leases: 0,
             leased: vec![true; usize::from(count)],
         })
     }
@@ -93,15 +96,21 @@ impl RecvPool {
         Ok(())
     }
 
+    /// Whether the kernel may fill so many more.
+    pub(crate) const fn has_free(&self, count: u16) -> bool {
+        self.used - self.leases >= count
+    }
+
     /// The kernel found no buffer: from now on there are twice as many, up to the pool's end.
     pub(crate) fn grow(&mut self) {
         self.use_up_to(self.used.saturating_mul(2));
     }
 
     fn use_up_to(&mut self, count: u16) {
-        let count = count.min(self.count);
-        (self.used..count).for_each(|id| self.give(id));
-        self.used = count.max(self.used);
+        let (first, count) = (self.used, count.min(self.count).max(self.used));
+        self.leases += count - first;
+        self.used = count;
+        (first..count).for_each(|id| self.give(id));
     }
 
     fn buffer(&self, id: u16) -> *mut u8 {
@@ -122,6 +131,7 @@ impl RecvPool {
     fn give(&mut self, id: u16) {
         let was_leased = core::mem::replace(&mut self.leased[usize::from(id)], false);
         assert!(was_leased, "receive buffer {id} given back twice");
+        self.leases -= 1;
         let address = self.buffer(id) as u64;
         let index = usize::from(self.tail & (self.count - 1));
         // SAFETY: the index is masked to the ring's length, so the result stays within the mapping.
@@ -149,6 +159,7 @@ impl RecvPool {
             bytes_len <= self.buffer_bytes,
             "the kernel filled more than buffer {id} holds"
         );
+        self.leases += 1;
         RecvLease::grant(LeaseId(u32::from(id)), bytes_len)
     }
 

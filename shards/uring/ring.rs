@@ -85,6 +85,11 @@ impl Ring {
         }
     }
 
+    /// Whether the kernel may hold more to run than its last call did. What was added while that ran leaves its mark, also when it ran, too.
+    pub(crate) fn has_deferred(&mut self) -> bool {
+        self.io.submission().taskrun()
+    }
+
     /// Moves completions out of the kernel's queue.
     pub(crate) fn collect(&mut self) {
         let queue = self.io.completion();

@@ -159,7 +159,7 @@ impl Shard {
 
     /// How many connections the loop was told to flush.
     fn dirty(&self) -> usize {
-        let dirty = |output: &&Output| matches!(output, Output::Dirty(_));
+        let dirty = |output: &&Output| matches!(output, Output::Dirty(_) | Output::Urgent(_));
         self.out.iter().filter(dirty).count()
     }
 }

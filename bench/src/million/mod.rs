@@ -91,7 +91,8 @@ fn hold_with(scenario: &Scenario, running: &Running) -> io::Result<Held> {
     let before = running.memory()?;
     let (start, cpu) = (Instant::now(), running.cpu()?);
     let mut legion = Legion::default();
-    for cohort in Cohort::all(scenario, running.address, cohort_max()) {
+    let clients_max = cohort_max().min(scenario.connections.div_ceil(2));
+    for cohort in Cohort::all(scenario, running.address, clients_max) {
         legion.join(&cohort)?;
         eprintln!(
             "{} connections after {:.0} s, {} MiB resident",

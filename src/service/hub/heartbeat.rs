@@ -259,7 +259,7 @@ impl Hub {
                 ringway_proto::ws::Opcode::Text,
                 packet.as_bytes(),
             );
-            turn.out.push(Output::Dirty(connection.id));
+            turn.out.push(Output::Urgent(connection.id));
         }
     }
 }

@@ -12,6 +12,8 @@ pub type Job = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 pub enum Output {
     /// The connection has something to send: call [`super::Hub::next_send`].
     Dirty(ConnId),
+    /// The same, and it must be there by some time: whoever has only messages waits for it.
+    Urgent(ConnId),
     /// Send what is left, then close.
     CloseAfterFlush(ConnId),
     /// The peer has said that it sends nothing more: a [`Output::CloseAfterFlush`] that follows waits for nothing.
