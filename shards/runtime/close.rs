@@ -54,9 +54,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.arm_recv(conn);
     }
 
-    /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time.
+    /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time. So does who has had no turn yet: its
+    /// last words wait behind others' messages.
     pub(crate) fn linger_over(&mut self, conn: Conn) {
-        let goes_on = |record: &mut Record| record.has(flag::PROGRESS);
+        let goes_on = |record: &mut Record| record.has(flag::PROGRESS | flag::DIRTY | flag::URGENT);
         if self.table.get(conn).is_some_and(goes_on) {
             self.look_again(conn);
         } else {

@@ -489,3 +489,28 @@ fn a_lap_sends_to_so_many_and_the_next_goes_on() {
     }
     assert_eq!(bench.shard.park(), None, "it may sleep now");
 }
+
+/// What closes behind thousands of messages is not cut off before it had its turn.
+#[test]
+fn last_words_outlive_a_backlog() {
+    let mut bench = Bench::new(1000);
+    (0..300).for_each(|socket| bench.accept(socket));
+    bench
+        .shard
+        .handler
+        .outgoing
+        .extend(vec![b"all".to_vec(); 300]);
+    let conn = |slot| Conn {
+        slot,
+        generation: 0,
+    };
+    (0..300).for_each(|slot| bench.shard.mark_dirty(conn(slot)));
+    bench.command(Command::CloseAfterFlush(conn(299)));
+    bench.shard.driver.now = Duration::from_secs(2);
+    bench.kinds();
+    bench.shard.work();
+    assert_eq!(bench.shard.handler.closed, [], "its turn has not come");
+    bench.shard.work();
+    let last = bench.shard.driver.submitted.last().map(|(key, _)| *key);
+    assert_eq!(last, Some(crate::table::key(OpKind::Send, conn(299))));
+}

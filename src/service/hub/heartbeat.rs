@@ -248,7 +248,7 @@ impl Hub {
         if session.transport != Transport::WebSocket {
             session.rare_mut().urgent.push_str(packet);
             if let Some(conn) = session.conn {
-                turn.out.push(Output::Dirty(conn));
+                turn.out.push(Output::Urgent(conn));
             }
             return;
         }
