@@ -85,7 +85,7 @@ impl UringDriver {
             self.take(&entry);
         }
         if core::mem::take(&mut self.starved) {
-            self.memory.recv.grow();
+            self.memory.recv.was_short();
         }
     }
 

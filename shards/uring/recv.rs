@@ -14,6 +14,9 @@ pub(crate) const GROUP: u16 = 0;
 /// gets along with these.
 const FIRST_BUFFERS: u16 = 64;
 
+/// Batches that were short until there are more: a tenth of a second of a busy shard.
+pub(crate) const SHORTAGES_MAX: u16 = 256;
+
 /// Anonymous memory that lives as long as the value.
 struct Mapping {
     start: NonNull<u8>,
@@ -55,6 +58,8 @@ pub(crate) struct RecvPool {
     used: u16,
     /// How many of those the kernel has not got.
     leases: u16,
+    /// Batches that were short since the pool has grown.
+    shortages: u16,
     leased: Vec<bool>,
 }
 
@@ -79,6 +84,7 @@ impl RecvPool {
             tail: 0,
             used: 0,
             leases: 0,
+            shortages: 0,
             leased: vec![true; usize::from(count)],
         })
     }
@@ -101,9 +107,14 @@ impl RecvPool {
         self.used - self.leases >= count
     }
 
-    /// The kernel found no buffer: from now on there are twice as many, up to the pool's end.
-    pub(crate) fn grow(&mut self) {
-        self.use_up_to(self.used.saturating_mul(2));
+    /// The kernel found no buffer in this batch. A crowd that comes in is short of some for a moment, and does with what there is; where it goes on, there are
+    /// twice as many from then on, up to the pool's end.
+    pub(crate) fn was_short(&mut self) {
+        self.shortages += 1;
+        if self.shortages == SHORTAGES_MAX {
+            self.shortages = 0;
+            self.use_up_to(self.used.saturating_mul(2));
+        }
     }
 
     fn use_up_to(&mut self, count: u16) {
@@ -194,7 +205,7 @@ mod tests {
     fn check(count: u16, times: u16, expected: u16) {
         let mut pool = RecvPool::new(count, 4096).unwrap();
         pool.use_up_to(FIRST_BUFFERS);
-        (0..times).for_each(|_| pool.grow());
+        (0..times * SHORTAGES_MAX).for_each(|_| pool.was_short());
         let given = pool.leased.iter().filter(|leased| !**leased).count();
         assert_eq!(
             (given as u16, pool.used, pool.tail),

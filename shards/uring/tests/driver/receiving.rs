@@ -82,9 +82,12 @@ fn a_pool_that_was_short_grows_to_its_end() {
                 other => panic!("{other:?} with {} leases out", leases.len()),
             }
         }
-        assert!(shortages <= 3, "{} leases are out", leases.len());
+        assert!(shortages <= 1000, "{} leases are out", leases.len());
     }
-    assert!(shortages >= 2, "64 buffers are not 256");
+    assert!(
+        shortages >= 500,
+        "64 buffers are not 256, and grow when that lasts"
+    );
     leases
         .into_iter()
         .for_each(|lease| bench.driver.recycle(lease));
