@@ -251,7 +251,7 @@ fn hold_million(args: MillionArgs) -> Result<ExitCode, String> {
     print(&held.render());
     let name = "million".to_owned();
     let report = Report::begin([(name, scenario)].into(), !args.here);
-    Million { report, held }.write(&args.out)?;
+    outcome::write_json(&Million { report, held }, &args.out)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -142,9 +142,15 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+        write_json(self, path)
     }
+}
+
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_json(value: &impl Serialize, path: &Path) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn said_by(program: &str, arguments: &[&str]) -> String {

@@ -13,9 +13,7 @@ use crate::scenario::Scenario;
 use crate::server::{Running, Server};
 use legion::{Cohort, Count, Legion, now_ns};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Descriptors that are no clients': epoll's, the pipes, what the process was given.
@@ -65,15 +63,6 @@ pub(crate) struct Broadcast {
 pub(crate) struct Million {
     pub(crate) report: Report,
     pub(crate) held: Held,
-}
-
-impl Million {
-    /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
-    }
 }
 
 /// Brings everybody in and looks at the server.

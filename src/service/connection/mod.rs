@@ -250,11 +250,9 @@ impl Connection {
             if let (Stage::Socket(_), Some(busy)) = (&self.stage, &mut self.busy) {
                 busy.http = None;
                 // A timer that is forgotten finds nothing to do. A connection becomes a WebSocket once; one of HTTP would leave one with each request.
-                busy.timer_us = if busy.deadline_us == 0 {
-                    0
-                } else {
-                    busy.timer_us
-                };
+                if busy.deadline_us == 0 {
+                    busy.timer_us = 0;
+                }
             }
         }
         self.rest();
