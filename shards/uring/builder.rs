@@ -29,6 +29,9 @@ pub struct UringConfig {
     pub sockets_max: u32,
     /// Receive buffers, a power of two.
     pub recv_buffers: u16,
+    /// How many of them the kernel gets at the start. It uses all that it has in turn, so that each costs its pages: a shard whose clients mostly
+    /// listen gets along with few, and a shortage that lasts brings more.
+    pub recv_buffers_first: u16,
     /// Bytes of each.
     pub recv_buffer_bytes: u32,
 }
@@ -40,6 +43,7 @@ impl Default for UringConfig {
             cq_entries: 4096,
             sockets_max: 19_800,
             recv_buffers: 512,
+            recv_buffers_first: 64,
             recv_buffer_bytes: 4096,
         }
     }
@@ -110,7 +114,7 @@ impl UringBuilder {
             .build(config.sq_entries)?;
         ring.submitter().register_files_sparse(config.sockets_max)?;
         let mut recv = RecvPool::new(config.recv_buffers, config.recv_buffer_bytes)?;
-        recv.register(&ring)?;
+        recv.register(&ring, config.recv_buffers_first)?;
         let waker = Waker::new()?;
         let pool = pool.port(&waker);
         Ok(Self {

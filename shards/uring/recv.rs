@@ -10,10 +10,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// The only buffer group.
 pub(crate) const GROUP: u16 = 0;
 
-/// Buffers that the kernel gets at the start. It uses all that it has in turn, so that each costs its pages: a shard whose clients mostly listen
-/// gets along with these.
-const FIRST_BUFFERS: u16 = 64;
-
 /// Batches that were short until there are more: a tenth of a second of a busy shard.
 pub(crate) const SHORTAGES_MAX: u16 = 256;
 
@@ -89,8 +85,8 @@ impl RecvPool {
         })
     }
 
-    /// Registers the ring and gives the kernel its first buffers.
-    pub(crate) fn register(&mut self, ring: &IoUring) -> io::Result<()> {
+    /// Registers the ring and gives the kernel its first `count` buffers.
+    pub(crate) fn register(&mut self, ring: &IoUring, count: u16) -> io::Result<()> {
         let address = self.ring.start.as_ptr() as u64;
         // SAFETY: the ring's memory outlives its use by the kernel: the driver drops it only when nothing is in flight (`UringDriver::drop`), and a
         // builder that never started has nothing in flight.
@@ -98,7 +94,7 @@ impl RecvPool {
             ring.submitter()
                 .register_buf_ring_with_flags(address, self.count, GROUP, 0)
         }?;
-        self.use_up_to(FIRST_BUFFERS);
+        self.use_up_to(count);
         Ok(())
     }
 
@@ -204,7 +200,7 @@ mod tests {
     /// How many buffers the kernel has when it got a first share and found none `times`.
     fn check(count: u16, times: u16, expected: u16) {
         let mut pool = RecvPool::new(count, 4096).unwrap();
-        pool.use_up_to(FIRST_BUFFERS);
+        pool.use_up_to(64);
         (0..times * SHORTAGES_MAX).for_each(|_| pool.was_short());
         let given = pool.leased.iter().filter(|leased| !**leased).count();
         assert_eq!(

@@ -18,6 +18,7 @@ pub(crate) const SMALL: UringConfig = UringConfig {
     cq_entries: 1024,
     sockets_max: 64,
     recv_buffers: 16,
+    recv_buffers_first: 16,
     recv_buffer_bytes: 4096,
 };
 

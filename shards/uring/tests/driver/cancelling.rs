@@ -12,6 +12,7 @@ fn a_receive_cancelled_over_and_over_loses_nothing() {
     // More buffers than one run of the kernel fills, or the pool's end would be the receive's, and no cancel would find it.
     let config = UringConfig {
         recv_buffers: 1024,
+        recv_buffers_first: 1024,
         ..SMALL
     };
     let (mut bench, socket, mut client) = Bench::connected(&config);

@@ -58,6 +58,7 @@ fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
 fn a_pool_that_was_short_grows_to_its_end() {
     let config = UringConfig {
         recv_buffers: 256,
+        recv_buffers_first: 64,
         ..SMALL
     };
     let (mut bench, socket, mut client) = Bench::connected(&config);
