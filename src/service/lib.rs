@@ -19,3 +19,4 @@ mod session;
 pub mod settings;
 pub mod stats;
 pub mod time;
+pub mod upstream;

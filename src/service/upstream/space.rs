@@ -1,0 +1,291 @@
+//! The sockets of one upstream namespace on one shard, the rooms that their worker put them into, and whom a broadcast reaches.
+//!
+//! A socket's id is a room of its own, without an entry in the table. Deliberately absent: numbers and homes; the order of upstream broadcasts is that of
+//! their link.
+
+use crate::hub::{Key, Seed};
+use hashbrown::HashMap;
+use std::rc::Rc;
+
+/// A room's place in the table, for as long as it has members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RoomId(u32);
+
+/// One room of a socket.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    room: RoomId,
+    /// The socket's index among the room's members.
+    place: u32,
+}
+
+/// A room that has members here.
+#[derive(Debug)]
+struct Room {
+    name: Rc<str>,
+    members: Vec<Key>,
+}
+
+/// A socket, as its worker last described it.
+#[derive(Debug)]
+pub struct Member {
+    /// The id that the client sees.
+    pub sid: Rc<str>,
+    /// The private id, by which a client that comes back is known; empty without recovery.
+    pub pid: Box<str>,
+    /// The payload of CONNECT, as JSON.
+    pub auth: Box<str>,
+    /// `socket.data`, as JSON.
+    pub data: Box<str>,
+    stays: Vec<Stay>,
+}
+
+/// Why a worker's word about a socket is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceError {
+    /// Another socket has that id.
+    TakenSid,
+    /// The client has no socket in this namespace.
+    NoMember,
+    /// The socket is in as many rooms as it may be.
+    TooManyRooms,
+}
+
+/// The sockets of a namespace, each by its client's session.
+#[derive(Debug)]
+pub struct Space {
+    rooms_per_member_max: usize,
+    members: HashMap<Key, Member, Seed>,
+    by_sid: HashMap<Rc<str>, Key, Seed>,
+    ids: HashMap<Rc<str>, RoomId, Seed>,
+    rooms: Vec<Option<Room>>,
+    free: Vec<RoomId>,
+}
+
+impl Space {
+    /// A namespace without sockets. `seed` must be unpredictable: workers choose names, and so may their clients.
+    #[must_use]
+    pub fn new(seed: u64, rooms_per_member_max: usize) -> Self {
+        let seed = Seed::new(seed);
+        Self {
+            rooms_per_member_max,
+            members: HashMap::with_hasher(seed),
+            by_sid: HashMap::with_hasher(seed),
+            ids: HashMap::with_hasher(seed),
+            rooms: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// How many sockets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The socket of a session.
+    #[must_use]
+    pub fn member(&self, key: Key) -> Option<&Member> {
+        self.members.get(&key)
+    }
+
+    /// The rooms of a session's socket, without its own.
+    pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &Rc<str>> {
+        let stays = self.members.get(&key).map(|member| &*member.stays);
+        let rooms = stays.unwrap_or_default().iter();
+        rooms.map(|stay| &self.room(stay.room).name)
+    }
+
+    /// Everything about a socket, anew: what was known before is replaced.
+    ///
+    /// # Errors
+    /// [`SpaceError::TakenSid`] and [`SpaceError::TooManyRooms`]; what was known stays then.
+    pub fn set(
+        &mut self,
+        key: Key,
+        sid: &str,
+        pid: &str,
+        texts: (&str, &str),
+        rooms: &[&str],
+    ) -> Result<(), SpaceError> {
+        if self.by_sid.get(sid).is_some_and(|other| *other != key) {
+            return Err(SpaceError::TakenSid);
+        }
+        if rooms.len() > self.rooms_per_member_max {
+            return Err(SpaceError::TooManyRooms);
+        }
+        self.remove(key);
+        let sid: Rc<str> = sid.into();
+        self.by_sid.insert(Rc::clone(&sid), key);
+        let (auth, data) = (texts.0.into(), texts.1.into());
+        let (pid, stays) = (pid.into(), Vec::new());
+        let member = Member {
+            sid,
+            pid,
+            auth,
+            data,
+            stays,
+        };
+        self.members.insert(key, member);
+        self.join(key, rooms)
+    }
+
+    /// The socket's data, anew.
+    ///
+    /// # Errors
+    /// [`SpaceError::NoMember`].
+    pub fn set_data(&mut self, key: Key, data: &str) -> Result<(), SpaceError> {
+        let member = self.members.get_mut(&key);
+        member.ok_or(SpaceError::NoMember)?.data = data.into();
+        Ok(())
+    }
+
+    /// Puts a socket into rooms; those that it is in already, its own among them, change nothing.
+    ///
+    /// # Errors
+    /// [`SpaceError::NoMember`] and [`SpaceError::TooManyRooms`], with the rooms entered that fit.
+    pub fn join(&mut self, key: Key, rooms: &[&str]) -> Result<(), SpaceError> {
+        rooms.iter().try_for_each(|room| self.enter(key, room))
+    }
+
+    fn enter(&mut self, key: Key, name: &str) -> Result<(), SpaceError> {
+        let member = self.members.get(&key).ok_or(SpaceError::NoMember)?;
+        let id = self.ids.get(name).copied();
+        if *member.sid == *name || id.is_some_and(|id| member.is_in(id)) {
+            return Ok(());
+        }
+        if member.stays.len() >= self.rooms_per_member_max {
+            return Err(SpaceError::TooManyRooms);
+        }
+        let room = id.unwrap_or_else(|| self.make_room(name));
+        let members = &mut self.room_mut(room).members;
+        let place = members.len() as u32;
+        members.push(key);
+        let member = self.members.get_mut(&key);
+        member
+            .expect("it was found above")
+            .stays
+            .push(Stay { room, place });
+        Ok(())
+    }
+
+    /// Takes a socket out of rooms; those that it is not in change nothing.
+    pub fn leave(&mut self, key: Key, rooms: &[&str]) {
+        for name in rooms {
+            let id = self.ids.get(*name).copied();
+            let Some((id, member)) = id.zip(self.members.get_mut(&key)) else {
+                continue;
+            };
+            let at = member.stays.iter().position(|stay| stay.room == id);
+            let stay = at.map(|at| member.stays.swap_remove(at));
+            stay.into_iter().for_each(|stay| self.take_out(stay));
+        }
+    }
+
+    /// The socket is no more.
+    pub fn remove(&mut self, key: Key) -> Option<Member> {
+        let mut member = self.members.remove(&key)?;
+        self.by_sid.remove(&member.sid);
+        for stay in core::mem::take(&mut member.stays) {
+            self.take_out(stay);
+        }
+        Some(member)
+    }
+
+    /// The sessions whose sockets a broadcast reaches, each once: those in any of `rooms`, or all when there are none, but for those in any of `except`.
+    #[must_use]
+    pub fn plan(&self, rooms: &[&str], except: &[&str]) -> Vec<Key> {
+        let mut keys = match rooms {
+            [] => self.members.keys().copied().collect(),
+            some => self.inside_any(some),
+        };
+        // In the order of their slots: whoever walks through them touches memory in order.
+        keys.sort_unstable();
+        keys.dedup();
+        if !except.is_empty() {
+            let mut excluded = self.inside_any(except);
+            excluded.sort_unstable();
+            keys.retain(|key| excluded.binary_search(key).is_err());
+        }
+        keys
+    }
+
+    fn inside_any(&self, rooms: &[&str]) -> Vec<Key> {
+        rooms.iter().flat_map(|room| self.inside(room)).collect()
+    }
+
+    /// The members of a room, and the socket whose own it is.
+    fn inside(&self, name: &str) -> impl Iterator<Item = Key> {
+        let members = self.ids.get(name).map(|id| &*self.room(*id).members);
+        let own = self.by_sid.get(name).copied();
+        members.unwrap_or_default().iter().copied().chain(own)
+    }
+
+    /// Whether no room, name or id is left.
+    #[cfg(test)]
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.ids.is_empty() && self.by_sid.is_empty() && self.free.len() == self.rooms.len()
+    }
+
+    fn make_room(&mut self, name: &str) -> RoomId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.rooms.push(None);
+            RoomId(self.rooms.len() as u32 - 1)
+        });
+        let name: Rc<str> = name.into();
+        self.ids.insert(Rc::clone(&name), id);
+        let members = Vec::new();
+        self.rooms[id.0 as usize] = Some(Room { name, members });
+        id
+    }
+
+    fn room(&self, id: RoomId) -> &Room {
+        let room = self.rooms[id.0 as usize].as_ref();
+        room.expect("a room stays while it has members")
+    }
+
+    fn room_mut(&mut self, id: RoomId) -> &mut Room {
+        let room = self.rooms[id.0 as usize].as_mut();
+        room.expect("a room stays while it has members")
+    }
+
+    /// Takes a member out of a room. The last one takes its place.
+    fn take_out(&mut self, stay: Stay) {
+        let members = &mut self.room_mut(stay.room).members;
+        members.swap_remove(stay.place as usize);
+        let moved = members.get(stay.place as usize).copied();
+        let is_last = members.is_empty();
+        if let Some(member) = moved.and_then(|key| self.members.get_mut(&key)) {
+            member.moved(stay);
+        }
+        if is_last {
+            self.remove_room(stay.room);
+        }
+    }
+
+    fn remove_room(&mut self, id: RoomId) {
+        if let Some(room) = self.rooms[id.0 as usize].take() {
+            self.ids.remove(&room.name);
+        }
+        self.free.push(id);
+    }
+}
+
+impl Member {
+    fn is_in(&self, id: RoomId) -> bool {
+        self.stays.iter().any(|stay| stay.room == id)
+    }
+
+    /// It stands elsewhere among the room's members now.
+    fn moved(&mut self, to: Stay) {
+        let mut stays = self.stays.iter_mut();
+        let stay = stays.find(|stay| stay.room == to.room);
+        stay.expect("a member knows its rooms").place = to.place;
+    }
+}

@@ -1,0 +1,202 @@
+//! A namespace's rooms, beside a model that is as plain as it gets.
+
+use super::space::{Space, SpaceError};
+use crate::hub::Key;
+use std::collections::{BTreeMap, BTreeSet};
+
+const fn key(slot: u32) -> Key {
+    Key {
+        slot,
+        generation: 1,
+    }
+}
+
+fn space() -> Space {
+    Space::new(7, 4)
+}
+
+fn with(sockets: &[(u32, &str, &[&str])]) -> Space {
+    let mut space = space();
+    for (slot, sid, rooms) in sockets {
+        space.set(key(*slot), sid, "", ("{}", "{}"), rooms).unwrap();
+    }
+    space
+}
+
+#[track_caller]
+fn check(space: &Space, rooms: &[&str], except: &[&str], expected: &[u32]) {
+    let slots: Vec<u32> = space
+        .plan(rooms, except)
+        .iter()
+        .map(|key| key.slot)
+        .collect();
+    assert_eq!(slots, expected, "{rooms:?} but {except:?}");
+}
+
+#[test]
+fn a_broadcast_reaches_each_socket_once() {
+    let space = with(&[(3, "c", &["x", "y"]), (1, "a", &["x"]), (2, "b", &[])]);
+    check(&space, &[], &[], &[1, 2, 3]);
+    check(&space, &["x"], &[], &[1, 3]);
+    check(&space, &["x", "y"], &[], &[1, 3]);
+    check(&space, &["x", "b"], &[], &[1, 2, 3]);
+    check(&space, &["x"], &["y"], &[1]);
+    check(&space, &[], &["a"], &[2, 3]);
+    check(&space, &["c"], &[], &[3]);
+    check(&space, &["nobody"], &[], &[]);
+    check(&space, &["x"], &["nobody"], &[1, 3]);
+}
+
+#[test]
+fn what_a_worker_says_anew_replaces_what_it_said() {
+    let mut space = with(&[(1, "a", &["x", "y"])]);
+    space
+        .set(key(1), "a2", "p", ("{\"t\":1}", "{\"d\":2}"), &["z"])
+        .unwrap();
+    check(&space, &["x", "y", "a"], &[], &[]);
+    check(&space, &["z"], &[], &[1]);
+    check(&space, &["a2"], &[], &[1]);
+    let member = space.member(key(1)).unwrap();
+    assert_eq!(
+        (&*member.pid, &*member.auth, &*member.data),
+        ("p", "{\"t\":1}", "{\"d\":2}")
+    );
+    space.set_data(key(1), "3").unwrap();
+    assert_eq!(&*space.member(key(1)).unwrap().data, "3");
+}
+
+#[test]
+fn words_about_others_are_refused() {
+    let mut space = with(&[(1, "a", &["x"])]);
+    assert_eq!(
+        space.set(key(2), "a", "", ("", ""), &[]),
+        Err(SpaceError::TakenSid)
+    );
+    assert_eq!(space.join(key(2), &["x"]), Err(SpaceError::NoMember));
+    assert_eq!(space.set_data(key(2), ""), Err(SpaceError::NoMember));
+    space.leave(key(2), &["x"]);
+    assert!(space.remove(key(2)).is_none());
+    check(&space, &["x"], &[], &[1]);
+}
+
+#[test]
+fn rooms_of_a_socket_are_bounded() {
+    let mut space = with(&[(1, "a", &["1", "2", "3"])]);
+    assert_eq!(
+        space.join(key(1), &["4", "5"]),
+        Err(SpaceError::TooManyRooms)
+    );
+    assert_eq!(
+        space.join(key(1), &["4", "a"]),
+        Ok(()),
+        "it is in these already"
+    );
+    let rooms = ["1", "2", "3", "4", "5"];
+    assert_eq!(
+        space.set(key(1), "b", "", ("", ""), &rooms),
+        Err(SpaceError::TooManyRooms)
+    );
+    check(&space, &["a"], &[], &[1]);
+}
+
+/// A socket's own room is no entry, also when somebody else joins it by name.
+#[test]
+fn the_room_of_another_socket_may_be_joined() {
+    let mut space = with(&[(1, "a", &[]), (2, "b", &[])]);
+    space.join(key(2), &["a"]).unwrap();
+    check(&space, &["a"], &[], &[1, 2]);
+    space.leave(key(2), &["a"]);
+    check(&space, &["a"], &[], &[1]);
+}
+
+/// SplitMix64: a seed is a run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % end
+    }
+}
+
+type Model = BTreeMap<u32, BTreeSet<String>>;
+
+fn model_plan(model: &Model, rooms: &[&str], except: &[&str]) -> Vec<u32> {
+    let is_in = |slot: u32, rooms_of: &BTreeSet<String>, names: &[&str]| {
+        let own = format!("s{slot}");
+        names
+            .iter()
+            .any(|name| **name == own || rooms_of.contains(*name))
+    };
+    let reached = model.iter().filter(|(slot, rooms_of)| {
+        (rooms.is_empty() || is_in(**slot, rooms_of, rooms)) && !is_in(**slot, rooms_of, except)
+    });
+    reached.map(|(slot, _)| *slot).collect()
+}
+
+fn step(random: &mut Random, space: &mut Space, model: &mut Model) {
+    let slot = random.below(12) as u32;
+    let room = match random.below(5) {
+        4 => "s5".to_owned(),
+        number => format!("r{number}"),
+    };
+    match random.below(6) {
+        0 => {
+            space
+                .set(key(slot), &format!("s{slot}"), "", ("", ""), &[&room])
+                .unwrap();
+            model.insert(slot, BTreeSet::from([room]));
+        }
+        1 => assert_eq!(
+            space.remove(key(slot)).is_some(),
+            model.remove(&slot).is_some()
+        ),
+        2 | 3 => {
+            let joined = space.join(key(slot), &[&room]);
+            let known = model.get_mut(&slot).map(|rooms| rooms.insert(room));
+            assert_eq!(joined.is_ok(), known.is_some());
+        }
+        _ => {
+            space.leave(key(slot), &[&room]);
+            if let Some(rooms) = model.get_mut(&slot) {
+                rooms.remove(&room);
+            }
+        }
+    }
+}
+
+#[test]
+fn rooms_are_as_the_model_has_them() {
+    const NAMES: [&str; 7] = ["r0", "r1", "r2", "r3", "s0", "s5", "s11"];
+    for seed in 0..100 {
+        let (mut random, mut model) = (Random(seed), Model::new());
+        let mut space = Space::new(7, 5);
+        for _ in 0..400 {
+            step(&mut random, &mut space, &mut model);
+            let mut some = |end| -> Vec<&str> {
+                let count = random.below(end);
+                (0..count)
+                    .map(|_| NAMES[random.below(7) as usize])
+                    .collect()
+            };
+            let (rooms, except) = (some(4), some(3));
+            check(
+                &space,
+                &rooms,
+                &except,
+                &model_plan(&model, &rooms, &except),
+            );
+        }
+        for slot in 0..12 {
+            space.remove(key(slot));
+        }
+        assert!(space.is_empty(), "seed {seed}");
+        assert!(
+            space.holds_nothing(),
+            "seed {seed}: rooms without members stay"
+        );
+    }
+}
