@@ -240,7 +240,8 @@ fn rings_patiently(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, St
 fn rings(config: &Config, sockets: Vec<OwnedFd>) -> io::Result<Vec<UringBuilder>> {
     let mut pool = Pool::new(COMPUTE_THREADS)?;
     let ring = ring_config(config);
-    let builders = UringBuilder::all(&ring, sockets, ProcessClock::start(), &mut pool)?;
+    let listeners = sockets.into_iter().map(|socket| vec![socket]).collect();
+    let builders = UringBuilder::all(&ring, listeners, ProcessClock::start(), &mut pool)?;
     pool.start()?;
     Ok(builders)
 }

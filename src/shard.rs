@@ -4,13 +4,15 @@
 
 use crate::control::Message;
 use core::time::Duration;
-use ringway_io::{Frame, JobOutput, PoolFull, ShardId};
+use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
 use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now};
 use ringway_service::hub::{Frozen, Hub, Output};
 use ringway_service::post::{self, Post};
 use ringway_service::time::ConnId;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+
+/// The listener by which clients come. A shard has no other yet.
+const CLIENTS: Listener = Listener(0);
 
 /// The application of one shard.
 pub struct Application {
@@ -145,7 +147,15 @@ const fn class_of(class: Class) -> post::Class {
 impl Handler for Application {
     type Control = Message;
 
-    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, peer: SocketAddr) {
+    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, listener: Listener, peer: Peer) {
+        // Taken for a client, a worker's link would be judged by what clients may do, and nobody would see why it fails.
+        assert_eq!(
+            listener, CLIENTS,
+            "only the clients' listener has a meaning"
+        );
+        let Peer::Inet(peer) = peer else {
+            unreachable!("the clients' listener is bound to an address")
+        };
         self.hub
             .accepted(time_of(cx.now), conn_id(conn), peer, &mut self.outputs);
         self.carry(cx.commands);

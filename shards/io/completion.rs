@@ -1,7 +1,6 @@
 //! What a driver gives back.
 
-use crate::{Errno, JobOutput, Key, RecvLease, Socket};
-use std::net::SocketAddr;
+use crate::{Errno, JobOutput, Key, Peer, RecvLease, Socket};
 
 /// One completion of an operation.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub enum RecvEnd {
 pub enum Outcome {
     /// A client, or the reason why there is none. `more` says that the accept is still armed.
     Accepted {
-        /// Socket and peer address.
-        result: Result<(Socket, SocketAddr), Errno>,
+        /// The socket, and who is at its other end.
+        result: Result<(Socket, Peer), Errno>,
         /// Still armed.
         more: bool,
     },

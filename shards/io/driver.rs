@@ -47,6 +47,9 @@ pub trait Driver {
     /// consult the mesh's parked flag first.
     fn wake(&mut self, shard: ShardId);
 
-    /// Closes a listener, after its accept has ended: further clients are refused by the kernel.
+    /// How many listeners there were at the start. They are numbered from 0, and the numbers never change.
+    fn listeners(&self) -> u32;
+
+    /// Closes a listener, after its accept has ended: further clients are refused by the kernel. The other listeners go on.
     fn stop_listening(&mut self, listener: Listener);
 }

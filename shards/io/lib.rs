@@ -19,5 +19,5 @@ pub use driver::{Driver, Entropy};
 pub use frame::Frame;
 pub use key::{GENERATION_MAX, Key, OpKind};
 pub use lease::{LeaseId, RecvLease};
-pub use op::{Errno, Job, JobOutput, Listener, Op, ShardId, Socket};
+pub use op::{Errno, Job, JobOutput, Listener, Op, Peer, ShardId, Socket};
 pub use sparse::Sparse;

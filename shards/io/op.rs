@@ -2,6 +2,7 @@
 
 use crate::{Frame, Key};
 use core::ops::Range;
+use std::net::SocketAddr;
 
 /// A shard, by its index; there are at most 64 (a room keeps its interested shards in one word).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,9 +12,21 @@ pub struct ShardId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Socket(pub u32);
 
-/// A listening socket of this driver.
+/// A listening socket of this driver, by its index in the order in which the driver was given them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Listener(pub u32);
+
+/// Who connected. Not an `Option` of an address: of a Unix socket's peer the kernel knows something better, and nobody can forget to look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// By TCP, from this address.
+    Inet(SocketAddr),
+    /// By a Unix socket. Such a client has no address that says anything.
+    Unix {
+        /// The user on whose behalf it connected, as the kernel says (SO_PEERCRED): whoever listens decides whether that user may.
+        uid: u32,
+    },
+}
 
 /// A kernel error number, as in errno(3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +46,7 @@ pub type Job = Box<dyn FnOnce() -> JobOutput + Send>;
 
 /// An operation. Each submitted one ends with exactly one terminal completion of the same [`Key`].
 pub enum Op {
-    /// Accept until cancelled. Completions: [`crate::Outcome::Accepted`].
+    /// Accept until cancelled; one at a time of each listener, whose index is the key's slot. Completions: [`crate::Outcome::Accepted`].
     Accept {
         /// Where.
         listener: Listener,

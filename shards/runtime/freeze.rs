@@ -92,7 +92,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Takes no more clients and no more bytes. What is under way between the shards comes to its end in the laps that follow.
     pub fn hush(&mut self) {
         self.stopping = Stopping::Hushed;
-        self.cancel_accept();
+        self.cancel_accepts();
         for conn in self.table.conns() {
             self.cancel_recv(conn);
         }

@@ -2,8 +2,7 @@
 
 use crate::mesh::{Class, Mesh};
 use core::time::Duration;
-use ringway_io::{Frame, Job, JobOutput, PoolFull, ShardId};
-use std::net::SocketAddr;
+use ringway_io::{Frame, Job, JobOutput, Listener, Peer, PoolFull, ShardId};
 
 /// A connection: a slot of this shard's table and its generation. Stale ones are harmless: commands about them do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +82,7 @@ pub enum Command {
         /// Handed back.
         token: u64,
     },
-    /// Take no more clients: the accept ends and the listener closes.
+    /// Take no more clients: the accepts end and all listeners close.
     StopAccepting,
     /// End the loop after this lap.
     Exit,
@@ -110,8 +109,8 @@ pub trait Handler {
     /// What the control thread sends to this shard.
     type Control: Send;
 
-    /// A client connected. Receiving is armed after this returns unless a `Close` or `Pause` was commanded.
-    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, peer: SocketAddr);
+    /// A client connected to `listener`. Receiving is armed after this returns unless a `Close` or `Pause` was commanded.
+    fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, listener: Listener, peer: Peer);
 
     /// Bytes arrived, at least one. The handler copies what it wants to keep. Not called while paused.
     fn received(&mut self, cx: &mut Context<'_>, conn: Conn, bytes: &mut [u8]);

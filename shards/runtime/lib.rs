@@ -5,6 +5,9 @@
 //!
 //! Deliberately absent: protocols, rooms, configuration, logging.
 
+mod accept;
+#[cfg(test)]
+mod accept_tests;
 mod arrivals;
 mod close;
 mod freeze;

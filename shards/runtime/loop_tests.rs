@@ -5,7 +5,7 @@ use crate::{MeshBounds, Now, Shard};
 use core::time::Duration;
 use ringway_io::{
     Completion, Driver, Entropy, Errno, Frame, JobOutput, Key, LeaseId, Listener, Op, OpKind,
-    Outcome, PoolFull, RecvEnd, RecvLease, ShardId, Socket,
+    Outcome, Peer, PoolFull, RecvEnd, RecvLease, ShardId, Socket,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,9 +14,12 @@ const PEER: ShardId = ShardId(1);
 
 /// Records operations, hands out scripted completions, and counts the leases that are out.
 #[derive(Default)]
-struct Script {
-    now: Duration,
-    submitted: Vec<(Key, Op)>,
+pub(crate) struct Script {
+    pub(crate) now: Duration,
+    pub(crate) submitted: Vec<(Key, Op)>,
+    listeners: u32,
+    /// Those that were closed.
+    pub(crate) stopped: Vec<Listener>,
     completions: Vec<Completion>,
     buffers: BTreeMap<u32, Vec<u8>>,
     buffers_made: u32,
@@ -25,7 +28,7 @@ struct Script {
 
 /// Bits that are always the same.
 #[derive(Default)]
-struct Sevens;
+pub(crate) struct Sevens;
 
 impl Entropy for Sevens {
     fn draw(&mut self) -> u64 {
@@ -68,12 +71,19 @@ impl Driver for Script {
 
     fn wake(&mut self, _: ShardId) {}
 
-    fn stop_listening(&mut self, _: Listener) {}
+    fn listeners(&self) -> u32 {
+        self.listeners
+    }
+
+    fn stop_listening(&mut self, listener: Listener) {
+        self.stopped.push(listener);
+    }
 }
 
 /// Notes what it was told; each connection sends what stands in `outgoing`.
 #[derive(Default)]
-struct Notes {
+pub(crate) struct Notes {
+    pub(crate) accepted: Vec<(Listener, Peer)>,
     received: Vec<u8>,
     closed: Vec<Cause>,
     outgoing: VecDeque<Vec<u8>>,
@@ -82,7 +92,9 @@ struct Notes {
 impl Handler for Notes {
     type Control = Command;
 
-    fn accepted(&mut self, _: &mut Context<'_>, _: Conn, _: SocketAddr) {}
+    fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
+        self.accepted.push((listener, peer));
+    }
 
     fn received(&mut self, _: &mut Context<'_>, _: Conn, bytes: &mut [u8]) {
         self.received.extend_from_slice(bytes);
@@ -122,8 +134,8 @@ impl Handler for Notes {
 }
 
 /// A shard, and the way to command it.
-struct Bench {
-    shard: Shard<Script, Notes>,
+pub(crate) struct Bench {
+    pub(crate) shard: Shard<Script, Notes>,
     control: rtrb::Producer<Command>,
 }
 
@@ -133,14 +145,22 @@ const CONN: Conn = Conn {
 };
 
 impl Bench {
-    fn new(connections_max: u32) -> Self {
+    pub(crate) fn new(connections_max: u32) -> Self {
+        Self::with_listeners(connections_max, 1)
+    }
+
+    pub(crate) fn with_listeners(connections_max: u32, listeners: u32) -> Self {
         let mesh = Mesh::build(2, &MeshBounds::within(1 << 20, 2)).swap_remove(0);
         let (control, messages) = rtrb::RingBuffer::new(8);
         let bounds = Bounds {
             connections_max,
             linger: Duration::from_secs(1),
         };
-        let mut shard = Shard::new(Script::default(), Notes::default(), mesh, messages, bounds);
+        let script = Script {
+            listeners,
+            ..Script::default()
+        };
+        let mut shard = Shard::new(script, Notes::default(), mesh, messages, bounds);
         shard.start();
         Self { shard, control }
     }
@@ -154,14 +174,14 @@ impl Bench {
     }
 
     fn accept(&mut self, socket: u32) {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 1)));
         let result = Ok((Socket(socket), peer));
         let outcome = Outcome::Accepted { result, more: true };
         self.complete(Key::new(OpKind::Accept, 0, 0), [outcome]);
     }
 
     /// Handles these completions, then does a lap's work.
-    fn complete(&mut self, key: Key, outcomes: impl IntoIterator<Item = Outcome>) {
+    pub(crate) fn complete(&mut self, key: Key, outcomes: impl IntoIterator<Item = Outcome>) {
         let script = &mut self.shard.driver.completions;
         script.extend(
             outcomes
@@ -172,11 +192,11 @@ impl Bench {
         self.shard.work();
     }
 
-    fn complete_conn(&mut self, kind: OpKind, outcome: Outcome) {
+    pub(crate) fn complete_conn(&mut self, kind: OpKind, outcome: Outcome) {
         self.complete(crate::table::key(kind, CONN), [outcome]);
     }
 
-    fn command(&mut self, command: Command) {
+    pub(crate) fn command(&mut self, command: Command) {
         assert!(self.control.push(command).is_ok(), "the ring has room");
         self.shard.work();
     }

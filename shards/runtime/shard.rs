@@ -1,5 +1,6 @@
-//! One shard: the loop and its phases. Receiving, sending, closing and moving stand in files of their own.
+//! One shard: the loop and its phases. Accepting, receiving, sending, closing and moving stand in files of their own.
 
+use crate::accept::Accept;
 use crate::arrivals::Arrivals;
 use crate::freeze::Stopping;
 use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
@@ -8,20 +9,14 @@ use crate::stats::LoopStats;
 use crate::table::{Table, flag};
 use crate::wheel::TimerWheel;
 use core::time::Duration;
-use ringway_io::{Completion, Driver, Errno, Key, Listener, Op, OpKind, Outcome, ShardId, Socket};
+use ringway_io::{Completion, Driver, Key, Listener, Op, OpKind, Outcome, ShardId};
 use rtrb::Consumer;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-/// Time after which accepting is tried again when it failed.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Free places below the bound at which accepting begins again.
-const ACCEPT_MARGIN: u32 = 64;
 /// Requests taken from one shard in one lap.
 const REQUESTS_PER_LAP: usize = 256;
 /// Control messages taken in one lap.
 const CONTROLS_PER_LAP: usize = 64;
-const LISTENER: Listener = Listener(0);
 /// In the key of an operation that is no connection's.
 const NO_SLOT: u32 = u32::MAX;
 
@@ -38,7 +33,7 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Timer {
     Linger(Conn),
-    AcceptRetry,
+    AcceptRetry(Listener),
     Arrival(u64),
 }
 
@@ -67,21 +62,12 @@ pub struct Shard<D: Driver, H: Handler> {
     batch: Vec<Completion>,
     scratch: Vec<u8>,
     now: Now,
-    accept: Accept,
+    /// Of each listener.
+    pub(crate) accepts: Vec<Accept>,
     exit: bool,
-    /// Operations of no connection that are in flight, but for the accept.
+    /// Operations of no connection that are in flight, but for the accepts.
     pub(crate) strays: u32,
     pub(crate) stopping: Stopping,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Accept {
-    armed: bool,
-    cancelling: bool,
-    generation: u32,
-    stopped: bool,
-    /// Failed; waits for its timer.
-    failed: bool,
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
@@ -98,6 +84,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             monotonic: driver.now(),
             unix: driver.unix_time(),
         };
+        let accepts = vec![Accept::default(); driver.listeners() as usize];
         Self {
             driver,
             handler,
@@ -119,7 +106,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             batch: Vec::new(),
             scratch: Vec::new(),
             now,
-            accept: Accept::default(),
+            accepts,
             exit: false,
             strays: 0,
             stopping: Stopping::No,
@@ -140,7 +127,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     /// Takes clients from now on.
     pub fn start(&mut self) {
-        self.arm_accept();
+        self.arm_accepts();
     }
 
     /// Runs until the handler commands [`Command::Exit`]; `each_lap` sees handler and counters after every lap.
@@ -167,7 +154,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.retry_hand_overs();
         self.flush();
         self.rearm_starved();
-        self.arm_accept_when_room();
+        self.arm_accepts_when_room();
         let (driver, stats) = (&mut self.driver, &mut self.stats);
         self.mesh.take_wakes(|shard| {
             stats.wakes += 1;
@@ -271,7 +258,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     fn complete(&mut self, Completion { key, outcome }: Completion) {
         match outcome {
-            Outcome::Accepted { result, more } => self.accepted(result, more),
+            Outcome::Accepted { result, more } => self.accepted(key, result, more),
             Outcome::Received { lease, more } => self.received(key, lease, more),
             Outcome::RecvEnded(end) => self.recv_ended(key, end),
             Outcome::Sent(result) => self.sent(key, result),
@@ -351,7 +338,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         for timer in due {
             match timer {
                 Timer::Linger(conn) => self.linger_over(conn),
-                Timer::AcceptRetry => self.accept_retry(),
+                Timer::AcceptRetry(listener) => self.accept_retry(listener),
                 Timer::Arrival(token) => self.arrival_overdue(token),
             }
         }
@@ -362,110 +349,15 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
-    // Accepting.
-
-    const fn accept_key(&self) -> Key {
-        Key::new(OpKind::Accept, self.accept.generation, LISTENER.0)
-    }
-
-    fn arm_accept(&mut self) {
-        let may = !(self.accept.armed || self.accept.stopped || self.accept.failed)
-            && self.stopping == Stopping::No;
-        if may && self.has_room() {
-            self.accept.armed = true;
-            self.driver
-                .submit(self.accept_key(), Op::Accept { listener: LISTENER });
-        }
-    }
-
-    const fn has_room(&self) -> bool {
-        self.table.live() < self.bounds.connections_max
-    }
-
-    /// Somewhat below the bound: a table that hovers there does not arm and cancel for every client.
-    fn arm_accept_when_room(&mut self) {
-        let connections_max = self.bounds.connections_max;
-        let margin = (connections_max / 10).min(ACCEPT_MARGIN);
-        if !self.accept.armed && self.table.live() < connections_max - margin {
-            self.arm_accept();
-        }
-    }
-
     /// Whether the control thread's messages were all taken.
     pub(crate) fn control_is_empty(&self) -> bool {
         self.control.is_empty()
-    }
-
-    /// Whether an accept is in flight.
-    pub(crate) const fn accepts(&self) -> bool {
-        self.accept.armed
-    }
-
-    pub(crate) fn cancel_accept(&mut self) {
-        if self.accept.armed && !self.accept.cancelling {
-            self.accept.cancelling = true;
-            let target = self.accept_key();
-            self.submit_stray(OpKind::Cancel, Op::Cancel { target });
-        }
     }
 
     /// An operation of no connection.
     pub(crate) fn submit_stray(&mut self, kind: OpKind, op: Op) {
         self.strays += 1;
         self.driver.submit(Key::new(kind, 0, NO_SLOT), op);
-    }
-
-    fn stop_accepting(&mut self) {
-        if self.accept.stopped {
-            return;
-        }
-        self.accept.stopped = true;
-        if self.accept.armed {
-            self.cancel_accept()
-        } else {
-            self.driver.stop_listening(LISTENER)
-        }
-    }
-
-    fn accepted(&mut self, result: Result<(Socket, SocketAddr), Errno>, more: bool) {
-        match result {
-            Ok((socket, peer)) => self.welcome(socket, peer),
-            Err(_) if self.accept.cancelling || self.accept.stopped || self.accept.failed => {}
-            Err(_) => self.accept_failed(),
-        }
-        if !more {
-            self.accept.armed = false;
-            self.accept.cancelling = false;
-            self.accept.generation = (self.accept.generation + 1) & ringway_io::GENERATION_MAX;
-            if self.accept.stopped {
-                self.driver.stop_listening(LISTENER);
-            }
-        }
-    }
-
-    /// Out of descriptors, most likely, and another try would fail at once: accepting rests until a timer. One error pauses all accepts that the
-    /// driver has in flight, so that only the first one counts and sets the timer.
-    fn accept_failed(&mut self) {
-        self.stats.accept_errors += 1;
-        self.accept.failed = true;
-        let retry = self.now.monotonic + ACCEPT_RETRY;
-        self.wheel.insert(retry, Timer::AcceptRetry);
-    }
-
-    fn accept_retry(&mut self) {
-        self.accept.failed = false;
-        self.arm_accept();
-    }
-
-    fn welcome(&mut self, socket: Socket, peer: SocketAddr) {
-        self.stats.accepted += 1;
-        let conn = self.table.insert(socket);
-        if !self.has_room() {
-            self.stats.accept_stops += 1;
-            self.cancel_accept();
-        }
-        self.call(|handler, cx| handler.accepted(cx, conn, peer));
-        self.arm_recv(conn);
     }
 
     /// Puts a connection on the flush's list, once.

@@ -53,7 +53,13 @@ fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
     let with =
         |Socket(socket): Socket, work: fn(usize) -> Work| (Some(socket), work(ring.pair(socket)));
     match op {
-        Op::Accept { .. } => (None, Work::Accept),
+        Op::Accept { listener } => {
+            assert_eq!(ring.accepts_on(listener), 0, "two accepts in flight");
+            let listener = listener.0 as usize;
+            let listening = ring.doors[listener].listening;
+            assert!(listening, "nothing is accepted after `stop_listening`");
+            (None, Work::Accept { listener })
+        }
         Op::Recv { socket } => {
             assert_eq!(ring.receives_on(socket.0), 0, "two receives in flight");
             // Invariant 4: while the loop holds buffers, asking again would only find the pool empty again.
@@ -172,16 +178,19 @@ impl Driver for SimDriver {
         self.kernel.0.borrow_mut().rings[usize::from(shard.0)].woken = true;
     }
 
-    fn stop_listening(&mut self, _listener: Listener) {
+    fn listeners(&self) -> u32 {
+        self.kernel.0.borrow().rings[self.shard].doors.len() as u32
+    }
+
+    fn stop_listening(&mut self, listener: Listener) {
         let mut state = self.kernel.0.borrow_mut();
         let ring = &mut state.rings[self.shard];
-        let accepts = ring
-            .in_flight
-            .iter()
-            .any(|operation| matches!(operation.work, Work::Accept));
+        let accepts = ring.accepts_on(listener) > 0;
         assert!(!accepts, "an accept in flight would keep the listener open");
-        ring.listening = false;
-        for pair in core::mem::take(&mut ring.arriving) {
+        let door = &mut ring.doors[listener.0 as usize];
+        assert!(door.listening, "a listener closes once");
+        door.listening = false;
+        for pair in core::mem::take(&mut door.arriving) {
             state.pairs[pair].break_off();
         }
     }

@@ -9,6 +9,7 @@ use crate::ring::Ring;
 use crate::step;
 use core::cell::RefCell;
 use core::time::Duration;
+use ringway_io::Listener;
 use std::rc::Rc;
 
 /// How small everything is: the smaller, the more often something is full.
@@ -20,6 +21,8 @@ pub struct Config {
     pub recv_buffer_bytes: usize,
     /// Descriptors of one ring.
     pub sockets_max: usize,
+    /// Listeners of one ring: the first as if it were TCP's, the others as if they were Unix sockets.
+    pub listeners: usize,
     /// Bytes that a client may have sent without anybody reading them.
     pub up_bytes_max: usize,
     /// Bytes that wait for a client that does not read: its window and our send buffer.
@@ -107,14 +110,21 @@ impl Kernel {
         self.0.borrow().faults.clone()
     }
 
-    /// A client connects to the listener of a shard. Nobody listening resets it.
+    /// A client connects to the first listener of a shard. Nobody listening resets it.
     #[must_use]
     pub fn connect(&self, shard: usize) -> Client {
+        self.connect_to(shard, Listener(0))
+    }
+
+    /// A client connects to any listener of a shard. Nobody listening resets it.
+    #[must_use]
+    pub fn connect_to(&self, shard: usize, listener: Listener) -> Client {
         let mut state = self.0.borrow_mut();
         let mut pair = Pair::new(state.config.up_bytes_max, state.config.down_bytes_max);
         let client = state.pairs.len();
-        if state.rings[shard].listening {
-            state.rings[shard].arriving.push_back(client);
+        let door = &mut state.rings[shard].doors[listener.0 as usize];
+        if door.listening {
+            door.arriving.push_back(client);
         } else {
             pair.reset = true;
         }
@@ -228,7 +238,10 @@ impl Kernel {
                 old.sockets.iter().all(Option::is_none),
                 "a ring ends with an empty table"
             );
-            rings[index % shards].arriving.extend(old.arriving);
+            let doors = &mut rings[index % shards].doors;
+            for (door, old) in doors.iter_mut().zip(old.doors) {
+                door.arriving.extend(old.arriving);
+            }
         }
         state.rings = rings;
     }
@@ -247,7 +260,7 @@ impl State {
         let config = &self.config;
         let pool = || Pool::new(config.recv_buffers, config.recv_buffer_bytes);
         (0..shards)
-            .map(|_| Ring::new(pool(), config.sockets_max))
+            .map(|_| Ring::new(pool(), config.sockets_max, config.listeners))
             .collect()
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::guard::Pool;
 use core::ops::Range;
-use ringway_io::{Completion, Frame, Job, Key, Outcome};
+use ringway_io::{Completion, Frame, Job, Key, Listener, Outcome};
 use std::collections::VecDeque;
 
 /// What an operation does.
 pub(crate) enum Work {
-    Accept,
+    Accept {
+        listener: usize,
+    },
     Recv {
         pair: usize,
     },
@@ -50,6 +52,22 @@ pub(crate) struct InFlight {
     pub(crate) seen: bool,
 }
 
+/// A listening socket.
+pub(crate) struct Door {
+    /// Clients that nobody accepted yet, by their pair.
+    pub(crate) arriving: VecDeque<usize>,
+    pub(crate) listening: bool,
+}
+
+impl Door {
+    const fn new() -> Self {
+        Self {
+            arriving: VecDeque::new(),
+            listening: true,
+        }
+    }
+}
+
 /// The ring.
 pub(crate) struct Ring {
     pub(crate) pool: Pool,
@@ -57,9 +75,8 @@ pub(crate) struct Ring {
     pub(crate) sockets: Vec<Option<usize>>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) ready: VecDeque<Completion>,
-    /// Clients that nobody accepted yet, by their pair.
-    pub(crate) arriving: VecDeque<usize>,
-    pub(crate) listening: bool,
+    /// By the listener's number.
+    pub(crate) doors: Vec<Door>,
     pub(crate) woken: bool,
     /// Sockets whose last receive was told that the pool is empty.
     pub(crate) starved: Vec<u32>,
@@ -68,14 +85,13 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(pool: Pool, sockets_max: usize) -> Self {
+    pub(crate) fn new(pool: Pool, sockets_max: usize, listeners: usize) -> Self {
         Self {
             pool,
             sockets: vec![None; sockets_max],
             in_flight: Vec::new(),
             ready: VecDeque::new(),
-            arriving: VecDeque::new(),
-            listening: true,
+            doors: (0..listeners).map(|_| Door::new()).collect(),
             woken: false,
             starved: Vec::new(),
             stale: Vec::new(),
@@ -87,6 +103,11 @@ impl Ring {
         let socket = self.sockets.iter().position(Option::is_none)?;
         self.sockets[socket] = Some(pair);
         Some(socket as u32)
+    }
+
+    pub(crate) fn accepts_on(&self, listener: Listener) -> usize {
+        let accepts = |operation: &&InFlight| matches!(operation.work, Work::Accept { listener: one } if one == listener.0 as usize);
+        self.in_flight.iter().filter(accepts).count()
     }
 
     pub(crate) fn pair(&self, socket: u32) -> usize {

@@ -4,7 +4,7 @@ use crate::faults::Fault;
 use crate::guard::checksum;
 use crate::kernel::State;
 use crate::ring::{InFlight, Work};
-use ringway_io::{Completion, Errno, Key, OpKind, Outcome, PoolFull, RecvEnd, Socket};
+use ringway_io::{Completion, Errno, Key, OpKind, Outcome, Peer, PoolFull, RecvEnd, Socket};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -42,7 +42,7 @@ fn is_due(state: &State, shard: usize, operation: &InFlight) -> bool {
         return true;
     }
     match &operation.work {
-        Work::Accept => !state.rings[shard].arriving.is_empty(),
+        Work::Accept { listener } => !state.rings[shard].doors[*listener].arriving.is_empty(),
         Work::Recv { pair } => {
             let pair = &state.pairs[*pair];
             pair.reset || pair.up.ended || !pair.up.bytes.is_empty()
@@ -118,7 +118,10 @@ fn advance(state: &mut State, shard: usize, index: usize) -> Progress {
     let operation = &state.rings[shard].in_flight[index];
     let (key, cancelled) = (operation.key, operation.cancelled);
     match &operation.work {
-        Work::Accept => accept(state, shard, cancelled),
+        Work::Accept { listener } => {
+            let listener = *listener;
+            accept(state, shard, listener, cancelled)
+        }
         Work::Recv { pair } => {
             let at = (*pair, operation.socket.unwrap_or_default());
             receive(state, shard, at, cancelled)
@@ -149,18 +152,30 @@ fn advance(state: &mut State, shard: usize, index: usize) -> Progress {
     }
 }
 
-fn accept(state: &mut State, shard: usize, cancelled: bool) -> Progress {
+/// Who connects to the first listener has an address, who connects to another is a user of this host.
+fn peer_of(pair: usize, listener: usize) -> Peer {
+    match listener {
+        0 => {
+            let address = [10, 0, (pair >> 8) as u8, pair as u8];
+            Peer::Inet(SocketAddr::from((address, 40_000)))
+        }
+        _ => Peer::Unix { uid: pair as u32 },
+    }
+}
+
+fn accept(state: &mut State, shard: usize, listener: usize, cancelled: bool) -> Progress {
     let none = |errno, more| Outcome::Accepted {
         result: Err(errno),
         more,
     };
-    if state.rings[shard].arriving.is_empty() || (cancelled && state.random.chance(500)) {
+    let is_empty = state.rings[shard].doors[listener].arriving.is_empty();
+    if is_empty || (cancelled && state.random.chance(500)) {
         return Progress::Ended(none(ECANCELED, false));
     }
     if roll(state, Fault::AcceptFailed) {
         return Progress::Ended(none(EMFILE, false));
     }
-    let Some(pair) = state.rings[shard].arriving.pop_front() else {
+    let Some(pair) = state.rings[shard].doors[listener].arriving.pop_front() else {
         return Progress::Waits;
     };
     let Some(socket) = state.rings[shard].install(pair) else {
@@ -170,7 +185,7 @@ fn accept(state: &mut State, shard: usize, cancelled: bool) -> Progress {
         return Progress::Told(none(ENFILE, true));
     };
     state.pairs[pair].descriptors += 1;
-    let peer = SocketAddr::from(([10, 0, (pair >> 8) as u8, pair as u8], 40_000));
+    let peer = peer_of(pair, listener);
     let more = !roll(state, Fault::AcceptEnded);
     let outcome = Outcome::Accepted {
         result: Ok((Socket(socket), peer)),

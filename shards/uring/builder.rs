@@ -55,7 +55,7 @@ pub struct UringBuilder {
     sockets_max: u32,
     recv: RecvPool,
     waker: Waker,
-    listener: Option<OwnedFd>,
+    accepts: Vec<Accepts>,
     clock: ProcessClock,
     pool: PoolPort,
     peers: Arc<[Peer]>,
@@ -70,19 +70,20 @@ pub(crate) struct Peer {
 }
 
 impl UringBuilder {
-    /// Makes one ring per bound socket, which [`Self::listen`] makes a listener; the position is the shard.
+    /// Makes one ring per list of bound sockets, which [`Self::listen`] makes listeners; the list's position is the shard, and a socket's position in
+    /// it the [`ringway_io::Listener`]. Lists need not be alike. Of a Unix socket, which has one path and one queue, several shards get clones.
     ///
     /// # Errors
-    /// What the kernel refuses: ENOMEM for memlock, EMFILE or EINVAL for tables beyond RLIMIT_NOFILE.
+    /// What the kernel refuses: ENOMEM for memlock, EMFILE or EINVAL for tables beyond RLIMIT_NOFILE, ENOTSOCK for what is no socket.
     pub fn all(
         config: &UringConfig,
-        sockets: Vec<OwnedFd>,
+        sockets: Vec<Vec<OwnedFd>>,
         clock: ProcessClock,
         pool: &mut Pool,
     ) -> io::Result<Vec<Self>> {
         let mut builders = sockets
             .into_iter()
-            .map(|socket| Self::one(config, socket, clock, pool))
+            .map(|sockets| Self::one(config, sockets, clock, pool))
             .collect::<io::Result<Vec<_>>>()?;
         let peers: Arc<[Peer]> = builders
             .iter()
@@ -99,10 +100,12 @@ impl UringBuilder {
 
     fn one(
         config: &UringConfig,
-        listener: OwnedFd,
+        sockets: Vec<OwnedFd>,
         clock: ProcessClock,
         pool: &mut Pool,
     ) -> io::Result<Self> {
+        let accepts = sockets.into_iter().map(Accepts::new);
+        let accepts = accepts.collect::<io::Result<_>>()?;
         let ring = IoUring::builder()
             .setup_cqsize(config.cq_entries)
             .setup_single_issuer()
@@ -122,7 +125,7 @@ impl UringBuilder {
             sockets_max: config.sockets_max,
             recv,
             waker,
-            listener: Some(listener),
+            accepts,
             clock,
             pool,
             peers: Arc::new([]),
@@ -140,8 +143,8 @@ impl UringBuilder {
     /// # Errors
     /// As of listen(2).
     pub fn listen(&self, backlog: u32) -> io::Result<()> {
-        let listener = self.listener.as_ref();
-        listen(listener.expect("each ring has its socket"), backlog)
+        let mut sockets = self.accepts.iter().filter_map(Accepts::socket);
+        sockets.try_for_each(|socket| listen(socket, backlog))
     }
 
     /// Starts the ring on the calling thread, which alone may use it from now on.
@@ -153,14 +156,13 @@ impl UringBuilder {
         let memory = Memory {
             recv: self.recv,
             sends: Sends::with_capacity(self.sockets_max),
-            accepts: Accepts::new(),
+            accepts: self.accepts,
         };
         let mut driver = UringDriver {
             ring: Ring::new(self.ring),
             memory: ManuallyDrop::new(memory),
             receives: Receives::with_capacity(self.sockets_max),
             cancels: Cancels::default(),
-            listener: self.listener,
             backlog: VecDeque::new(),
             entropy: Entropy::new(),
             waker: self.waker,

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: accepting (see `accept`) and the queues themselves (see `ring`).
 
-use crate::accept::{ACCEPT, Accepts, OWN_CANCEL};
+use crate::accept::{ACCEPT, Accepts, INSTALL, OWN_CANCEL, abandon};
 use crate::builder::Peer;
 use crate::inflight::{Cancel, Cancels, Receives, Sends, is_in_flight};
 use crate::pool::PoolPort;
@@ -18,7 +18,6 @@ use ringway_io::{
     PoolFull, RecvEnd, RecvLease, ShardId, Socket,
 };
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// user_data of the poll on our eventfd; its top byte is no [`OpKind`].
@@ -30,7 +29,8 @@ const CANCEL: u64 = 0xa4 << 56;
 pub(crate) struct Memory {
     pub(crate) recv: RecvPool,
     pub(crate) sends: Sends,
-    pub(crate) accepts: Accepts,
+    /// By the listener's number.
+    pub(crate) accepts: Vec<Accepts>,
 }
 
 /// The production driver, made by `UringBuilder::start`. Dropping it cancels everything and waits for the last completions.
@@ -40,7 +40,6 @@ pub struct UringDriver {
     pub(crate) memory: ManuallyDrop<Memory>,
     pub(crate) receives: Receives,
     pub(crate) cancels: Cancels,
-    pub(crate) listener: Option<OwnedFd>,
     /// Completions on their way to the loop, in the kernel's order.
     pub(crate) backlog: VecDeque<Completion>,
     pub(crate) entropy: Entropy,
@@ -109,6 +108,7 @@ impl UringDriver {
         match data & TOP_BYTE {
             WAKE => self.woken(cqueue::more(entry.flags())),
             ACCEPT => self.accepted(data, result),
+            INSTALL => self.installed(data, result),
             OWN_CANCEL => self.accept_cancel_seen(data, result),
             CANCEL => self.cancel_seen(data & !TOP_BYTE, result),
             _ => self.complete(Key::from_bits(data), result, entry.flags()),
@@ -188,10 +188,10 @@ impl UringDriver {
     }
 
     fn cancel(&mut self, key: Key, target: Key) {
-        if self.memory.accepts.is(target) {
+        if let Some(listener) = self.accepting_under(target) {
             let outcome = Outcome::CancelSeen;
             self.backlog.push_back(Completion { key, outcome });
-            return self.cancel_accept();
+            return self.cancel_accept(listener);
         }
         let number = self.cancels.begin(Cancel { key, target });
         self.push_cancel(number, target);
@@ -269,7 +269,7 @@ impl Driver for UringDriver {
 
     fn submit(&mut self, key: Key, op: Op) {
         let entry = match op {
-            Op::Accept { .. } => return self.start_accept(key),
+            Op::Accept { listener } => return self.start_accept(key, listener),
             Op::Cancel { target } => return self.cancel(key, target),
             Op::Send {
                 socket,
@@ -332,19 +332,20 @@ impl Driver for UringDriver {
         self.peers[usize::from(shard.0)].waker.wake();
     }
 
-    fn stop_listening(&mut self, _listener: Listener) {
-        assert!(
-            self.memory.accepts.is_idle(),
-            "an accept in flight would keep the listener open"
-        );
-        self.listener = None;
+    fn listeners(&self) -> u32 {
+        self.memory.accepts.len() as u32
+    }
+
+    fn stop_listening(&mut self, listener: Listener) {
+        self.memory.accepts[listener.0 as usize].stop();
     }
 }
 
 impl Drop for UringDriver {
     fn drop(&mut self) {
         // A panic may have left the books wrong, and a broken kernel may still write: then the memory is never freed.
-        if std::thread::panicking() || !self.ring.drain() {
+        let listeners = &self.memory.accepts;
+        if std::thread::panicking() || !self.ring.drain(|entry| abandon(listeners, entry)) {
             return;
         }
         // SAFETY: nothing is in flight, nothing is submitted after this, and `memory` is not used again.

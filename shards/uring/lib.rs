@@ -17,7 +17,7 @@ mod sys;
 
 pub use builder::{UringBuilder, UringConfig};
 pub use driver::UringDriver;
-pub use listen::{bind_alone, bind_shared};
+pub use listen::{bind_alone, bind_shared, bind_unix};
 pub use pool::{POOL_QUEUE_JOBS, Pool};
 pub use probe::{Limits, ProbeError, limits, memlock_bytes, probe};
 pub use sys::{Entropy, ProcessClock, Waker};

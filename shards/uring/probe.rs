@@ -139,6 +139,7 @@ pub fn probe() -> Result<(), ProbeError> {
         (opcode::Close::CODE, "CLOSE"),
         (opcode::MsgRingData::CODE, "MSG_RING"),
         (opcode::PollAdd::CODE, "POLL_ADD"),
+        (opcode::FilesUpdate::CODE, "FILES_UPDATE"),
     ] {
         if !probe.is_supported(code) {
             return Err(ProbeError::KernelTooOld {

@@ -108,8 +108,9 @@ impl Ring {
         self.completed.pop_front()
     }
 
-    /// Cancels everything and waits for the last completions. Says whether the kernel has let go of all memory (it has, unless it is broken).
-    pub(crate) fn drain(&mut self) -> bool {
+    /// Cancels everything and waits for the last completions, which `abandon` sees. Says whether the kernel has let go of all memory (it has,
+    /// unless it is broken).
+    pub(crate) fn drain(&mut self, abandon: impl Fn(&cqueue::Entry)) -> bool {
         for round in 0..DRAIN_ROUNDS {
             // More than once, because the kernel does not find an operation that it is about to try again; not each time, because the cancel's
             // own completion ends the wait.
@@ -120,7 +121,7 @@ impl Ring {
             }
             self.enter(true, Some(DRAIN_ROUND));
             self.collect();
-            self.completed.clear();
+            self.completed.drain(..).for_each(|entry| abandon(&entry));
             if self.in_flight == 0 {
                 return true;
             }

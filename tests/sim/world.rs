@@ -129,6 +129,7 @@ impl World {
             recv_buffers: 2 + random.below(6) as u32,
             recv_buffer_bytes: 32 + random.below(2048),
             sockets_max: if table_is_small { 40 } else { 400 },
+            listeners: 1,
             up_bytes_max: 64 + random.below(8_000),
             down_bytes_max: 256 + random.below(16_000),
         };

@@ -1,7 +1,7 @@
 //! A loop of a few lines around one driver, and clients that speak in patterns.
 
 use ringway_io::{
-    Completion, Driver as _, Frame, Key, Listener, Op, OpKind, Outcome, RecvLease, Socket,
+    Completion, Driver as _, Frame, Key, Listener, Op, OpKind, Outcome, Peer, RecvLease, Socket,
 };
 use ringway_uring::{Pool, ProcessClock, UringBuilder, UringConfig, UringDriver, bind_shared};
 use std::collections::VecDeque;
@@ -48,7 +48,8 @@ pub(crate) fn builders_with(
     let first = bind_shared(any, 16 << 10).expect("a port");
     let address = address_of(&first);
     let more = (1..shards).map(|_| bind_shared(address, 16 << 10).expect("a shared port"));
-    let sockets = core::iter::once(first).chain(more).collect();
+    let sockets = core::iter::once(first).chain(more);
+    let sockets = sockets.map(|socket| vec![socket]).collect();
     let clock = ProcessClock::start();
     let made = UringBuilder::all(config, sockets, clock, pool).expect("rings");
     for builder in &made {
@@ -95,8 +96,13 @@ impl Bench {
     }
 
     pub(crate) fn accept(&mut self) {
-        let listener = Listener(0);
-        self.driver.submit(accept_key(), Op::Accept { listener });
+        self.accept_on(0);
+    }
+
+    pub(crate) fn accept_on(&mut self, number: u32) {
+        let listener = Listener(number);
+        self.driver
+            .submit(accept_key_of(number), Op::Accept { listener });
     }
 
     pub(crate) fn recv(&mut self, slot: u32, socket: Socket) {
@@ -139,6 +145,14 @@ impl Bench {
         }
     }
 
+    /// One lap that does not sleep, and the first completion that there is by then.
+    pub(crate) fn lap(&mut self) -> Option<Completion> {
+        let (now, mut batch) = (self.driver.now(), Vec::new());
+        self.driver.wait(Some(now), &mut batch);
+        self.completions.extend(batch);
+        self.completions.pop_front()
+    }
+
     /// The first completion that fits; those before it keep their order.
     pub(crate) fn find(&mut self, fits: impl Fn(&Completion) -> bool) -> Completion {
         let mut skipped = Vec::new();
@@ -156,11 +170,19 @@ impl Bench {
         found
     }
 
-    /// Waits for a client.
+    /// Waits for a client of the first listener, which is TCP's.
     pub(crate) fn accepted(&mut self) -> (Socket, SocketAddr) {
-        let one = self.find(|one| matches!(one.outcome, Outcome::Accepted { .. }));
+        match self.accepted_on(0) {
+            (socket, Peer::Inet(address)) => (socket, address),
+            other => panic!("{other:?} has no address"),
+        }
+    }
+
+    /// Waits for a client of a listener.
+    pub(crate) fn accepted_on(&mut self, listener: u32) -> (Socket, Peer) {
+        let one = self.find(|one| one.key == accept_key_of(listener));
         let Outcome::Accepted { result, more } = one.outcome else {
-            unreachable!("`find` said so")
+            panic!("{one:?} is no accept's")
         };
         assert!(more, "the accept is still armed");
         result.expect("a client")
@@ -218,7 +240,11 @@ impl Bench {
 }
 
 pub(crate) const fn accept_key() -> Key {
-    Key::new(OpKind::Accept, 0, 0)
+    accept_key_of(0)
+}
+
+pub(crate) const fn accept_key_of(listener: u32) -> Key {
+    Key::new(OpKind::Accept, 0, listener)
 }
 
 pub(crate) const fn recv_key(slot: u32) -> Key {

@@ -1,9 +1,8 @@
 //! What the loop is told to do with bytes: to send them back.
 
-use ringway_io::{Frame, JobOutput, PoolFull, ShardId};
+use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
 use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Now};
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// A connection that has more to be sent back is not read meanwhile. The others read nothing until all of an answer went.
@@ -27,7 +26,7 @@ impl Echo {
 impl Handler for Echo {
     type Control = ();
 
-    fn accepted(&mut self, _: &mut Context<'_>, conn: Conn, _: SocketAddr) {
+    fn accepted(&mut self, _: &mut Context<'_>, conn: Conn, _: Listener, _: Peer) {
         let slots = self.waiting.len().max(conn.slot as usize + 1);
         self.waiting.resize(slots, None);
     }

@@ -25,11 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // No threads beside the shard, and no other shard: what is made for them stays empty.
     let mut pool = Pool::new(0)?;
     let clock = ProcessClock::start();
-    let mut builders = UringBuilder::all(&config, vec![listener.into()], clock, &mut pool)?;
+    let mut builders = UringBuilder::all(&config, vec![vec![listener.into()]], clock, &mut pool)?;
     let mut meshes = Mesh::build(1, &MeshBounds::within(0, 1));
     let (_control, messages) = rtrb::RingBuffer::new(1);
     let (Some(builder), Some(mesh)) = (builders.pop(), meshes.pop()) else {
-        unreachable!("one listener makes one shard")
+        unreachable!("one list of listeners makes one shard")
     };
     let handler = echo::Echo::default();
     let mut shard = Shard::new(builder.start()?, handler, mesh, messages, bounds);
