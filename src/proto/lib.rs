@@ -1,8 +1,9 @@
-//! Bytes to values and back: HTTP/1, WebSocket, Engine.IO, Socket.IO. Sans-IO: bytes (and time) in, values out.
+//! Bytes to values and back: HTTP/1, WebSocket, Engine.IO, Socket.IO, the link to workers. Sans-IO: bytes (and time) in, values out.
 //!
 //! Deliberately absent: sockets, clocks, randomness, policy.
 
 pub mod engineio;
 pub mod http1;
+pub mod link;
 pub mod socketio;
 pub mod ws;

@@ -125,6 +125,12 @@ impl Request {
         self.headers(name).next()
     }
 
+    /// All headers in the order in which they came: name in lower case, and value.
+    pub fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.headers.iter();
+        headers.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// All headers of that name (given in lower case), in order.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers

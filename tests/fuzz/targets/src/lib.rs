@@ -13,6 +13,7 @@ mod forwarded;
 mod http1;
 mod hub;
 mod input;
+mod link;
 mod sid;
 mod socketio;
 mod token;
@@ -26,6 +27,7 @@ pub use engineio::engineio;
 pub use forwarded::{forwarded, proxy_v2};
 pub use http1::http1;
 pub use hub::hub;
+pub use link::link;
 pub use sid::sid;
 pub use socketio::socketio;
 pub use token::token;
@@ -35,7 +37,7 @@ pub use ws::ws;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -43,6 +45,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("forwarded", forwarded),
     ("http1", http1),
     ("hub", hub),
+    ("link", link),
     ("proxy_v2", proxy_v2),
     ("sid", sid),
     ("socketio", socketio),
