@@ -1,0 +1,335 @@
+// The adapter of `io.adapter()`: rooms are mirrored here, as `socket.rooms` is asked synchronously, and broadcasts are executed
+// by the daemon, which knows the members of all workers.
+//
+// What needs the sockets of other workers (fetchSockets, socketsJoin, serverSideEmit…) is ClusterAdapter's own, over BUS.
+
+import type {
+  BroadcastFlags, BroadcastOptions, ClusterAdapterWithHeartbeat, ClusterMessage, ClusterResponse, Session as StoredSession,
+} from "socket.io-adapter";
+
+import { decodeBus, encodeBus } from "./bus.js";
+import { VirtualConnection } from "./connection.js";
+import {
+  jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
+} from "./internals.js";
+import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
+import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
+import { creatingOn, hookNamespace } from "./resume.js";
+
+/** The application's own copy of socket.io-adapter. */
+export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
+
+/** What adapters ask of the worker. */
+export interface AdapterHost {
+  readonly instance: string;
+  readonly namespaces: Namespaces;
+  /** Whether the daemon is there, or was a moment ago. */
+  readonly hasSession: boolean;
+  /** Whether packets are Socket.IO's text: the daemon adds ids and offsets to those only. */
+  readonly parsesText: boolean;
+  /** Set while the worker stops: whether its clients wait for the next one. */
+  readonly stopping: "keep" | "close" | undefined;
+  send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
+}
+
+/** A class that `io.adapter()` takes. */
+export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
+
+/** A list on the wire has a u16 in front. */
+const LIST_MAX = 0xffff;
+/** How long the daemon may take to find a session. */
+const SESSION_MS_MAX = 5_000;
+/** What a client's acknowledgement may come later than the timeout that its sender gave. */
+const LATE_MS = 1_000;
+
+/** In-memory members that socket.io-adapter does not declare for others. */
+interface Applied {
+  apply(opts: BroadcastOptions, callback: (socket: SocketInternals) => void): void;
+}
+
+/** The adapter's class over the application's own copy of socket.io-adapter. */
+export function createAdapterClass(module: AdapterModule, host: AdapterHost): AdapterClass {
+  const inMemory = module.Adapter.prototype;
+
+  class RingwayAdapter extends module.ClusterAdapterWithHeartbeat implements NamespaceAdapter {
+    readonly #nsp: NamespaceInternals;
+    readonly #number: number;
+    /** Sockets that the daemon knows, with the connection that they are on. */
+    readonly #members = new Map<string, VirtualConnection>();
+    readonly #peers = new Set<string>();
+
+    constructor(nsp: NamespaceInternals) {
+      super(nsp, {});
+      this.#nsp = nsp;
+      // Who else is there is said by the daemon (PEERS): no heartbeats, and no timer that looks for missing ones.
+      clearInterval(Reflect.get(this, "cleanupTimer") as NodeJS.Timeout | undefined);
+      // One name of the worker for all its namespaces, as the daemon routes by it.
+      Object.assign(this, { uid: host.instance });
+      this.#number = host.namespaces.add(nsp.name, this);
+      hookNamespace(nsp);
+    }
+
+    override init(): void {}
+
+    override close(): void {
+      if (host.stopping === undefined) host.namespaces.remove(this.#nsp.name, this);
+    }
+
+    override serverCount(): Promise<number> {
+      return Promise.resolve(1 + this.#peers.size);
+    }
+
+    override addAll(id: string, rooms: Set<string>): void {
+      const before = this.sids.get(id);
+      const added = [...rooms].filter((room) => !before?.has(room));
+      super.addAll(id, rooms);
+      const connection = this.#members.get(id);
+      if (connection) this.#sendRooms("JOIN", connection, added);
+      else this.#introduce(id);
+    }
+
+    override del(id: string, room: string): void {
+      const had = this.sids.get(id)?.has(room) === true;
+      super.del(id, room);
+      const connection = this.#members.get(id);
+      if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
+    }
+
+    override delAll(id: string): void {
+      super.delAll(id);
+      const connection = this.#members.get(id);
+      if (connection === undefined) return;
+      this.#members.delete(id);
+      // Of a connection that ended the daemon knows it already; of one that waits for the next worker it keeps the rooms.
+      if (connection.readyState !== "open") return;
+      if (host.stopping === "keep") this.#sendData(connection, this.#nsp.sockets.get(id));
+      else host.send("LEAVE_ALL", 0, connection.ref, { nsp: this.#number });
+    }
+
+    override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
+      const parts = this.#encode(packet, opts);
+      host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
+      return Promise.resolve();
+    }
+
+    override broadcastWithAck(
+      packet: Packet,
+      opts: BroadcastOptions,
+      clientCountCallback: (clientCount: number) => void,
+      ack: (...args: unknown[]) => void,
+    ): void {
+      // The daemon cannot put its own id into a packet that it cannot read.
+      if (!host.parsesText) return super.broadcastWithAck(packet, opts, clientCountCallback, ack);
+      // Who broadcasts counts the servers that have answered; here one answers for all.
+      const servers = 1 + this.#peers.size;
+      const answer = (clients: number): void => {
+        clientCountCallback(clients);
+        for (let others = 1; others < servers; others += 1) clientCountCallback(0);
+      };
+      if (!host.hasSession) return answer(0);
+      packet.id = 0;
+      const parts = this.#encode(packet, opts);
+      const timeout_ms = Math.min(opts.flags?.timeout ?? 0, 0xffff_ffff);
+      const request = host.namespaces.open(Math.min(timeout_ms + LATE_MS, 0x7fff_ffff), {
+        count: answer,
+        reply: (replies) => this.#decode(replies, (reply) => ack(...reply)),
+        fail: () => {},
+      });
+      const flags = this.#flags(packet, opts.flags, parts);
+      host.send("BCAST_ACK", flags, 0, { request, timeout_ms, ...this.#target(opts, parts) });
+    }
+
+    /** Here at once: `socketsJoin` and then `emit` works without waiting. */
+    override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
+      inMemory.addSockets.call(this, opts, rooms);
+      return this.#publishUnlessLocal(opts, { type: module.MessageType.SOCKETS_JOIN, data: { opts: plain(opts), rooms } });
+    }
+
+    override delSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
+      inMemory.delSockets.call(this, opts, rooms);
+      return this.#publishUnlessLocal(opts, { type: module.MessageType.SOCKETS_LEAVE, data: { opts: plain(opts), rooms } });
+    }
+
+    override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
+      // Said first: a handler of `disconnect` here may take what others select by.
+      const published = this.#publishUnlessLocal(opts, {
+        type: module.MessageType.DISCONNECT_SOCKETS,
+        data: { opts: plain(opts), close },
+      });
+      inMemory.disconnectSockets.call(this, opts, close);
+      return published;
+    }
+
+    override persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void {
+      // A client that waits for the next worker was not disconnected.
+      if (host.stopping === "keep") return;
+      const { sid, pid, rooms } = session;
+      const conn = this.#members.get(sid)?.ref ?? 0;
+      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX), sid, data: jsonText(session.data) });
+    }
+
+    override restoreSession(pid: string, offset: string): Promise<StoredSession> {
+      const conn = creatingOn(this.#nsp)?.ref ?? 0;
+      return new Promise((resolve) => {
+        // socket.io declares that there always is one, and asks whether there is.
+        const none = (): void => resolve(null as unknown as StoredSession);
+        if (!host.hasSession) return none();
+        const request = host.namespaces.open(SESSION_MS_MAX, {
+          session: (found) => {
+            host.namespaces.close(request);
+            if (!found.found) return none();
+            const missedPackets: unknown[][] = [];
+            this.#decode(found.parts, (packet) => missedPackets.push(packet));
+            resolve({ sid: found.sid, pid, rooms: [...found.rooms], data: valueOf(found.data), missedPackets });
+          },
+          fail: none,
+        });
+        host.send("SESSION_GET", 0, conn, { request, nsp: this.#number, pid, offset });
+      });
+    }
+
+    override publish(message: Parameters<ClusterAdapterWithHeartbeat["publish"]>[0]): void {
+      Object.assign(message, { uid: this.uid, nsp: this.#nsp.name });
+      void this.doPublish(message as ClusterMessage);
+    }
+
+    override doPublish(message: ClusterMessage): Promise<string> {
+      this.#sendBus("", message);
+      return Promise.resolve("");
+    }
+
+    override doPublishResponse(requester: string, response: ClusterResponse): Promise<void> {
+      this.#sendBus(requester, response);
+      return Promise.resolve();
+    }
+
+    setPeers(instances: readonly string[]): void {
+      const now = new Set(instances);
+      const { HEARTBEAT, ADAPTER_CLOSE } = module.MessageType;
+      // By the messages that heartbeats would have brought: requests that wait for one that left are then answered.
+      for (const uid of this.#peers) if (!now.has(uid)) super.onMessage({ type: ADAPTER_CLOSE, uid, nsp: this.#nsp.name });
+      for (const uid of now) super.onMessage({ type: HEARTBEAT, uid, nsp: this.#nsp.name });
+      this.#peers.clear();
+      for (const uid of now) this.#peers.add(uid);
+    }
+
+    takeBus(from: string, opaque: Buffer): void {
+      // Of a worker that the daemon did not name nothing is expected.
+      if (!this.#peers.has(from)) return;
+      let message: ClusterMessage;
+      try {
+        message = decodeBus(opaque) as ClusterMessage;
+      } catch {
+        // Another worker's fault, which is none of the daemon's: the link goes on.
+        return;
+      }
+      this.onMessage(Object.assign(message, { uid: from, nsp: this.#nsp.name }));
+    }
+
+    saveData(connection: VirtualConnection): void {
+      for (const [id, on] of this.#members) if (on === connection) this.#sendData(connection, this.#nsp.sockets.get(id));
+    }
+
+    /** The first join behind its connection makes a socket a member: it is when the stock adapter begins to deliver. */
+    #introduce(id: string): void {
+      const socket = this.#nsp.sockets.get(id);
+      const connection = socket?.conn;
+      if (socket === undefined || !(connection instanceof VirtualConnection)) return;
+      this.#members.set(id, connection);
+      // The socket's own room needs no saying.
+      const rooms = [...(this.sids.get(id) ?? [])].filter((room) => room !== id).map(String);
+      host.send("MEMBER", 0, connection.ref, {
+        nsp: this.#number,
+        sid: id,
+        pid: socket.pid ?? "",
+        rooms: rooms.slice(0, LIST_MAX),
+        auth: jsonText(socket.handshake.auth),
+        data: jsonText(socket.data),
+      });
+      this.#sendRooms("JOIN", connection, rooms.slice(LIST_MAX));
+    }
+
+    #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
+      for (let from = 0; from < rooms.length; from += LIST_MAX) {
+        const some = rooms.slice(from, from + LIST_MAX).map(String);
+        host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
+      }
+    }
+
+    #sendData(connection: VirtualConnection, socket: SocketInternals | undefined): void {
+      host.send("SET_DATA", 0, connection.ref, { nsp: this.#number, data: jsonText(socket?.data) });
+    }
+
+    #sendBus(to: string, message: object): void {
+      host.send("BUS", 0, 0, { nsp: this.#nsp.name, to, from: host.instance, opaque: encodeBus(message) });
+    }
+
+    #publishUnlessLocal(opts: BroadcastOptions, message: Parameters<typeof this.publish>[0]): Promise<void> {
+      if (opts.flags?.local !== true) this.publish(message);
+      return Promise.resolve();
+    }
+
+    #target(opts: BroadcastOptions, parts: Part[]): Fields<"BCAST"> {
+      const except = [...(opts.except ?? [])].map(String);
+      return { nsp: this.#number, rooms: [...opts.rooms].map(String), except, parts };
+    }
+
+    #flags(packet: Packet, flags: BroadcastFlags = {}, parts: readonly Part[]): number {
+      const isAscii = parts.every(({ bytes }) => typeof bytes !== "string" || Buffer.byteLength(bytes) === bytes.length);
+      // The conditions of socket.io's own: what nobody could acknowledge later, and was not to be dropped.
+      const isKept =
+        this.#nsp.server.opts.connectionStateRecovery !== undefined &&
+        host.parsesText && packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
+      return (
+        (flags.volatile === true ? FLAG.VOLATILE : 0) |
+        (flags.compress === false ? FLAG.NO_COMPRESS : 0) |
+        (flags.local === true ? FLAG.LOCAL : 0) |
+        (isKept ? FLAG.RECOVER : 0) |
+        (isAscii ? FLAG.ASCII : 0)
+      );
+    }
+
+    #encode(packet: Packet, opts: BroadcastOptions): Part[] {
+      packet.nsp = this.#nsp.name;
+      const encoded = this.#nsp.server.encoder.encode(packet);
+      this.#tellListeners(packet, encoded, opts);
+      return encoded.map((part) => ({ binary: typeof part !== "string", bytes: part }));
+    }
+
+    /** The daemon delivers, but `onAnyOutgoing` and `packetCreate` are heard here: one look at each member of this worker. */
+    #tellListeners(packet: Packet, encoded: Encoded, opts: BroadcastOptions): void {
+      if (this.#members.size === 0) return;
+      const { volatile, compress } = opts.flags ?? {};
+      (this as unknown as Applied).apply(opts, (socket) => {
+        if (socket._anyOutgoingListeners?.length) socket.notifyOutgoingListeners?.(packet);
+        if (socket.conn.listenerCount("packetCreate") === 0) return;
+        const options = { compress: compress !== false, ...(volatile === undefined ? {} : { volatile }) };
+        for (const part of encoded) socket.conn.announce("message", part, options);
+      });
+    }
+
+    /** Packets that clients made: one that is none is passed over, and must not keep the others back. */
+    #decode(parts: readonly Part[], take: (data: unknown[]) => void): void {
+      const decoderOf = (): Decoder => {
+        const decoder = new this.#nsp.server._parser.Decoder();
+        decoder.on("decoded", (packet) => { if (Array.isArray(packet.data)) take(packet.data); });
+        return decoder;
+      };
+      let decoder = decoderOf();
+      for (const { binary, bytes } of parts) {
+        const part = Buffer.from(bytes as Uint8Array);
+        try {
+          decoder.add(binary ? part : part.toString());
+        } catch {
+          decoder = decoderOf();
+        }
+      }
+    }
+  }
+
+  return RingwayAdapter as unknown as AdapterClass;
+}
+
+function plain(opts: BroadcastOptions): { rooms: string[]; except: string[]; flags: BroadcastFlags } {
+  return { rooms: [...opts.rooms], except: [...(opts.except ?? [])], flags: opts.flags ?? {} };
+}

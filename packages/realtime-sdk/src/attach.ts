@@ -1,0 +1,116 @@
+// The one line of a Socket.IO application: its server is given an engine whose sockets the daemon owns, and an adapter whose
+// rooms it keeps.
+
+import { randomUUID } from "node:crypto";
+
+import { createAdapterClass } from "./adapter.js";
+import { adapterModuleOf, dependencyOf } from "./application.js";
+import { isPlain, type Rpc } from "./binding.js";
+import type { EngineMiddleware } from "./engine.js";
+import type { ServerInternals } from "./internals.js";
+import { Ringway } from "./worker.js";
+
+/** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
+export interface SocketIoServer {
+  of(name: string): { readonly name: string };
+  path(): string;
+  close(done?: (error?: Error) => void): Promise<void>;
+}
+
+/** How a server joins the daemon. */
+export interface RingwayOptions {
+  /** Where the daemon listens for workers: `unix:PATH` or `tcp://host:port`. */
+  url: string;
+  /** What both sides prove over TCP that they know: 16 bytes at least. Not used over a Unix socket. */
+  secret?: string | Uint8Array;
+  /** The application; workers of the same one share clients. @defaultValue `"default"` */
+  app?: string;
+  /** What people call this worker. */
+  name?: string;
+  /** How many clients this worker takes in comparison with others. */
+  weight?: number;
+  /**
+   * What `io.close()` means to the clients: `keep` holds them until another worker comes, and they notice nothing; `close`
+   * closes them. @defaultValue `"keep"`
+   */
+  onClose?: "keep" | "close";
+  /**
+   * What the daemon asks here before it lets a client in. By default `handshake` if the application has functions for that
+   * (`allowRequest`, `engine.use`, a `cors` function, header hooks, `generateId`), else `none`; `every` asks for each poll.
+   */
+  rpc?: Rpc;
+  /** A file of the application from which its socket.io is found, when neither the main file nor the working directory leads to it. */
+  resolveFrom?: string;
+  /** Bounds; each has a default. */
+  bounds?: RingwayBounds;
+}
+
+/** Bounds of a link. */
+export interface RingwayBounds {
+  /** The first waiting time before the link is tried again. @defaultValue 50 */
+  retry_ms_min?: number;
+  /** The longest one. @defaultValue 5000 */
+  retry_ms_max?: number;
+  /** Between two PINGs; three without an answer end the link. @defaultValue 5000 */
+  ping_ms?: number;
+  /** For connecting and the handshake. @defaultValue 10000 */
+  handshake_ms?: number;
+  /** What may wait for the daemon before the session, and with it the clients, is given up. @defaultValue 64 MiB */
+  queue_bytes_max?: number;
+}
+
+/**
+ * Joins a Socket.IO server to a Ringway daemon, which owns the sockets of its clients.
+ *
+ * @example
+ * ```ts
+ * const io = new Server();
+ * attachRingway(io, { url: "unix:/run/ringway/link.sock" });
+ * io.on("connection", (socket) => socket.join("news"));
+ * ```
+ */
+export function attachRingway(io: SocketIoServer, options: RingwayOptions): Ringway {
+  const server = io as unknown as ServerInternals;
+  const { bounds = {} } = options;
+  const module = adapterModuleOf(server, options.resolveFrom);
+  const ringway = new Ringway(server, {
+    url: options.url,
+    app: options.app ?? "default",
+    instance: randomUUID(),
+    backoff: { min_ms: bounds.retry_ms_min ?? 50, max_ms: bounds.retry_ms_max ?? 5_000 },
+    ping_ms: bounds.ping_ms ?? 5_000,
+    handshake_ms: bounds.handshake_ms ?? 10_000,
+    queue_bytes_max: bounds.queue_bytes_max ?? 64 << 20,
+    onClose: options.onClose ?? "keep",
+    ...(options.secret === undefined ? {} : { secret: Buffer.from(options.secret as string) }),
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.weight === undefined ? {} : { weight: options.weight }),
+    ...(options.rpc === undefined ? {} : { rpc: options.rpc }),
+  });
+  addCors(ringway, options.resolveFrom);
+  server.adapter(createAdapterClass(module, ringway.host));
+  server.bind(ringway.engine);
+  closeWith(server, ringway);
+  ringway.start();
+  return ringway;
+}
+
+/** A `cors` with functions in it cannot go over the link: it runs here, as engine.io runs it. */
+function addCors(ringway: Ringway, resolveFrom: string | undefined): void {
+  const { cors } = ringway.engine.opts;
+  if (!cors || isPlain(cors)) return;
+  const load = dependencyOf(resolveFrom, "cors") as ((options: unknown) => EngineMiddleware) | undefined;
+  if (load === undefined) throw new Error("`cors` has functions, and the package cors of socket.io was not found");
+  ringway.engine.use(load(cors));
+}
+
+/** The sockets are closed before the engine hears of it: the adapter must know what for. */
+function closeWith(server: ServerInternals, ringway: Ringway): void {
+  const close = server.close.bind(server);
+  server.close = async (done) => {
+    ringway.prepareStop();
+    await close();
+    await ringway.close();
+    done?.();
+  };
+}

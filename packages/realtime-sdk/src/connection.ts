@@ -1,0 +1,222 @@
+// One client's connection as Socket.IO sees it: what engine.io's Socket is when the daemon owns the real one.
+//
+// Deliberately absent: pings, probes and the handshake, which Socket.IO never saw either.
+
+import { EventEmitter } from "node:events";
+
+import { FLAG, type Conn, type Fields, type FrameName } from "./link/frames.js";
+import type { Open } from "./link/json.js";
+import { VirtualRequest } from "./request.js";
+
+/** What `disconnect` handlers are told, by the reason in CLOSE. */
+export const CLOSE_REASONS = ["transport close", "transport error", "ping timeout", "parse error", "forced close"] as const;
+
+/** Why a connection ended. */
+export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+/** The transports by their number in TRANSPORT. */
+export const TRANSPORTS = ["polling", "websocket"] as const;
+
+/** What Socket.IO writes: a text packet or an attachment. */
+export type PacketData = string | ArrayBuffer | ArrayBufferView;
+
+/** The options of a packet that have a meaning here. */
+export interface PacketOptions {
+  compress?: boolean;
+  volatile?: boolean;
+}
+
+/** Where frames of a connection go. */
+export interface ConnectionPort {
+  readonly isWritable: boolean;
+  send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
+  /** The connection ended here. */
+  forget(connection: VirtualConnection): void;
+}
+
+/** What stands between Socket.IO and the client while a resumed client's namespaces come back. */
+export interface OutgoingFilter {
+  write(data: PacketData, options: PacketOptions): void;
+}
+
+/** The way to the client: its name, and whether what may be dropped is worth sending. */
+export class VirtualTransport {
+  readonly name: string;
+  readonly #connection: VirtualConnection;
+
+  constructor(connection: VirtualConnection, name: string) {
+    this.#connection = connection;
+    this.name = name;
+  }
+
+  get writable(): boolean {
+    return this.#connection.isWritable;
+  }
+}
+
+/** A client's connection; `io.on("connection")` gives it as `socket.conn`. */
+export class VirtualConnection extends EventEmitter {
+  readonly id: string;
+  readonly protocol: number;
+  readonly remoteAddress: string;
+  readonly server: EventEmitter;
+  /** An own property, as applications delete it to let the memory go. */
+  request?: VirtualRequest;
+  transport: VirtualTransport;
+  readyState: "open" | "closing" | "closed" = "open";
+  upgrading = false;
+  upgraded = false;
+
+  /** The connection's number on the link. */
+  readonly ref: Conn;
+  readonly #port: ConnectionPort;
+  #isPressed = false;
+  #held: { data: string | Buffer }[] | undefined;
+  #heldBytes = 0;
+  #filter: OutgoingFilter | undefined;
+
+  /** @internal */
+  constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
+    super();
+    this.server = server;
+    this.#port = port;
+    this.ref = ref;
+    this.id = open.sid;
+    this.protocol = open.proto;
+    this.remoteAddress = open.address;
+    this.request = request ?? new VirtualRequest(open);
+    this.transport = new VirtualTransport(this, open.transport);
+  }
+
+  /** Whether the client, and the daemon before it, take more now. */
+  get isWritable(): boolean {
+    return this.readyState === "open" && !this.#isPressed && this.#port.isWritable;
+  }
+
+  /** Sends a message to the client. */
+  write(data: PacketData, options: PacketOptions = {}, callback?: (transport: VirtualTransport) => void): this {
+    return this.sendPacket("message", data, options, callback);
+  }
+
+  /** Sends a message to the client. */
+  send(data: PacketData, options: PacketOptions = {}, callback?: (transport: VirtualTransport) => void): this {
+    return this.sendPacket("message", data, options, callback);
+  }
+
+  /** Sends a packet; others than messages are the daemon's affair and are passed over. */
+  sendPacket(
+    type: string,
+    data?: PacketData,
+    options: PacketOptions = {},
+    callback?: (transport: VirtualTransport) => void,
+  ): this {
+    if (this.readyState !== "open" || type !== "message" || data === undefined) return this;
+    options.compress = options.compress !== false;
+    this.announce(type, data, options);
+    if (this.#filter) this.#filter.write(data, options);
+    else this.transmit(data, options);
+    if (callback) setImmediate(callback, this.transport);
+    if (this.listenerCount("drain") > 0 && this.isWritable) setImmediate(() => this.emit("drain"));
+    return this;
+  }
+
+  /** Closes the connection: behind what was sent or, with `discard`, at once. */
+  close(discard = false): void {
+    if (this.readyState !== "open") return;
+    this.readyState = "closing";
+    this.#port.send("CLOSE_CONN", discard ? FLAG.DISCARD : 0, this.ref, {});
+    // Not within the call: engine.io never does, and Socket.IO has its own reason to say first.
+    process.nextTick(() => this.end("forced close"));
+  }
+
+  /** @internal The events that applications count packets by. */
+  announce(type: string, data: PacketData, options: PacketOptions): void {
+    if (this.listenerCount("packetCreate") > 0) this.emit("packetCreate", { type, data, options });
+  }
+
+  /** @internal Sends past the filter. */
+  transmit(data: PacketData, options: PacketOptions): void {
+    if (this.readyState !== "open") return;
+    let flags = (options.volatile === true ? FLAG.VOLATILE : 0) | (options.compress === false ? FLAG.NO_COMPRESS : 0);
+    if (typeof data === "string") {
+      // As many bytes as characters: none is above 0x7f.
+      if (Buffer.byteLength(data) === data.length) flags |= FLAG.ASCII;
+      this.#port.send("SEND", flags, this.ref, { payload: data });
+    } else {
+      this.#port.send("SEND", flags | FLAG.BINARY, this.ref, { payload: bytesOf(data) });
+    }
+  }
+
+  /** @internal A message came from the client. */
+  receive(flags: number, payload: Buffer): void {
+    // Binary is copied: an application that keeps it must not keep the whole of what the socket gave.
+    const data = (flags & FLAG.BINARY) !== 0 ? Buffer.from(payload) : payload.toString((flags & FLAG.ASCII) !== 0 ? "latin1" : "utf8");
+    if (this.#held) {
+      this.#held.push({ data });
+      this.#heldBytes += payload.length;
+    } else {
+      this.deliver(data);
+    }
+  }
+
+  /** @internal Gives a message to Socket.IO. */
+  deliver(data: string | Buffer): void {
+    if (this.readyState !== "open") return;
+    if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
+    this.emit("data", data);
+    this.emit("message", data);
+  }
+
+  /** @internal Keeps what the client says until {@link release}, and shows what Socket.IO says to `filter`. */
+  hold(filter: OutgoingFilter): void {
+    this.#held = [];
+    this.#filter = filter;
+  }
+
+  /** @internal Bytes that are held. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** @internal Ends {@link hold}. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#filter = undefined;
+    this.#heldBytes = 0;
+    for (const { data } of held) this.deliver(data);
+  }
+
+  /** @internal The daemon says how the client keeps up. */
+  press(on: boolean): void {
+    this.#isPressed = on;
+    if (!on) this.emit("drain");
+  }
+
+  /** @internal The client changes its transport. */
+  change(phase: number, name: string): void {
+    const transport = new VirtualTransport(this, name);
+    if (phase === 0) {
+      this.upgrading = true;
+      this.emit("upgrading", transport);
+    } else {
+      this.upgrading = false;
+      this.upgraded = true;
+      this.transport = transport;
+      this.emit("upgrade", transport);
+    }
+  }
+
+  /** @internal The connection ended. */
+  end(reason: CloseReason, description?: Error): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.#held = this.#filter = undefined;
+    this.#port.forget(this);
+    this.emit("close", reason, description);
+  }
+}
+
+function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+}

@@ -1,0 +1,159 @@
+// The clients of this worker by their number on the link, and what frames do to them.
+//
+// Deliberately absent: rooms and broadcasts (namespaces.ts).
+
+import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
+import type { RingwayEngine } from "./engine.js";
+import { shakeHands } from "./handshake.js";
+import type { NamespaceInternals, ServerInternals } from "./internals.js";
+import { LinkError } from "./link/errors.js";
+import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
+import { json, type HandshakeRequest, type Open, type ResumedSocket } from "./link/json.js";
+import type { Link } from "./link/link.js";
+import { VirtualRequest } from "./request.js";
+import { canResume, Resumption } from "./resume.js";
+
+/** Requests of clients that were let in and did not open yet. */
+const PREPARED_MAX = 4096;
+/** What a client may say while its namespaces come back. */
+const HELD_BYTES_MAX = 1 << 20;
+
+/** The frames that concern a connection. */
+export type ConnectionFrame = Extract<Frame, {
+  name: "OPEN" | "RESUME" | "DATA" | "CLOSE" | "TRANSPORT" | "PRESSURE" | "HS_REQ" | "CONN_ERROR" | "MIGRATE_OUT";
+}>;
+
+/** Of these, the ones that come when the connection is known. */
+type KnownFrame = Exclude<ConnectionFrame, { name: "OPEN" | "RESUME" | "HS_REQ" | "CONN_ERROR" }>;
+
+/** The connections of one engine. */
+export class Connections implements ConnectionPort {
+  readonly #byRef = new Map<Conn, VirtualConnection>();
+  readonly #prepared = new Map<string, VirtualRequest>();
+  readonly #engine: RingwayEngine;
+  readonly #io: ServerInternals;
+  readonly #link: Pick<Link, "send" | "isWritable">;
+  /** Says the data of a connection's sockets, before it goes elsewhere. */
+  readonly #saveData: (connection: VirtualConnection) => void;
+  /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
+  unknownFrames = 0;
+
+  constructor(
+    engine: RingwayEngine,
+    io: ServerInternals,
+    link: Pick<Link, "send" | "isWritable">,
+    saveData: (connection: VirtualConnection) => void,
+  ) {
+    this.#engine = engine;
+    this.#io = io;
+    this.#link = link;
+    this.#saveData = saveData;
+  }
+
+  get isWritable(): boolean {
+    return this.#link.isWritable;
+  }
+
+  send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void {
+    this.#link.send(name, flags, conn, fields);
+  }
+
+  forget(connection: VirtualConnection): void {
+    this.#byRef.delete(connection.ref);
+    this.#engine.remove(connection);
+  }
+
+  /** The session is gone: the daemon gives the clients to others, or has closed them. */
+  endAll(reason: CloseReason): void {
+    for (const connection of [...this.#byRef.values()]) connection.end(reason);
+    this.#prepared.clear();
+  }
+
+  receive(frame: ConnectionFrame): void {
+    switch (frame.name) {
+      case "OPEN": return void this.#open(frame.conn, frame.json.value);
+      case "RESUME": return this.#resume(frame.conn, frame.json.value, frame.json.value.sockets);
+      case "HS_REQ": return void this.#shakeHands(frame.request, frame.json.value);
+      case "CONN_ERROR": {
+        const { code, message, context } = frame.json.value;
+        const req = new VirtualRequest({ ...frame.json.value, address: "", secure: false });
+        this.#engine.emit("connection_error", { req, code, message, context });
+        return;
+      }
+      default: {
+        const connection = this.#byRef.get(frame.conn);
+        if (connection) this.#receive(connection, frame);
+        else this.unknownFrames += 1;
+      }
+    }
+  }
+
+  #receive(connection: VirtualConnection, frame: KnownFrame): void {
+    switch (frame.name) {
+      case "DATA": {
+        connection.receive(frame.flags, frame.payload);
+        if (connection.heldBytes > HELD_BYTES_MAX) connection.close(true);
+        return;
+      }
+      case "CLOSE": {
+        const reason = CLOSE_REASONS[frame.reason] ?? "transport close";
+        // Only errors have a description, as with engine.io.
+        return connection.end(reason, reason === "transport error" ? new Error(frame.text) : undefined);
+      }
+      case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
+      case "PRESSURE": return connection.press(frame.on === 1);
+      case "MIGRATE_OUT": {
+        this.#saveData(connection);
+        return connection.end("transport close");
+      }
+    }
+  }
+
+  #open(ref: Conn, open: Open): void {
+    const connection = this.#create(ref, open);
+    this.#engine.emit("connection", connection);
+  }
+
+  #create(ref: Conn, open: Open): VirtualConnection {
+    if (this.#byRef.has(ref)) throw new LinkError("out-of-turn", `connection ${ref} is open`);
+    const prepared = this.#prepared.get(open.sid);
+    this.#prepared.delete(open.sid);
+    const connection = new VirtualConnection(this.#engine, this, ref, open, prepared);
+    this.#byRef.set(ref, connection);
+    this.#engine.add(connection);
+    return connection;
+  }
+
+  #resume(ref: Conn, open: Open, sockets: readonly ResumedSocket[]): void {
+    if (!canResume(this.#io.of("/") as unknown as NamespaceInternals)) {
+      // This socket.io cannot: the client reconnects, which it would have done without the daemon.
+      this.#link.send("CLOSE_CONN", 0, ref, {});
+      return;
+    }
+    const connection = this.#create(ref, open);
+    const resumption = new Resumption(connection, this.#io, sockets);
+    resumption.prepare();
+    this.#engine.emit("connection", connection);
+    resumption.feed();
+  }
+
+  async #shakeHands(request: number, asked: HandshakeRequest): Promise<void> {
+    const shaken = await shakeHands(this.#engine, asked);
+    const sid = shaken.response.sid ?? asked.sid;
+    if (shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
+      this.#prepare(sid, shaken.request);
+    }
+    this.#link.send("HS_RES", 0, 0, { request, json: json(shaken.response) });
+  }
+
+  /** Kept until the client opens, so that what middlewares added is at `socket.request`. The oldest gives way. */
+  #prepare(sid: string, request: VirtualRequest): void {
+    if (this.#prepared.size >= PREPARED_MAX) {
+      for (const oldest of this.#prepared.keys()) {
+        this.#prepared.delete(oldest);
+        break;
+      }
+    }
+    this.#prepared.set(sid, request);
+  }
+}

@@ -1,0 +1,428 @@
+// One link to the daemon: the socket, the handshake, the window on both directions, coming back after a cut.
+//
+// Deliberately absent: what the frames of connections and namespaces mean; they go to the handler.
+
+import { connect, type Socket } from "node:net";
+
+import { parseAddress, type LinkAddress } from "./address.js";
+import { Backoff, type BackoffOptions } from "./backoff.js";
+import { decode, encode, FrameReader, type RawFrame } from "./codec.js";
+import { LinkError } from "./errors.js";
+import { FRAMES, HEADER_BYTES, type Conn, type Fields, type Frame, type FrameName } from "./frames.js";
+import { json, type Challenge, type Goaway, type Hello, type Json, type Welcome } from "./json.js";
+import { isProof, nonce, prove, SECRET_BYTES_MIN } from "./proof.js";
+import { Incoming, Outgoing, WINDOW_DEFAULT, type WindowSize } from "./window.js";
+
+/** The version that is spoken here. */
+const PROTO: [number, number] = [1, 0];
+/** A batch of this many bytes does not wait for the end of the event loop's turn. */
+const BATCH_BYTES = 128 << 10;
+/** What may lie in the socket's own buffer; the rest stays where it can still be counted. */
+const SOCKET_BYTES_MAX = 1 << 20;
+/** How long a peer may take to read why the link ends. */
+const FAREWELL_MS_MAX = 1_000;
+/** Unanswered PINGs after which the link is lost. */
+const PINGS_MAX = 3;
+
+/** Frames that go later when there is no daemon now: they are for the application's clients as a whole. */
+const LASTING: ReadonlySet<FrameName> = new Set<FrameName>(["BCAST", "BUS"]);
+
+/** Settings of a link. */
+export interface LinkOptions {
+  readonly url: string;
+  readonly secret?: Uint8Array;
+  readonly app: string;
+  readonly instance: string;
+  readonly name?: string;
+  readonly weight?: number;
+  readonly backoff: BackoffOptions;
+  readonly ping_ms: number;
+  readonly handshake_ms: number;
+  /** What may wait for the daemon before the session is given up. */
+  readonly queue_bytes_max: number;
+}
+
+/** Who the link works for. */
+export interface LinkHandler {
+  /** Frames may be sent. When it is no resumption, the daemon knows nothing of this worker yet. */
+  opened(resumed: boolean): void;
+  /** The socket is gone; the session may still be resumed. */
+  down(cause: Error): void;
+  /** There is no link; it is tried again behind so many milliseconds. */
+  retrying(cause: Error, delay_ms: number): void;
+  /** The session is gone: all that the daemon knew of this worker is void. */
+  lost(cause: Error): void;
+  /** A frame of a connection, a namespace or the daemon's leave. */
+  frame(frame: Frame): void;
+  /** What went wrong, and was answered by closing the socket. */
+  fault(error: LinkError): void;
+}
+
+type Phase = "idle" | "challenge" | "welcome" | "open" | "stopping" | "stopped";
+
+/** A link; {@link Link.start} connects, and it connects again until {@link Link.stop}. */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #handler: LinkHandler;
+  readonly #address: LinkAddress;
+  readonly #backoff: Backoff;
+  readonly #outgoing = new Outgoing();
+  readonly #incoming = new Incoming();
+
+  #phase: Phase = "idle";
+  #socket: Socket | undefined;
+  #reader = new FrameReader();
+  #window: WindowSize = WINDOW_DEFAULT;
+  /** What can be resumed: there is one from the first WELCOME until it is lost. */
+  #session: { epoch: string; grace_ms: number } | undefined;
+  #challenge: Json<Challenge> | undefined;
+  #hello: Json<Hello> | undefined;
+  /** What waits for a daemon while there is no session. */
+  #lasting: { frames: Buffer[]; bytes: number } = { frames: [], bytes: 0 };
+
+  #isPumpDue = false;
+  #pings = 0n;
+  #pingsUnanswered = 0;
+  #pingTimer: NodeJS.Timeout | undefined;
+  #handshakeTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  #goaway: Goaway | undefined;
+  #resolveStopped: () => void = () => {};
+  readonly #stopped = new Promise<void>((resolve) => { this.#resolveStopped = resolve; });
+
+  constructor(options: LinkOptions, handler: LinkHandler) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#address = parseAddress(options.url);
+    this.#backoff = new Backoff(options.backoff);
+    if (this.#address.needsProof && (options.secret?.byteLength ?? 0) < SECRET_BYTES_MIN) {
+      throw new TypeError(`a link over TCP needs a secret of at least ${SECRET_BYTES_MIN} bytes`);
+    }
+  }
+
+  /** Whether something that may be dropped is worth sending now. */
+  get isWritable(): boolean {
+    return this.#phase === "open" && this.#outgoing.keptBytes < this.#window.bytes;
+  }
+
+  /** Whether the daemon knows this worker, though perhaps it is out of reach for a moment. */
+  get hasSession(): boolean {
+    return this.#session !== undefined;
+  }
+
+  start(): void {
+    if (this.#phase === "idle") this.#connect();
+  }
+
+  /** Sends a counted frame, now or when the link is back. */
+  send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void {
+    if (this.#phase === "stopped") return;
+    if (this.#session === undefined) {
+      if (LASTING.has(name)) this.#keepLasting(encode(name, flags, conn, fields));
+      return;
+    }
+    this.#outgoing.push(encode(name, flags, conn, fields));
+    if (this.#outgoing.keptBytes > this.#options.queue_bytes_max) {
+      this.#giveUp(new LinkError("queue-full", `${this.#outgoing.keptBytes} bytes wait for the daemon`));
+    } else {
+      this.#pumpLater();
+    }
+  }
+
+  /** Says GOAWAY behind all that was sent, and closes. */
+  stop(goaway: Goaway): Promise<void> {
+    if (this.#phase === "open") {
+      this.#phase = "stopping";
+      this.#goaway = goaway;
+      setTimeout(() => this.#finish(), goaway.deadline_ms).unref();
+      this.#pump();
+    } else if (this.#phase !== "stopping") {
+      this.#finish();
+    }
+    return this.#stopped;
+  }
+
+  #connect(): void {
+    const socket = connect(this.#address.connect);
+    this.#socket = socket;
+    this.#reader = new FrameReader();
+    this.#phase = "challenge";
+    let cause = new Error("the daemon closed the link");
+    socket.on("data", (chunk) => this.#read(socket, chunk));
+    socket.on("drain", () => this.#pump());
+    socket.on("error", (error) => { cause = error; });
+    socket.on("close", () => { if (socket === this.#socket) this.#down(cause); });
+    this.#handshakeTimer = setTimeout(() => {
+      this.#fault(new LinkError("silent", "no handshake in time"));
+    }, this.#options.handshake_ms);
+  }
+
+  #read(socket: Socket, chunk: Buffer): void {
+    if (socket !== this.#socket) return;
+    try {
+      this.#reader.push(chunk);
+      // A frame may end the link: what follows it is nobody's then.
+      for (let raw = this.#reader.next(); raw && socket === this.#socket; raw = this.#reader.next()) this.#take(raw);
+      if (socket === this.#socket) this.#tellCredit(true);
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error;
+      this.#fault(error);
+    }
+  }
+
+  #take(raw: RawFrame): void {
+    const frame = decode(raw, "worker");
+    if (frame === undefined) return;
+    if (frame.name === "ERROR") return this.#fault(new LinkError(frame.code, frame.message, true));
+    switch (this.#phase) {
+      case "challenge":
+        if (frame.name !== "CHALLENGE") throw outOfTurn(frame);
+        return this.#answer(frame.json);
+      case "welcome":
+        if (frame.name !== "WELCOME") throw outOfTurn(frame);
+        return this.#welcome(frame.json, frame.mac);
+      default:
+        return this.#takeOpen(frame, HEADER_BYTES + raw.body.length);
+    }
+  }
+
+  #takeOpen(frame: Frame, bytes: number): void {
+    switch (frame.name) {
+      case "CHALLENGE": case "WELCOME": throw outOfTurn(frame);
+      case "PING": return this.#writeNow(encode("PONG", 0, 0, { number: frame.number }));
+      case "PONG": {
+        if (frame.number === this.#pings) this.#pingsUnanswered = 0;
+        return;
+      }
+      case "CREDIT": {
+        this.#outgoing.credit({ frames: Number(frame.frames), bytes: Number(frame.bytes) });
+        return this.#pump();
+      }
+      case "GOAWAY": return this.#dispatch(frame);
+      default: {
+        this.#incoming.receive(bytes);
+        this.#dispatch(frame);
+        this.#incoming.deal(bytes);
+        this.#tellCredit(false);
+      }
+    }
+  }
+
+  /** An exception of the application's is the process's affair, as with any event; the count of frames must not suffer. */
+  #dispatch(frame: Frame): void {
+    if (this.#phase !== "open") return;
+    try {
+      this.#handler.frame(frame);
+    } catch (error) {
+      if (error instanceof LinkError) throw error;
+      process.nextTick(() => { throw error; });
+    }
+  }
+
+  #tellCredit(isEnd: boolean): void {
+    if (this.#phase !== "open" && this.#phase !== "stopping") return;
+    const sum = this.#incoming.credit(isEnd);
+    if (sum) this.#writeNow(encode("CREDIT", 0, 0, { frames: BigInt(sum.frames), bytes: BigInt(sum.bytes) }));
+  }
+
+  #answer(challenge: Json<Challenge>): void {
+    const [major, minor] = challenge.value.proto;
+    if (major !== PROTO[0]) {
+      throw new LinkError("version", `the daemon speaks rwlink ${major}.${minor}, this worker ${PROTO[0]}.0`);
+    }
+    const { app, instance, name, weight } = this.#options;
+    const session = this.#session;
+    const hello = json<Hello>({
+      proto: PROTO,
+      app,
+      instance,
+      role: "worker",
+      nonce: nonce(),
+      caps: [],
+      ...(name === undefined ? {} : { name }),
+      ...(weight === undefined ? {} : { weight }),
+      ...(session ? { resume: { epoch: session.epoch, received: this.#incoming.resume() } } : {}),
+    });
+    this.#challenge = challenge;
+    this.#hello = hello;
+    this.#phase = "welcome";
+    this.#writeNow(encode("HELLO", 0, 0, { json: hello, mac: this.#prove([challenge.text, hello.text]) }));
+  }
+
+  #prove(bodies: readonly string[]): string {
+    return this.#address.needsProof ? prove(this.#secret(), "worker", bodies) : "";
+  }
+
+  #secret(): Uint8Array {
+    return this.#options.secret ?? new Uint8Array();
+  }
+
+  #welcome(welcome: Json<Welcome>, mac: string): void {
+    const challenge = this.#challenge as Json<Challenge>;
+    const hello = this.#hello as Json<Hello>;
+    const bodies = [challenge.text, hello.text, welcome.text];
+    // The worker trusts addresses and headers from the daemon only, so that the daemon proves itself too.
+    if (this.#address.needsProof && !isProof(this.#secret(), "daemon", bodies, mac)) {
+      throw new LinkError("proof", "the daemon does not know the secret");
+    }
+    const { epoch, resumed, received, window, grace_ms, proto } = welcome.value;
+    if (proto[0] !== PROTO[0]) throw new LinkError("version", `the daemon chose rwlink ${proto[0]}.${proto[1]}`);
+    if (epoch !== challenge.value.epoch) throw new LinkError("bad-value", "WELCOME has another epoch than CHALLENGE");
+    if (window.frames < 1 || window.bytes < 1) throw new LinkError("bad-value", "a window of nothing");
+    if (resumed) this.#resume(epoch, received);
+    else this.#begin();
+    this.#session = { epoch, grace_ms };
+    this.#window = this.#outgoing.window = this.#incoming.window = window;
+    this.#open(resumed);
+  }
+
+  #resume(epoch: string, received: number): void {
+    if (this.#session?.epoch !== epoch || this.#hello?.value.resume === undefined) {
+      throw new LinkError("out-of-turn", "the daemon resumes what it was not asked for");
+    }
+    this.#outgoing.resume(received);
+  }
+
+  #begin(): void {
+    if (this.#session) this.#lose(new Error("the daemon does not know this worker any more"));
+    this.#outgoing.reset();
+    this.#incoming.reset();
+  }
+
+  #open(resumed: boolean): void {
+    this.#phase = "open";
+    clearTimeout(this.#handshakeTimer);
+    clearTimeout(this.#graceTimer);
+    this.#backoff.reset();
+    this.#pingsUnanswered = 0;
+    this.#pingTimer = setInterval(() => this.#ping(), this.#options.ping_ms);
+    this.#handler.opened(resumed);
+    // What waited comes behind what the handler had to say first, its namespaces.
+    for (const frame of this.#lasting.frames) this.#outgoing.push(frame);
+    this.#lasting = { frames: [], bytes: 0 };
+    this.#pump();
+  }
+
+  #keepLasting(frame: Buffer): void {
+    if (this.#lasting.bytes + frame.length > this.#window.bytes) {
+      this.#handler.fault(new LinkError("queue-full", "a broadcast was dropped, as there is no daemon"));
+      return;
+    }
+    this.#lasting.frames.push(frame);
+    this.#lasting.bytes += frame.length;
+  }
+
+  #ping(): void {
+    if (this.#pingsUnanswered >= PINGS_MAX) {
+      return this.#fault(new LinkError("silent", `${PINGS_MAX} pings without an answer`));
+    }
+    this.#pings += 1n;
+    this.#pingsUnanswered += 1;
+    this.#writeNow(encode("PING", 0, 0, { number: this.#pings }));
+  }
+
+  #writeNow(bytes: Buffer): void {
+    if (this.#socket?.writable) this.#socket.write(bytes);
+  }
+
+  /** Frames of one turn of the event loop go together. */
+  #pumpLater(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    setImmediate(() => this.#pump());
+  }
+
+  #pump(): void {
+    this.#isPumpDue = false;
+    const socket = this.#socket;
+    const isStopping = this.#phase === "stopping";
+    // Behind GOAWAY nothing is said.
+    if (!socket || !(this.#phase === "open" || (isStopping && this.#goaway))) return;
+    while (socket.writableLength < SOCKET_BYTES_MAX) {
+      const batch = this.#batch();
+      if (batch === undefined) break;
+      socket.write(batch);
+    }
+    if (isStopping && this.#goaway && !this.#outgoing.waits) {
+      socket.end(encode("GOAWAY", 0, 0, { json: json(this.#goaway) }));
+      this.#goaway = undefined;
+    }
+  }
+
+  #batch(): Buffer | undefined {
+    const frames: Buffer[] = [];
+    let bytes = 0;
+    while (bytes < BATCH_BYTES) {
+      const frame = this.#outgoing.next();
+      if (frame === undefined) break;
+      frames.push(frame);
+      bytes += frame.length;
+    }
+    return frames.length > 1 ? Buffer.concat(frames, bytes) : frames[0];
+  }
+
+  /** Says what is wrong and closes; the next attempt begins anew or resumes. */
+  #fault(error: LinkError): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket?.writable && !error.remote) {
+      socket.end(encode("ERROR", 0, 0, { code: error.code, message: error.message.slice(0, 1000) }));
+      // What still comes is read and dropped: closing before would take the ERROR back. A peer that does not close is not waited for.
+      setTimeout(() => socket.destroy(), FAREWELL_MS_MAX).unref();
+    } else {
+      socket?.destroy();
+    }
+    this.#handler.fault(error);
+    this.#down(error);
+  }
+
+  #giveUp(error: LinkError): void {
+    this.#fault(error);
+    if (this.#session) this.#lose(error);
+  }
+
+  #down(cause: Error): void {
+    this.#socket = undefined;
+    clearTimeout(this.#handshakeTimer);
+    clearInterval(this.#pingTimer);
+    if (this.#phase === "stopping" || this.#phase === "stopped") return this.#finish();
+    const wasOpen = this.#phase === "open";
+    this.#phase = "idle";
+    const session = this.#session;
+    if (wasOpen && session) {
+      this.#graceTimer = setTimeout(() => this.#lose(cause), session.grace_ms);
+    }
+    const delay_ms = this.#backoff.next();
+    this.#retryTimer = setTimeout(() => this.#connect(), delay_ms);
+    if (wasOpen) this.#handler.down(cause);
+    this.#handler.retrying(cause, delay_ms);
+  }
+
+  /** Behind this the daemon gives the clients to others, so that this side must not believe that it has them. */
+  #lose(cause: Error): void {
+    clearTimeout(this.#graceTimer);
+    this.#session = undefined;
+    this.#outgoing.reset();
+    this.#incoming.reset();
+    this.#handler.lost(cause);
+  }
+
+  #finish(): void {
+    if (this.#phase === "stopped") return;
+    this.#phase = "stopped";
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
+    clearTimeout(this.#handshakeTimer);
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#graceTimer);
+    clearInterval(this.#pingTimer);
+    this.#session = undefined;
+    this.#resolveStopped();
+  }
+}
+
+function outOfTurn(frame: Frame): LinkError {
+  return new LinkError("out-of-turn", `${frame.name} (${FRAMES[frame.name].type})`);
+}

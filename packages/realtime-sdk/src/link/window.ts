@@ -1,0 +1,187 @@
+// Counted frames of a link, one direction each: what was sent and may have to be sent again, and what was dealt with and
+// has to be said (docs/link.md "Credit").
+//
+// Deliberately absent: what the frames mean and how bytes move.
+
+import { LinkError } from "./errors.js";
+
+/** What may be on the way. */
+export interface WindowSize {
+  readonly frames: number;
+  readonly bytes: number;
+}
+
+/** The window of docs/link.md, until WELCOME says another. */
+export const WINDOW_DEFAULT: WindowSize = { frames: 8192, bytes: 4 << 20 };
+
+/** How many counted frames, and their bytes with headers, since the epoch began for this worker. */
+export interface Sum {
+  readonly frames: number;
+  readonly bytes: number;
+}
+
+/** Whether a frame of `bytes` may follow. One that is larger than the window goes when nothing else is on the way. */
+function hasRoom(sent: Sum, done: Sum, window: WindowSize, bytes: number): boolean {
+  const frames = sent.frames - done.frames;
+  return frames < window.frames && (frames === 0 || sent.bytes - done.bytes + bytes <= window.bytes);
+}
+
+/** The sender's side. Frames wait here while the window is full, and are kept until the peer has dealt with them. */
+export class Outgoing {
+  #window: WindowSize;
+  /** Kept frames from `#head` on, the oldest first; those before it are gone. */
+  #frames: (Buffer | undefined)[] = [];
+  #head = 0;
+  /** The first of `#frames` that the link which is now was not handed. */
+  #next = 0;
+  #done: Sum = { frames: 0, bytes: 0 };
+  /** What the present link, or one before it, was handed. */
+  #sent: Sum = { frames: 0, bytes: 0 };
+  #bytes = 0;
+
+  constructor(window: WindowSize = WINDOW_DEFAULT) {
+    this.#window = window;
+  }
+
+  /** Bytes of frames that are kept: on the way, or waiting for the window. */
+  get keptBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether frames wait that no link was handed. */
+  get waits(): boolean {
+    return this.#next < this.#frames.length;
+  }
+
+  /** What WELCOME says. */
+  set window(window: WindowSize) {
+    this.#window = window;
+  }
+
+  push(frame: Buffer): void {
+    this.#frames.push(frame);
+    this.#bytes += frame.length;
+  }
+
+  /** The next frame that may go now; it counts as handed to the link. */
+  next(): Buffer | undefined {
+    const frame = this.#frames[this.#next];
+    if (frame === undefined) return undefined;
+    const handed = this.#handed();
+    // A frame that goes again was within the window before the cut, and is now.
+    const isNew = handed.frames === this.#sent.frames;
+    if (isNew && !hasRoom(this.#sent, this.#done, this.#window, frame.length)) return undefined;
+    this.#next += 1;
+    if (isNew) this.#sent = { frames: this.#sent.frames + 1, bytes: this.#sent.bytes + frame.length };
+    return frame;
+  }
+
+  /** The peer has dealt with so much. Throws `bad-value` when it says what cannot be. */
+  credit(done: Sum): void {
+    const count = done.frames - this.#done.frames;
+    if (!(count >= 0 && done.frames <= this.#handed().frames)) throw falseCredit(done);
+    let bytes = 0;
+    for (let at = this.#head; at < this.#head + count; at += 1) bytes += this.#frames[at]?.length ?? 0;
+    if (done.bytes !== this.#done.bytes + bytes) throw falseCredit(done);
+    this.#drop(count, bytes);
+  }
+
+  /** A new link of the same worker, whose peer has dealt with so many frames: the rest goes again. */
+  resume(received: number): void {
+    const count = received - this.#done.frames;
+    if (!(count >= 0 && received <= this.#sent.frames)) throw falseCredit({ frames: received, bytes: 0 });
+    let bytes = 0;
+    for (let at = this.#head; at < this.#head + count; at += 1) bytes += this.#frames[at]?.length ?? 0;
+    this.#drop(count, bytes);
+    this.#next = this.#head;
+  }
+
+  /** Forgets all that is kept and begins to count anew. */
+  reset(): void {
+    this.#frames = [];
+    this.#head = this.#next = this.#bytes = 0;
+    this.#done = this.#sent = { frames: 0, bytes: 0 };
+  }
+
+  #handed(): { frames: number } {
+    return { frames: this.#done.frames + this.#next - this.#head };
+  }
+
+  #drop(count: number, bytes: number): void {
+    this.#frames.fill(undefined, this.#head, this.#head + count);
+    this.#head += count;
+    this.#next = Math.max(this.#next, this.#head);
+    this.#bytes -= bytes;
+    this.#done = { frames: this.#done.frames + count, bytes: this.#done.bytes + bytes };
+    this.#compact();
+  }
+
+  /** What is gone moves out when it is the larger part: each frame moves less than once for each that was sent. */
+  #compact(): void {
+    if (this.#head === 0 || this.#head * 2 < this.#frames.length) return;
+    this.#frames.splice(0, this.#head);
+    this.#next -= this.#head;
+    this.#head = 0;
+  }
+}
+
+function falseCredit(done: Sum): LinkError {
+  return new LinkError("bad-value", `credit for ${done.frames} frames, ${done.bytes} bytes`);
+}
+
+/** The receiver's side. */
+export class Incoming {
+  #window: WindowSize;
+  #received: Sum = { frames: 0, bytes: 0 };
+  #dealt: Sum = { frames: 0, bytes: 0 };
+  #told: Sum = { frames: 0, bytes: 0 };
+
+  constructor(window: WindowSize = WINDOW_DEFAULT) {
+    this.#window = window;
+  }
+
+  /** What WELCOME says. */
+  set window(window: WindowSize) {
+    this.#window = window;
+  }
+
+  /** What HELLO says. */
+  get dealt(): Sum {
+    return this.#dealt;
+  }
+
+  /** A counted frame came. Throws `window` when the peer must not have sent it yet. */
+  receive(bytes: number): void {
+    if (!hasRoom(this.#received, this.#told, this.#window, bytes)) {
+      throw new LinkError("window", `frame ${this.#received.frames + 1} is more than may be on the way`);
+    }
+    this.#received = { frames: this.#received.frames + 1, bytes: this.#received.bytes + bytes };
+  }
+
+  /** The oldest frame that was not dealt with is dealt with. */
+  deal(bytes: number): void {
+    this.#dealt = { frames: this.#dealt.frames + 1, bytes: this.#dealt.bytes + bytes };
+    if (this.#dealt.frames > this.#received.frames) throw new Error("a frame was dealt with twice");
+  }
+
+  /** What to say in CREDIT now, if it is worth a frame: a quarter of the window or, at the end of a batch, anything. */
+  credit(isEnd: boolean): Sum | undefined {
+    const frames = this.#dealt.frames - this.#told.frames;
+    const bytes = this.#dealt.bytes - this.#told.bytes;
+    const isMuch = frames >= this.#window.frames / 4 || bytes >= this.#window.bytes / 4;
+    if (frames === 0 || !(isEnd || isMuch)) return undefined;
+    this.#told = this.#dealt;
+    return this.#told;
+  }
+
+  /** The link is gone: what was received and not dealt with will come again. Says how many frames were dealt with. */
+  resume(): number {
+    this.#received = this.#told = this.#dealt;
+    return this.#dealt.frames;
+  }
+
+  /** Begins to count anew. */
+  reset(): void {
+    this.#received = this.#dealt = this.#told = { frames: 0, bytes: 0 };
+  }
+}

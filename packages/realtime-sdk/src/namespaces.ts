@@ -1,0 +1,127 @@
+// The namespaces of this worker by their numbers on the link, and the answers that they wait for.
+
+import type { VirtualConnection } from "./connection.js";
+import { LinkError } from "./link/errors.js";
+import { FLAG, type Frame, type Part } from "./link/frames.js";
+import type { Link } from "./link/link.js";
+
+/** A namespace's number is a u16. */
+const NAMESPACES_MAX = 0x1_0000;
+
+/** What an adapter is to the link. */
+export interface NamespaceAdapter {
+  /** The other workers that have this namespace. */
+  setPeers(instances: readonly string[]): void;
+  takeBus(from: string, opaque: Buffer): void;
+  /** Says the data of a connection's socket. */
+  saveData(connection: VirtualConnection): void;
+}
+
+/** Who waits for an answer of the daemon's. */
+export interface Request {
+  count?(clients: number): void;
+  reply?(parts: readonly Part[]): void;
+  session?(frame: Frame<"SESSION_RES">): void;
+  /** No answer will come. */
+  fail(): void;
+}
+
+/** The frames that concern namespaces. */
+export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "BCAST_COUNT" | "BCAST_REPLY" | "SESSION_RES" }>;
+
+/** Namespaces that are served here, and requests that are open. */
+export class Namespaces {
+  readonly #instance: string;
+  readonly #link: Pick<Link, "send">;
+  readonly #numbers = new Map<string, number>();
+  readonly #adapters = new Map<string, NamespaceAdapter>();
+  readonly #free: number[] = [];
+  readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
+  #lastRequest = 0;
+
+  constructor(instance: string, link: Pick<Link, "send">) {
+    this.#instance = instance;
+    this.#link = link;
+  }
+
+  /** The number of a namespace; an adapter that replaces another one takes its over. */
+  add(name: string, adapter: NamespaceAdapter): number {
+    this.#adapters.set(name, adapter);
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
+    const number = this.#free.pop() ?? this.#numbers.size;
+    this.#numbers.set(name, number);
+    this.#link.send("NSP", 0, number, { namespace: name });
+    return number;
+  }
+
+  /** Frames are in order, so that the number may serve another namespace behind this. */
+  remove(name: string, adapter: NamespaceAdapter): void {
+    const number = this.#numbers.get(name);
+    if (number === undefined || this.#adapters.get(name) !== adapter) return;
+    this.#numbers.delete(name);
+    this.#adapters.delete(name);
+    this.#free.push(number);
+    this.#link.send("NSP", FLAG.REMOVED, number, { namespace: name });
+  }
+
+  /** A daemon that knows nothing of this worker is told all of them. */
+  announce(): void {
+    for (const [name, number] of this.#numbers) this.#link.send("NSP", 0, number, { namespace: name });
+  }
+
+  /** The session is gone: no answer comes, and who else is there will be said anew. */
+  lose(): void {
+    for (const [number, { request }] of [...this.#requests]) {
+      this.close(number);
+      request.fail();
+    }
+    for (const adapter of this.#adapters.values()) adapter.setPeers([]);
+  }
+
+  saveData(connection: VirtualConnection): void {
+    for (const adapter of this.#adapters.values()) adapter.saveData(connection);
+  }
+
+  /** The number of a request that is open for at most so long. */
+  open(timeout_ms: number, request: Request): number {
+    do this.#lastRequest = (this.#lastRequest + 1) >>> 0;
+    while (this.#requests.has(this.#lastRequest));
+    const number = this.#lastRequest;
+    const timer = setTimeout(() => {
+      this.close(number);
+      request.fail();
+    }, timeout_ms);
+    // Who asked has a timer of its own when it must not wait longer.
+    timer.unref();
+    this.#requests.set(number, { request, timer });
+    return number;
+  }
+
+  close(number: number): void {
+    clearTimeout(this.#requests.get(number)?.timer);
+    this.#requests.delete(number);
+  }
+
+  receive(frame: NamespaceFrame): void {
+    switch (frame.name) {
+      case "PEERS": {
+        this.#adapters.get(frame.nsp)?.setPeers(frame.instances.filter((instance) => instance !== this.#instance));
+        return;
+      }
+      case "BUS": return this.#takeBus(frame);
+      // Answers that come too late are no fault.
+      case "BCAST_COUNT": return this.#requests.get(frame.request)?.request.count?.(frame.clients);
+      case "BCAST_REPLY": return this.#requests.get(frame.request)?.request.reply?.(frame.parts);
+      case "SESSION_RES": return this.#requests.get(frame.request)?.request.session?.(frame);
+    }
+  }
+
+  #takeBus(frame: Frame<"BUS">): void {
+    if (frame.to !== "" && frame.to !== this.#instance) {
+      throw new LinkError("bad-value", `a message for ${frame.to} came to ${this.#instance}`);
+    }
+    this.#adapters.get(frame.nsp)?.takeBus(frame.from, frame.opaque);
+  }
+}

@@ -1,0 +1,68 @@
+// The HTTP request that a client came with, as far as Socket.IO and its applications look at it.
+//
+// Deliberately absent: the raw socket and the body. It is no http.IncomingMessage, as no HTTP was parsed here.
+
+import type { IncomingHttpHeaders } from "node:http";
+import { parse, type ParsedUrlQuery } from "node:querystring";
+
+/** What frames say of a request. */
+export interface RequestLine {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly address: string;
+  readonly secure: boolean;
+}
+
+/** What `request.socket` knows: the daemon owns the rest. */
+export interface VirtualSocket {
+  readonly remoteAddress: string;
+  readonly encrypted: boolean;
+}
+
+/** Of these Node keeps the first, as a second one is a fault or an attack. */
+const FIRST_ONLY = new Set([
+  "age", "authorization", "content-length", "content-type", "etag", "expires", "from", "host", "if-modified-since",
+  "if-unmodified-since", "last-modified", "location", "max-forwards", "proxy-authorization", "referer", "retry-after",
+  "server", "user-agent",
+]);
+
+/** Header names in lower case, repeated ones joined as Node joins them. */
+export function joinHeaders(pairs: readonly (readonly [string, string])[]): IncomingHttpHeaders {
+  const headers: IncomingHttpHeaders = {};
+  for (const [name, value] of pairs) {
+    const key = name.toLowerCase();
+    const before = headers[key];
+    if (key === "set-cookie") headers[key] = [...(headers[key] ?? []), value];
+    else if (before === undefined) headers[key] = value;
+    else if (!FIRST_ONLY.has(key)) headers[key] = `${String(before)}${key === "cookie" ? "; " : ", "}${value}`;
+  }
+  return headers;
+}
+
+/** The request behind a connection. Middlewares may add to it, as they do to Node's. */
+export class VirtualRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly httpVersion = "1.1";
+  readonly httpVersionMajor = 1;
+  readonly httpVersionMinor = 1;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: string[];
+  readonly socket: VirtualSocket;
+  /** The older name of `socket`, which Socket.IO still asks whether it is encrypted. */
+  readonly connection: VirtualSocket;
+  /** Socket.IO's name for the query, which becomes `handshake.query`. */
+  readonly _query: ParsedUrlQuery;
+  [added: string]: unknown;
+
+  constructor(line: RequestLine) {
+    this.method = line.method;
+    this.url = line.url;
+    this.headers = joinHeaders(line.headers);
+    this.rawHeaders = line.headers.flat();
+    this.socket = this.connection = { remoteAddress: line.address, encrypted: line.secure };
+    const question = line.url.indexOf("?");
+    this._query = question < 0 ? {} : parse(line.url.slice(question + 1));
+  }
+}

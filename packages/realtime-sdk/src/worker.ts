@@ -1,0 +1,152 @@
+// A worker: one Socket.IO server behind one link, and what happens to it when the link comes and goes.
+
+import { EventEmitter } from "node:events";
+
+import type { AdapterHost } from "./adapter.js";
+import { bindingOf, type Rpc } from "./binding.js";
+import type { VirtualConnection } from "./connection.js";
+import { Connections } from "./connections.js";
+import { RingwayEngine } from "./engine.js";
+import type { ServerInternals } from "./internals.js";
+import type { LinkError } from "./link/errors.js";
+import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
+import { json } from "./link/json.js";
+import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
+import { Namespaces } from "./namespaces.js";
+
+/** How long a worker that stops waits for what it said to be taken. */
+const STOP_MS_MAX = 2_000;
+
+/** What a worker tells about its link. */
+export interface RingwayEvents {
+  /** The daemon is there; `resumed`: nothing was lost. */
+  open: [resumed: boolean];
+  /** The link broke. It is tried again, and clients notice nothing if it comes back in time. */
+  down: [cause: Error];
+  /** There is no link, be it that there never was one; it is tried again behind so many milliseconds. */
+  retry: [cause: Error, delay_ms: number];
+  /** It did not come back in time: the clients of this worker are gone. */
+  lost: [cause: Error];
+  /** Something was wrong, by its name. */
+  fault: [error: LinkError];
+  /** The daemon is about to go, or wants this worker to. */
+  goaway: [goaway: { mode: string; reason: string; deadline_ms: number }];
+}
+
+/** What a worker is made of. */
+export interface WorkerOptions extends LinkOptions {
+  readonly rpc?: Rpc;
+  /** What `io.close()` means to the clients. */
+  readonly onClose: "keep" | "close";
+}
+
+/** A server that is attached to a daemon. */
+export class Ringway extends EventEmitter<RingwayEvents> {
+  /** What `io.engine` is now. */
+  readonly engine: RingwayEngine;
+  /** Resolved when the daemon said WELCOME for the first time. */
+  readonly ready: Promise<void>;
+  /** @internal */
+  readonly host: AdapterHost;
+  readonly #io: ServerInternals;
+  readonly #options: WorkerOptions;
+  readonly #link: Link;
+  readonly #connections: Connections;
+  readonly #namespaces: Namespaces;
+  #stopping: "keep" | "close" | undefined;
+  #stopped: Promise<void> | undefined;
+  #isBindDue = false;
+
+  /** @internal */
+  constructor(io: ServerInternals, options: WorkerOptions) {
+    super();
+    this.#io = io;
+    this.#options = options;
+    this.ready = new Promise((resolve) => this.once("open", () => resolve()));
+    const handler: LinkHandler = {
+      opened: (resumed) => this.#opened(resumed),
+      down: (cause) => void this.emit("down", cause),
+      retrying: (cause, delay_ms) => void this.emit("retry", cause, delay_ms),
+      lost: (cause) => this.#lost(cause),
+      frame: (frame) => this.#receive(frame),
+      fault: (error) => void this.emit("fault", error),
+    };
+    const link = new Link(options, handler);
+    this.#link = link;
+    this.engine = new RingwayEngine(io.opts, () => this.#bindLater(), () => void this.close());
+    this.#namespaces = new Namespaces(options.instance, link);
+    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection));
+    const stopping = (): "keep" | "close" | undefined => this.#stopping;
+    this.host = {
+      instance: options.instance,
+      namespaces: this.#namespaces,
+      get hasSession() { return link.hasSession; },
+      parsesText: io.opts.parser === undefined,
+      get stopping() { return stopping(); },
+      send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>
+        link.send(name, flags, conn, fields),
+    };
+  }
+
+  /** @internal */
+  start(): void {
+    this.#link.start();
+  }
+
+  /** @internal `io.close()` is about to close the sockets. */
+  prepareStop(): void {
+    this.#stopping ??= this.#options.onClose;
+  }
+
+  /** Leaves the daemon, behind all that was said; resolved when it is done. `io.close()` does it too. */
+  close(): Promise<void> {
+    this.#stopping ??= "close";
+    if (this.#stopped === undefined) {
+      this.#stopped = this.#link.stop({ mode: this.#stopping, reason: "server shutting down", deadline_ms: STOP_MS_MAX });
+      this.#namespaces.lose();
+      // Timers of clients end with their connections.
+      this.#connections.endAll("forced close");
+    }
+    return this.#stopped;
+  }
+
+  #opened(resumed: boolean): void {
+    if (!resumed) {
+      this.#bind();
+      this.#namespaces.announce();
+    }
+    this.emit("open", resumed);
+  }
+
+  #lost(cause: Error): void {
+    this.#namespaces.lose();
+    this.#connections.endAll("transport close");
+    this.emit("lost", cause);
+  }
+
+  #receive(frame: Frame): void {
+    switch (frame.name) {
+      case "GOAWAY": return void this.emit("goaway", frame.json.value);
+      case "PEERS": case "BUS": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
+        return this.#namespaces.receive(frame);
+      case "OPEN": case "RESUME": case "DATA": case "CLOSE": case "TRANSPORT": case "PRESSURE": case "HS_REQ":
+      case "CONN_ERROR": case "MIGRATE_OUT":
+        return this.#connections.receive(frame);
+      default:
+        // The codec lets through only what the daemon may send, and the link keeps its own.
+        throw new Error(`${frame.name} has no receiver`);
+    }
+  }
+
+  #bind(): void {
+    this.#isBindDue = false;
+    this.#link.send("BIND", 0, 0, { json: json(bindingOf(this.#io, this.engine, this.#options.rpc)) });
+  }
+
+  /** Middlewares are added one behind the other: one BIND for all of them. */
+  #bindLater(): void {
+    if (this.#isBindDue || !this.#link?.hasSession) return;
+    this.#isBindDue = true;
+    setImmediate(() => this.#bind());
+  }
+}

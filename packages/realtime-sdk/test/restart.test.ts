@@ -1,0 +1,178 @@
+// A worker goes and another one comes; the clients stay. The peer says RESUME as the daemon would.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { afterEach, beforeEach } from "node:test";
+
+import { Server, type Socket } from "socket.io";
+
+import { attachRingway, type Ringway, type RingwayOptions } from "../src/server.js";
+import { PeerDaemon, type PeerLink } from "./peer.js";
+import { test } from "./timed.js";
+
+let daemon: PeerDaemon;
+let servers: Server[];
+
+interface Worker {
+  io: Server;
+  ringway: Ringway;
+  link: PeerLink;
+}
+
+async function worker(prepare: (io: Server) => void = () => {}, options: Partial<RingwayOptions> = {}): Promise<Worker> {
+  const io = new Server();
+  prepare(io);
+  servers.push(io);
+  const ringway = attachRingway(io, { url: daemon.url, ...options });
+  const link = await daemon.accept();
+  daemon.received = { frames: 0, bytes: 0 };
+  await link.welcome();
+  await ringway.ready;
+  return { io, ringway, link };
+}
+
+beforeEach(async () => {
+  daemon = await PeerDaemon.listen();
+  servers = [];
+});
+afterEach(async () => {
+  for (const io of servers) await io.close();
+  daemon.close();
+});
+
+const ROOT = { nsp: "/", sid: "s1", pid: "p1", rooms: ["news"], auth: { token: "t" }, data: { name: "n" } };
+
+test("a resumed client is who it was, and does not notice", async () => {
+  const seen: Socket[] = [];
+  const { io, link } = await worker((io) => {
+    io.use((socket, next) => setImmediate(next, socket.handshake.auth["token"] === "t" ? undefined : new Error("no")));
+    for (const nsp of ["/", "/chat"]) {
+      io.of(nsp).on("connection", (socket) => {
+        seen.push(socket);
+        socket.emit("hello", socket.data.name);
+        socket.on("ask", (answer) => answer("back"));
+      });
+    }
+  });
+  link.resume(5, [ROOT, { nsp: "/chat", sid: "s2", rooms: [], auth: null, data: null }]);
+  // Said before anything is back; it must wait for both.
+  link.data(5, '21["ask"]');
+  link.data(5, '2/chat,2["ask"]');
+  const texts = [await link.text(5), await link.text(5), await link.text(5), await link.text(5)];
+  // No CONNECT among them, and the answers come behind all that the handlers said.
+  assert.deepEqual(texts.slice(0, 2).sort(), ['2/chat,["hello",null]', '2["hello","n"]']);
+  assert.deepEqual(texts.slice(2), ['31["back"]', '3/chat,2["back"]']);
+  const socket = io.sockets.sockets.get("s1") as Socket;
+  assert.deepEqual([socket.recovered, socket.data, [...socket.rooms].sort()], [true, { name: "n" }, ["news", "s1"]]);
+  assert.equal(seen.every(({ recovered }) => recovered), true);
+  assert.equal(io.of("/chat").sockets.has("s2"), true);
+  const members = [await link.next("MEMBER"), await link.next("MEMBER")].sort((a, b) => a.nsp - b.nsp);
+  assert.deepEqual(members.map(({ conn, sid, pid, rooms }) => [conn, sid, pid, rooms]), [[5, "s1", "p1", ["news"]], [5, "s2", "", []]]);
+});
+
+test("a middleware that refuses a resumed client disconnects it, as it believes it is connected", async () => {
+  const { link } = await worker((io) => {
+    io.of("/chat").use((_socket, next) => next(new Error("no")));
+    io.on("connection", (socket) => socket.on("ask", (answer) => answer(1)));
+  });
+  link.resume(5, [ROOT, { nsp: "/chat", sid: "s2", pid: "", rooms: [] }, { nsp: "/gone", sid: "s3", pid: "", rooms: [] }]);
+  link.data(5, '21["ask"]');
+  const texts = [await link.text(5), await link.text(5)];
+  assert.deepEqual(texts.sort(), ["1/chat,", "1/gone,"]);
+  assert.equal(await link.text(5), "31[1]");
+});
+
+test("binary and acknowledgements pass while a client is resumed", async () => {
+  const { link } = await worker((io) => {
+    io.on("connection", (socket) => socket.emit("blob", Buffer.of(1)));
+    io.of("/slow").use((_socket, next) => setImmediate(next));
+  });
+  link.resume(5, [ROOT, { nsp: "/slow", sid: "s2", rooms: [] }]);
+  assert.equal(await link.text(5), '51-["blob",{"_placeholder":true,"num":0}]');
+  assert.deepEqual((await link.next("SEND")).payload, Buffer.of(1));
+});
+
+test("a resumed client of revision 3", async () => {
+  const { io, link } = await worker((io) => void io.of("/chat"));
+  const root = once(io, "connection") as Promise<[Socket]>;
+  const chat = once(io.of("/chat"), "connection") as Promise<[Socket]>;
+  link.resume(5, [{ ...ROOT, sid: "sid-5" }, { nsp: "/chat", sid: "/chat#sid-5", rooms: [], auth: { a: "b c" } }], { proto: 3 });
+  assert.equal((await root)[0].id, "sid-5");
+  const [socket] = await chat;
+  assert.deepEqual([socket.id, socket.recovered, { ...socket.handshake.auth }], ["/chat#sid-5", true, { a: "b c" }]);
+  socket.emit("x");
+  assert.equal(await link.text(5), '2/chat,["x"]');
+});
+
+test("a client that goes while it is resumed is gone", async () => {
+  let go = (): void => {};
+  const { io, link } = await worker((io) => io.use((_socket, next) => { go = next; }));
+  link.resume(5, [ROOT]);
+  link.open(6);
+  link.data(6, "0");
+  link.send("CLOSE", 0, 5, { reason: 0, code: 0, text: "" });
+  link.send("PING", 0, 0, { number: 1n });
+  await link.next("PONG");
+  go();
+  assert.equal(await link.text(6).then((text) => text.startsWith("0{")), true);
+  assert.equal(io.sockets.sockets.has("s1"), false);
+});
+
+test("io.close() keeps the clients for the next worker, with what it knew of them", async () => {
+  const { io, link } = await worker();
+  link.open(5);
+  const connected = once(io, "connection") as Promise<[Socket]>;
+  const sid = await link.connect(5);
+  const [socket] = await connected;
+  await link.next("MEMBER");
+  socket.data.cart = [1, 2];
+  const reason = once(socket, "disconnect");
+  const closed = io.close();
+  const saved = await link.next("SET_DATA", "LEAVE_ALL", "CLOSE_CONN", "GOAWAY");
+  assert.equal(saved.name, "SET_DATA");
+  assert.deepEqual([saved.conn, "data" in saved && saved.data], [5, '{"cart":[1,2]}']);
+  const goaway = await link.next("GOAWAY", "LEAVE_ALL", "CLOSE_CONN");
+  assert.equal(goaway.name === "GOAWAY" && goaway.json.value.mode, "keep");
+  await link.closed;
+  await closed;
+  assert.equal((await reason)[0], "server shutting down");
+
+  const next = await worker();
+  const back = once(next.io, "connection") as Promise<[Socket]>;
+  next.link.resume(5, [{ nsp: "/", sid, rooms: [], auth: {}, data: { cart: [1, 2] } }]);
+  assert.deepEqual((await back)[0].data, { cart: [1, 2] });
+});
+
+test("io.close() closes the clients when it is told to", async () => {
+  const { io, link } = await worker(undefined, { onClose: "close" });
+  link.open(5);
+  await link.connect(5);
+  const closed = io.close();
+  const goaway = await link.next("GOAWAY", "SET_DATA");
+  assert.equal(goaway.name === "GOAWAY" && goaway.json.value.mode, "close");
+  await closed;
+});
+
+test("a client that goes to another worker is left without a word, but for its data", async () => {
+  const { io, link } = await worker();
+  link.open(5);
+  const connected = once(io, "connection") as Promise<[Socket]>;
+  await link.connect(5);
+  const [socket] = await connected;
+  socket.data.x = 1;
+  const gone = once(socket, "disconnect");
+  link.send("MIGRATE_OUT", 0, 5, {});
+  assert.equal((await gone)[0], "transport close");
+  assert.equal((await link.next("SET_DATA")).data, '{"x":1}');
+  io.emit("after");
+  const after = await link.next("BCAST", "LEAVE_ALL", "CLOSE_CONN", "SEND");
+  assert.equal(after.name, "BCAST");
+});
+
+test("without the private hook a client is closed, and so reconnects", async () => {
+  const { io, link } = await worker();
+  // As a socket.io that lost it.
+  (io.of("/") as unknown as { _createSocket: undefined })._createSocket = undefined;
+  link.resume(5, [ROOT]);
+  assert.equal((await link.next("CLOSE_CONN")).conn, 5);
+});
