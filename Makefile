@@ -21,7 +21,7 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
-test: setup-test check unit mutants it bench-smoke load autobahn ## all tests
+test: setup-test check unit mutants it sdk upstream bench-smoke load autobahn ## all tests
 	@scripts/summary
 
 check: deny ## format, clippy, what deny says, and instruction counts
@@ -39,6 +39,14 @@ unit: ## Rust tests: unit, vectors, properties, simulator slices, fuzz corpora, 
 it: setup-test ## the real binary with npm's socket.io-client and headless Chromium
 	cargo build --release --locked --bin ringway
 	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
+
+sdk: setup-test ## the npm package realtime-sdk: built, and tested with the real socket.io over a link whose other end is scripted
+	cd packages/realtime-sdk && npm run --silent build && npm test 2>&1 | ../../scripts/keep $@
+
+upstream: setup-test ## an unchanged Socket.IO application behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100)
+	cargo build --release --locked --bin ringway
+	cd packages/realtime-sdk && npm run --silent build
+	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture

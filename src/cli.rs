@@ -54,6 +54,9 @@ pub struct ServeArgs {
     /// How many shards (default: one per allowed CPU).
     #[arg(long, value_name = "N")]
     pub shards: Option<u16>,
+    /// Where workers of the application join: `unix:PATH` or `tcp://ADDRESS`; repeatable.
+    #[arg(long, value_name = "ADDRESS")]
+    pub link: Vec<String>,
     /// Anonymous clients, no rate limits, the demo page and the echo endpoints. Never in production.
     #[arg(long)]
     pub dev: bool,
@@ -102,6 +105,9 @@ impl ServeArgs {
                 .iter()
                 .map(|shards| format!("shards.count={shards}")),
         );
+        if !self.link.is_empty() {
+            set.push(format!("link.listen={:?}", self.link));
+        }
         if self.dev {
             set.push("dev=true".to_owned());
         }

@@ -99,6 +99,11 @@ pub static CATALOGUE: &[Entry] = &[
         "The message has the cause.",
     ),
     entry(
+        "RW-1013",
+        "A link's socket cannot be made where link.listen says: somebody listens there, or the path cannot be used.",
+        "Stop what uses it, correct the path or its permissions, or choose another by --link.",
+    ),
+    entry(
         "RW-2001",
         "A client's HTTP request cannot be understood, or two servers could read it differently; its connection was closed.",
         "Correct the client or the proxy between.",
@@ -347,6 +352,16 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2505",
         "An operator asked for a page behind a place that is none.",
         "Pass as after what an earlier answer said in next.",
+    ),
+    entry(
+        "RW-2601",
+        "A client's application was away for longer than link.hold_ms, and the client was closed; it comes back by itself.",
+        "Start the application, and look at its log; raise link.hold_ms if starting takes longer.",
+    ),
+    entry(
+        "RW-2602",
+        "The application closed a client's connection.",
+        "Nothing, if it meant to.",
     ),
 ];
 

@@ -35,6 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// Rooms.
     pub rooms: Rooms,
+    /// The application behind the daemon.
+    pub link: Link,
+    /// Who serves which namespace.
+    pub namespaces: Namespaces,
     /// Stopping.
     pub drain: Drain,
     /// Log lines.
@@ -101,6 +105,30 @@ section! {
         connect_timeout_ms: u32 = 45_000,
         /// The largest message or polling body.
         payload_bytes_max: u32 = 1_000_000,
+    }
+}
+section! {
+    /// The application behind the daemon (docs/link.md).
+    Link {
+        /// Where its workers join: `unix:PATH` or `tcp://ADDRESS`; without any, every namespace is the daemon's own.
+        listen: Vec<String> = Vec::new(),
+        /// The application whose workers may join.
+        application: String = "default".to_owned(),
+        /// A file with the secret that workers must prove over TCP; at least 16 bytes.
+        secret_file: Option<PathBuf> = None,
+        /// Allow TCP beyond loopback: what goes over it can be read on the way.
+        plaintext: bool = false,
+        /// How long a worker whose link was cut may take to come back.
+        grace_ms: u32 = 500,
+        /// How long clients wait for a worker.
+        hold_ms: u32 = 30_000,
+    }
+}
+section! {
+    /// Who serves which namespace.
+    Namespaces {
+        /// Namespaces that stay the daemon's own beside an application.
+        native: Vec<String> = Vec::new(),
     }
 }
 section! {

@@ -5,6 +5,7 @@ use crate::check::{demand, ring_config, shard_count};
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::control::{Control, Message};
+use crate::links::{self, LinkAddress};
 use crate::metrics::{Metrics, Published};
 use crate::settings::{admin_token, settings};
 use crate::shard::Application;
@@ -56,7 +57,9 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     crate::log::start(&config.log)?;
     demand(&config)?;
     let settings = Arc::new(settings(&config)?);
-    let _claim = claim(config.listen.address)?;
+    let unusable = |error: &io::Error| StartError::address_unusable(config.listen.address, error);
+    let _claim = claim(&config.listen.address.to_string(), &unusable)?;
+    let _claims = claim_links(&config)?;
     let admin = admin_listener(config.admin.address)?;
     let admin_token = admin_token(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -176,16 +179,27 @@ impl Daemon {
 
 /// Claims an address for as long as this process lives. Each shard's socket shares the port by SO_REUSEPORT, so that a second daemon could, too, and
 /// would get half of the clients: a name in the network's namespace has one owner. `None` where Unix sockets are forbidden.
-fn claim(address: SocketAddr) -> Result<Option<UnixDatagram>, StartError> {
+fn claim(
+    address: &str,
+    unusable: &dyn Fn(&io::Error) -> StartError,
+) -> Result<Option<UnixDatagram>, StartError> {
     let name = format!("ringway {address}");
     let bind = || UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(&name)?);
     match patiently(bind) {
         Ok(claim) => Ok(Some(claim)),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            Err(StartError::address_unusable(address, &error))
-        }
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(unusable(&error)),
         Err(_) => Ok(None),
     }
+}
+
+/// The same for where workers join: a socket that does not listen yet looks like one that was left.
+fn claim_links(config: &Config) -> Result<Vec<Option<UnixDatagram>>, StartError> {
+    let addresses = links::addresses(config)?;
+    let claim_one = |address: &LinkAddress| {
+        let unusable = |error: &io::Error| StartError::link_unusable(address, error);
+        claim(&address.to_string(), &unusable)
+    };
+    addresses.iter().map(claim_one).collect()
 }
 
 /// Waits a moment for the end of a predecessor that holds the port.
@@ -224,7 +238,10 @@ fn rings_patiently(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, St
     };
     let started = Instant::now();
     loop {
-        let sockets = (0..shards).map(socket).collect::<Result<_, _>>()?;
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..shards)
+            .map(|shard| Ok(vec![socket(shard)?]))
+            .collect::<Result<_, StartError>>()?;
+        sockets[0].extend(link_sockets(config)?);
         match rings(config, sockets) {
             Err(error)
                 if error.kind() == ErrorKind::OutOfMemory
@@ -237,11 +254,19 @@ fn rings_patiently(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, St
     }
 }
 
-fn rings(config: &Config, sockets: Vec<OwnedFd>) -> io::Result<Vec<UringBuilder>> {
+/// All links are the first shard's.
+fn link_sockets(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
+    let bind = |address: &LinkAddress| {
+        let unusable = |error: io::Error| StartError::link_unusable(address, &error);
+        patiently(|| address.bind()).map_err(unusable)
+    };
+    links::addresses(config)?.iter().map(bind).collect()
+}
+
+fn rings(config: &Config, sockets: Vec<Vec<OwnedFd>>) -> io::Result<Vec<UringBuilder>> {
     let mut pool = Pool::new(COMPUTE_THREADS)?;
     let ring = ring_config(config);
-    let listeners = sockets.into_iter().map(|socket| vec![socket]).collect();
-    let builders = UringBuilder::all(&ring, listeners, ProcessClock::start(), &mut pool)?;
+    let builders = UringBuilder::all(&ring, sockets, ProcessClock::start(), &mut pool)?;
     pool.start()?;
     Ok(builders)
 }

@@ -201,7 +201,8 @@ fn demand_least(config: &Config) -> Result<(), StartError> {
 /// RW-1007, RW-1009 or RW-1010.
 pub fn settings(config: &Config) -> Result<Settings, StartError> {
     let keys = keys(config)?;
-    if keys.is_empty() && !config.dev {
+    let upstream = crate::links::upstream(config)?;
+    if keys.is_empty() && !config.dev && upstream.is_none() {
         return Err(StartError::no_auth());
     }
     if !config.engine.path.starts_with('/') {
@@ -252,6 +253,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
             config::ProxyHeader::XForwardedFor => ProxyHeaderName::XForwardedFor,
         },
         rates: rates(limits),
+        upstream,
         assets: assets(config),
     })
 }

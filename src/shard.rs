@@ -11,7 +11,7 @@ use ringway_service::post::{self, Post};
 use ringway_service::time::ConnId;
 use std::collections::HashMap;
 
-/// The listener by which clients come. A shard has no other yet.
+/// The listener by which clients come; by all others come links.
 const CLIENTS: Listener = Listener(0);
 
 /// The application of one shard.
@@ -20,6 +20,8 @@ pub struct Application {
     outputs: Vec<Output>,
     /// The control thread asked something: it may want to see the numbers of this lap.
     asked: bool,
+    /// The daemon's user.
+    own_user: Option<u32>,
 }
 
 impl Application {
@@ -30,6 +32,7 @@ impl Application {
             hub,
             outputs: Vec::new(),
             asked: false,
+            own_user: crate::links::own_user().ok(),
         }
     }
 
@@ -60,6 +63,11 @@ impl Application {
         self.hub
             .thaw(now, frozen, conns, &mut post, cx.entropy, &mut self.outputs);
         self.carry(cx.commands);
+    }
+
+    /// Whether a worker of that user may join: of the daemon's own, and of root, who may do everything.
+    fn is_trusted(&self, uid: u32) -> bool {
+        uid == 0 || self.own_user == Some(uid)
     }
 
     /// Carries the hub's outputs over to the loop's commands.
@@ -148,16 +156,25 @@ impl Handler for Application {
     type Control = Message;
 
     fn accepted(&mut self, cx: &mut Context<'_>, conn: Conn, listener: Listener, peer: Peer) {
-        // Taken for a client, a worker's link would be judged by what clients may do, and nobody would see why it fails.
-        assert_eq!(
-            listener, CLIENTS,
-            "only the clients' listener has a meaning"
-        );
-        let Peer::Inet(peer) = peer else {
-            unreachable!("the clients' listener is bound to an address")
-        };
-        self.hub
-            .accepted(time_of(cx.now), conn_id(conn), peer, &mut self.outputs);
+        match peer {
+            Peer::Inet(peer) if listener == CLIENTS => {
+                let (now, conn) = (time_of(cx.now), conn_id(conn));
+                self.hub.accepted(now, conn, peer, &mut self.outputs);
+            }
+            Peer::Unix { uid } if !self.is_trusted(uid) => {
+                tracing::warn!(
+                    uid,
+                    "a link of another user was closed: workers run as the daemon's own"
+                );
+                cx.commands.push(Command::Close(conn));
+            }
+            Peer::Inet(_) | Peer::Unix { .. } => {
+                let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+                let conn = conn_id(conn);
+                self.hub
+                    .link_accepted(now, conn, &mut post, cx.entropy, &mut self.outputs);
+            }
+        }
         self.carry(cx.commands);
     }
 

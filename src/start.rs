@@ -34,6 +34,16 @@ impl StartError {
         )
     }
 
+    /// RW-1013.
+    #[must_use]
+    pub fn link_unusable(address: &crate::links::LinkAddress, error: &std::io::Error) -> Self {
+        Self::new(
+            "RW-1013",
+            format!("no worker can join at {address}: {error}"),
+            "stop what uses it, or choose another by --link",
+        )
+    }
+
     /// RW-1007.
     #[must_use]
     pub fn key_unreadable(path: &Path, error: &str) -> Self {
@@ -70,7 +80,7 @@ impl StartError {
         Self::new(
             "RW-1010",
             "no way to authenticate clients is configured",
-            "configure [[auth.keys]], or try it out with --dev",
+            "configure [[auth.keys]] or a link, or try it out with --dev",
         )
     }
 

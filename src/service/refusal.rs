@@ -95,6 +95,10 @@ pub enum Refusal {
     SlowConsumer,
     /// RW-2402: the server is being stopped; connect again.
     Draining,
+    /// RW-2601: the application is away; connect again.
+    NoWorker,
+    /// RW-2602: the application closed the connection.
+    WorkerClosed,
 }
 
 impl Refusal {
@@ -145,6 +149,8 @@ impl Refusal {
         Self::NotInRoom,
         Self::SlowConsumer,
         Self::Draining,
+        Self::NoWorker,
+        Self::WorkerClosed,
     ];
 
     /// The catalogue's code.
@@ -196,6 +202,8 @@ impl Refusal {
             Self::NotInRoom => "RW-2304",
             Self::SlowConsumer => "RW-2401",
             Self::Draining => "RW-2402",
+            Self::NoWorker => "RW-2601",
+            Self::WorkerClosed => "RW-2602",
         }
     }
 
@@ -256,6 +264,8 @@ impl Refusal {
             Self::NotInRoom => "the session is not in this room",
             Self::SlowConsumer => "the client reads too slowly",
             Self::Draining => "the server is being stopped; connect again",
+            Self::NoWorker => "the application is away; connect again",
+            Self::WorkerClosed => "the application closed the connection",
         }
     }
 

@@ -9,8 +9,9 @@ use crate::native::NAMESPACE_BYTES_MAX;
 use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
 use crate::rooms::SlowConsumerRules;
+use crate::upstream::ExchangeSettings;
 use ringway_proto::{http1, socketio, ws};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How the service of every shard behaves. One value, read by all shards, changed by none.
 #[derive(Clone)]
@@ -73,8 +74,19 @@ pub struct Settings {
     pub proxy_header: ProxyHeaderName,
     /// Rates and bursts.
     pub rates: RateLimits,
+    /// The application behind links, if there is one.
+    pub upstream: Option<UpstreamSettings>,
     /// What `--dev` serves beside the sockets, by path.
     pub assets: BTreeMap<String, Asset>,
+}
+
+/// An application whose workers join by links.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Namespaces that stay the daemon's own; all others are the application's.
+    pub native: BTreeSet<String>,
+    /// How links and clients meet.
+    pub exchange: ExchangeSettings,
 }
 
 /// A file served from memory.

@@ -5,6 +5,7 @@
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::time::Now;
+use crate::upstream::ExchangeStats;
 
 /// Upper bounds of the latency buckets, in microseconds; one bucket more counts what is above the last.
 pub const LATENCY_BOUNDS_US: [u64; 16] = [
@@ -70,6 +71,12 @@ pub struct Stats {
     pub acks_unasked: u64,
     /// Packets for namespaces that the session has not joined.
     pub packets_unconnected: u64,
+    /// Messages of workers, or attachments of them, that were volatile and found their client busy.
+    pub volatile_dropped: u64,
+    /// What workers said of sockets that have gone, or that may be in no more rooms.
+    pub memberships_refused: u64,
+    /// Links and workers; on the shard that has them.
+    pub exchange: ExchangeStats,
     /// Times that a session waited for ring space.
     pub parked: u64,
     /// Refusals and closes, by the place of the refusal in `Refusal::ALL`.
@@ -104,6 +111,9 @@ impl Default for Stats {
             delivered: 0,
             acks_unasked: 0,
             packets_unconnected: 0,
+            volatile_dropped: 0,
+            memberships_refused: 0,
+            exchange: ExchangeStats::default(),
             parked: 0,
             refusals: [0; Refusal::ALL.len()],
             dropped: [0; DropReason::ALL.len()],

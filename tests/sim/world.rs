@@ -114,6 +114,7 @@ fn settings_of(random: &mut Random, is_roomy: bool, is_throttled: bool) -> Setti
     limits.address_connections_max = 1_000_000;
     let settings = ringway::settings::settings(&config).expect("a configuration that can be used");
     Settings {
+        upstream: None,
         dev: !is_throttled,
         keys: crate::tokens::keys(),
         ..settings

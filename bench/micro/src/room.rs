@@ -80,6 +80,7 @@ fn settings() -> Settings {
         ..Config::default()
     };
     Settings {
+        upstream: None,
         // Only the files are left out that keys are read from.
         dev: false,
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),

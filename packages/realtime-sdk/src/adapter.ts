@@ -27,6 +27,8 @@ export interface AdapterHost {
   readonly hasSession: boolean;
   /** Whether packets are Socket.IO's text: the daemon adds ids and offsets to those only. */
   readonly parsesText: boolean;
+  /** Whether the daemon has an optional part of the protocol. */
+  can(cap: "ackgather" | "recovery"): boolean;
   /** Set while the worker stops: whether its clients wait for the next one. */
   readonly stopping: "keep" | "close" | undefined;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
@@ -119,7 +121,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       ack: (...args: unknown[]) => void,
     ): void {
       // The daemon cannot put its own id into a packet that it cannot read.
-      if (!host.parsesText) return super.broadcastWithAck(packet, opts, clientCountCallback, ack);
+      if (!host.parsesText || !host.can("ackgather")) return super.broadcastWithAck(packet, opts, clientCountCallback, ack);
       // Who broadcasts counts the servers that have answered; here one answers for all.
       const servers = 1 + this.#peers.size;
       const answer = (clients: number): void => {
@@ -162,7 +164,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void {
       // A client that waits for the next worker was not disconnected.
-      if (host.stopping === "keep") return;
+      if (host.stopping === "keep" || !host.can("recovery")) return;
       const { sid, pid, rooms } = session;
       const conn = this.#members.get(sid)?.ref ?? 0;
       host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX), sid, data: jsonText(session.data) });
@@ -173,7 +175,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       return new Promise((resolve) => {
         // socket.io declares that there always is one, and asks whether there is.
         const none = (): void => resolve(null as unknown as StoredSession);
-        if (!host.hasSession) return none();
+        if (!host.hasSession || !host.can("recovery")) return none();
         const request = host.namespaces.open(SESSION_MS_MAX, {
           session: (found) => {
             host.namespaces.close(request);

@@ -82,6 +82,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       namespaces: this.#namespaces,
       get hasSession() { return link.hasSession; },
       parsesText: io.opts.parser === undefined,
+      can: (cap) => link.can(cap),
       get stopping() { return stopping(); },
       send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>
         link.send(name, flags, conn, fields),

@@ -118,6 +118,7 @@ impl Hub {
             rare.reassembly = None;
         }
         self.rooms.leave_all(key);
+        self.upstream_closed(key, cause, turn);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };

@@ -89,11 +89,13 @@ impl Hub {
                 return;
             }
             let session = self.open_session(client, application, Transport::WebSocket, turn);
+            self.keep_head(session, request);
             self.attach_socket(key, id, session, turn);
             let open = self.open_packet(session, Transport::WebSocket);
             self.send_urgent(session, &open, turn);
         } else {
             let session = self.open_session(client, application, Transport::Polling, turn);
+            self.keep_head(session, request);
             let open = self.open_packet(session, Transport::Polling);
             self.respond(key, 200, TEXT, open.as_bytes(), &reply, turn);
         }

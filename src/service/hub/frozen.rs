@@ -108,6 +108,10 @@ impl Hub {
     /// When the hub is not quiet.
     pub fn freeze_all(&mut self) -> Frozen {
         assert!(self.is_quiet(), "a hub is frozen when it is quiet");
+        assert!(
+            self.upstream.is_quiet(),
+            "what workers know of clients does not move yet"
+        );
         let shard = self.shard;
         let keys: Vec<Key> = self.sessions.keys().collect();
         let rooms = &self.rooms;

@@ -14,6 +14,7 @@ const CONNECTION: u64 = 0;
 const SESSION: u64 = 1;
 const DRAIN: u64 = 2;
 pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
+pub(crate) const UPSTREAM_TOKEN: u64 = DRAIN_TOKEN | 1;
 pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 /// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
@@ -40,6 +41,7 @@ impl Hub {
         match token >> KIND_SHIFT {
             CONNECTION => self.connection_deadline(Key::from_bits(token), &mut turn),
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
+            DRAIN if token == UPSTREAM_TOKEN => self.upstream_tick(&mut turn),
             DRAIN => self.drain_step(&mut turn),
             _ => self.verify_again(&mut turn),
         }
@@ -175,7 +177,12 @@ impl Hub {
 
     fn overdue(&self, key: Key, now: Now) -> Option<Cause> {
         let session = self.sessions.get(key)?;
-        if session.heartbeat.is_pinged() && session.heartbeat.due_us() <= now.monotonic_us {
+        // Nothing is received from whoever's worker does not follow: its pong may have come.
+        let is_held = session
+            .upstream()
+            .is_some_and(|upstream| !upstream.has_room());
+        let is_due = session.heartbeat.due_us() <= now.monotonic_us;
+        if session.heartbeat.is_pinged() && is_due && !is_held {
             return Some(Cause::Told(Refusal::PingTimeout, 1008));
         }
         if self

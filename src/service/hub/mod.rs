@@ -17,6 +17,7 @@ mod sending;
 mod sids;
 pub(crate) mod slab;
 mod state;
+mod upstream;
 mod websocket;
 mod wire;
 
@@ -38,6 +39,7 @@ use crate::session::{Cause, Session};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::{ConnId, Now};
+use crate::upstream::{Joint, MAIL};
 use closing::Drain;
 use core::hash::{BuildHasher, Hasher};
 use sids::Sids;
@@ -116,6 +118,7 @@ pub struct Hub {
     purpose: Option<Purpose>,
     /// Whether that WebSocket agreed to permessage-deflate.
     echo_deflates: bool,
+    upstream: Joint,
 }
 
 impl Hub {
@@ -150,6 +153,7 @@ impl Hub {
             forgiving_until_us: 0,
             purpose: None,
             echo_deflates: false,
+            upstream: Joint::new(shard, shards, &settings, seed),
             settings,
         }
     }
@@ -208,6 +212,9 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
+        if self.upstream.is_link(conn) {
+            return self.link_received(now, conn, bytes, post, out);
+        }
         let key = Key::of(conn);
         self.stats.bytes_received += bytes.len() as u64;
         let mut turn = Turn {
@@ -280,6 +287,10 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
+        if self.upstream.is_link(conn) {
+            out.push(Output::Close(conn));
+            return;
+        }
         let key = Key::of(conn);
         let mut turn = Turn {
             now,
@@ -304,6 +315,9 @@ impl Hub {
 
     /// `conn` is gone; the last call about it.
     pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
+        if self.upstream.is_link(conn) {
+            return self.link_closed(now, conn, post, out);
+        }
         let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
         };
@@ -366,6 +380,10 @@ impl Hub {
             entropy: &mut || 0,
             out,
         };
+        if bytes.first() == Some(&MAIL) {
+            self.upstream_mail(class, bytes, &mut turn);
+            return MailOutcome::Taken;
+        }
         let outcome = self.rooms.mail(turn.now, from, class, bytes, turn.post);
         self.settle_rooms(&mut turn);
         outcome
@@ -388,10 +406,12 @@ impl Hub {
         };
         self.rooms.lap(turn.now, turn.post);
         self.settle_rooms(&mut turn);
+        self.upstream_lap(&mut turn);
         self.retry_parked(&mut turn);
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
+        self.upstream.count(&mut self.stats);
     }
 
     fn arm_answers(&mut self, turn: &mut Turn<'_>) {

@@ -99,11 +99,14 @@ impl Hub {
         // A header between the attachments of another packet: the client has lost count.
         let packet = socketio::Packet::parse(text, &bounds)
             .ok()
-            .filter(|_| session.rare().reassembly.is_none());
+            .filter(|_| session.rare().reassembly.is_none() && session.awaits_no_attachment());
         let Some(packet) = packet else {
             self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn);
             return;
         };
+        if self.is_upstream(packet.namespace) {
+            return self.upstream_text(key, text, &packet, turn);
+        }
         match packet.kind {
             socketio::PacketKind::Connect => self.connect(key, packet.namespace, packet.data, turn),
             socketio::PacketKind::Disconnect => self.disconnect(key, packet.namespace, turn.now),
@@ -145,6 +148,9 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
+        if !session.awaits_no_attachment() {
+            return self.upstream_attachment(key, bytes, turn);
+        }
         let rare = session.rare_if();
         let Some(reassembly) = rare.and_then(|rare| rare.reassembly.as_mut()) else {
             return self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn);

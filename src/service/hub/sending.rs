@@ -4,16 +4,25 @@
 
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
-use crate::outbox::{Dropped, Pushed};
+use crate::outbox::{Dropped, OutboxBounds, Pushed};
 use crate::packet::{Encoding, Packet};
 use crate::session::Transport;
 use crate::time::{ConnId, Now};
 use std::rc::Rc;
 
+/// What may wait for a client of a worker, which may well say ten thousand things in one breath.
+const WORKER_BOUNDS: OutboxBounds = OutboxBounds {
+    packets_max: 65_536,
+    bytes_max: 4 << 20,
+};
+
 impl Hub {
     /// The next bytes for `conn`'s wire: answers, pongs, pings and closes first, then queued packets. `None` when there is
     /// nothing to send now.
     pub fn next_send(&mut self, now: Now, conn: ConnId) -> Option<Rc<[u8]>> {
+        if self.upstream.is_link(conn) {
+            return self.upstream.next_send(conn);
+        }
         let key = Key::of(conn);
         self.answer_poll(now, key);
         let connection = self.connections.get_mut(key)?;
@@ -89,7 +98,11 @@ impl Hub {
             return;
         };
         let before = session.outbox.bytes();
-        let pushed = session.outbox.push(packet, self.settings.outbox_bounds());
+        let bounds = match session.upstream().and_then(|upstream| upstream.number) {
+            Some(_) => WORKER_BOUNDS,
+            None => self.settings.outbox_bounds(),
+        };
+        let pushed = session.outbox.push(packet, bounds);
         self.queued_bytes = self.queued_bytes + session.outbox.bytes() as u64 - before as u64;
         let conn = session.conn;
         match pushed {

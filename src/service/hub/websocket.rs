@@ -217,6 +217,7 @@ impl Hub {
         self.clear_deadline(key);
         self.purpose = Some(Purpose::Session(session_key));
         self.attach_socket(key, id, session_key, turn);
+        self.upstream_upgraded(session_key, turn);
     }
 
     /// A GET that still waits when the WebSocket takes over goes home with a noop.

@@ -3,8 +3,10 @@
 //! Deliberately absent: reading and writing of bytes (`hub/` drives this) and rooms, which know a session by its key.
 
 mod sid;
+mod upstream;
 
 pub(crate) use sid::{Sid, SocketId, bucket_of};
+pub(crate) use upstream::Upstream;
 
 use crate::address::Address;
 use crate::auth::Identity;
@@ -73,6 +75,8 @@ pub(crate) struct Rare {
     pub(crate) parked: VecDeque<Inbound>,
     /// A polling session that is closed and waits for the request that tells the client.
     pub(crate) closing: Option<Closing>,
+    /// What its worker is told; there where workers may come.
+    pub(crate) upstream: Option<Box<Upstream>>,
 }
 
 static NOTHING_RARE: Rare = Rare {
@@ -84,6 +88,7 @@ static NOTHING_RARE: Rare = Rare {
     reassembly: None,
     parked: VecDeque::new(),
     closing: None,
+    upstream: None,
 };
 
 impl Rare {
@@ -100,7 +105,8 @@ impl Rare {
     fn is_nothing(&self) -> bool {
         let is_alone = self.probe.is_none() && self.post.is_none() && self.closing.is_none();
         let is_idle = self.urgent.is_empty() && self.pending.is_empty() && self.parked.is_empty();
-        is_alone && is_idle && self.reassembly.is_none() && self.nameless_us == 0
+        let is_native = self.upstream.is_none() && self.nameless_us == 0;
+        is_alone && is_idle && is_native && self.reassembly.is_none()
     }
 }
 

@@ -2,12 +2,24 @@
 //!
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
+mod clients;
+mod exchange;
+mod fault;
+mod joint;
+mod link;
+mod mail;
+mod obey;
 mod proof;
 mod space;
 #[cfg(test)]
 mod space_tests;
 mod window;
+mod worker;
 
+pub(crate) use exchange::Order;
+pub use exchange::{ExchangeSettings, ExchangeStats};
+pub(crate) use joint::{Joint, LINKS};
+pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
 pub use proof::{Prover, Secret, is_proof, prove};
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};

@@ -75,6 +75,7 @@ export class Link {
   #window: WindowSize = WINDOW_DEFAULT;
   /** What can be resumed: there is one from the first WELCOME until it is lost. */
   #session: { epoch: string; grace_ms: number } | undefined;
+  #caps: ReadonlySet<string> = new Set();
   #challenge: Json<Challenge> | undefined;
   #hello: Json<Hello> | undefined;
   /** What waits for a daemon while there is no session. */
@@ -258,6 +259,11 @@ export class Link {
     return this.#options.secret ?? new Uint8Array();
   }
 
+  /** Whether the daemon has an optional part of the protocol: `ackgather`, `recovery`. */
+  can(cap: string): boolean {
+    return this.#caps.has(cap);
+  }
+
   #welcome(welcome: Json<Welcome>, mac: string): void {
     const challenge = this.#challenge as Json<Challenge>;
     const hello = this.#hello as Json<Hello>;
@@ -273,6 +279,7 @@ export class Link {
     if (resumed) this.#resume(epoch, received);
     else this.#begin();
     this.#session = { epoch, grace_ms };
+    this.#caps = new Set(welcome.value.caps);
     this.#window = this.#outgoing.window = this.#incoming.window = window;
     this.#open(resumed);
   }

@@ -106,6 +106,7 @@ pub(super) fn token(subject: &str, seconds: u64) -> String {
 pub(super) fn settings(dev: bool) -> Settings {
     Settings {
         dev,
+        upstream: None,
         host: 1,
         version: "0.1.0".to_owned(),
         path: "/socket.io/".to_owned(),

@@ -122,6 +122,7 @@ pub(crate) fn settings(dev: bool) -> Settings {
         ..Config::default()
     };
     Settings {
+        upstream: None,
         dev,
         host: 1,
         head_bytes_max: 2048,

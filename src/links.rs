@@ -1,0 +1,183 @@
+//! Where workers join: the addresses of `link.listen`, their sockets and their secret.
+//!
+//! Deliberately absent: what is said on a link (`service/upstream`).
+
+use crate::config::Config;
+use crate::start::StartError;
+use ringway_service::settings::UpstreamSettings;
+use ringway_service::upstream::{ExchangeSettings, Secret, Window};
+use ringway_uring::{bind_shared, bind_unix};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+/// The daemon's own user alone, whatever the umask says.
+const SOCKET_MODE: u32 = 0o600;
+/// Unsent bytes that the kernel holds for one link.
+const NOTSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// An address of `link.listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkAddress {
+    /// `unix:PATH`
+    Unix(PathBuf),
+    /// `tcp://ADDRESS`
+    Tcp(SocketAddr),
+}
+
+impl core::fmt::Display for LinkAddress {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+impl LinkAddress {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Some(Self::Unix(path.into()));
+        }
+        let address = text.strip_prefix("tcp://")?.parse();
+        address.ok().map(Self::Tcp)
+    }
+
+    /// A socket that is bound and does not listen yet.
+    ///
+    /// # Errors
+    /// As of socket(2) and bind(2).
+    pub fn bind(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Unix(path) => bind_unix(path, SOCKET_MODE),
+            Self::Tcp(address) => bind_shared(*address, NOTSENT_BYTES_MAX),
+        }
+    }
+}
+
+/// The addresses at which workers join.
+///
+/// # Errors
+/// RW-1009 for what is no address, and for TCP that cannot be trusted.
+pub fn addresses(config: &Config) -> Result<Vec<LinkAddress>, StartError> {
+    let refused = |what: &str| Err(StartError::invalid_value("link.listen", what));
+    let mut addresses = Vec::new();
+    for text in &config.link.listen {
+        match LinkAddress::parse(text) {
+            None => {
+                return refused(&format!(
+                    "{text:?} is neither unix:PATH nor tcp://ADDRESS:PORT"
+                ));
+            }
+            Some(LinkAddress::Tcp(_)) if config.link.secret_file.is_none() => {
+                return refused("over TCP workers prove a secret: set link.secret_file");
+            }
+            Some(LinkAddress::Tcp(address))
+                if !address.ip().is_loopback() && !config.link.plaintext =>
+            {
+                return refused(
+                    "what goes over TCP can be read on the way: set link.plaintext to allow it beyond loopback",
+                );
+            }
+            Some(address) => addresses.push(address),
+        }
+    }
+    Ok(addresses)
+}
+
+/// The secret of `link.secret_file`.
+fn secret(config: &Config) -> Result<Option<Secret>, StartError> {
+    let Some(path) = config.link.secret_file.as_deref() else {
+        return Ok(None);
+    };
+    let bytes =
+        fs::read(path).map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
+    match Secret::new(bytes.trim_ascii()) {
+        Some(secret) => Ok(Some(secret)),
+        None => Err(StartError::key_unreadable(
+            path,
+            "a secret has 16 bytes at least",
+        )),
+    }
+}
+
+/// What the service reads of the application behind the daemon; `None` without a link.
+///
+/// # Errors
+/// RW-1007 and RW-1009.
+pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError> {
+    let link = &config.link;
+    if addresses(config)?.is_empty() {
+        return Ok(None);
+    }
+    let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
+    Ok(Some(UpstreamSettings {
+        native,
+        exchange: ExchangeSettings {
+            application: link.application.clone(),
+            window: Window::default(),
+            grace_ms: link.grace_ms,
+            hold_ms: link.hold_ms,
+            secret: secret(config)?,
+        },
+    }))
+}
+
+/// This process's user, whose workers may open Unix links.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn own_user() -> io::Result<u32> {
+    fs::metadata("/proc/self").map(|metadata| metadata.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_of_two_kinds() {
+        let tcp = LinkAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 7)));
+        for (text, expected) in [
+            (
+                "unix:/run/a.sock",
+                Some(LinkAddress::Unix("/run/a.sock".into())),
+            ),
+            ("tcp://127.0.0.1:7", Some(tcp)),
+            ("tcp://localhost:7", None),
+            ("tcp:127.0.0.1:7", None),
+            ("unix:", None),
+            ("/run/a.sock", None),
+        ] {
+            let parsed = LinkAddress::parse(text);
+            assert_eq!(parsed, expected, "{text}");
+            assert!(parsed.is_none_or(|address| address.to_string() == text));
+        }
+    }
+
+    fn check(listen: &str, secret: Option<&str>, plaintext: bool, is_allowed: bool) {
+        let mut config = Config::default();
+        config.link.listen = vec![listen.to_owned()];
+        config.link.secret_file = secret.map(Into::into);
+        config.link.plaintext = plaintext;
+        assert_eq!(
+            addresses(&config).is_ok(),
+            is_allowed,
+            "{listen} {secret:?} {plaintext}"
+        );
+    }
+
+    #[test]
+    fn tcp_is_proven_and_stays_at_home() {
+        check("unix:/run/a.sock", None, false, true);
+        check("tcp://127.0.0.1:7", None, false, false);
+        check("tcp://127.0.0.1:7", Some("s"), false, true);
+        check("tcp://10.0.0.1:7", Some("s"), false, false);
+        check("tcp://10.0.0.1:7", Some("s"), true, true);
+        check("tcp://10.0.0.1:7", None, true, false);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a session keeps for its worker: what OPEN says, and what is on the way.
+//!
+//! Deliberately absent: its sockets and rooms, which `upstream/clients` has for all sessions.
+
+use super::Session;
+use crate::upstream::ClientNumber;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a client's frames that may be on the way to its worker; then nothing more is received from it.
+const OUTSTANDING_BYTES_MAX: u32 = 64 * 1024;
+
+/// A session that may come to have sockets in upstream namespaces.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Upstream {
+    /// What OPEN and RESUME say of the client, but for its transport: the fields of a JSON object without its braces.
+    pub(crate) head: Box<str>,
+    /// Its name on the links, once a worker was asked for.
+    pub(crate) number: Option<ClientNumber>,
+    /// Attachments of its last packet that are still to come.
+    pub(crate) attachments: u16,
+    /// The worker's last packet was volatile and dropped: so are its attachments.
+    pub(crate) is_dropping: bool,
+    /// Its worker closes it when what is queued went out.
+    pub(crate) is_ending: bool,
+    /// Bytes on the way to the worker.
+    outstanding_bytes: u32,
+    /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
+    pub(crate) connects: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Upstream {
+    pub(crate) const fn new(head: Box<str>) -> Self {
+        Self {
+            head,
+            number: None,
+            attachments: 0,
+            is_dropping: false,
+            is_ending: false,
+            outstanding_bytes: 0,
+            connects: Vec::new(),
+        }
+    }
+
+    /// Whether a frame may go now. One may be larger than all that may be on the way.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.outstanding_bytes < OUTSTANDING_BYTES_MAX
+    }
+
+    pub(crate) const fn sent(&mut self, bytes: usize) {
+        self.outstanding_bytes += bytes as u32;
+    }
+
+    /// # Panics
+    /// When more arrived than was sent.
+    pub(crate) fn dealt(&mut self, bytes: u32) {
+        let left = self.outstanding_bytes.checked_sub(bytes);
+        self.outstanding_bytes = left.expect("what is dealt with was sent");
+    }
+
+    /// The namespace's CONNECT was answered.
+    pub(crate) fn answered(&mut self, namespace: &str) {
+        self.connects.retain(|(name, _)| **name != *namespace);
+    }
+}
+
+impl Session {
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.rare().upstream.as_deref()
+    }
+
+    pub(crate) fn upstream_mut(&mut self) -> Option<&mut Upstream> {
+        self.rare_if()?.upstream.as_deref_mut()
+    }
+
+    /// Whether no packet for a worker is short of attachments.
+    pub(crate) fn awaits_no_attachment(&self) -> bool {
+        self.upstream()
+            .is_none_or(|upstream| upstream.attachments == 0)
+    }
+}

@@ -1,0 +1,88 @@
+//! A shard's clients that have workers: their numbers on the links, and their sockets by namespace.
+//!
+//! Deliberately absent: sessions, which `hub` has, and the links.
+
+use super::mail::{ClientNumber, SpaceId};
+use super::space::Space;
+use crate::hub::{Key, Seed};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+/// A namespace of the application.
+pub(crate) struct Named {
+    pub(crate) name: Rc<str>,
+    pub(crate) space: Space,
+}
+
+pub(crate) struct Clients {
+    shard: u16,
+    next: u64,
+    seed: u64,
+    rooms_per_member_max: usize,
+    by_number: HashMap<ClientNumber, Key, Seed>,
+    /// In the order in which workers named them.
+    spaces: BTreeMap<SpaceId, Named>,
+    /// Clients that are gone, and whose end could not be said yet.
+    pub(crate) unsaid: VecDeque<(ClientNumber, Vec<u8>)>,
+}
+
+impl Clients {
+    pub(crate) fn new(shard: u16, hasher: Seed, seed: u64, rooms_per_member_max: usize) -> Self {
+        Self {
+            shard,
+            // 0 is nobody: frames of no client have it.
+            next: 1,
+            seed,
+            rooms_per_member_max,
+            by_number: HashMap::with_hasher(hasher),
+            spaces: BTreeMap::new(),
+            unsaid: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn number(&mut self, key: Key) -> ClientNumber {
+        let number = ClientNumber::new(self.shard, self.next);
+        self.next += 1;
+        self.by_number.insert(number, key);
+        number
+    }
+
+    pub(crate) fn find(&self, number: ClientNumber) -> Option<Key> {
+        self.by_number.get(&number).copied()
+    }
+
+    /// The client is gone, with all its sockets.
+    pub(crate) fn forget(&mut self, number: ClientNumber) {
+        if let Some(key) = self.by_number.remove(&number) {
+            for named in self.spaces.values_mut() {
+                named.space.remove(key);
+            }
+        }
+    }
+
+    /// A worker has named a namespace.
+    pub(crate) fn name(&mut self, id: SpaceId, name: &str) {
+        let (seed, rooms_max) = (self.seed, self.rooms_per_member_max);
+        self.spaces.entry(id).or_insert_with(|| Named {
+            name: name.into(),
+            space: Space::new(seed, rooms_max),
+        });
+    }
+
+    /// # Panics
+    /// When nobody has named it.
+    pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Named {
+        let named = self.spaces.get_mut(&id);
+        named.expect("a namespace is named before it is used")
+    }
+
+    /// The sockets of a client: namespace and what its worker said.
+    pub(crate) fn sockets(&self, key: Key) -> impl Iterator<Item = (&Named, &super::Member)> {
+        let named = self.spaces.values();
+        named.filter_map(move |named| Some((named, named.space.member(key)?)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+}

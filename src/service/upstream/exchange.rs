@@ -1,0 +1,456 @@
+//! Where links and clients meet: one shard has all links of the application, gives each client a worker, and carries frames between them.
+//!
+//! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
+
+use super::fault::Fault;
+use super::link::{Link, Welcome};
+use super::mail::{ClientNumber, SpaceId};
+use super::proof::Secret;
+use super::window::Window;
+use super::worker::{Worker, WorkerId};
+use crate::time::{ConnId, Now};
+use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+/// Links at a time, those that have not said who they are among them.
+const LINKS_MAX: usize = 64;
+/// Time for a link to say who it is.
+const HELLO_US: u64 = 5_000_000;
+/// Time between two pings of a link.
+const PING_US: u64 = 5_000_000;
+
+/// How the exchange behaves.
+#[derive(Clone, Debug)]
+pub struct ExchangeSettings {
+    /// The application whose workers may join.
+    pub application: String,
+    /// What a link may have on the way, in each direction.
+    pub window: Window,
+    /// How long a worker whose link was cut may take to come back, in milliseconds.
+    pub grace_ms: u32,
+    /// How long clients wait for a worker, in milliseconds.
+    pub hold_ms: u32,
+    /// What workers must prove that they know; none for links that only one's own user can open.
+    pub secret: Option<Secret>,
+}
+
+/// What the exchange wants done, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The link has something to send.
+    Dirty(ConnId),
+    /// Send what is left, then close the link.
+    CloseAfterFlush(ConnId),
+    /// Close the link at once.
+    Close(ConnId),
+    /// Read nothing from the link for now.
+    Pause(ConnId),
+    /// Read on.
+    Resume(ConnId),
+    /// Say this to a shard of clients.
+    Mail { to: u16, bytes: Rc<[u8]> },
+}
+
+/// A client that has asked for a worker.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) worker: Option<WorkerId>,
+    /// Frames that came before there was one, and those that its last one never got.
+    pub(super) queue: VecDeque<(u8, u8, Box<[u8]>)>,
+    /// Bytes that are on the link, and of which its shard has not heard.
+    pub(super) dealt_bytes: u32,
+    /// Since when it waits for a worker.
+    pub(super) waiting_us: u64,
+}
+
+/// What the exchange has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeStats {
+    /// Workers that are joined, or may still come back.
+    pub workers: u64,
+    /// Clients that wait for a worker.
+    pub clients_waiting: u64,
+    /// Links that were accepted.
+    pub links_accepted: u64,
+    /// Links whose worker joined.
+    pub links_joined: u64,
+    /// Links that were closed for what they said, or for saying nothing.
+    pub links_refused: u64,
+    /// Links that came back in time.
+    pub links_resumed: u64,
+    /// Workers that did not.
+    pub workers_lost: u64,
+    /// Frames about clients that are gone.
+    pub frames_stale: u64,
+    /// Clients that waited too long for a worker.
+    pub clients_lost: u64,
+}
+
+pub(crate) struct Exchange {
+    pub(super) settings: ExchangeSettings,
+    pub(super) shards: u16,
+    epoch: String,
+    links: BTreeMap<ConnId, Link>,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    next_worker: u64,
+    pub(super) clients: HashMap<ClientNumber, Client>,
+    /// How many of them have no worker, as of the last tick.
+    pub(super) waiting: u64,
+    pub(super) spaces: BTreeMap<Box<str>, SpaceId>,
+    pub(super) orders: Vec<Order>,
+    /// Other shards cannot follow: no link is read.
+    blocked: bool,
+    ping_us: u64,
+    pub(super) stats: ExchangeStats,
+}
+
+impl Exchange {
+    /// An exchange without links. `epoch` names this life of the daemon.
+    pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
+        Self {
+            settings,
+            shards,
+            epoch: format!("{:016x}{:016x}", epoch[0], epoch[1]),
+            links: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            next_worker: 0,
+            clients: HashMap::new(),
+            waiting: 0,
+            spaces: BTreeMap::new(),
+            orders: Vec::new(),
+            blocked: false,
+            ping_us: 0,
+            stats: ExchangeStats::default(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> ExchangeStats {
+        ExchangeStats {
+            workers: self.workers.len() as u64,
+            clients_waiting: self.waiting,
+            ..self.stats
+        }
+    }
+
+    pub(crate) fn is_link(&self, conn: ConnId) -> bool {
+        self.links.contains_key(&conn)
+    }
+
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
+        core::mem::take(&mut self.orders)
+    }
+
+    /// Whether anything is to be looked at now and then.
+    pub(crate) fn is_busy(&self) -> bool {
+        !(self.links.is_empty() && self.workers.is_empty() && self.clients.is_empty())
+    }
+
+    /// A link was accepted; `nonce` is unpredictable.
+    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2]) {
+        self.stats.links_accepted += 1;
+        if self.links.len() >= LINKS_MAX {
+            self.stats.links_refused += 1;
+            self.orders.push(Order::Close(conn));
+            return;
+        }
+        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US);
+        self.links.insert(conn, link);
+        self.orders.push(Order::Dirty(conn));
+    }
+
+    /// Bytes of a link.
+    pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&conn).filter(|link| !link.is_closing) else {
+            return;
+        };
+        link.heard();
+        link.feed(bytes);
+        self.read(now, conn);
+    }
+
+    /// Takes frames out of a link's input, until there is none or other shards cannot follow.
+    fn read(&mut self, now: Now, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn) else {
+            return;
+        };
+        let mut input = link.take_input();
+        let (taken, outcome) = self.take_frames(now, conn, &input);
+        input.drain(..taken);
+        if let Err(fault) = outcome {
+            return self.refuse(conn, fault);
+        }
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.give_input_back(input);
+        }
+        self.credit(conn, true);
+    }
+
+    fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
+        let mut taken = 0;
+        while !self.blocked {
+            let frame = match link::split(&input[taken..], link::FRAME_BODY_BYTES_MAX) {
+                Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),
+                Ok(None) => break,
+                Err(error) => Err(error.into()),
+            };
+            match frame {
+                Ok(bytes) => taken += bytes,
+                Err(fault) => return (taken, Err(fault)),
+            }
+        }
+        (taken, Ok(()))
+    }
+
+    /// The link said what it must not: it is told, and closed. Its worker may come back; other links and clients are untouched.
+    fn refuse(&mut self, conn: ConnId, fault: Fault) {
+        self.stats.links_refused += 1;
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.say_error(fault.code(), &fault.to_string());
+            self.orders.push(Order::Dirty(conn));
+            self.orders.push(Order::CloseAfterFlush(conn));
+        }
+    }
+
+    /// Says how much was dealt with, if that is worth a frame.
+    fn credit(&mut self, conn: ConnId, is_end: bool) {
+        let Some(link) = self.links.get_mut(&conn) else {
+            return;
+        };
+        let worker = link.worker().and_then(|id| self.workers.get_mut(&id));
+        if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_end)) {
+            link.say_credit(sum);
+            self.orders.push(Order::Dirty(conn));
+        }
+    }
+
+    fn frame(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>, bytes: usize) -> Result<(), Fault> {
+        let Some(link) = self.links.get(&conn) else {
+            return Ok(());
+        };
+        let Some(id) = link.worker() else {
+            return self.hello(now, conn, raw);
+        };
+        let is_counted = raw.kind.is_counted();
+        let worker = self.workers.get_mut(&id);
+        let worker = worker.expect("a link's worker stays while the link does");
+        if is_counted {
+            worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
+        }
+        let frame = Frame::parse(raw, Side::Worker)?;
+        self.obey(now, id, raw, &frame)?;
+        if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
+            worker.incoming.deal(bytes);
+        }
+        self.credit(conn, false);
+        Ok(())
+    }
+
+    fn hello(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>) -> Result<(), Fault> {
+        let Frame::Hello { json, mac } = Frame::parse(raw, Side::Worker)? else {
+            return Err(Fault::Turn("a frame before HELLO"));
+        };
+        self.admit(conn, &json, mac)?;
+        let (id, received) = self.worker_of(json.value(), conn)?;
+        self.welcome(conn, id, received, json.text());
+        if received.is_none() {
+            self.call_the_waiting();
+        }
+        self.pump(now, id);
+        Ok(())
+    }
+
+    /// Whether it may join.
+    fn admit(&self, conn: ConnId, json: &Json<'_, Hello<'_>>, mac: &str) -> Result<(), Fault> {
+        let hello = json.value();
+        let is_proven =
+            |link: &Link| link.is_proven(self.settings.secret.as_ref(), json.text(), mac);
+        if hello.proto[0] != 1 {
+            return Err(Fault::Version(hello.proto));
+        }
+        if !self.links.get(&conn).is_some_and(is_proven) {
+            return Err(Fault::Proof);
+        }
+        if hello.app != *self.settings.application {
+            return Err(Fault::NotAllowed("application"));
+        }
+        if hello.role != "worker" {
+            return Err(Fault::NotAllowed("role"));
+        }
+        Ok(())
+    }
+
+    /// The worker that a HELLO is of, and, if it goes on where it was, how many of its frames were dealt with.
+    fn worker_of(
+        &mut self,
+        hello: &Hello<'_>,
+        conn: ConnId,
+    ) -> Result<(WorkerId, Option<u64>), Fault> {
+        let known = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| *worker.instance == hello.instance);
+        let known = known.map(|(id, _)| *id).min();
+        let point = hello
+            .resume
+            .as_ref()
+            .filter(|point| point.epoch == self.epoch);
+        if let Some((id, point)) = known.zip(point) {
+            return Ok((id, Some(self.take_up(id, point.received, conn)?)));
+        }
+        // The same process with another life of its own: what it had is gone.
+        known.into_iter().for_each(|id| self.lose(id));
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        let worker = Worker::new(
+            &hello.instance,
+            hello.weight.unwrap_or(1),
+            conn,
+            self.settings.window,
+        );
+        self.workers.insert(id, worker);
+        Ok((id, None))
+    }
+
+    /// A worker is back on another link. The old one may not have been seen to end yet.
+    fn take_up(&mut self, id: WorkerId, received: u64, conn: ConnId) -> Result<u64, Fault> {
+        let worker = self.workers.get_mut(&id).expect("it was just found");
+        worker
+            .outgoing
+            .resume(received)
+            .map_err(|_| Fault::Credit)?;
+        let dealt = worker.incoming.resume();
+        if let Some(old) = worker.link.replace(conn) {
+            self.end_link(old);
+        }
+        self.stats.links_resumed += 1;
+        Ok(dealt)
+    }
+
+    pub(super) fn end_link(&mut self, conn: ConnId) {
+        if self.links.remove(&conn).is_some() {
+            self.orders.push(Order::Close(conn));
+        }
+    }
+
+    fn welcome(&mut self, conn: ConnId, id: WorkerId, received: Option<u64>, hello: &str) {
+        let settings = &self.settings;
+        let welcome = Welcome {
+            epoch: &self.epoch,
+            resumed: received.is_some(),
+            received: received.unwrap_or(0),
+            window: settings.window,
+            hold_ms: settings.hold_ms,
+            grace_ms: settings.grace_ms,
+        };
+        if let Some(link) = self.links.get_mut(&conn) {
+            self.stats.links_joined += 1;
+            link.welcome(id, &welcome, settings.secret.as_ref(), hello);
+            self.orders.push(Order::Dirty(conn));
+        }
+    }
+
+    /// The next bytes for a link: its own frames, then what its worker has not been sent.
+    pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
+        let link = self.links.get_mut(&conn)?;
+        let mut bytes = link.take_control();
+        let id = link.worker().filter(|_| !link.is_closing);
+        if let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) {
+            bytes.extend_from_slice(worker.outgoing.unsent());
+            worker.outgoing.hand_over();
+        }
+        (!bytes.is_empty()).then(|| bytes.into())
+    }
+
+    /// A link is gone. Its worker has the grace time to come back, unless it said goodbye.
+    pub(crate) fn closed(&mut self, now: Now, conn: ConnId) {
+        let id = self.links.remove(&conn).and_then(|link| link.worker());
+        let Some(id) = id else {
+            return;
+        };
+        if let Some(worker) = self
+            .workers
+            .get_mut(&id)
+            .filter(|worker| worker.link == Some(conn))
+        {
+            worker.link = None;
+            worker.lost_us = now.monotonic_us;
+            if worker.going.is_some() {
+                self.lose(id);
+                self.settle(now);
+            }
+        }
+    }
+
+    /// Whether no link is read.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Other shards can follow again, or cannot: links are read, or not.
+    pub(crate) fn set_blocked(&mut self, now: Now, blocked: bool) {
+        if self.blocked == blocked {
+            return;
+        }
+        self.blocked = blocked;
+        let conns: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in conns {
+            self.orders.push(if blocked {
+                Order::Pause(conn)
+            } else {
+                Order::Resume(conn)
+            });
+            self.read(now, conn);
+        }
+    }
+
+    /// Now and then: links that are silent, workers that do not come back, clients that wait too long.
+    pub(crate) fn tick(&mut self, now: Now) {
+        let late: Vec<ConnId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.is_late(now.monotonic_us))
+            .map(|(conn, _)| *conn)
+            .collect();
+        late.into_iter()
+            .for_each(|conn| self.refuse(conn, Fault::Silent));
+        if now.monotonic_us >= self.ping_us {
+            self.ping_us = now.monotonic_us + PING_US;
+            self.ping();
+        }
+        let grace_us = u64::from(self.settings.grace_ms) * 1000;
+        let is_lost = |worker: &Worker| {
+            worker.link.is_none() && now.monotonic_us >= worker.lost_us + grace_us
+        };
+        let lost: Vec<WorkerId> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| is_lost(worker))
+            .map(|(id, _)| *id)
+            .collect();
+        lost.into_iter().for_each(|id| self.lose(id));
+        self.settle(now);
+    }
+
+    fn ping(&mut self) {
+        let number = self.ping_us;
+        let mut silent = Vec::new();
+        for (conn, link) in self
+            .links
+            .iter_mut()
+            .filter(|(_, link)| link.worker().is_some())
+        {
+            match link.ping(number) {
+                true => self.orders.push(Order::Dirty(*conn)),
+                false => silent.push(*conn),
+            }
+        }
+        silent
+            .into_iter()
+            .for_each(|conn| self.refuse(conn, Fault::Silent));
+    }
+
+    pub(super) fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
+        self.links.get_mut(&conn)
+    }
+}

@@ -1,0 +1,65 @@
+//! What a link does wrong: each has a code of docs/link.md "Errors", is told to the peer, and ends the link.
+
+use ringway_proto::link::LinkError;
+
+/// A peer's fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Within a frame.
+    Frame(LinkError),
+    /// A frame that has no place in this state.
+    Turn(&'static str),
+    /// No common version.
+    Version([u32; 2]),
+    /// A proof that is wrong.
+    Proof,
+    /// More than the window allows.
+    Window,
+    /// Credit for what was never sent.
+    Credit,
+    /// Something that this peer may not have.
+    NotAllowed(&'static str),
+    /// More of something than there may be.
+    TooMany(&'static str),
+    /// It has said nothing for too long.
+    Silent,
+}
+
+impl Fault {
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Frame(error) => error.code(),
+            Self::Turn(_) => "out-of-turn",
+            Self::Version(_) => "version",
+            Self::Proof => "proof",
+            Self::Window | Self::Credit => "window",
+            Self::NotAllowed(_) => "not-allowed",
+            Self::TooMany(_) => "too-many",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl From<LinkError> for Fault {
+    fn from(error: LinkError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Turn(what) => write!(f, "{what} has no place here"),
+            Self::Version([major, minor]) => {
+                write!(f, "version 1 is spoken here, not {major}.{minor}")
+            }
+            Self::Proof => f.write_str("the proof is wrong: are both secrets the same?"),
+            Self::Window => f.write_str("more frames than the window allows"),
+            Self::Credit => f.write_str("credit for what was never sent, or less than before"),
+            Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
+            Self::TooMany(what) => write!(f, "there are too many {what}"),
+            Self::Silent => f.write_str("nothing was said for too long"),
+        }
+    }
+}

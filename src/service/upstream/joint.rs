@@ -1,0 +1,114 @@
+//! What a hub has of upstream: its own clients, the exchange if the links are here, and mail that waits for ring space.
+
+use super::clients::Clients;
+use super::exchange::{Exchange, Order};
+use super::mail::ClientNumber;
+use crate::hub::{Key, Seed};
+use crate::settings::Settings;
+use crate::stats::Stats;
+use crate::time::ConnId;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// The shard that has all links.
+pub(crate) const LINKS: u16 = 0;
+/// Bytes for other shards that may wait for ring space; then no link is read.
+const MAIL_BYTES_MAX: usize = 1 << 20;
+
+pub(crate) struct Joint {
+    pub(crate) clients: Clients,
+    pub(crate) exchange: Option<Box<Exchange>>,
+    /// Mail for other shards that found no room, the oldest first.
+    waiting: VecDeque<(u16, Rc<[u8]>)>,
+    waiting_bytes: usize,
+    /// Clients that a new worker wants to hear of, and whose answer found no room.
+    pub(crate) called: VecDeque<ClientNumber>,
+    /// Sessions that close when what is queued went out.
+    pub(crate) ending: Vec<Key>,
+    /// Orders are being carried out: what they cause comes behind them.
+    pub(crate) is_carrying: bool,
+    /// The timer that looks after links is armed.
+    pub(crate) is_ticking: bool,
+}
+
+impl Joint {
+    pub(crate) fn new(shard: u16, shards: u16, settings: &Settings, seed: [u64; 4]) -> Self {
+        let upstream = settings.upstream.as_ref().filter(|_| shard == LINKS);
+        let exchange = upstream.map(|upstream| {
+            let epoch = [
+                seed[0] ^ seed[1].rotate_left(17),
+                seed[2] ^ seed[3].rotate_left(31),
+            ];
+            Box::new(Exchange::new(upstream.exchange.clone(), shards, epoch))
+        });
+        let rooms_max = usize::from(settings.session_rooms_max);
+        Self {
+            clients: Clients::new(
+                shard,
+                Seed::new(seed[1] ^ seed[3]),
+                seed[0] ^ seed[2],
+                rooms_max,
+            ),
+            exchange,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            called: VecDeque::new(),
+            ending: Vec::new(),
+            is_carrying: false,
+            is_ticking: false,
+        }
+    }
+
+    pub(crate) fn is_link(&self, conn: ConnId) -> bool {
+        let exchange = self.exchange.as_ref();
+        exchange.is_some_and(|exchange| exchange.is_link(conn))
+    }
+
+    pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
+        self.exchange.as_mut()?.next_send(conn)
+    }
+
+    pub(crate) fn take_orders(&mut self) -> Vec<Order> {
+        let exchange = self.exchange.as_mut();
+        exchange.map_or_else(Vec::new, |exchange| exchange.take_orders())
+    }
+
+    pub(crate) fn count(&self, stats: &mut Stats) {
+        if let Some(exchange) = &self.exchange {
+            stats.exchange = exchange.stats();
+        }
+    }
+
+    /// Whether nothing of clients or links is here.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let exchange = self.exchange.as_ref();
+        self.clients.is_empty() && exchange.is_none_or(|exchange| !exchange.is_busy())
+    }
+
+    /// Says something to another shard, behind what waits already.
+    pub(crate) fn deliver(&mut self, to: u16, bytes: Rc<[u8]>, send: impl FnOnce(&[u8]) -> bool) {
+        if !self.waiting.is_empty() || !send(&bytes) {
+            self.waiting_bytes += bytes.len();
+            self.waiting.push_back((to, bytes));
+        }
+    }
+
+    /// Tries again what waits.
+    pub(crate) fn deliver_waiting(&mut self, mut send: impl FnMut(u16, &[u8]) -> bool) {
+        while let Some((to, bytes)) = self.waiting.front() {
+            if !send(*to, bytes) {
+                return;
+            }
+            self.waiting_bytes -= bytes.len();
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Whether links are to be read: not while much waits, and then not until nothing does.
+    pub(crate) fn is_blocked(&self, was: bool) -> bool {
+        match was {
+            true => !self.waiting.is_empty(),
+            false => self.waiting_bytes > MAIL_BYTES_MAX,
+        }
+    }
+}

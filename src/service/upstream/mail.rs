@@ -1,0 +1,146 @@
+//! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
+
+use serde::{Deserialize, Serialize};
+
+/// The first byte of such a message; those of rooms begin with a small number.
+pub(crate) const MAIL: u8 = 0xff;
+
+/// A namespace of the application, on all shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct SpaceId(pub(crate) u32);
+
+/// A client as links know it: never used twice within an epoch. Its shard stands in the bits from the 40th on: a daemon has 64 shards at
+/// most, so that JavaScript counts as far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct ClientNumber(pub(crate) u64);
+
+impl ClientNumber {
+    const SHARD_SHIFT: u32 = 40;
+
+    pub(crate) const fn new(shard: u16, count: u64) -> Self {
+        assert!(
+            count < 1 << Self::SHARD_SHIFT,
+            "a shard has had 2^40 clients"
+        );
+        Self((shard as u64) << Self::SHARD_SHIFT | count)
+    }
+
+    pub(crate) const fn shard(self) -> u16 {
+        (self.0 >> Self::SHARD_SHIFT) as u16
+    }
+}
+
+/// From a client's shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToLinks<'a> {
+    /// A client wants a worker, or answers [`ToClients::Again`]: the body of OPEN or RESUME.
+    Open {
+        client: ClientNumber,
+        resumes: bool,
+        json: &'a str,
+    },
+    /// A frame of a client that has asked for a worker before.
+    Frame {
+        client: ClientNumber,
+        kind: u8,
+        flags: u8,
+        #[serde(borrow)]
+        body: &'a [u8],
+    },
+    /// The client is gone; the body of CLOSE.
+    Closed {
+        client: ClientNumber,
+        #[serde(borrow)]
+        body: &'a [u8],
+    },
+}
+
+/// To the clients' shards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToClients<'a> {
+    /// The name of a namespace, before it is used.
+    Space { space: SpaceId, name: &'a str },
+    /// A frame of a worker; those of no single client have the number that no client has.
+    Frame {
+        client: Option<ClientNumber>,
+        space: Option<SpaceId>,
+        kind: u8,
+        flags: u8,
+        #[serde(borrow)]
+        body: &'a [u8],
+    },
+    /// So many bytes of the client's frames are on the link.
+    Dealt { client: ClientNumber, bytes: u32 },
+    /// The client's worker is gone and there is another: say again what OPEN said.
+    Again { client: ClientNumber },
+    /// The client's worker is gone, and none came in time.
+    Lost { client: ClientNumber },
+}
+
+fn encode(message: &impl Serialize) -> Vec<u8> {
+    let bytes = vec![MAIL];
+    postcard::to_extend(message, bytes).expect("these shapes always serialise")
+}
+
+fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> M {
+    let message = bytes.split_first().filter(|(first, _)| **first == MAIL);
+    let message = message.map(|(_, rest)| postcard::from_bytes(rest));
+    message
+        .expect("its first byte was looked at")
+        .expect("messages between our own shards decode")
+}
+
+impl<'a> ToLinks<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Self {
+        decode(bytes)
+    }
+}
+
+impl<'a> ToClients<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Self {
+        decode(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_names_its_shard() {
+        let number = ClientNumber::new(63, (1 << 40) - 1);
+        assert_eq!((number.shard(), number.0), (63, 0x3fff_ffff_ffff));
+        assert!(number.0 < 1 << 53);
+    }
+
+    #[test]
+    fn mail_comes_back() {
+        let client = ClientNumber::new(3, 9);
+        let body = &[0, 255, 7][..];
+        let frame = ToLinks::Frame {
+            client,
+            kind: 17,
+            flags: 64,
+            body,
+        };
+        assert_eq!(ToLinks::decode(&frame.encode()), frame);
+        let space = Some(SpaceId(4));
+        let frame = ToClients::Frame {
+            client: None,
+            space,
+            kind: 37,
+            flags: 0,
+            body,
+        };
+        assert_eq!(ToClients::decode(&frame.encode()), frame);
+        assert_eq!(frame.encode()[0], MAIL);
+    }
+}

@@ -1,0 +1,54 @@
+// An ordinary Socket.IO application; one line gives it sockets that it does not own. Started as `node application.mjs LINK [SECRET_FILE]`.
+import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Server } from "socket.io";
+
+const [url, secretFile] = process.argv.slice(2);
+const io = new Server({ connectTimeout: 45_000 });
+const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
+if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
+attachRingway(io, options);
+
+const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+
+io.use((socket, next) => {
+  if (socket.handshake.auth.refuse) {
+    const error = new Error("not you");
+    error.data = { reason: socket.handshake.auth.refuse };
+    return next(error);
+  }
+  socket.data.who = socket.handshake.auth.who;
+  return next();
+});
+
+io.on("connection", (socket) => {
+  tell({ event: "connection", id: socket.id, recovered: socket.recovered });
+  socket.join("lobby");
+  socket.on("echo", (value, answer) => answer(value));
+  socket.on("who", (answer) => answer({ pid: process.pid, data: socket.data, rooms: [...socket.rooms].sort() }));
+  socket.on("handshake", (answer) => {
+    const { headers, address, query, url, secure, xdomain } = socket.handshake;
+    answer({ headers, address, query, url, secure, xdomain, transport: socket.conn.transport.name });
+  });
+  socket.on("binary", (bytes, answer) => answer(Buffer.from(bytes).reverse(), { nested: [Buffer.from(bytes)] }));
+  socket.on("join", (room, answer) => { socket.join(room); answer([...socket.rooms].sort()); });
+  socket.on("leave", (room, answer) => { socket.leave(room); answer([...socket.rooms].sort()); });
+  socket.on("to", (rooms, except, ...values) => io.to(rooms).except(except).emit("told", ...values));
+  socket.on("others", (value) => socket.broadcast.to("lobby").emit("told", value));
+  socket.on("everybody", (...values) => io.emit("told", ...values));
+  socket.on("ask me", async (question, answer) => answer(await socket.timeout(2_000).emitWithAck("question", question)));
+  socket.on("sequence", (count) => { for (let number = 0; number < count; number += 1) socket.emit("number", number); });
+  socket.on("leave me", (close) => socket.disconnect(close));
+  socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));
+});
+
+io.of("/admin").on("connection", (socket) => {
+  socket.emit("welcome", socket.nsp.name);
+  socket.on("echo", (value, answer) => answer(["admin", value]));
+});
+
+io.of(/^\/shop-\d+$/).on("connection", (socket) => socket.emit("welcome", socket.nsp.name));
+
+process.stdin.resume();
+process.stdin.once("end", () => process.exit(0));

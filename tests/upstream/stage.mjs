@@ -1,0 +1,117 @@
+// A daemon with a link, workers behind it, and clients in front.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { io } from "socket.io-client";
+import { serve } from "../it/daemon.mjs";
+
+const application = fileURLToPath(new URL("application.mjs", import.meta.url));
+
+// A test that fails halfway leaves no worker behind: it ends with its standard input, too.
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Resolves when `condition` gives a truthy value, with it. */
+export async function until(condition, what = "a condition", patienceMs = 15_000) {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`${what} did not come about`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A number of the daemon's metrics, added up over its shards. */
+export async function metric(daemon, name) {
+  const page = await (await fetch(`${daemon.admin}/metrics`)).text();
+  const lines = page.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+export class Stage {
+  clients = [];
+  workers = [];
+
+  static async open({ args = [], link = "unix", secretFile } = {}) {
+    const stage = new Stage();
+    stage.folder = mkdtempSync(path.join(tmpdir(), "ringway-upstream-"));
+    stage.link = link === "unix" ? `unix:${stage.folder}/link.sock` : link;
+    stage.secretFile = secretFile;
+    stage.args = ["--link", stage.link, ...args];
+    stage.daemon = await serve(stage.args);
+    return stage;
+  }
+
+  /** A worker process; resolves when it has joined. */
+  async worker(arguments_ = [this.secretFile].filter(Boolean)) {
+    const before = await metric(this.daemon, "ringway_links_joined_total");
+    const child = spawn(process.execPath, [application, this.link, ...arguments_], { stdio: ["pipe", "pipe", "pipe"] });
+    running.add(child);
+    child.once("exit", () => running.delete(child));
+    const worker = { child, pid: child.pid, events: [], errors: "" };
+    createInterface({ input: child.stdout }).on("line", (line) => worker.events.push(JSON.parse(line)));
+    child.stderr.on("data", (chunk) => { worker.errors += chunk; });
+    this.workers.push(worker);
+    await until(async () => {
+      if (child.exitCode !== null) throw new Error(`the worker ended: ${worker.errors}`);
+      return (await metric(this.daemon, "ringway_links_joined_total")) > before;
+    }, "a worker that joins");
+    return worker;
+  }
+
+  /** Kills a worker as a crash does; resolves when it is gone. */
+  async kill(worker) {
+    worker.child.kill("SIGKILL");
+    if (worker.child.exitCode === null && worker.child.signalCode === null) await once(worker.child, "exit");
+  }
+
+  /** A client; it counts what must not happen. */
+  client(options = {}, namespace = "") {
+    const socket = io(`${this.daemon.url}${namespace}`, { transports: ["websocket"], forceNew: true, ...options });
+    socket.disconnects = [];
+    socket.told = [];
+    socket.on("disconnect", (reason) => socket.disconnects.push(reason));
+    socket.on("told", (...values) => socket.told.push(values));
+    this.clients.push(socket);
+    return socket;
+  }
+
+  async connected(options, namespace) {
+    const socket = this.client(options, namespace);
+    await new Promise((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("connect_error", reject);
+    });
+    return socket;
+  }
+
+  async close() {
+    // Its manager too: others of its namespaces would go on looking for a daemon that is gone.
+    for (const socket of this.clients) {
+      socket.disconnect();
+      socket.io._close();
+    }
+    for (const worker of this.workers) await this.kill(worker);
+    await this.daemon.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs a body on a stage of its own. */
+export const on = (options, body) => async () => {
+  const stage = await Stage.open(options);
+  try {
+    await body(stage);
+  } catch (error) {
+    const errors = stage.workers.map((worker) => worker.errors).join("\n");
+    error.message += `\n--- daemon\n${stage.daemon.log()}\n--- workers\n${errors}`;
+    throw error;
+  } finally {
+    await stage.close();
+  }
+};

@@ -1,0 +1,178 @@
+// Workers come, crash and come back, and no client notices.
+import assert from "node:assert/strict";
+import { mkdtempSync, statSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import test from "node:test";
+import { freePort } from "../it/daemon.mjs";
+import { metric, on, until } from "./stage.mjs";
+
+const SHARDS = ["--shards", "2"];
+const CRASHES = Number(process.env.UPSTREAM_CRASHES ?? 10);
+
+test("clients that come before any worker are held until one is there", on({ args: SHARDS }, async (stage) => {
+  const early = stage.client();
+  const answer = early.emitWithAck("echo", "patience");
+  await until(() => metric(stage.daemon, "ringway_upstream_clients_waiting"), "a client that waits");
+  await stage.worker();
+  assert.equal(await answer, "patience");
+  assert.deepEqual(early.disconnects, []);
+}));
+
+test("clients that nobody comes for are told to come back", on({ args: ["--set", "link.hold_ms=300"] }, async (stage) => {
+  const socket = stage.client({ reconnection: false });
+  await until(() => !socket.io.engine || socket.io.engine.readyState === "closed", "the close");
+  assert.equal(await metric(stage.daemon, "ringway_upstream_clients_lost_total"), 1);
+}));
+
+/** Emits one event after the other and counts what becomes of each, until told to stop. */
+async function load(socket, counts, goes) {
+  while (goes()) {
+    counts.sent += 1;
+    const number = counts.sent;
+    const answer = await socket.timeout(1_500).emitWithAck("echo", number).catch(() => null);
+    if (answer === null) counts.lost += 1;
+    else if (answer === number) counts.answered += 1;
+    else counts.wrong += 1;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+test(`the worker is killed ${CRASHES} times under load: no client sees a disconnect, ids and rooms stay`, on({ args: SHARDS }, async (stage) => {
+  let worker = await stage.worker();
+  const transports = (number) => (number % 5 ? ["websocket"] : ["polling"]);
+  const sockets = await Promise.all([...Array(40).keys()].map((number) => stage.connected({ transports: transports(number), auth: { who: number } })));
+  const ids = sockets.map((socket) => socket.id);
+  await Promise.all(sockets.map((socket, number) => socket.emitWithAck("join", `room-${number % 3}`)));
+  const counts = { sent: 0, answered: 0, lost: 0, wrong: 0 };
+  let goes = true;
+  const loads = sockets.map((socket) => load(socket, counts, () => goes));
+  for (let crash = 0; crash < CRASHES; crash += 1) {
+    const before = counts.answered;
+    await until(() => counts.answered > before + 40, "answers");
+    await stage.kill(worker);
+    worker = await stage.worker();
+  }
+  const after = counts.answered;
+  await until(() => counts.answered > after + 80, "answers of the last worker");
+  goes = false;
+  await Promise.all(loads);
+  assert.deepEqual(sockets.map((socket) => socket.id), ids);
+  assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
+  assert.equal(counts.wrong, 0);
+  // At most once: what a worker took with it is not answered; each client had one event on the way.
+  assert.ok(counts.lost <= CRASHES * sockets.length, JSON.stringify(counts));
+  const who = await sockets[4].emitWithAck("who");
+  assert.deepEqual(who, { pid: worker.pid, data: { who: 4 }, rooms: [ids[4], "lobby", "room-1"].sort() });
+  assert.equal(worker.events.filter((event) => event.event === "connection" && event.recovered).length, sockets.length);
+  sockets[0].emit("to", "room-1", [], "hello");
+  await Promise.all(sockets.filter((_, number) => number % 3 === 1).map((socket) => until(() => socket.told.length === 1, "the broadcast")));
+  assert.deepEqual(sockets.filter((socket) => socket.told.length > 0).length, 13);
+  assert.equal(await metric(stage.daemon, "ringway_upstream_workers_lost_total"), CRASHES);
+}));
+
+test("one of three workers dies: its clients go on with the others", on({ args: SHARDS }, async (stage) => {
+  const workers = [await stage.worker(), await stage.worker(), await stage.worker()];
+  const sockets = await Promise.all([...Array(30).keys()].map((number) => stage.connected({ auth: { who: number } })));
+  const pids = async () => Promise.all(sockets.map(async (socket) => (await socket.emitWithAck("who")).pid));
+  const before = await pids();
+  workers.forEach((worker) => assert.equal(before.filter((pid) => pid === worker.pid).length, 10, "each has its share"));
+  await stage.kill(workers[1]);
+  await until(async () => (await metric(stage.daemon, "ringway_upstream_workers")) === 2, "the loss");
+  const after = await pids();
+  assert.equal(after.filter((pid) => pid === workers[1].pid).length, 0);
+  before.forEach((pid, number) => { if (pid !== workers[1].pid) assert.equal(after[number], pid, "who had another worker keeps it"); });
+  assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
+  sockets[0].emit("everybody", "all of you");
+  await Promise.all(sockets.map((socket) => until(() => socket.told.length === 1, "the broadcast")));
+}));
+
+test("the daemon is killed: workers and clients come back by themselves", on({ args: SHARDS }, async (stage) => {
+  const worker = await stage.worker();
+  const socket = await stage.connected();
+  const { port } = stage.daemon;
+  await stage.daemon.stop("SIGKILL");
+  const gone = await until(() => worker.events.find((event) => event.event === "disconnect"), "the worker's disconnect");
+  assert.equal(gone.reason, "transport close");
+  const { serve } = await import("../it/daemon.mjs");
+  stage.daemon = await serve(stage.args, {}, { port });
+  await until(() => socket.connected, "the client");
+  assert.equal(await socket.emitWithAck("echo", "again"), "again");
+}));
+
+test("a link's socket is its owner's alone", on({}, async (stage) => {
+  assert.equal(statSync(`${stage.folder}/link.sock`).mode & 0o777, 0o600);
+}));
+
+/** Connects to the link as a liar does; resolves with all that comes back when the daemon closes it. */
+function lie(stage, bytes) {
+  return new Promise((resolve) => {
+    const socket = net.connect(`${stage.folder}/link.sock`, () => socket.write(bytes));
+    let said = "";
+    socket.on("data", (chunk) => { said += chunk.toString("latin1"); });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(said));
+  });
+}
+
+/** A frame of the link. */
+function frame(type, body = Buffer.alloc(0), conn = 0n, flags = 0) {
+  const header = Buffer.alloc(14);
+  header.writeUInt32LE(10 + body.length);
+  header[4] = type;
+  header[5] = flags;
+  header.writeBigUInt64LE(conn, 6);
+  return Buffer.concat([header, body]);
+}
+
+function hello(values = {}) {
+  const text = JSON.stringify({ proto: [1, 0], app: "default", instance: "liar", role: "worker", nonce: "0".repeat(32), ...values });
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(Buffer.byteLength(text));
+  return frame(1, Buffer.concat([length, Buffer.from(text), Buffer.alloc(2)]));
+}
+
+test("a peer that lies is told what is wrong, and nobody else is touched", on({ args: SHARDS }, async (stage) => {
+  await stage.worker();
+  const socket = await stage.connected();
+  const member = Buffer.concat([Buffer.from([0, 0, 1, 0, 0x78, 0, 0, 0, 0]), Buffer.alloc(8)]);
+  const named = frame(32, Buffer.from([1, 0, 0x2f]));
+  const lies = {
+    "bad-length": Buffer.from([1, 0, 0, 0]),
+    "unknown-type": frame(77),
+    "out-of-turn": frame(5, Buffer.alloc(8)),
+    "wrong-direction": frame(17, Buffer.from("x")),
+    "bad-json": frame(1, Buffer.from([1, 0, 0, 0, 0x7b, 0, 0])),
+    version: hello({ proto: [2, 0] }),
+    "not-allowed": hello({ app: "another" }),
+    window: Buffer.concat([hello(), frame(7, Buffer.from([9, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]))]),
+  };
+  for (const [code, bytes] of Object.entries(lies)) {
+    assert.match(await lie(stage, bytes), new RegExp(code), code);
+  }
+  // A client of another worker, and a namespace that was never named.
+  const stolen = Buffer.concat([hello({ instance: "thief" }), named, frame(33, member, 1n), frame(33, member, (1n << 40n) | 1n)]);
+  assert.match(await lie(stage, stolen), /not-allowed/);
+  assert.match(await lie(stage, Buffer.concat([hello({ instance: "guess" }), frame(36, Buffer.from([9, 0]), 1n)])), /not-allowed/);
+  assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
+  assert.deepEqual(socket.disconnects, []);
+}));
+
+test("over TCP both sides prove the secret", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "ringway-secret-"));
+  const secretFile = path.join(folder, "secret");
+  writeFileSync(secretFile, "a secret of more than sixteen bytes\n");
+  const wrong = path.join(folder, "wrong");
+  writeFileSync(wrong, "another secret of sixteen bytes\n");
+  const link = `tcp://127.0.0.1:${await freePort()}`;
+  await on({ args: ["--set", `link.secret_file="${secretFile}"`], link, secretFile }, async (stage) => {
+    const refused = stage.worker([wrong]).catch((error) => error);
+    await until(() => metric(stage.daemon, "ringway_links_refused_total"), "the refusal");
+    await stage.kill(stage.workers[0]);
+    await refused;
+    await stage.worker();
+    const socket = await stage.connected();
+    assert.equal(await socket.emitWithAck("echo", "proven"), "proven");
+  })();
+});
