@@ -39,9 +39,21 @@ io.on("connection", (socket) => {
   socket.on("everybody", (...values) => io.emit("told", ...values));
   socket.on("ask me", async (question, answer) => answer(await socket.timeout(2_000).emitWithAck("question", question)));
   socket.on("sequence", (count) => { for (let number = 0; number < count; number += 1) socket.emit("number", number); });
+  socket.on("fetch", async (room, answer) => {
+    const sockets = await io.in(room).fetchSockets();
+    answer(sockets.map(({ id, rooms, data }) => ({ id, rooms: [...rooms].sort(), data })));
+  });
+  socket.on("gather", async (room, answer) => answer(await io.in(room).timeout(3_000).emitWithAck("question", "all")));
+  socket.on("move", (from, to) => io.in(from).socketsJoin(to));
+  socket.on("drop", (room) => io.in(room).disconnectSockets());
+  socket.on("ring", async (answer) => answer(await io.serverSideEmitWithAck("who are you")));
+  socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
+  socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));
 });
+
+io.on("who are you", (answer) => answer(process.pid));
 
 io.of("/admin").on("connection", (socket) => {
   socket.emit("welcome", socket.nsp.name);
@@ -52,3 +64,5 @@ io.of(/^\/shop-\d+$/).on("connection", (socket) => socket.emit("welcome", socket
 
 process.stdin.resume();
 process.stdin.once("end", () => process.exit(0));
+// As a deployment stops it: its clients wait for the next one.
+process.once("SIGTERM", async () => { await io.close(); process.exit(0); });

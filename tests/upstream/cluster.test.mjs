@@ -1,0 +1,114 @@
+// Several workers behind one daemon, and links that are cut.
+import assert from "node:assert/strict";
+import net from "node:net";
+import test from "node:test";
+import { metric, on, until } from "./stage.mjs";
+
+const SHARDS = ["--shards", "2"];
+const CUTS = Number(process.env.UPSTREAM_CUTS ?? 20);
+// What piles up while the link is away comes at once: rates are another test.
+const CUT_ARGS = [...SHARDS, "--set", "link.grace_ms=10000", "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+
+test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
+  const workers = [await stage.worker(), await stage.worker()];
+  const sockets = await Promise.all([...Array(6).keys()].map((number) => stage.connected({ auth: { who: number } })));
+  const pids = await Promise.all(sockets.map(async (socket) => (await socket.emitWithAck("who")).pid));
+  assert.equal(new Set(pids).size, 2);
+  const all = await sockets[0].emitWithAck("fetch", "lobby");
+  assert.deepEqual(all.map(({ id }) => id).sort(), sockets.map(({ id }) => id).sort());
+  assert.deepEqual(all.map(({ data }) => data.who).sort(), [0, 1, 2, 3, 4, 5]);
+  sockets.forEach((socket, number) => socket.on("question", (what, answer) => answer(`${what} ${number}`)));
+  const answers = await sockets[0].emitWithAck("gather", "lobby");
+  assert.deepEqual(answers.sort(), [0, 1, 2, 3, 4, 5].map((number) => `all ${number}`));
+  sockets[0].emit("move", "lobby", "hall");
+  await until(async () => (await sockets[5].emitWithAck("fetch", "hall")).length === 6, "everybody in the hall");
+  assert.deepEqual(await sockets[0].emitWithAck("ring"), [workers.find(({ pid }) => pid !== pids[0]).pid]);
+  sockets[0].emit("drop", sockets[5].id);
+  await until(() => sockets[5].disconnects.length === 1, "the disconnect");
+  assert.deepEqual(sockets[5].disconnects, ["io server disconnect"]);
+}));
+
+test("a worker that stops keeps its clients and their data", on({ args: SHARDS }, async (stage) => {
+  const worker = await stage.worker();
+  const socket = await stage.connected({ auth: { who: "ann" } });
+  await socket.emitWithAck("remember", 17);
+  const { id } = socket;
+  worker.child.kill("SIGTERM");
+  await until(async () => (await metric(stage.daemon, "ringway_upstream_workers")) === 0, "the goodbye");
+  const next = await stage.worker();
+  const who = await socket.emitWithAck("who");
+  assert.deepEqual(who, { pid: next.pid, data: { who: "ann", value: 17 }, rooms: [id, "lobby"].sort() });
+  assert.deepEqual([socket.id, socket.disconnects], [id, []]);
+}));
+
+test("volatile messages are dropped for a busy client, in order, and nothing else is", on({}, async (stage) => {
+  await stage.worker();
+  const socket = await stage.connected();
+  const numbers = [];
+  socket.on("drop", (number) => numbers.push(number));
+  const end = new Promise((resolve) => { socket.once("end", resolve); });
+  socket.emit("flood", 1_000);
+  await end;
+  assert.ok(numbers.length > 0 && numbers.length < 1_000, `${numbers.length}`);
+  assert.deepEqual(numbers, [...numbers].sort((one, other) => one - other));
+  assert.equal(numbers.length + (await metric(stage.daemon, "ringway_upstream_volatile_dropped_total")), 1_000);
+}));
+
+/** Stands between workers and the daemon; `cut` breaks all that goes through it. */
+async function between(stage) {
+  const pairs = new Set();
+  const inner = `${stage.folder}/link.sock`;
+  const server = net.createServer((outer) => {
+    const other = net.connect(inner);
+    const pair = [outer, other];
+    pairs.add(pair);
+    const end = () => { pairs.delete(pair); pair.forEach((socket) => socket.destroy()); };
+    for (const [from, to] of [[outer, other], [other, outer]]) {
+      from.on("data", (chunk) => to.write(chunk));
+      from.on("error", end);
+      from.on("close", end);
+    }
+  });
+  await new Promise((resolve) => { server.listen(`${stage.folder}/between.sock`, resolve); });
+  return { server, cut: () => [...pairs].forEach((pair) => pair.forEach((socket) => socket.destroy())) };
+}
+
+test(`the link is cut ${CUTS} times under load: nothing is lost, doubled or reordered`, on({ args: CUT_ARGS }, async (stage) => {
+  const { server, cut } = await between(stage);
+  const { link } = stage;
+  stage.link = `unix:${stage.folder}/between.sock`;
+  await stage.worker();
+  stage.link = link;
+  const sockets = await Promise.all([...Array(10).keys()].map(() => stage.connected()));
+  const runs = sockets.map((socket) => ({ socket, sent: 0, answers: [] }));
+  let goes = true;
+  const send = async (run) => {
+    while (goes) {
+      const number = run.sent;
+      run.sent += 1;
+      // Not awaited: many are on the way at once, and each must be answered once, in its turn.
+      run.socket.emit("echo", number, (answer) => run.answers.push(answer));
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+  };
+  const sending = runs.map(send);
+  for (let count = 1; count <= CUTS; count += 1) {
+    const before = runs[0].answers.length;
+    await until(() => runs[0].answers.length > before + 5, "answers");
+    cut();
+    await until(async () => (await metric(stage.daemon, "ringway_links_resumed_total")) >= count, "the link");
+  }
+  goes = false;
+  await Promise.all(sending);
+  for (const { sent, answers, socket } of runs) {
+    await until(() => answers.length >= sent, "the last answer").catch(async (error) => {
+      const lost = await metric(stage.daemon, "ringway_upstream_workers_lost_total");
+      const refused = await metric(stage.daemon, "ringway_links_refused_total");
+      throw new Error(`${error.message}: ${answers.length} of ${sent}, ${lost} workers lost, ${refused} links refused, ${socket.disconnects}`);
+    });
+    assert.deepEqual(answers, [...Array(sent).keys()]);
+    assert.deepEqual(socket.disconnects, []);
+  }
+  assert.equal(await metric(stage.daemon, "ringway_upstream_workers_lost_total"), 0);
+  server.close();
+}));
