@@ -90,6 +90,23 @@ impl Hub {
 
     /// Queues a packet for one session.
     pub(crate) fn push_packet(&mut self, key: Key, packet: Rc<Packet>, turn: &mut Turn<'_>) {
+        self.push_within(key, packet, self.settings.outbox_bounds(), turn);
+    }
+
+    /// Queues what a worker says to one of its clients.
+    pub(crate) fn push_of_worker(&mut self, key: Key, packet: Rc<Packet>, turn: &mut Turn<'_>) {
+        self.push_within(key, packet, WORKER_BOUNDS, turn);
+    }
+
+    // A broadcast comes here for each member: the bounds must not travel through memory.
+    #[inline(always)]
+    fn push_within(
+        &mut self,
+        key: Key,
+        packet: Rc<Packet>,
+        bounds: OutboxBounds,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(session) = self
             .sessions
             .get_mut(key)
@@ -98,10 +115,6 @@ impl Hub {
             return;
         };
         let before = session.outbox.bytes();
-        let bounds = match session.upstream().and_then(|upstream| upstream.number) {
-            Some(_) => WORKER_BOUNDS,
-            None => self.settings.outbox_bounds(),
-        };
         let pushed = session.outbox.push(packet, bounds);
         self.queued_bytes = self.queued_bytes + session.outbox.bytes() as u64 - before as u64;
         let conn = session.conn;

@@ -640,10 +640,12 @@ impl Hub {
             self.stats.volatile_dropped += 1;
             return;
         }
-        match part {
-            Part::Text(text) => self.push_bytes(key, text.as_bytes(), turn),
-            Part::Binary(bytes) => self.push_binary(key, bytes, turn),
-        }
+        let packet = match part {
+            Part::Text(text) => Packet::new(text.as_bytes(), &[], None),
+            Part::Binary(bytes) => Packet::binary(bytes),
+        };
+        let packet = Rc::new(packet.for_deflate(self.settings.deflate));
+        self.push_of_worker(key, packet, turn);
     }
 
     fn upstream_broadcast(
@@ -683,7 +685,7 @@ impl Hub {
             Packet::new(text.bytes(), &attachments, None).for_deflate(self.settings.deflate);
         let packet = Rc::new(packet);
         for key in keys {
-            self.push_packet(key, Rc::clone(&packet), turn);
+            self.push_of_worker(key, Rc::clone(&packet), turn);
         }
     }
 }
