@@ -98,7 +98,11 @@ export class Connections implements ConnectionPort {
       case "CLOSE": {
         const reason = CLOSE_REASONS[frame.reason] ?? "transport close";
         // Only errors have a description, as with engine.io.
-        return connection.end(reason, reason === "transport error" ? new Error(frame.text) : undefined);
+        const description = reason === "transport error" ? new Error(frame.text) : undefined;
+        // socket.io hands a packet on a tick later, and an event to its handlers one more: what came before the end, in one chunk with it, is heard
+        // before it, as on a socket of one's own.
+        setImmediate(() => connection.end(reason, description));
+        return;
       }
       case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
       case "PRESSURE": return connection.press(frame.on === 1);

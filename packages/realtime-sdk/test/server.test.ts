@@ -218,6 +218,24 @@ test("the client leaves: by itself, by its namespace, by an error", async () => 
   assert.equal((await link.next("CLOSE_CONN")).conn, 3);
 });
 
+test("what a client says before it goes is heard before that, in one chunk too", async () => {
+  await start();
+  const heard: unknown[] = [];
+  const reasons: string[] = [];
+  for (const [conn, text] of [[1, '2["last","words"]'], [2, "1"]] as const) {
+    const socket = await client(conn);
+    socket.on("last", (value) => heard.push(value));
+    const closed = once(socket, "disconnect");
+    link.socket.cork();
+    link.data(conn, text);
+    link.send("CLOSE", 0, conn, { reason: 0, code: 0, text: "" });
+    link.socket.uncork();
+    reasons.push((await closed)[0] as string);
+  }
+  assert.deepEqual(heard, ["words"]);
+  assert.deepEqual(reasons, ["transport close", "client namespace disconnect"]);
+});
+
 test("the worker disconnects a client: from the namespace, or whole", async () => {
   await start();
   const socket = await client(1);
