@@ -87,7 +87,9 @@ export const event = (emitter, name) => new Promise((resolve) => emitter.once(na
 /** Polls a condition between turns of the event loop, and fails when it does not come true: a loop would outlive the test runner's timeout. */
 export async function until(condition, withinMs = 45_000) {
   const start = performance.now();
-  while (!(await condition())) {
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
     if (performance.now() - start > withinMs) throw new Error(`not within ${withinMs} ms: ${condition}`);
     await new Promise((resolve) => setImmediate(resolve));
   }

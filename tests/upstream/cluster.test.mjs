@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import test from "node:test";
-import { metric, on, until } from "./stage.mjs";
+import { until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
+import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
 const CUTS = Number(process.env.UPSTREAM_CUTS ?? 20);
@@ -21,10 +23,10 @@ test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
   const answers = await sockets[0].emitWithAck("gather", "lobby");
   assert.deepEqual(answers.sort(), [0, 1, 2, 3, 4, 5].map((number) => `all ${number}`));
   sockets[0].emit("move", "lobby", "hall");
-  await until(async () => (await sockets[5].emitWithAck("fetch", "hall")).length === 6, "everybody in the hall");
+  await until(async () => (await sockets[5].emitWithAck("fetch", "hall")).length === 6);
   assert.deepEqual(await sockets[0].emitWithAck("ring"), [workers.find(({ pid }) => pid !== pids[0]).pid]);
   sockets[0].emit("drop", sockets[5].id);
-  await until(() => sockets[5].disconnects.length === 1, "the disconnect");
+  await until(() => sockets[5].disconnects.length === 1);
   assert.deepEqual(sockets[5].disconnects, ["io server disconnect"]);
 }));
 
@@ -34,7 +36,7 @@ test("a worker that stops keeps its clients and their data", on({ args: SHARDS }
   await socket.emitWithAck("remember", 17);
   const { id } = socket;
   worker.child.kill("SIGTERM");
-  await until(async () => (await metric(stage.daemon, "ringway_upstream_workers")) === 0, "the goodbye");
+  await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 0);
   const next = await stage.worker();
   const who = await socket.emitWithAck("who");
   assert.deepEqual(who, { pid: next.pid, data: { who: "ann", value: 17 }, rooms: [id, "lobby"].sort() });
@@ -51,7 +53,7 @@ test("volatile messages are dropped for a busy client, in order, and nothing els
   await end;
   assert.ok(numbers.length > 0 && numbers.length < 1_000, `${numbers.length}`);
   assert.deepEqual(numbers, [...numbers].sort((one, other) => one - other));
-  assert.equal(numbers.length + (await metric(stage.daemon, "ringway_upstream_volatile_dropped_total")), 1_000);
+  assert.equal(numbers.length + (await total(stage.daemon, "ringway_upstream_volatile_dropped_total")), 1_000);
 }));
 
 /** Stands between workers and the daemon; `cut` breaks all that goes through it. */
@@ -94,21 +96,21 @@ test(`the link is cut ${CUTS} times under load: nothing is lost, doubled or reor
   const sending = runs.map(send);
   for (let count = 1; count <= CUTS; count += 1) {
     const before = runs[0].answers.length;
-    await until(() => runs[0].answers.length > before + 5, "answers");
+    await until(() => runs[0].answers.length > before + 5);
     cut();
-    await until(async () => (await metric(stage.daemon, "ringway_links_resumed_total")) >= count, "the link");
+    await until(async () => (await total(stage.daemon, "ringway_links_resumed_total")) >= count);
   }
   goes = false;
   await Promise.all(sending);
   for (const { sent, answers, socket } of runs) {
-    await until(() => answers.length >= sent, "the last answer").catch(async (error) => {
-      const lost = await metric(stage.daemon, "ringway_upstream_workers_lost_total");
-      const refused = await metric(stage.daemon, "ringway_links_refused_total");
+    await until(() => answers.length >= sent).catch(async (error) => {
+      const lost = await total(stage.daemon, "ringway_upstream_workers_lost_total");
+      const refused = await total(stage.daemon, "ringway_links_refused_total");
       throw new Error(`${error.message}: ${answers.length} of ${sent}, ${lost} workers lost, ${refused} links refused, ${socket.disconnects}`);
     });
     assert.deepEqual(answers, [...Array(sent).keys()]);
     assert.deepEqual(socket.disconnects, []);
   }
-  assert.equal(await metric(stage.daemon, "ringway_upstream_workers_lost_total"), 0);
+  assert.equal(await total(stage.daemon, "ringway_upstream_workers_lost_total"), 0);
   server.close();
 }));

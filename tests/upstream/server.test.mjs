@@ -1,7 +1,8 @@
 // Socket.IO's documented behaviour, with sockets that the daemon owns: one application, every transport, several shards.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { on, until } from "./stage.mjs";
+import { until } from "../it/daemon.mjs";
+import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "3"];
 const TRANSPORTS = { websocket: ["websocket"], polling: ["polling"], upgrade: ["polling", "websocket"] };
@@ -10,7 +11,7 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
   test(`${name}: connect, acknowledge, binary both ways, disconnect`, on({ args: SHARDS }, async (stage) => {
     const worker = await stage.worker();
     const socket = await stage.connected({ transports, auth: { who: "ann" } });
-    if (name === "upgrade") await until(() => socket.io.engine.transport.name === "websocket", "the upgrade");
+    if (name === "upgrade") await until(() => socket.io.engine.transport.name === "websocket");
     assert.deepEqual(await socket.emitWithAck("echo", { "ü": ["é", null, 1.5] }), { "ü": ["é", null, 1.5] });
     const who = await socket.emitWithAck("who");
     assert.deepEqual(who, { pid: worker.pid, data: { who: "ann" }, rooms: [socket.id, "lobby"].sort() });
@@ -21,7 +22,7 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     await new Promise((resolve) => { socket.on("number", (number) => { numbers.push(number); if (number === 499) resolve(); }); });
     assert.deepEqual(numbers, [...Array(500).keys()]);
     socket.disconnect();
-    const gone = await until(() => worker.events.find((event) => event.event === "disconnect"), "the worker's disconnect");
+    const gone = await until(() => worker.events.find((event) => event.event === "disconnect"));
     assert.equal(gone.reason, "client namespace disconnect");
   }));
 }
@@ -75,7 +76,7 @@ test("rooms: to, except, broadcast, everybody; each once and in one order", on({
   sockets[0].emit("to", sockets[3].id, [], "you");
   sockets[0].emit("others", "not me");
   sockets[0].emit("everybody", "end", Buffer.from([7]));
-  await Promise.all(sockets.map((socket) => until(() => socket.told.some(([what]) => what === "end"), "the last broadcast")));
+  await Promise.all(sockets.map((socket) => until(() => socket.told.some(([what]) => what === "end"))));
   sockets.forEach((socket, number) => {
     const expected = [["both"]];
     if (number % 2 === 0) expected.push(["even alone"]);
@@ -86,7 +87,7 @@ test("rooms: to, except, broadcast, everybody; each once and in one order", on({
   });
   assert.deepEqual(await sockets[2].emitWithAck("leave", "even"), [sockets[2].id, "lobby"].sort());
   sockets[0].emit("to", "even", [], "after");
-  await until(() => sockets[4].told.at(-1)[0] === "after", "the broadcast");
+  await until(() => sockets[4].told.at(-1)[0] === "after");
   await sockets[2].emitWithAck("echo", 1);
   assert.equal(sockets[2].told.at(-1)[0], "end");
 }));
@@ -103,9 +104,9 @@ test("the server disconnects: the namespace, and the connection", on({}, async (
   for (const close of [false, true]) {
     const socket = await stage.connected();
     socket.emit("leave me", close);
-    await until(() => socket.disconnects.length > 0, "the disconnect");
+    await until(() => socket.disconnects.length > 0);
     assert.deepEqual(socket.disconnects, ["io server disconnect"]);
-    const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id !== undefined), "the worker's disconnect");
+    const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id !== undefined));
     assert.equal(gone.reason, "server namespace disconnect");
   }
 }));
@@ -115,7 +116,7 @@ test("a client that vanishes is gone for the worker, too", on({}, async (stage) 
   const socket = await stage.connected();
   const { id } = socket;
   socket.io.engine.transport.ws._socket?.destroy() ?? socket.io.engine.transport.ws.terminate();
-  const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id === id), "the worker's disconnect");
+  const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id === id));
   assert.equal(gone.reason, "transport close");
 }));
 

@@ -7,31 +7,14 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { io } from "socket.io-client";
-import { serve } from "../it/daemon.mjs";
+import { serve, until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
 
 const application = fileURLToPath(new URL("application.mjs", import.meta.url));
 
 // A test that fails halfway leaves no worker behind: it ends with its standard input, too.
 const running = new Set();
 process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
-
-/** Resolves when `condition` gives a truthy value, with it. */
-export async function until(condition, what = "a condition", patienceMs = 15_000) {
-  const end = Date.now() + patienceMs;
-  for (;;) {
-    const value = await condition();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`${what} did not come about`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** A number of the daemon's metrics, added up over its shards. */
-export async function metric(daemon, name) {
-  const page = await (await fetch(`${daemon.admin}/metrics`)).text();
-  const lines = page.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-}
 
 export class Stage {
   clients = [];
@@ -49,7 +32,7 @@ export class Stage {
 
   /** A worker process; resolves when it has joined. */
   async worker(arguments_ = [this.secretFile].filter(Boolean)) {
-    const before = await metric(this.daemon, "ringway_links_joined_total");
+    const before = await total(this.daemon, "ringway_links_joined_total");
     const child = spawn(process.execPath, [application, this.link, ...arguments_], { stdio: ["pipe", "pipe", "pipe"] });
     running.add(child);
     child.once("exit", () => running.delete(child));
@@ -58,9 +41,9 @@ export class Stage {
     child.stderr.on("data", (chunk) => { worker.errors += chunk; });
     this.workers.push(worker);
     await until(async () => {
-      if (child.exitCode !== null) throw new Error(`the worker ended: ${worker.errors}`);
-      return (await metric(this.daemon, "ringway_links_joined_total")) > before;
-    }, "a worker that joins");
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the worker ended: ${worker.errors}`);
+      return (await total(this.daemon, "ringway_links_joined_total")) > before;
+    });
     return worker;
   }
 

@@ -5,8 +5,9 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import test from "node:test";
-import { freePort } from "../it/daemon.mjs";
-import { metric, on, until } from "./stage.mjs";
+import { freePort, serve, until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
+import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
 const CRASHES = Number(process.env.UPSTREAM_CRASHES ?? 10);
@@ -14,7 +15,7 @@ const CRASHES = Number(process.env.UPSTREAM_CRASHES ?? 10);
 test("clients that come before any worker are held until one is there", on({ args: SHARDS }, async (stage) => {
   const early = stage.client();
   const answer = early.emitWithAck("echo", "patience");
-  await until(() => metric(stage.daemon, "ringway_upstream_clients_waiting"), "a client that waits");
+  await until(() => total(stage.daemon, "ringway_upstream_clients_waiting"));
   await stage.worker();
   assert.equal(await answer, "patience");
   assert.deepEqual(early.disconnects, []);
@@ -22,8 +23,8 @@ test("clients that come before any worker are held until one is there", on({ arg
 
 test("clients that nobody comes for are told to come back", on({ args: ["--set", "link.hold_ms=300"] }, async (stage) => {
   const socket = stage.client({ reconnection: false });
-  await until(() => !socket.io.engine || socket.io.engine.readyState === "closed", "the close");
-  assert.equal(await metric(stage.daemon, "ringway_upstream_clients_lost_total"), 1);
+  await until(() => !socket.io.engine || socket.io.engine.readyState === "closed");
+  assert.equal(await total(stage.daemon, "ringway_upstream_clients_lost_total"), 1);
 }));
 
 /** Emits one event after the other and counts what becomes of each, until told to stop. */
@@ -50,12 +51,12 @@ test(`the worker is killed ${CRASHES} times under load: no client sees a disconn
   const loads = sockets.map((socket) => load(socket, counts, () => goes));
   for (let crash = 0; crash < CRASHES; crash += 1) {
     const before = counts.answered;
-    await until(() => counts.answered > before + 40, "answers");
+    await until(() => counts.answered > before + 40);
     await stage.kill(worker);
     worker = await stage.worker();
   }
   const after = counts.answered;
-  await until(() => counts.answered > after + 80, "answers of the last worker");
+  await until(() => counts.answered > after + 80);
   goes = false;
   await Promise.all(loads);
   assert.deepEqual(sockets.map((socket) => socket.id), ids);
@@ -67,9 +68,9 @@ test(`the worker is killed ${CRASHES} times under load: no client sees a disconn
   assert.deepEqual(who, { pid: worker.pid, data: { who: 4 }, rooms: [ids[4], "lobby", "room-1"].sort() });
   assert.equal(worker.events.filter((event) => event.event === "connection" && event.recovered).length, sockets.length);
   sockets[0].emit("to", "room-1", [], "hello");
-  await Promise.all(sockets.filter((_, number) => number % 3 === 1).map((socket) => until(() => socket.told.length === 1, "the broadcast")));
+  await Promise.all(sockets.filter((_, number) => number % 3 === 1).map((socket) => until(() => socket.told.length === 1)));
   assert.deepEqual(sockets.filter((socket) => socket.told.length > 0).length, 13);
-  assert.equal(await metric(stage.daemon, "ringway_upstream_workers_lost_total"), CRASHES);
+  assert.equal(await total(stage.daemon, "ringway_upstream_workers_lost_total"), CRASHES);
 }));
 
 test("one of three workers dies: its clients go on with the others", on({ args: SHARDS }, async (stage) => {
@@ -79,13 +80,13 @@ test("one of three workers dies: its clients go on with the others", on({ args: 
   const before = await pids();
   workers.forEach((worker) => assert.equal(before.filter((pid) => pid === worker.pid).length, 10, "each has its share"));
   await stage.kill(workers[1]);
-  await until(async () => (await metric(stage.daemon, "ringway_upstream_workers")) === 2, "the loss");
+  await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 2);
   const after = await pids();
   assert.equal(after.filter((pid) => pid === workers[1].pid).length, 0);
   before.forEach((pid, number) => { if (pid !== workers[1].pid) assert.equal(after[number], pid, "who had another worker keeps it"); });
   assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
   sockets[0].emit("everybody", "all of you");
-  await Promise.all(sockets.map((socket) => until(() => socket.told.length === 1, "the broadcast")));
+  await Promise.all(sockets.map((socket) => until(() => socket.told.length === 1)));
 }));
 
 test("the daemon is killed: workers and clients come back by themselves", on({ args: SHARDS }, async (stage) => {
@@ -93,11 +94,10 @@ test("the daemon is killed: workers and clients come back by themselves", on({ a
   const socket = await stage.connected();
   const { port } = stage.daemon;
   await stage.daemon.stop("SIGKILL");
-  const gone = await until(() => worker.events.find((event) => event.event === "disconnect"), "the worker's disconnect");
+  const gone = await until(() => worker.events.find((event) => event.event === "disconnect"));
   assert.equal(gone.reason, "transport close");
-  const { serve } = await import("../it/daemon.mjs");
   stage.daemon = await serve(stage.args, {}, { port });
-  await until(() => socket.connected, "the client");
+  await until(() => socket.connected);
   assert.equal(await socket.emitWithAck("echo", "again"), "again");
 }));
 
@@ -168,7 +168,7 @@ test("over TCP both sides prove the secret", async () => {
   const link = `tcp://127.0.0.1:${await freePort()}`;
   await on({ args: ["--set", `link.secret_file="${secretFile}"`], link, secretFile }, async (stage) => {
     const refused = stage.worker([wrong]).catch((error) => error);
-    await until(() => metric(stage.daemon, "ringway_links_refused_total"), "the refusal");
+    await until(() => total(stage.daemon, "ringway_links_refused_total"));
     await stage.kill(stage.workers[0]);
     await refused;
     await stage.worker();

@@ -372,6 +372,17 @@ impl<'a> Frame<'a> {
         out[start..][..HEADER_BYTES].copy_from_slice(&header);
     }
 
+    /// The body alone, for whoever writes the header elsewhere.
+    ///
+    /// # Panics
+    /// As [`Self::encode_into`].
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.write(&mut body);
+        body
+    }
+
     /// The flags with what the payload says.
     const fn marked(&self, flags: Flags) -> Flags {
         match self {

@@ -150,12 +150,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         self.rooms.restore(now, frozen.homes, &frozen.positions);
         let mut keys = HashMap::new();
         for session in frozen.sessions {

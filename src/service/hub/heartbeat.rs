@@ -32,12 +32,7 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         match token >> KIND_SHIFT {
             CONNECTION => self.connection_deadline(Key::from_bits(token), &mut turn),
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),

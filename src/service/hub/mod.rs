@@ -60,6 +60,22 @@ pub(crate) struct Turn<'a> {
     pub(crate) out: &'a mut Vec<Output>,
 }
 
+impl<'a> Turn<'a> {
+    pub(crate) const fn new(
+        now: Now,
+        post: &'a mut dyn Post,
+        entropy: &'a mut dyn FnMut() -> u64,
+        out: &'a mut Vec<Output>,
+    ) -> Self {
+        Self {
+            now,
+            post,
+            entropy,
+            out,
+        }
+    }
+}
+
 /// A map's hasher, seeded by the driver: peers cannot choose keys that collide.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(u64);
@@ -213,16 +229,11 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         if self.upstream.is_link(conn) {
-            return self.link_received(now, conn, bytes, post, out);
+            return self.with_exchange(now, post, out, |exchange| exchange.received(conn, bytes));
         }
         let key = Key::of(conn);
         self.stats.bytes_received += bytes.len() as u64;
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         let Some(connection) = self
             .connections
             .get_mut(key)
@@ -268,12 +279,7 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         let key = Key::of(conn);
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         self.after_send(key, &mut turn);
     }
 
@@ -292,12 +298,7 @@ impl Hub {
             return;
         }
         let key = Key::of(conn);
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         match self
             .connections
             .get(key)
@@ -316,7 +317,7 @@ impl Hub {
     /// `conn` is gone; the last call about it.
     pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
         if self.upstream.is_link(conn) {
-            return self.link_closed(now, conn, post, out);
+            return self.with_exchange(now, post, out, |exchange| exchange.closed(now, conn));
         }
         let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
@@ -398,12 +399,7 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         self.joined.clear();
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         self.rooms.lap(turn.now, turn.post);
         self.settle_rooms(&mut turn);
         self.upstream_lap(&mut turn);

@@ -5,7 +5,7 @@
 use super::{Hub, Output, Turn};
 use crate::post::Post;
 use crate::rooms::{Attempt, ListedRoom, Publish};
-use crate::session::{Session, Transport};
+use crate::session::Session;
 use crate::time::Now;
 use serde::Serialize;
 
@@ -190,11 +190,7 @@ impl Hub {
             shard: self.shard,
             slot: key.slot,
             address: session.address.to_string(),
-            transport: if session.transport == Transport::WebSocket {
-                "websocket"
-            } else {
-                "polling"
-            },
+            transport: session.transport.name(),
             subjects: session.namespaces.iter().filter_map(subject).collect(),
             namespaces: session
                 .namespaces

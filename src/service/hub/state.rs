@@ -45,12 +45,7 @@ impl Hub {
         self.stats.connections_arrived += 1;
         let client = connection.client.into();
         let key = self.insert_connection(connection);
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         self.set_deadline(
             key,
             now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,

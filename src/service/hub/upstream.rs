@@ -6,24 +6,20 @@ use super::{Hub, Key, Output, Turn};
 use crate::packet::Packet;
 use crate::post::{Class, Post};
 use crate::refusal::Refusal;
-use crate::session::{Cause, Inbound, Transport, Upstream};
+use crate::session::{Cause, Inbound, Upstream};
 use crate::time::{ConnId, Now};
-use crate::upstream::{ClientNumber, LINKS, Order, SpaceError, SpaceId, ToClients, ToLinks};
-use ringway_proto::link::{CloseReason, Flags, Frame, Kind, Part, Raw, Side};
+use crate::upstream::{
+    ClientNumber, Exchange, LINKS, Order, SpaceError, SpaceId, ToClients, ToLinks,
+};
+use ringway_proto::link::{
+    self, CloseReason, Flags, Frame, Kind, Part, Phase, Raw, ResumedSocket, Side,
+};
 use ringway_proto::{http1, socketio};
 use serde_json::json;
-use serde_json::value::RawValue;
 use std::rc::Rc;
 
 /// How often links and workers are looked after.
 const TICK_US: u64 = 100_000;
-
-const fn name_of(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Polling | Transport::Upgrading => "polling",
-        Transport::WebSocket => "websocket",
-    }
-}
 
 /// The body of CLOSE.
 fn close_body(cause: Cause) -> Vec<u8> {
@@ -31,11 +27,7 @@ fn close_body(cause: Cause) -> Vec<u8> {
         Cause::Peer => (CloseReason::TransportClose, 0, ""),
         Cause::Told(refusal, code) => (reason_of(refusal), code, refusal.message()),
     };
-    let mut body = vec![reason as u8];
-    body.extend_from_slice(&code.to_le_bytes());
-    body.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    body.extend_from_slice(text.as_bytes());
-    body
+    Frame::Close { reason, code, text }.body()
 }
 
 const fn reason_of(refusal: Refusal) -> CloseReason {
@@ -177,12 +169,12 @@ impl Hub {
         let Some(upstream) = session.upstream() else {
             return true;
         };
-        let transport = name_of(session.transport);
+        let transport = session.transport.name();
         let mut json = format!("{{\"transport\":\"{transport}\",{}", upstream.head);
         let sockets = self.sockets_of(client_key);
         let resumes = !sockets.is_empty();
         if resumes {
-            let sockets = serde_json::Value::Array(sockets).to_string();
+            let sockets = serde_json::to_string(&sockets).expect("these shapes always serialise");
             json.push_str(&format!(",\"sockets\":{sockets}"));
         }
         json.push('}');
@@ -197,19 +189,19 @@ impl Hub {
         )
     }
 
-    fn sockets_of(&self, key: Key) -> Vec<serde_json::Value> {
-        let raw = |text: &str| {
-            let value: Option<Box<RawValue>> = serde_json::from_str(text).ok();
-            value.map(|value| serde_json::from_str::<serde_json::Value>(value.get()))
-        };
-        let value = |text: &str| raw(text).and_then(Result::ok).unwrap_or_default();
+    fn sockets_of(&self, key: Key) -> Vec<ResumedSocket<'_>> {
         let sockets = self.upstream.clients.sockets(key);
-        let sockets = sockets.map(|(named, member)| {
-            let rooms: Vec<&str> = named.space.rooms_of(key).map(|room| &**room).collect();
-            json!({
-                "nsp": *named.name, "sid": *member.sid, "pid": *member.pid, "rooms": rooms,
-                "auth": value(&member.auth), "data": value(&member.data),
-            })
+        let sockets = sockets.map(|(named, member)| ResumedSocket {
+            nsp: (&*named.name).into(),
+            sid: (&*member.sid).into(),
+            pid: Some((&*member.pid).into()),
+            rooms: named
+                .space
+                .rooms_of(key)
+                .map(|room| (&**room).into())
+                .collect(),
+            auth: serde_json::from_str(&member.auth).ok(),
+            data: serde_json::from_str(&member.data).ok(),
         });
         sockets.collect()
     }
@@ -263,15 +255,17 @@ impl Hub {
             return;
         };
         self.upstream.clients.forget(client);
-        let body = close_body(cause);
-        if !self.say_to_links(
-            &ToLinks::Closed {
-                client,
-                body: &body,
-            },
-            turn,
-        ) {
-            self.upstream.clients.unsaid.push_back((client, body));
+        self.say_closed(client, close_body(cause), turn);
+    }
+
+    /// Its worker hears of it at once, or when there is ring space.
+    fn say_closed(&mut self, client: ClientNumber, body: Vec<u8>, turn: &mut Turn<'_>) {
+        let mail = ToLinks::Closed {
+            client,
+            body: &body,
+        };
+        if !self.say_to_links(&mail, turn) {
+            self.upstream.clients.unsaid.push((client, body));
         }
     }
 
@@ -280,17 +274,15 @@ impl Hub {
         let Some(client) = self.upstream_of(key).and_then(|upstream| upstream.number) else {
             return;
         };
-        let (kind, flags) = (Kind::Transport.to_byte(), 0);
-        let body = &[1, 1];
-        self.say_to_links(
-            &ToLinks::Frame {
-                client,
-                kind,
-                flags,
-                body,
-            },
-            turn,
-        );
+        let (phase, transport) = (Phase::Upgrade, link::Transport::WebSocket);
+        let body = Frame::Transport { phase, transport }.body();
+        let mail = ToLinks::Frame {
+            client,
+            kind: Kind::Transport.to_byte(),
+            flags: Flags::NONE.bits(),
+            body: &body,
+        };
+        self.say_to_links(&mail, turn);
     }
 }
 
@@ -309,28 +301,22 @@ impl Hub {
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
-        let mut turn = Turn {
-            now,
-            post,
-            entropy,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         let nonce = [(turn.entropy)(), (turn.entropy)()];
         let exchange = self.upstream.exchange.as_mut();
-        exchange
-            .expect("links come where the exchange is")
-            .accepted(now, conn, nonce);
+        let exchange = exchange.expect("links come where the exchange is");
+        exchange.accepted(now, conn, nonce);
         self.carry_orders(&mut turn);
         self.arm_tick(&mut turn);
     }
 
-    pub(super) fn link_received(
+    /// Something happened to a link.
+    pub(super) fn with_exchange(
         &mut self,
         now: Now,
-        conn: ConnId,
-        bytes: &[u8],
         post: &mut dyn Post,
         out: &mut Vec<Output>,
+        act: impl FnOnce(&mut Exchange),
     ) {
         let mut turn = Turn {
             now,
@@ -338,28 +324,7 @@ impl Hub {
             entropy: &mut || 0,
             out,
         };
-        if let Some(exchange) = &mut self.upstream.exchange {
-            exchange.received(now, conn, bytes);
-        }
-        self.carry_orders(&mut turn);
-    }
-
-    pub(super) fn link_closed(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        post: &mut dyn Post,
-        out: &mut Vec<Output>,
-    ) {
-        let mut turn = Turn {
-            now,
-            post,
-            entropy: &mut || 0,
-            out,
-        };
-        if let Some(exchange) = &mut self.upstream.exchange {
-            exchange.closed(now, conn);
-        }
+        self.upstream.exchange.as_deref_mut().map(act);
         self.carry_orders(&mut turn);
     }
 
@@ -395,12 +360,12 @@ impl Hub {
                 break;
             }
             orders.into_iter().for_each(|order| self.carry(order, turn));
-            self.block_links(turn.now);
+            self.block_links();
         }
         self.upstream.is_carrying = false;
     }
 
-    fn block_links(&mut self, now: Now) {
+    fn block_links(&mut self) {
         let was = self
             .upstream
             .exchange
@@ -408,7 +373,7 @@ impl Hub {
             .is_some_and(|exchange| exchange.is_blocked());
         let is = self.upstream.is_blocked(was);
         if let Some(exchange) = &mut self.upstream.exchange {
-            exchange.set_blocked(now, is);
+            exchange.set_blocked(is);
         }
     }
 
@@ -440,25 +405,13 @@ impl Hub {
         let post = &mut *turn.post;
         self.upstream
             .deliver_waiting(|to, bytes| post.deliver(to, &[bytes]));
-        self.block_links(turn.now);
+        self.block_links();
         self.carry_orders(turn);
-        while let Some((client, body)) = self.upstream.clients.unsaid.pop_front() {
-            if !self.say_to_links(
-                &ToLinks::Closed {
-                    client,
-                    body: &body,
-                },
-                turn,
-            ) {
-                self.upstream.clients.unsaid.push_front((client, body));
-                break;
-            }
+        for (client, body) in core::mem::take(&mut self.upstream.clients.unsaid) {
+            self.say_closed(client, body, turn);
         }
-        for _ in 0..self.upstream.called.len() {
-            let called = self.upstream.called.pop_front();
-            called
-                .into_iter()
-                .for_each(|client| self.answer_call(client, turn));
+        for client in core::mem::take(&mut self.upstream.called) {
+            self.answer_call(client, turn);
         }
         self.end_sessions(turn);
     }
@@ -537,7 +490,7 @@ impl Hub {
             return;
         };
         if !self.say_open(key, client, turn) {
-            self.upstream.called.push_back(client);
+            self.upstream.called.push(client);
             return;
         }
         let connects = self

@@ -30,6 +30,16 @@ pub(crate) enum Transport {
     WebSocket,
 }
 
+impl Transport {
+    /// Engine.IO's name of what the client is on now.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Polling | Self::Upgrading => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
 /// What speaks above Engine.IO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Application {

@@ -20,8 +20,6 @@ pub(crate) struct Upstream {
     pub(crate) attachments: u16,
     /// The worker's last packet was volatile and dropped: so are its attachments.
     pub(crate) is_dropping: bool,
-    /// Its worker closes it when what is queued went out.
-    pub(crate) is_ending: bool,
     /// Bytes on the way to the worker.
     outstanding_bytes: u32,
     /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
@@ -35,7 +33,6 @@ impl Upstream {
             number: None,
             attachments: 0,
             is_dropping: false,
-            is_ending: false,
             outstanding_bytes: 0,
             connects: Vec::new(),
         }

@@ -5,7 +5,7 @@
 use super::mail::{ClientNumber, SpaceId};
 use super::space::Space;
 use crate::hub::{Key, Seed};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// A namespace of the application.
@@ -23,20 +23,20 @@ pub(crate) struct Clients {
     /// In the order in which workers named them.
     spaces: BTreeMap<SpaceId, Named>,
     /// Clients that are gone, and whose end could not be said yet.
-    pub(crate) unsaid: VecDeque<(ClientNumber, Vec<u8>)>,
+    pub(crate) unsaid: Vec<(ClientNumber, Vec<u8>)>,
 }
 
 impl Clients {
-    pub(crate) fn new(shard: u16, hasher: Seed, seed: u64, rooms_per_member_max: usize) -> Self {
+    pub(crate) fn new(shard: u16, seed: u64, rooms_per_member_max: usize) -> Self {
         Self {
             shard,
             // 0 is nobody: frames of no client have it.
             next: 1,
             seed,
             rooms_per_member_max,
-            by_number: HashMap::with_hasher(hasher),
+            by_number: HashMap::with_hasher(Seed::new(seed)),
             spaces: BTreeMap::new(),
-            unsaid: VecDeque::new(),
+            unsaid: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 use super::fault::Fault;
 use super::link::{Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
+use super::obey::ClientFrame;
 use super::proof::Secret;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
@@ -57,7 +58,7 @@ pub(crate) enum Order {
 pub(super) struct Client {
     pub(super) worker: Option<WorkerId>,
     /// Frames that came before there was one, and those that its last one never got.
-    pub(super) queue: VecDeque<(u8, u8, Box<[u8]>)>,
+    pub(super) queue: VecDeque<ClientFrame>,
     /// Bytes that are on the link, and of which its shard has not heard.
     pub(super) dealt_bytes: u32,
     /// Since when it waits for a worker.
@@ -69,7 +70,7 @@ pub(super) struct Client {
 pub struct ExchangeStats {
     /// Workers that are joined, or may still come back.
     pub workers: u64,
-    /// Clients that wait for a worker.
+    /// Clients that wait for a worker, as of the last tick.
     pub clients_waiting: u64,
     /// Links that were accepted.
     pub links_accepted: u64,
@@ -95,8 +96,6 @@ pub(crate) struct Exchange {
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     next_worker: u64,
     pub(super) clients: HashMap<ClientNumber, Client>,
-    /// How many of them have no worker, as of the last tick.
-    pub(super) waiting: u64,
     pub(super) spaces: BTreeMap<Box<str>, SpaceId>,
     pub(super) orders: Vec<Order>,
     /// Other shards cannot follow: no link is read.
@@ -116,7 +115,6 @@ impl Exchange {
             workers: BTreeMap::new(),
             next_worker: 0,
             clients: HashMap::new(),
-            waiting: 0,
             spaces: BTreeMap::new(),
             orders: Vec::new(),
             blocked: false,
@@ -128,7 +126,6 @@ impl Exchange {
     pub(crate) fn stats(&self) -> ExchangeStats {
         ExchangeStats {
             workers: self.workers.len() as u64,
-            clients_waiting: self.waiting,
             ..self.stats
         }
     }
@@ -160,22 +157,22 @@ impl Exchange {
     }
 
     /// Bytes of a link.
-    pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+    pub(crate) fn received(&mut self, conn: ConnId, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(&conn).filter(|link| !link.is_closing) else {
             return;
         };
         link.heard();
         link.feed(bytes);
-        self.read(now, conn);
+        self.read(conn);
     }
 
     /// Takes frames out of a link's input, until there is none or other shards cannot follow.
-    fn read(&mut self, now: Now, conn: ConnId) {
+    fn read(&mut self, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn) else {
             return;
         };
         let mut input = link.take_input();
-        let (taken, outcome) = self.take_frames(now, conn, &input);
+        let (taken, outcome) = self.take_frames(conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
             return self.refuse(conn, fault);
@@ -186,11 +183,11 @@ impl Exchange {
         self.credit(conn, true);
     }
 
-    fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
+    fn take_frames(&mut self, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
         let mut taken = 0;
         while !self.blocked {
             let frame = match link::split(&input[taken..], link::FRAME_BODY_BYTES_MAX) {
-                Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),
+                Ok(Some((raw, bytes))) => self.frame(conn, &raw, bytes).map(|()| bytes),
                 Ok(None) => break,
                 Err(error) => Err(error.into()),
             };
@@ -224,12 +221,12 @@ impl Exchange {
         }
     }
 
-    fn frame(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>, bytes: usize) -> Result<(), Fault> {
+    fn frame(&mut self, conn: ConnId, raw: &Raw<'_>, bytes: usize) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else {
             return Ok(());
         };
         let Some(id) = link.worker() else {
-            return self.hello(now, conn, raw);
+            return self.hello(conn, raw);
         };
         let is_counted = raw.kind.is_counted();
         let worker = self.workers.get_mut(&id);
@@ -238,7 +235,7 @@ impl Exchange {
             worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
         }
         let frame = Frame::parse(raw, Side::Worker)?;
-        self.obey(now, id, raw, &frame)?;
+        self.obey(id, raw, &frame)?;
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }
@@ -246,7 +243,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn hello(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>) -> Result<(), Fault> {
+    fn hello(&mut self, conn: ConnId, raw: &Raw<'_>) -> Result<(), Fault> {
         let Frame::Hello { json, mac } = Frame::parse(raw, Side::Worker)? else {
             return Err(Fault::Turn("a frame before HELLO"));
         };
@@ -256,7 +253,7 @@ impl Exchange {
         if received.is_none() {
             self.call_the_waiting();
         }
-        self.pump(now, id);
+        self.pump(id);
         Ok(())
     }
 
@@ -388,19 +385,19 @@ impl Exchange {
     }
 
     /// Other shards can follow again, or cannot: links are read, or not.
-    pub(crate) fn set_blocked(&mut self, now: Now, blocked: bool) {
+    pub(crate) fn set_blocked(&mut self, blocked: bool) {
         if self.blocked == blocked {
             return;
         }
         self.blocked = blocked;
         let conns: Vec<ConnId> = self.links.keys().copied().collect();
         for conn in conns {
-            self.orders.push(if blocked {
-                Order::Pause(conn)
+            if blocked {
+                self.orders.push(Order::Pause(conn));
             } else {
-                Order::Resume(conn)
-            });
-            self.read(now, conn);
+                self.orders.push(Order::Resume(conn));
+                self.read(conn);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::clients::Clients;
 use super::exchange::{Exchange, Order};
 use super::mail::ClientNumber;
-use crate::hub::{Key, Seed};
+use crate::hub::Key;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::ConnId;
@@ -22,7 +22,7 @@ pub(crate) struct Joint {
     waiting: VecDeque<(u16, Rc<[u8]>)>,
     waiting_bytes: usize,
     /// Clients that a new worker wants to hear of, and whose answer found no room.
-    pub(crate) called: VecDeque<ClientNumber>,
+    pub(crate) called: Vec<ClientNumber>,
     /// Sessions that close when what is queued went out.
     pub(crate) ending: Vec<Key>,
     /// Orders are being carried out: what they cause comes behind them.
@@ -43,16 +43,11 @@ impl Joint {
         });
         let rooms_max = usize::from(settings.session_rooms_max);
         Self {
-            clients: Clients::new(
-                shard,
-                Seed::new(seed[1] ^ seed[3]),
-                seed[0] ^ seed[2],
-                rooms_max,
-            ),
+            clients: Clients::new(shard, seed[0] ^ seed[2], rooms_max),
             exchange,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            called: VecDeque::new(),
+            called: Vec::new(),
             ending: Vec::new(),
             is_carrying: false,
             is_ticking: false,

@@ -10,13 +10,15 @@ mod link;
 mod mail;
 mod obey;
 mod proof;
+#[cfg(test)]
+mod random;
 mod space;
 #[cfg(test)]
 mod space_tests;
 mod window;
 mod worker;
 
-pub(crate) use exchange::Order;
+pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};

@@ -5,30 +5,18 @@
 use super::exchange::{Client, Exchange, Order};
 use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId, ToClients, ToLinks};
-use super::window::{Outgoing, Sum};
+use super::window::Sum;
 use super::worker::{Going, Pending, Worker, WorkerId};
 use crate::time::Now;
-use ringway_proto::link::{self, Flags, Frame, GoAwayMode, Kind, Raw};
+use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Raw};
 
 /// Namespaces of the application.
 const SPACES_MAX: usize = 1024;
 /// Bytes that are dealt with before a client's shard hears of it: a quarter of what may be on the way.
 const DEALT_BYTES: u32 = 16 * 1024;
 
-/// Appends the frame of a client.
-fn encode(outgoing: &mut Outgoing, pending: &Pending) {
-    let kind = Kind::from_byte(pending.kind).expect("it was made of a kind");
-    let flags = Flags::from_bits(pending.flags);
-    outgoing.push(|out| {
-        out.extend_from_slice(&link::header(
-            kind,
-            flags,
-            pending.client.0,
-            pending.body.len(),
-        ));
-        out.extend_from_slice(&pending.body);
-    });
-}
+/// A client's frame, but for its number.
+pub(super) type ClientFrame = (Kind, Flags, Box<[u8]>);
 
 impl Exchange {
     fn say(&mut self, to: u16, mail: &ToClients<'_>) {
@@ -47,28 +35,22 @@ impl Exchange {
     /// A frame of a worker.
     pub(super) fn obey(
         &mut self,
-        now: Now,
         id: WorkerId,
         raw: &Raw<'_>,
         frame: &Frame<'_>,
     ) -> Result<(), Fault> {
         match frame {
             Frame::Credit { frames, bytes } => {
-                let sum = Sum {
-                    frames: *frames,
-                    bytes: *bytes,
-                };
-                let worker = self.worker_mut(id);
-                worker.outgoing.credit(sum).map_err(|_| Fault::Credit)?;
-                self.pump(now, id);
+                let (frames, bytes) = (*frames, *bytes);
+                let outgoing = &mut self.worker_mut(id).outgoing;
+                outgoing
+                    .credit(Sum { frames, bytes })
+                    .map_err(|_| Fault::Credit)?;
+                self.pump(id);
                 Ok(())
             }
             Frame::Ping { number } => {
-                let conn = self.worker_mut(id).link;
-                if let Some(link) = conn.and_then(|conn| self.link_mut(conn)) {
-                    link.say(&Frame::Pong { number: *number });
-                    self.orders.extend(conn.map(Order::Dirty));
-                }
+                self.answer_ping(id, *number);
                 Ok(())
             }
             Frame::GoAway { json } => {
@@ -100,7 +82,15 @@ impl Exchange {
         }
     }
 
-    fn worker_mut(&mut self, id: WorkerId) -> &mut Worker {
+    fn answer_ping(&mut self, id: WorkerId, number: u64) {
+        let conn = self.worker_mut(id).link;
+        if let Some(link) = conn.and_then(|conn| self.link_mut(conn)) {
+            link.say(&Frame::Pong { number });
+            self.orders.extend(conn.map(Order::Dirty));
+        }
+    }
+
+    pub(super) fn worker_mut(&mut self, id: WorkerId) -> &mut Worker {
         let worker = self.workers.get_mut(&id);
         worker.expect("a link's worker stays while the link does")
     }
@@ -151,28 +141,24 @@ impl Exchange {
             .filter(has_it)
             .map(|worker| worker.instance.to_string())
             .collect();
-        let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
-        let mut bytes = Vec::new();
-        Frame::Peers {
+        let body = Frame::Peers {
             nsp: name,
-            instances,
+            instances: instances.iter().map(String::as_str).collect(),
         }
-        .encode_into(0, Flags::NONE, &mut bytes);
-        self.post_to_workers(&bytes, |_| true);
+        .body();
+        self.post_to_workers(Kind::Peers, &body, |_| true);
     }
 
     /// A frame of no client for some of the workers.
-    fn post_to_workers(&mut self, bytes: &[u8], wanted: impl Fn(&Worker) -> bool) {
-        let (header, body) = bytes.split_at(link::HEADER_BYTES);
-        let (kind, flags) = (header[4], header[5]);
+    fn post_to_workers(&mut self, kind: Kind, body: &[u8], wanted: impl Fn(&Worker) -> bool) {
         for worker in self.workers.values_mut().filter(|worker| wanted(worker)) {
             worker.pending.push_back(Pending {
                 client: ClientNumber(0),
                 kind,
-                flags,
+                flags: Flags::NONE,
                 body: body.into(),
             });
-            worker.pump(encode);
+            worker.pump();
             self.orders.extend(worker.link.map(Order::Dirty));
         }
     }
@@ -185,9 +171,7 @@ impl Exchange {
         if *me != **from {
             return Err(Fault::NotAllowed("sender"));
         }
-        let mut bytes = link::header(raw.kind, raw.flags, 0, raw.body.len()).to_vec();
-        bytes.extend_from_slice(raw.body);
-        self.post_to_workers(&bytes, |worker| {
+        self.post_to_workers(raw.kind, raw.body, |worker| {
             *worker.instance != *me && (to.is_empty() || *worker.instance == **to)
         });
         Ok(())
@@ -245,8 +229,11 @@ impl Exchange {
                 kind,
                 flags,
                 body,
-            } => self.forward(now, client, (kind, flags, body.into())),
-            ToLinks::Closed { client, body } => self.forget(now, client, body),
+            } => {
+                let kind = Kind::from_byte(kind).expect("it was made of a kind");
+                self.forward(client, (kind, Flags::from_bits(flags), body.into()));
+            }
+            ToLinks::Closed { client, body } => self.forget(client, body),
         }
     }
 
@@ -266,9 +253,9 @@ impl Exchange {
         body.extend_from_slice(json.as_bytes());
         let queue = core::mem::take(&mut client.queue);
         self.worker_mut(id).load += 1;
-        let first = (kind.to_byte(), Flags::NONE.bits(), body.into());
+        let first = (kind, Flags::NONE, body.into());
         for frame in core::iter::once(first).chain(queue) {
-            self.forward(now, number, frame);
+            self.forward(number, frame);
         }
     }
 
@@ -282,12 +269,7 @@ impl Exchange {
         best.map(|(id, _)| *id)
     }
 
-    fn forward(
-        &mut self,
-        now: Now,
-        number: ClientNumber,
-        (kind, flags, body): (u8, u8, Box<[u8]>),
-    ) {
+    fn forward(&mut self, number: ClientNumber, (kind, flags, body): ClientFrame) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
@@ -301,15 +283,15 @@ impl Exchange {
             flags,
             body,
         });
-        self.pump(now, id);
+        self.pump(id);
     }
 
     /// Moves what fits into a worker's window.
-    pub(super) fn pump(&mut self, _now: Now, id: WorkerId) {
+    pub(super) fn pump(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        let dealt = worker.pump(encode);
+        let dealt = worker.pump();
         let link = worker.link.filter(|_| !worker.outgoing.unsent().is_empty());
         self.orders.extend(link.map(Order::Dirty));
         for (number, bytes) in dealt {
@@ -334,10 +316,10 @@ impl Exchange {
         }
     }
 
-    fn forget(&mut self, now: Now, number: ClientNumber, body: &[u8]) {
+    fn forget(&mut self, number: ClientNumber, body: &[u8]) {
         let worker = self.clients.get(&number).and_then(|client| client.worker);
         if let Some(id) = worker {
-            self.forward(now, number, (Kind::Close.to_byte(), 0, body.into()));
+            self.forward(number, (Kind::Close, Flags::NONE, body.into()));
             self.worker_mut(id).load -= 1;
         }
         self.clients.remove(&number);
@@ -345,17 +327,17 @@ impl Exchange {
 
     /// A new worker is there: whoever waits for one says again who it is.
     pub(super) fn call_the_waiting(&mut self) {
-        let is_waiting = |client: &Client| client.worker.is_none();
-        let mut waiting: Vec<ClientNumber> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| is_waiting(client))
-            .map(|(number, _)| *number)
-            .collect();
-        waiting.sort_unstable();
-        for client in waiting {
+        for client in self.clients_where(|client| client.worker.is_none()) {
             self.say(client.shard(), &ToClients::Again { client });
         }
+    }
+
+    /// In the order of their numbers: what is done about them must not depend on a table's.
+    fn clients_where(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ClientNumber> {
+        let clients = self.clients.iter().filter(|(_, client)| wanted(client));
+        let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// A worker does not come back. What it was sent is lost with it; what it was not sent goes to the next one.
@@ -368,14 +350,7 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.going == Some(Going::Close);
-        let mut numbers: Vec<ClientNumber> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.worker == Some(id))
-            .map(|(number, _)| *number)
-            .collect();
-        numbers.sort_unstable();
-        for number in numbers {
+        for number in self.clients_where(|client| client.worker == Some(id)) {
             let client = self.clients.get_mut(&number).expect("it was just found");
             client.worker = None;
             client.waiting_us = if closes { 0 } else { worker.lost_us };
@@ -396,10 +371,7 @@ impl Exchange {
     /// OPEN, RESUME and CLOSE of the worker that is gone are of no use to the next one.
     fn requeue(&mut self, pending: impl IntoIterator<Item = Pending>) {
         for one in pending {
-            let is_data = matches!(
-                Kind::from_byte(one.kind),
-                Some(Kind::Data | Kind::Transport | Kind::Pressure)
-            );
+            let is_data = matches!(one.kind, Kind::Data | Kind::Transport | Kind::Pressure);
             if let Some(client) = self.clients.get_mut(&one.client).filter(|_| is_data) {
                 client.queue.push_back((one.kind, one.flags, one.body));
             }
@@ -408,20 +380,13 @@ impl Exchange {
 
     /// Clients for whom no worker came in time are given up.
     pub(super) fn settle(&mut self, now: Now) {
-        let is_waiting = |client: &&Client| client.worker.is_none();
-        self.waiting = self.clients.values().filter(is_waiting).count() as u64;
+        let waiting = self.clients_where(|client| client.worker.is_none());
+        self.stats.clients_waiting = waiting.len() as u64;
         let hold_us = u64::from(self.settings.hold_ms) * 1000;
         let is_lost = |client: &Client| {
             client.worker.is_none() && now.monotonic_us >= client.waiting_us + hold_us
         };
-        let mut lost: Vec<ClientNumber> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| is_lost(client))
-            .map(|(number, _)| *number)
-            .collect();
-        lost.sort_unstable();
-        for client in lost {
+        for client in self.clients_where(is_lost) {
             self.clients.remove(&client);
             self.stats.clients_lost += 1;
             self.say(client.shard(), &ToClients::Lost { client });

@@ -1,5 +1,6 @@
 //! A namespace's rooms, beside a model that is as plain as it gets.
 
+use super::random::Random;
 use super::space::{Space, SpaceError};
 use crate::hub::Key;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,19 +108,6 @@ fn the_room_of_another_socket_may_be_joined() {
     check(&space, &["a"], &[], &[1, 2]);
     space.leave(key(2), &["a"]);
     check(&space, &["a"], &[], &[1]);
-}
-
-/// SplitMix64: a seed is a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % end
-    }
 }
 
 type Model = BTreeMap<u32, BTreeSet<String>>;

@@ -2,7 +2,6 @@
 //!
 //! Deliberately absent: what the frames mean. Both sides of docs/link.md "Credit" are here, so that one can be tested against the other.
 
-use core::ops::Range;
 use std::collections::VecDeque;
 
 /// What may be on the way.
@@ -126,11 +125,7 @@ impl Outgoing {
             return Err(FalseCredit);
         }
         let count = (done.frames - self.done.frames) as usize;
-        let bytes: u64 = self
-            .lengths
-            .range(..count)
-            .map(|bytes| u64::from(*bytes))
-            .sum();
+        let bytes = self.bytes_of_oldest(count);
         let end = self.start + bytes as usize;
         if done.bytes != self.done.bytes + bytes || end > self.handed {
             return Err(FalseCredit);
@@ -154,11 +149,7 @@ impl Outgoing {
         if count > self.lengths.len() {
             return Err(FalseCredit);
         }
-        let bytes: u64 = self
-            .lengths
-            .range(..count)
-            .map(|bytes| u64::from(*bytes))
-            .sum();
+        let bytes = self.bytes_of_oldest(count);
         self.credit(Sum {
             frames: received_frames,
             bytes: self.done.bytes + bytes,
@@ -167,14 +158,9 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Frames that the peer has not dealt with, the oldest first.
-    pub fn kept(&self) -> impl Iterator<Item = &[u8]> {
-        let mut at = self.start;
-        self.lengths.iter().map(move |bytes| {
-            let range: Range<usize> = at..at + *bytes as usize;
-            at = range.end;
-            &self.bytes[range]
-        })
+    fn bytes_of_oldest(&self, frames: usize) -> u64 {
+        let lengths = self.lengths.range(..frames);
+        lengths.map(|bytes| u64::from(*bytes)).sum()
     }
 
     /// What was dealt with moves out when it is the larger part: each byte is moved less than once for each that was sent.
@@ -263,6 +249,7 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::Random;
     use super::*;
     use std::collections::VecDeque;
 
@@ -274,7 +261,8 @@ mod tests {
     fn push(outgoing: &mut Outgoing, number: u64, bytes: usize) {
         outgoing.push(|out| {
             out.extend_from_slice(&number.to_le_bytes());
-            out.resize(out.len() + bytes - 8, 0);
+            out.extend_from_slice(&(bytes as u32).to_le_bytes());
+            out.resize(out.len() + bytes - 12, 0);
         });
     }
 
@@ -282,19 +270,19 @@ mod tests {
     fn the_window_counts_frames_and_bytes() {
         let mut outgoing = Outgoing::new(SMALL);
         for number in 0..8 {
-            assert!(outgoing.fits(10));
-            push(&mut outgoing, number, 10);
+            assert!(outgoing.fits(12));
+            push(&mut outgoing, number, 12);
         }
         assert!(!outgoing.fits(1), "eight frames are on the way");
         outgoing.hand_over();
         assert_eq!(
             outgoing.credit(Sum {
                 frames: 7,
-                bytes: 70
+                bytes: 84
             }),
             Ok(())
         );
-        assert!(outgoing.fits(90) && !outgoing.fits(91));
+        assert!(outgoing.fits(88) && !outgoing.fits(89));
     }
 
     #[test]
@@ -321,28 +309,28 @@ mod tests {
     #[test]
     fn credit_that_cannot_be_changes_nothing() {
         let mut outgoing = Outgoing::new(SMALL);
-        push(&mut outgoing, 0, 10);
+        push(&mut outgoing, 0, 12);
         push(&mut outgoing, 1, 20);
         let sum = |frames, bytes| Sum { frames, bytes };
         assert_eq!(
-            outgoing.credit(sum(1, 10)),
+            outgoing.credit(sum(1, 12)),
             Err(FalseCredit),
             "it was not handed over"
         );
         outgoing.hand_over();
         for wrong in [
-            sum(3, 30),
+            sum(3, 32),
+            sum(1, 13),
             sum(1, 11),
-            sum(1, 9),
-            sum(2, 10),
-            sum(0, 10),
+            sum(2, 12),
+            sum(0, 12),
             sum(u64::MAX, 0),
         ] {
             assert_eq!(outgoing.credit(wrong), Err(FalseCredit), "{wrong:?}");
         }
-        assert_eq!(outgoing.credit(sum(1, 10)), Ok(()));
+        assert_eq!(outgoing.credit(sum(1, 12)), Ok(()));
         assert_eq!(
-            outgoing.credit(sum(1, 10)),
+            outgoing.credit(sum(1, 12)),
             Ok(()),
             "saying it again is nothing new"
         );
@@ -350,7 +338,13 @@ mod tests {
         for wrong in [0, 3, u64::MAX] {
             assert_eq!(outgoing.resume(wrong), Err(FalseCredit), "{wrong}");
         }
-        assert_eq!(outgoing.kept().map(<[u8]>::len).collect::<Vec<_>>(), [20]);
+        assert!(outgoing.unsent().is_empty());
+        assert_eq!(outgoing.resume(1), Ok(()));
+        assert_eq!(
+            outgoing.unsent().len(),
+            20,
+            "what is not dealt with goes again"
+        );
     }
 
     #[test]
@@ -368,19 +362,6 @@ mod tests {
             })
         );
         assert_eq!(incoming.credit(true), None);
-    }
-
-    /// SplitMix64: a seed is a run.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, end: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut word = self.0;
-            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (word ^ (word >> 31)) % end
-        }
     }
 
     /// Two ends and what is on the wire between them; a cut loses the wire.
@@ -415,7 +396,7 @@ mod tests {
         fn send(&mut self) {
             let bytes = match self.random.below(20) {
                 0 => 300,
-                other => 8 + other as usize * 2,
+                other => 12 + other as usize * 2,
             };
             if self.outgoing.fits(bytes) {
                 push(&mut self.outgoing, self.next, bytes);
@@ -423,18 +404,15 @@ mod tests {
             }
         }
 
-        /// The link takes what there is; frames are told apart by their place, as lengths are the codec's.
+        /// The link takes what there is.
         fn hand_over(&mut self) {
-            let unsent = self.outgoing.unsent().len();
-            let kept: Vec<Vec<u8>> = self.outgoing.kept().map(<[u8]>::to_vec).collect();
-            let mut from = kept.len();
-            let mut bytes = 0;
-            while bytes < unsent {
-                from -= 1;
-                bytes += kept[from].len();
+            let mut unsent = self.outgoing.unsent();
+            while !unsent.is_empty() {
+                let bytes = u32::from_le_bytes(unsent[8..12].try_into().unwrap());
+                let (frame, rest) = unsent.split_at(bytes as usize);
+                self.wire.push_back(frame.to_vec());
+                unsent = rest;
             }
-            assert_eq!(bytes, unsent, "frames are whole");
-            self.wire.extend(kept.into_iter().skip(from));
             self.outgoing.hand_over();
         }
 

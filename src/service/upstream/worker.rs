@@ -5,6 +5,7 @@
 use super::mail::{ClientNumber, SpaceId};
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
+use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
 use std::collections::{HashMap, VecDeque};
 
 /// A worker's place at the exchange, never used twice.
@@ -15,8 +16,8 @@ pub(super) struct WorkerId(pub(super) u64);
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) client: ClientNumber,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
+    pub(super) kind: Kind,
+    pub(super) flags: Flags,
     pub(super) body: Box<[u8]>,
 }
 
@@ -75,24 +76,29 @@ impl Worker {
     }
 
     /// Moves what fits into the window; says of whom there was data, and how many bytes.
-    pub(super) fn pump(
-        &mut self,
-        mut push: impl FnMut(&mut Outgoing, &Pending),
-    ) -> Vec<(ClientNumber, u32)> {
+    pub(super) fn pump(&mut self) -> Vec<(ClientNumber, u32)> {
         let mut dealt = Vec::new();
         while let Some(first) = self.pending.front() {
-            if !self
-                .outgoing
-                .fits(first.body.len() + ringway_proto::link::HEADER_BYTES)
-            {
+            if !self.outgoing.fits(first.body.len() + HEADER_BYTES) {
                 break;
             }
-            push(&mut self.outgoing, first);
-            if first.kind == ringway_proto::link::Kind::Data.to_byte() {
+            self.outgoing.push(|out| first.raw().encode_into(out));
+            if first.kind == Kind::Data {
                 dealt.push((first.client, first.body.len() as u32));
             }
             self.pending.pop_front();
         }
         dealt
+    }
+}
+
+impl Pending {
+    fn raw(&self) -> Raw<'_> {
+        Raw {
+            kind: self.kind,
+            flags: self.flags,
+            conn: self.client.0,
+            body: &self.body,
+        }
     }
 }
