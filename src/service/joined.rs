@@ -18,6 +18,8 @@ pub(crate) struct Joined {
 
 impl Joined {
     /// The packets at the head of `queue` as bytes, and how many they are: none of none. One alone is not copied.
+    // Each member's send comes here.
+    #[inline(always)]
     pub(crate) fn head(
         &mut self,
         queue: &[Rc<Packet>],
@@ -31,6 +33,7 @@ impl Joined {
         }
     }
 
+    #[inline(always)]
     fn join(&mut self, packets: &[Rc<Packet>], encoding: Encoding, bytes: usize) -> Rc<[u8]> {
         let known = self.encoding == encoding && same(&self.packets, packets);
         if let Some(joined) = self.bytes.as_ref().filter(|_| known) {
