@@ -168,6 +168,18 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.clients_lost,
     ),
     (
+        "ringway_upstream_bus_dropped_total",
+        "Messages between workers that a worker which does not read did not get.",
+        false,
+        |stats, _| stats.exchange.bus_dropped,
+    ),
+    (
+        "ringway_upstream_namespaces_refused_total",
+        "Namespaces of workers that were one too many, or had too long a name.",
+        false,
+        |stats, _| stats.exchange.namespaces_refused,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

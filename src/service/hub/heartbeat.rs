@@ -135,6 +135,7 @@ impl Hub {
             }
             return;
         }
+        self.spare_held(key, turn.now);
         self.forgive_stall(key, turn.now);
         if let Some(cause) = self.overdue(key, turn.now) {
             self.close_session(key, cause, turn);
@@ -147,6 +148,23 @@ impl Hub {
             .map(|session| self.next_deadline_us(session, turn.now));
         if let Some(next_us) = next_us {
             self.arm_session(key, next_us, turn.out);
+        }
+    }
+
+    /// Nothing is received from whoever's worker does not follow: its pong may have come. It is pinged as ever, or the client would think that
+    /// nobody is here.
+    fn spare_held(&mut self, key: Key, now: Now) {
+        let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
+        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let upstream = session.upstream();
+        let is_held = upstream.is_some_and(|upstream| !upstream.has_room());
+        let due_us = session.heartbeat.due_us();
+        if is_held && session.heartbeat.is_pinged() && due_us <= now.monotonic_us {
+            let next_us = (due_us + interval_us).saturating_sub(timeout_us);
+            session.heartbeat = Heartbeat::ping_at(next_us.max(now.monotonic_us));
         }
     }
 
@@ -172,12 +190,8 @@ impl Hub {
 
     fn overdue(&self, key: Key, now: Now) -> Option<Cause> {
         let session = self.sessions.get(key)?;
-        // Nothing is received from whoever's worker does not follow: its pong may have come.
-        let is_held = session
-            .upstream()
-            .is_some_and(|upstream| !upstream.has_room());
         let is_due = session.heartbeat.due_us() <= now.monotonic_us;
-        if session.heartbeat.is_pinged() && is_due && !is_held {
+        if session.heartbeat.is_pinged() && is_due {
             return Some(Cause::Told(Refusal::PingTimeout, 1008));
         }
         if self

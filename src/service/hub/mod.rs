@@ -8,7 +8,9 @@ mod engine;
 mod frozen;
 mod heartbeat;
 mod http;
+mod links;
 mod namespaces;
+mod obeyed;
 mod output;
 mod packets;
 mod prefix;
@@ -229,7 +231,9 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         if self.upstream.is_link(conn) {
-            return self.with_exchange(now, post, out, |exchange| exchange.received(conn, bytes));
+            return self.with_exchange(now, post, out, |exchange| {
+                exchange.received(now, conn, bytes);
+            });
         }
         let key = Key::of(conn);
         self.stats.bytes_received += bytes.len() as u64;

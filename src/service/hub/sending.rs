@@ -96,6 +96,7 @@ impl Hub {
     /// Queues what a worker says to one of its clients.
     pub(crate) fn push_of_worker(&mut self, key: Key, packet: Rc<Packet>, turn: &mut Turn<'_>) {
         self.push_within(key, packet, WORKER_BOUNDS, turn);
+        self.note_pressure(key, turn);
     }
 
     // A broadcast comes here for each member: the bounds must not travel through memory.

@@ -105,7 +105,9 @@ impl Rare {
     /// What is kept of the client's input: it counts against the shard's budget.
     pub(crate) fn input_bytes(&self) -> u64 {
         let reassembly = self.reassembly.as_ref();
-        self.parked_bytes() + reassembly.map_or(0, |packet| packet.kept_bytes()) as u64
+        let reassembly = reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
+        let upstream = self.upstream.as_ref();
+        self.parked_bytes() + reassembly + upstream.map_or(0, |upstream| upstream.input_bytes())
     }
 
     pub(crate) fn parked_bytes(&self) -> u64 {

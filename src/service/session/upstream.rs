@@ -20,7 +20,7 @@ pub(crate) struct Upstream {
     pub(crate) attachments: u16,
     /// The worker's last packet was volatile and dropped: so are its attachments.
     pub(crate) is_dropping: bool,
-    /// Bytes on the way to the worker.
+    /// What is on the way to the worker, by its cost.
     outstanding_bytes: u32,
     /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
     pub(crate) connects: Vec<(Box<str>, Box<str>)>,
@@ -43,18 +43,36 @@ impl Upstream {
         self.outstanding_bytes < OUTSTANDING_BYTES_MAX
     }
 
-    pub(crate) const fn sent(&mut self, bytes: usize) {
-        self.outstanding_bytes += bytes as u32;
+    /// What is kept of the client's input here or on the way.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        let connects = self.connects.iter();
+        let connects: usize = connects.map(|(_, text)| text.len()).sum();
+        connects as u64 + u64::from(self.outstanding_bytes)
+    }
+
+    pub(crate) fn forget_input(&mut self) {
+        self.outstanding_bytes = 0;
+        self.connects.clear();
+    }
+
+    pub(crate) const fn sent(&mut self, cost: u32) {
+        self.outstanding_bytes += cost;
     }
 
     /// # Panics
     /// When more arrived than was sent.
-    pub(crate) fn dealt(&mut self, bytes: u32) {
-        let left = self.outstanding_bytes.checked_sub(bytes);
+    pub(crate) fn dealt(&mut self, cost: u32) {
+        let left = self.outstanding_bytes.checked_sub(cost);
         self.outstanding_bytes = left.expect("what is dealt with was sent");
     }
 
-    /// The namespace's CONNECT was answered.
+    /// A CONNECT went to the worker; one of the same namespace replaces it.
+    pub(crate) fn asks(&mut self, namespace: &str, text: &str) {
+        self.answered(namespace);
+        self.connects.push((namespace.into(), text.into()));
+    }
+
+    /// The namespace's CONNECT was answered, or is of no use any more.
     pub(crate) fn answered(&mut self, namespace: &str) {
         self.connects.retain(|(name, _)| **name != *namespace);
     }

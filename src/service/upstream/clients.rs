@@ -69,6 +69,11 @@ impl Clients {
         });
     }
 
+    /// Nobody has a namespace any more: its sockets are no more.
+    pub(crate) fn retire(&mut self, id: SpaceId) {
+        self.spaces.remove(&id);
+    }
+
     /// # Panics
     /// When nobody has named it.
     pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Named {

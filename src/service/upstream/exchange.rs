@@ -2,24 +2,32 @@
 //!
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
+use super::deal::Client;
 use super::fault::Fault;
-use super::link::{Link, Welcome};
+use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
-use super::obey::ClientFrame;
+use super::pressure::Pressure;
 use super::proof::Secret;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Links at a time, those that have not said who they are among them.
 const LINKS_MAX: usize = 64;
+/// Workers at a time, those that may still come back among them.
+const WORKERS_MAX: usize = 2 * LINKS_MAX;
+/// A worker's name for its life.
+const INSTANCE_BYTES_MAX: usize = 128;
 /// Time for a link to say who it is.
 const HELLO_US: u64 = 5_000_000;
 /// Time between two pings of a link.
 const PING_US: u64 = 5_000_000;
+
+/// What is read of a link at a time: what comes of it is done before more is read, so that whoever cannot follow is seen to.
+const READ_BYTES: usize = 64 << 10;
 
 /// How the exchange behaves.
 #[derive(Clone, Debug)]
@@ -53,24 +61,12 @@ pub(crate) enum Order {
     Mail { to: u16, bytes: Rc<[u8]> },
 }
 
-/// A client that has asked for a worker.
-#[derive(Debug, Default)]
-pub(super) struct Client {
-    pub(super) worker: Option<WorkerId>,
-    /// Frames that came before there was one, and those that its last one never got.
-    pub(super) queue: VecDeque<ClientFrame>,
-    /// Bytes that are on the link, and of which its shard has not heard.
-    pub(super) dealt_bytes: u32,
-    /// Since when it waits for a worker.
-    pub(super) waiting_us: u64,
-}
-
 /// What the exchange has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeStats {
     /// Workers that are joined, or may still come back.
     pub workers: u64,
-    /// Clients that wait for a worker, as of the last tick.
+    /// Clients that wait for a worker.
     pub clients_waiting: u64,
     /// Links that were accepted.
     pub links_accepted: u64,
@@ -86,6 +82,10 @@ pub struct ExchangeStats {
     pub frames_stale: u64,
     /// Clients that waited too long for a worker.
     pub clients_lost: u64,
+    /// Messages between workers that found too many before them.
+    pub bus_dropped: u64,
+    /// Namespaces that were one too many, or had too long a name.
+    pub namespaces_refused: u64,
 }
 
 pub(crate) struct Exchange {
@@ -96,10 +96,16 @@ pub(crate) struct Exchange {
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     next_worker: u64,
     pub(super) clients: HashMap<ClientNumber, Client>,
-    pub(super) spaces: BTreeMap<Box<str>, SpaceId>,
+    /// Those that wait for a worker, and since when.
+    pub(super) waiting: BTreeSet<(u64, ClientNumber)>,
+    pub(super) spaces: BTreeMap<Rc<str>, SpaceId>,
+    pub(super) next_space: u32,
     pub(super) orders: Vec<Order>,
-    /// Other shards cannot follow: no link is read.
+    pub(super) pressure: Pressure,
+    /// Other shards or clients cannot follow: no link is read.
     blocked: bool,
+    /// Links whose input has not been read to its end.
+    unread: BTreeSet<ConnId>,
     ping_us: u64,
     pub(super) stats: ExchangeStats,
 }
@@ -115,9 +121,13 @@ impl Exchange {
             workers: BTreeMap::new(),
             next_worker: 0,
             clients: HashMap::new(),
+            waiting: BTreeSet::new(),
             spaces: BTreeMap::new(),
+            next_space: 0,
             orders: Vec::new(),
+            pressure: Pressure::new(shards),
             blocked: false,
+            unread: BTreeSet::new(),
             ping_us: 0,
             stats: ExchangeStats::default(),
         }
@@ -126,6 +136,7 @@ impl Exchange {
     pub(crate) fn stats(&self) -> ExchangeStats {
         ExchangeStats {
             workers: self.workers.len() as u64,
+            clients_waiting: self.waiting.len() as u64,
             ..self.stats
         }
     }
@@ -157,22 +168,33 @@ impl Exchange {
     }
 
     /// Bytes of a link.
-    pub(crate) fn received(&mut self, conn: ConnId, bytes: &[u8]) {
-        let Some(link) = self.links.get_mut(&conn).filter(|link| !link.is_closing) else {
+    pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&conn).filter(|link| !link.is_closing()) else {
             return;
         };
         link.heard();
         link.feed(bytes);
-        self.read(conn);
+        self.unread.insert(conn);
+        self.read_on(now);
     }
 
-    /// Takes frames out of a link's input, until there is none or other shards cannot follow.
-    fn read(&mut self, conn: ConnId) {
+    /// Reads some of what links have said, one after the other. `false`: there is nothing, or it is to wait.
+    pub(crate) fn read_on(&mut self, now: Now) -> bool {
+        if self.blocked {
+            return false;
+        }
+        let conn = self.unread.pop_first();
+        conn.into_iter().for_each(|conn| self.read(now, conn));
+        conn.is_some()
+    }
+
+    /// Takes frames out of a link's input.
+    fn read(&mut self, now: Now, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn) else {
             return;
         };
         let mut input = link.take_input();
-        let (taken, outcome) = self.take_frames(conn, &input);
+        let (taken, outcome) = self.take_frames(now, conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
             return self.refuse(conn, fault);
@@ -180,14 +202,18 @@ impl Exchange {
         if let Some(link) = self.links.get_mut(&conn) {
             link.give_input_back(input);
         }
+        if taken >= READ_BYTES {
+            self.unread.insert(conn);
+        }
         self.credit(conn, true);
     }
 
-    fn take_frames(&mut self, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
+    fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
         let mut taken = 0;
-        while !self.blocked {
-            let frame = match link::split(&input[taken..], link::FRAME_BODY_BYTES_MAX) {
-                Ok(Some((raw, bytes))) => self.frame(conn, &raw, bytes).map(|()| bytes),
+        while taken < READ_BYTES {
+            let body_bytes_max = self.links.get(&conn).map_or(0, Link::body_bytes_max);
+            let frame = match link::split(&input[taken..], body_bytes_max) {
+                Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),
                 Ok(None) => break,
                 Err(error) => Err(error.into()),
             };
@@ -216,17 +242,17 @@ impl Exchange {
         };
         let worker = link.worker().and_then(|id| self.workers.get_mut(&id));
         if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_end)) {
-            link.say_credit(sum);
+            link.owe_credit(sum);
             self.orders.push(Order::Dirty(conn));
         }
     }
 
-    fn frame(&mut self, conn: ConnId, raw: &Raw<'_>, bytes: usize) -> Result<(), Fault> {
+    fn frame(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>, bytes: usize) -> Result<(), Fault> {
         let Some(link) = self.links.get(&conn) else {
             return Ok(());
         };
         let Some(id) = link.worker() else {
-            return self.hello(conn, raw);
+            return self.hello(now, conn, raw);
         };
         let is_counted = raw.kind.is_counted();
         let worker = self.workers.get_mut(&id);
@@ -243,12 +269,12 @@ impl Exchange {
         Ok(())
     }
 
-    fn hello(&mut self, conn: ConnId, raw: &Raw<'_>) -> Result<(), Fault> {
+    fn hello(&mut self, now: Now, conn: ConnId, raw: &Raw<'_>) -> Result<(), Fault> {
         let Frame::Hello { json, mac } = Frame::parse(raw, Side::Worker)? else {
             return Err(Fault::Turn("a frame before HELLO"));
         };
         self.admit(conn, &json, mac)?;
-        let (id, received) = self.worker_of(json.value(), conn)?;
+        let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
         if received.is_none() {
             self.call_the_waiting();
@@ -274,12 +300,16 @@ impl Exchange {
         if hello.role != "worker" {
             return Err(Fault::NotAllowed("role"));
         }
+        if !(1..=INSTANCE_BYTES_MAX).contains(&hello.instance.len()) {
+            return Err(Fault::NotAllowed("instance"));
+        }
         Ok(())
     }
 
     /// The worker that a HELLO is of, and, if it goes on where it was, how many of its frames were dealt with.
     fn worker_of(
         &mut self,
+        now: Now,
         hello: &Hello<'_>,
         conn: ConnId,
     ) -> Result<(WorkerId, Option<u64>), Fault> {
@@ -296,7 +326,10 @@ impl Exchange {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }
         // The same process with another life of its own: what it had is gone.
-        known.into_iter().for_each(|id| self.lose(id));
+        known.into_iter().for_each(|id| self.lose(now, id));
+        if self.workers.len() >= WORKERS_MAX {
+            return Err(Fault::TooMany("workers"));
+        }
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let worker = Worker::new(
@@ -351,7 +384,7 @@ impl Exchange {
     pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
         let link = self.links.get_mut(&conn)?;
         let mut bytes = link.take_control();
-        let id = link.worker().filter(|_| !link.is_closing);
+        let id = link.worker().filter(|_| !link.is_closing());
         if let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) {
             bytes.extend_from_slice(worker.outgoing.unsent());
             worker.outgoing.hand_over();
@@ -373,15 +406,14 @@ impl Exchange {
             worker.link = None;
             worker.lost_us = now.monotonic_us;
             if worker.going.is_some() {
-                self.lose(id);
-                self.settle(now);
+                self.lose(now, id);
             }
         }
     }
 
-    /// Whether no link is read.
-    pub(crate) const fn is_blocked(&self) -> bool {
-        self.blocked
+    /// Whether links are not to be read for the sake of clients.
+    pub(crate) fn holds_back(&mut self, now: Now) -> bool {
+        self.pressure.holds(now.monotonic_us)
     }
 
     /// Other shards can follow again, or cannot: links are read, or not.
@@ -396,21 +428,13 @@ impl Exchange {
                 self.orders.push(Order::Pause(conn));
             } else {
                 self.orders.push(Order::Resume(conn));
-                self.read(conn);
             }
         }
     }
 
     /// Now and then: links that are silent, workers that do not come back, clients that wait too long.
     pub(crate) fn tick(&mut self, now: Now) {
-        let late: Vec<ConnId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.is_late(now.monotonic_us))
-            .map(|(conn, _)| *conn)
-            .collect();
-        late.into_iter()
-            .for_each(|conn| self.refuse(conn, Fault::Silent));
+        self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;
             self.ping();
@@ -425,17 +449,41 @@ impl Exchange {
             .filter(|(_, worker)| is_lost(worker))
             .map(|(id, _)| *id)
             .collect();
-        lost.into_iter().for_each(|id| self.lose(id));
+        lost.into_iter().for_each(|id| self.lose(now, id));
         self.settle(now);
     }
 
+    /// Links that do not say who they are, and those that were told to go and do not read that.
+    fn end_late_links(&mut self, now: Now) {
+        let mut silent = Vec::new();
+        let mut stuck = Vec::new();
+        for (conn, link) in &mut self.links {
+            match link.lateness(now.monotonic_us) {
+                Lateness::None => {}
+                Lateness::Hello => silent.push(*conn),
+                Lateness::Closing => stuck.push(*conn),
+            }
+        }
+        for conn in silent {
+            self.refuse(conn, Fault::Silent);
+        }
+        for conn in stuck {
+            self.orders.push(Order::Close(conn));
+            self.closed(now, conn);
+        }
+    }
+
+    /// Nobody is silent while nothing is read.
     fn ping(&mut self) {
+        if self.blocked {
+            return;
+        }
         let number = self.ping_us;
         let mut silent = Vec::new();
         for (conn, link) in self
             .links
             .iter_mut()
-            .filter(|(_, link)| link.worker().is_some())
+            .filter(|(_, link)| link.worker().is_some() && !link.is_closing())
         {
             match link.ping(number) {
                 true => self.orders.push(Order::Dirty(*conn)),

@@ -6,14 +6,33 @@ use super::mail::ClientNumber;
 use crate::hub::Key;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use crate::time::ConnId;
-use std::collections::VecDeque;
+use crate::time::{ConnId, Now};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// The shard that has all links.
 pub(crate) const LINKS: u16 = 0;
 /// Bytes for other shards that may wait for ring space; then no link is read.
 const MAIL_BYTES_MAX: usize = 1 << 20;
+
+/// How a client that has much before it takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pressed {
+    /// When it took something last.
+    pub(crate) took_us: u64,
+    /// What it has before it.
+    pub(crate) bytes: usize,
+}
+
+impl Pressed {
+    /// What it has before it now.
+    pub(crate) const fn look(&mut self, bytes: usize, now_us: u64) {
+        if bytes < self.bytes {
+            self.took_us = now_us;
+        }
+        self.bytes = bytes;
+    }
+}
 
 pub(crate) struct Joint {
     pub(crate) clients: Clients,
@@ -22,9 +41,17 @@ pub(crate) struct Joint {
     waiting: VecDeque<(u16, Rc<[u8]>)>,
     waiting_bytes: usize,
     /// Clients that a new worker wants to hear of, and whose answer found no room.
-    pub(crate) called: Vec<ClientNumber>,
+    pub(crate) called: BTreeSet<ClientNumber>,
     /// Sessions that close when what is queued went out.
-    pub(crate) ending: Vec<Key>,
+    pub(crate) ending: BTreeSet<Key>,
+    /// Clients that have more before them than they can take in a moment.
+    pub(crate) pressed: BTreeMap<Key, Pressed>,
+    /// What the links know of that.
+    pub(crate) is_pressed: bool,
+    /// Bytes of the links' mail that were dealt with here, and of which they have not heard.
+    pub(crate) carried_bytes: u64,
+    /// Too much mail waits.
+    is_mail_blocked: bool,
     /// Orders are being carried out: what they cause comes behind them.
     pub(crate) is_carrying: bool,
     /// The timer that looks after links is armed.
@@ -47,8 +74,12 @@ impl Joint {
             exchange,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            called: Vec::new(),
-            ending: Vec::new(),
+            called: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            pressed: BTreeMap::new(),
+            is_pressed: false,
+            carried_bytes: 0,
+            is_mail_blocked: false,
             is_carrying: false,
             is_ticking: false,
         }
@@ -66,6 +97,12 @@ impl Joint {
     pub(crate) fn take_orders(&mut self) -> Vec<Order> {
         let exchange = self.exchange.as_mut();
         exchange.map_or_else(Vec::new, |exchange| exchange.take_orders())
+    }
+
+    /// Reads some more of what links have said. `false`: there is nothing, or it is to wait.
+    pub(crate) fn read_links(&mut self, now: Now) -> bool {
+        let exchange = self.exchange.as_mut();
+        exchange.is_some_and(|exchange| exchange.read_on(now))
     }
 
     pub(crate) fn count(&self, stats: &mut Stats) {
@@ -99,11 +136,15 @@ impl Joint {
         }
     }
 
-    /// Whether links are to be read: not while much waits, and then not until nothing does.
-    pub(crate) fn is_blocked(&self, was: bool) -> bool {
-        match was {
+    /// Whether links are not to be read: not while much mail waits, and then not until none does; and not while clients are pressed.
+    pub(crate) fn block_links(&mut self, now: Now) {
+        self.is_mail_blocked = match self.is_mail_blocked {
             true => !self.waiting.is_empty(),
             false => self.waiting_bytes > MAIL_BYTES_MAX,
+        };
+        if let Some(exchange) = &mut self.exchange {
+            let holds_back = exchange.holds_back(now);
+            exchange.set_blocked(self.is_mail_blocked || holds_back);
         }
     }
 }

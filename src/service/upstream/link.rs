@@ -11,6 +11,17 @@ use ringway_proto::link::{self, Flags, Frame, Json};
 const PROTO: [u32; 2] = [1, 0];
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
+/// A frame of a peer that has not said who it is.
+const HELLO_BYTES_MAX: u32 = 64 << 10;
+/// Time for a peer to read why its link is closed.
+const CLOSING_US: u64 = 5_000_000;
+
+/// What a link is late with.
+pub(super) enum Lateness {
+    None,
+    Hello,
+    Closing,
+}
 
 /// What WELCOME says.
 pub(super) struct Welcome<'a> {
@@ -26,13 +37,19 @@ pub(super) struct Link {
     /// The JSON of CHALLENGE, which proofs cover.
     challenge: String,
     input: Vec<u8>,
-    /// What goes out before the next counted frames.
+    /// Handshake and last words, before all that is owed.
     control: Vec<u8>,
+    /// Only the last of each is worth saying: a peer that asks without reading costs nothing.
+    credit: Option<Sum>,
+    pong: Option<u64>,
+    ping: Option<u64>,
     worker: Option<WorkerId>,
     hello_by_us: u64,
     pings_missed: u32,
     /// Nothing more is read.
-    pub(super) is_closing: bool,
+    is_closing: bool,
+    /// When that was first seen too late.
+    closing_by_us: Option<u64>,
 }
 
 impl Link {
@@ -50,10 +67,14 @@ impl Link {
             challenge,
             input: Vec::new(),
             control,
+            credit: None,
+            pong: None,
+            ping: None,
             worker: None,
             hello_by_us,
             pings_missed: 0,
             is_closing: false,
+            closing_by_us: None,
         }
     }
 
@@ -114,14 +135,16 @@ impl Link {
         self.say(&Frame::Welcome { json, mac });
     }
 
-    /// Says something of the link itself.
-    pub(super) fn say(&mut self, frame: &Frame<'_>) {
+    fn say(&mut self, frame: &Frame<'_>) {
         frame.encode_into(0, Flags::NONE, &mut self.control);
     }
 
-    pub(super) fn say_credit(&mut self, sum: Sum) {
-        let Sum { frames, bytes } = sum;
-        self.say(&Frame::Credit { frames, bytes });
+    pub(super) const fn owe_credit(&mut self, sum: Sum) {
+        self.credit = Some(sum);
+    }
+
+    pub(super) const fn owe_pong(&mut self, number: u64) {
+        self.pong = Some(number);
     }
 
     /// The last words.
@@ -131,14 +154,48 @@ impl Link {
         self.input = Vec::new();
     }
 
+    pub(super) const fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// What a frame's body may have.
+    pub(super) const fn body_bytes_max(&self) -> u32 {
+        match self.worker {
+            Some(_) => link::FRAME_BODY_BYTES_MAX,
+            None => HELLO_BYTES_MAX,
+        }
+    }
+
     /// What goes out before counted frames.
     pub(super) fn take_control(&mut self) -> Vec<u8> {
+        let credit = self.credit.take().map(|sum| Frame::Credit {
+            frames: sum.frames,
+            bytes: sum.bytes,
+        });
+        let pong = self.pong.take().map(|number| Frame::Pong { number });
+        let ping = self.ping.take().map(|number| Frame::Ping { number });
+        let owed = [credit, pong, ping].into_iter().flatten();
+        for frame in owed.filter(|_| !self.is_closing) {
+            frame.encode_into(0, Flags::NONE, &mut self.control);
+        }
         core::mem::take(&mut self.control)
     }
 
-    /// Whether it is late with HELLO.
-    pub(super) const fn is_late(&self, now_us: u64) -> bool {
-        self.worker.is_none() && now_us >= self.hello_by_us
+    pub(super) const fn lateness(&mut self, now_us: u64) -> Lateness {
+        if !self.is_closing {
+            return match self.worker.is_none() && now_us >= self.hello_by_us {
+                true => Lateness::Hello,
+                false => Lateness::None,
+            };
+        }
+        match self.closing_by_us {
+            Some(by_us) if now_us >= by_us => Lateness::Closing,
+            Some(_) => Lateness::None,
+            None => {
+                self.closing_by_us = Some(now_us + CLOSING_US);
+                Lateness::None
+            }
+        }
     }
 
     /// The link has said something.
@@ -147,12 +204,12 @@ impl Link {
     }
 
     /// Asks whether the worker is there. `false`: it has not answered for too long.
-    pub(super) fn ping(&mut self, number: u64) -> bool {
+    pub(super) const fn ping(&mut self, number: u64) -> bool {
         self.pings_missed += 1;
         if self.pings_missed > PINGS_MISSED_MAX {
             return false;
         }
-        self.say(&Frame::Ping { number });
+        self.ping = Some(number);
         true
     }
 }

@@ -33,20 +33,28 @@ impl ClientNumber {
 /// From a client's shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToLinks<'a> {
-    /// A client wants a worker, or answers [`ToClients::Again`]: the body of OPEN or RESUME.
+    /// A client wants a worker, or answers [`ToClients::Again`]: the body of OPEN or RESUME, and the CONNECTs that no worker has answered.
     Open {
         client: ClientNumber,
         resumes: bool,
         json: &'a str,
+        #[serde(borrow)]
+        connects: Vec<&'a str>,
     },
     /// A frame of a client that has asked for a worker before.
     Frame {
         client: ClientNumber,
         kind: u8,
         flags: u8,
+        /// Attachments of the same packet follow.
+        has_more: bool,
         #[serde(borrow)]
         body: &'a [u8],
     },
+    /// Whether clients of this shard have more before them than they can take in a moment.
+    Pressed { shard: u16, is_pressed: bool },
+    /// So many bytes of mail of the links were dealt with on this shard.
+    Carried { shard: u16, bytes: u64 },
     /// The client is gone; the body of CLOSE.
     Closed {
         client: ClientNumber,
@@ -69,7 +77,11 @@ pub(crate) enum ToClients<'a> {
         #[serde(borrow)]
         body: &'a [u8],
     },
-    /// So many bytes of the client's frames are on the link.
+    /// Nobody has the namespace any more.
+    Gone { space: SpaceId },
+    /// The client is in a namespace that there cannot be.
+    Refused { client: ClientNumber },
+    /// So much of what the client's frames cost is on the link, or of use to nobody.
     Dealt { client: ClientNumber, bytes: u32 },
     /// The client's worker is gone and there is another: say again what OPEN said.
     Again { client: ClientNumber },
@@ -129,6 +141,7 @@ mod tests {
             client,
             kind: 17,
             flags: 64,
+            has_more: true,
             body,
         };
         assert_eq!(ToLinks::decode(&frame.encode()), frame);

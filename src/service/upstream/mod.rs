@@ -3,24 +3,33 @@
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
 mod clients;
+mod deal;
+#[cfg(test)]
+mod deal_tests;
 mod exchange;
+#[cfg(test)]
+mod exchange_tests;
 mod fault;
 mod joint;
 mod link;
 mod mail;
 mod obey;
+mod pressure;
 mod proof;
 #[cfg(test)]
 mod random;
 mod space;
 #[cfg(test)]
 mod space_tests;
+#[cfg(test)]
+mod stage;
 mod window;
 mod worker;
 
+pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
-pub(crate) use joint::{Joint, LINKS};
+pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
 pub use proof::{Prover, Secret, is_proof, prove};
 pub use space::{Member, Space, SpaceError};

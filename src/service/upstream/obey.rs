@@ -1,33 +1,32 @@
-//! What becomes of a worker's frames, and of its clients when it is gone.
+//! What becomes of a worker's frames.
 //!
-//! Deliberately absent: links and their handshake (`exchange`).
+//! Deliberately absent: links and their handshake (`exchange`), and what its clients say (`deal`).
 
-use super::exchange::{Client, Exchange, Order};
+use super::exchange::{Exchange, Order};
 use super::fault::Fault;
-use super::mail::{ClientNumber, SpaceId, ToClients, ToLinks};
+use super::mail::{ClientNumber, SpaceId, ToClients};
 use super::window::Sum;
-use super::worker::{Going, Pending, Worker, WorkerId};
-use crate::time::Now;
-use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Raw};
+use super::worker::{Going, Worker, WorkerId};
+use ringway_proto::link::{Flags, Frame, GoAwayMode, Raw};
+use std::rc::Rc;
 
-/// Namespaces of the application.
+/// Namespaces of the application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
 const SPACES_MAX: usize = 1024;
-/// Bytes that are dealt with before a client's shard hears of it: a quarter of what may be on the way.
-const DEALT_BYTES: u32 = 16 * 1024;
-
-/// A client's frame, but for its number.
-pub(super) type ClientFrame = (Kind, Flags, Box<[u8]>);
+/// A namespace's name.
+const SPACE_NAME_BYTES_MAX: usize = 1024;
 
 impl Exchange {
-    fn say(&mut self, to: u16, mail: &ToClients<'_>) {
-        let bytes = mail.encode().into();
+    pub(super) fn say(&mut self, to: u16, mail: &ToClients<'_>) {
+        let bytes: Rc<[u8]> = mail.encode().into();
+        self.pressure.sends(to, bytes.len());
         self.orders.push(Order::Mail { to, bytes });
     }
 
     fn say_to_all(&mut self, mail: &ToClients<'_>) {
-        let bytes: std::rc::Rc<[u8]> = mail.encode().into();
+        let bytes: Rc<[u8]> = mail.encode().into();
         for to in 0..self.shards {
             let bytes = bytes.clone();
+            self.pressure.sends(to, bytes.len());
             self.orders.push(Order::Mail { to, bytes });
         }
     }
@@ -60,7 +59,10 @@ impl Exchange {
                 });
                 Ok(())
             }
-            Frame::Nsp { name } => self.name(id, raw, name),
+            Frame::Nsp { name } => {
+                self.name(id, raw, name);
+                Ok(())
+            }
             Frame::Bcast { nsp, .. } => self.broadcast(id, raw, *nsp),
             Frame::Member { nsp, .. }
             | Frame::Join { nsp, .. }
@@ -85,7 +87,7 @@ impl Exchange {
     fn answer_ping(&mut self, id: WorkerId, number: u64) {
         let conn = self.worker_mut(id).link;
         if let Some(link) = conn.and_then(|conn| self.link_mut(conn)) {
-            link.say(&Frame::Pong { number });
+            link.owe_pong(number);
             self.orders.extend(conn.map(Order::Dirty));
         }
     }
@@ -95,71 +97,95 @@ impl Exchange {
         worker.expect("a link's worker stays while the link does")
     }
 
-    fn space(&self, id: WorkerId, nsp: u16) -> Result<SpaceId, Fault> {
-        let space = self
-            .workers
-            .get(&id)
-            .and_then(|worker| worker.spaces.get(&nsp));
+    /// A namespace by its worker's number; `None` for one that it may not have.
+    fn space(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
+        let worker = self.workers.get(&id);
+        let space = worker.and_then(|worker| worker.spaces.get(&nsp));
         space.copied().ok_or(Fault::NotAllowed("namespace"))
     }
 
-    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) -> Result<(), Fault> {
+    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) {
         let number = raw.conn as u16;
         if raw.flags.contains(Flags::REMOVED) {
-            self.worker_mut(id).spaces.remove(&number);
+            let space = self.worker_mut(id).spaces.remove(&number).flatten();
             self.tell_peers(name);
-            return Ok(());
+            space
+                .into_iter()
+                .for_each(|space| self.retire_space(space, name));
+            return;
         }
         let space = match self.spaces.get(name) {
-            Some(space) => *space,
-            None => self.make_space(name)?,
+            Some(space) => Some(*space),
+            None => self.make_space(name),
         };
-        self.worker_mut(id).spaces.insert(number, space);
-        self.tell_peers(name);
-        Ok(())
+        let was = self.worker_mut(id).spaces.insert(number, space);
+        if was.flatten() != space {
+            self.tell_peers(name);
+        }
     }
 
-    fn make_space(&mut self, name: &str) -> Result<SpaceId, Fault> {
+    /// `None`: there are too many, or its name is too long.
+    fn make_space(&mut self, name: &str) -> Option<SpaceId> {
         if self.spaces.len() >= SPACES_MAX {
-            return Err(Fault::TooMany("namespaces"));
+            self.retire_spaces();
         }
-        let space = SpaceId(self.spaces.len() as u32);
+        if self.spaces.len() >= SPACES_MAX || name.len() > SPACE_NAME_BYTES_MAX {
+            self.stats.namespaces_refused += 1;
+            return None;
+        }
+        let space = SpaceId(self.next_space);
+        self.next_space += 1;
         self.spaces.insert(name.into(), space);
         self.say_to_all(&ToClients::Space { space, name });
-        Ok(space)
+        Some(space)
+    }
+
+    /// Nobody has the namespace any more, if that is so.
+    fn retire_space(&mut self, space: SpaceId, name: &str) {
+        let has_it = |worker: &Worker| worker.spaces.values().flatten().any(|had| *had == space);
+        if !self.workers.values().any(has_it) && self.spaces.remove(name).is_some() {
+            self.say_to_all(&ToClients::Gone { space });
+        }
+    }
+
+    /// Namespaces of workers that are gone make room, with the sockets in them that wait.
+    fn retire_spaces(&mut self) {
+        let spaces: Vec<_> = self
+            .spaces
+            .iter()
+            .map(|(n, s)| (Rc::clone(n), *s))
+            .collect();
+        for (name, space) in spaces {
+            self.retire_space(space, &name);
+        }
+    }
+
+    /// A worker is gone: the others are told of each of its namespaces.
+    pub(super) fn lose_names(&mut self, worker: &Worker) {
+        let had = |space: &SpaceId| worker.spaces.values().flatten().any(|had| had == space);
+        let names: Vec<Rc<str>> = self
+            .spaces
+            .iter()
+            .filter(|(_, space)| had(space))
+            .map(|(name, _)| Rc::clone(name))
+            .collect();
+        names.iter().for_each(|name| self.tell_peers(name));
     }
 
     /// Tells every worker who has a namespace.
     fn tell_peers(&mut self, name: &str) {
-        let Some(space) = self.spaces.get(name).copied() else {
+        let Some((name, _)) = self.spaces.get_key_value(name) else {
             return;
         };
-        let has_it = |worker: &&Worker| worker.spaces.values().any(|other| *other == space);
-        let instances: Vec<String> = self
-            .workers
-            .values()
-            .filter(has_it)
-            .map(|worker| worker.instance.to_string())
-            .collect();
-        let body = Frame::Peers {
-            nsp: name,
-            instances: instances.iter().map(String::as_str).collect(),
-        }
-        .body();
-        self.post_to_workers(Kind::Peers, &body, |_| true);
+        let name = Rc::clone(name);
+        self.owe_workers(|worker| worker.owe_peers(&name));
     }
 
-    /// A frame of no client for some of the workers.
-    fn post_to_workers(&mut self, kind: Kind, body: &[u8], wanted: impl Fn(&Worker) -> bool) {
-        for worker in self.workers.values_mut().filter(|worker| wanted(worker)) {
-            worker.pending.push_back(Pending {
-                client: ClientNumber(0),
-                kind,
-                flags: Flags::NONE,
-                body: body.into(),
-            });
-            worker.pump();
-            self.orders.extend(worker.link.map(Order::Dirty));
+    fn owe_workers(&mut self, mut owe: impl FnMut(&mut Worker)) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            owe(self.worker_mut(id));
+            self.pump(id);
         }
     }
 
@@ -171,17 +197,24 @@ impl Exchange {
         if *me != **from {
             return Err(Fault::NotAllowed("sender"));
         }
-        self.post_to_workers(raw.kind, raw.body, |worker| {
-            *worker.instance != *me && (to.is_empty() || *worker.instance == **to)
+        let mut dropped = 0;
+        self.owe_workers(|worker| {
+            let wanted = to.is_empty() || *worker.instance == **to;
+            if *worker.instance != *me && wanted && !worker.owe_bus(raw.body) {
+                dropped += 1;
+            }
         });
+        self.stats.bus_dropped += dropped;
         Ok(())
     }
 
     fn broadcast(&mut self, id: WorkerId, raw: &Raw<'_>, nsp: u16) -> Result<(), Fault> {
-        let space = Some(self.space(id, nsp)?);
+        let Some(space) = self.space(id, nsp)? else {
+            return Ok(());
+        };
         self.say_to_all(&ToClients::Frame {
             client: None,
-            space,
+            space: Some(space),
             kind: raw.kind.to_byte(),
             flags: raw.flags.bits(),
             body: raw.body,
@@ -194,202 +227,28 @@ impl Exchange {
         &mut self,
         id: WorkerId,
         raw: &Raw<'_>,
-        space: Option<SpaceId>,
+        space: Option<Option<SpaceId>>,
     ) -> Result<(), Fault> {
-        let number = ClientNumber(raw.conn);
-        match self.clients.get(&number) {
-            Some(client) if client.worker == Some(id) => {}
+        let client = ClientNumber(raw.conn);
+        match self.clients.get(&client) {
+            Some(known) if known.worker == Some(id) => {}
             Some(_) => return Err(Fault::NotAllowed("client")),
             None => {
                 self.stats.frames_stale += 1;
                 return Ok(());
             }
         }
-        let mail = ToClients::Frame {
-            client: Some(number),
-            space,
-            kind: raw.kind.to_byte(),
-            flags: raw.flags.bits(),
-            body: raw.body,
+        let mail = match space {
+            Some(None) => ToClients::Refused { client },
+            space => ToClients::Frame {
+                client: Some(client),
+                space: space.flatten(),
+                kind: raw.kind.to_byte(),
+                flags: raw.flags.bits(),
+                body: raw.body,
+            },
         };
-        self.say(number.shard(), &mail);
+        self.say(client.shard(), &mail);
         Ok(())
-    }
-
-    /// A message of a client's shard.
-    pub(crate) fn mail(&mut self, now: Now, mail: &ToLinks<'_>) {
-        match *mail {
-            ToLinks::Open {
-                client,
-                resumes,
-                json,
-            } => self.open(now, client, resumes, json),
-            ToLinks::Frame {
-                client,
-                kind,
-                flags,
-                body,
-            } => {
-                let kind = Kind::from_byte(kind).expect("it was made of a kind");
-                self.forward(client, (kind, Flags::from_bits(flags), body.into()));
-            }
-            ToLinks::Closed { client, body } => self.forget(client, body),
-        }
-    }
-
-    fn open(&mut self, now: Now, number: ClientNumber, resumes: bool, json: &str) {
-        let worker = self.least_loaded();
-        let client = self.clients.entry(number).or_insert_with(|| Client {
-            waiting_us: now.monotonic_us,
-            ..Client::default()
-        });
-        // It may have been asked twice, when two workers came one after the other.
-        let Some(id) = worker.filter(|_| client.worker.is_none()) else {
-            return;
-        };
-        client.worker = Some(id);
-        let kind = if resumes { Kind::Resume } else { Kind::Open };
-        let mut body = (json.len() as u32).to_le_bytes().to_vec();
-        body.extend_from_slice(json.as_bytes());
-        let queue = core::mem::take(&mut client.queue);
-        self.worker_mut(id).load += 1;
-        let first = (kind, Flags::NONE, body.into());
-        for frame in core::iter::once(first).chain(queue) {
-            self.forward(number, frame);
-        }
-    }
-
-    fn least_loaded(&self) -> Option<WorkerId> {
-        let mut best: Option<(&WorkerId, &Worker)> = None;
-        for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.is_open()) {
-            if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
-                best = Some((id, worker));
-            }
-        }
-        best.map(|(id, _)| *id)
-    }
-
-    fn forward(&mut self, number: ClientNumber, (kind, flags, body): ClientFrame) {
-        let Some(client) = self.clients.get_mut(&number) else {
-            return;
-        };
-        let Some(id) = client.worker else {
-            client.queue.push_back((kind, flags, body));
-            return;
-        };
-        self.worker_mut(id).pending.push_back(Pending {
-            client: number,
-            kind,
-            flags,
-            body,
-        });
-        self.pump(id);
-    }
-
-    /// Moves what fits into a worker's window.
-    pub(super) fn pump(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else {
-            return;
-        };
-        let dealt = worker.pump();
-        let link = worker.link.filter(|_| !worker.outgoing.unsent().is_empty());
-        self.orders.extend(link.map(Order::Dirty));
-        for (number, bytes) in dealt {
-            self.count_dealt(number, bytes);
-        }
-    }
-
-    fn count_dealt(&mut self, number: ClientNumber, bytes: u32) {
-        let Some(client) = self.clients.get_mut(&number) else {
-            return;
-        };
-        client.dealt_bytes += bytes;
-        if client.dealt_bytes >= DEALT_BYTES {
-            let bytes = core::mem::take(&mut client.dealt_bytes);
-            self.say(
-                number.shard(),
-                &ToClients::Dealt {
-                    client: number,
-                    bytes,
-                },
-            );
-        }
-    }
-
-    fn forget(&mut self, number: ClientNumber, body: &[u8]) {
-        let worker = self.clients.get(&number).and_then(|client| client.worker);
-        if let Some(id) = worker {
-            self.forward(number, (Kind::Close, Flags::NONE, body.into()));
-            self.worker_mut(id).load -= 1;
-        }
-        self.clients.remove(&number);
-    }
-
-    /// A new worker is there: whoever waits for one says again who it is.
-    pub(super) fn call_the_waiting(&mut self) {
-        for client in self.clients_where(|client| client.worker.is_none()) {
-            self.say(client.shard(), &ToClients::Again { client });
-        }
-    }
-
-    /// In the order of their numbers: what is done about them must not depend on a table's.
-    fn clients_where(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ClientNumber> {
-        let clients = self.clients.iter().filter(|(_, client)| wanted(client));
-        let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    /// A worker does not come back. What it was sent is lost with it; what it was not sent goes to the next one.
-    pub(super) fn lose(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.remove(&id) else {
-            return;
-        };
-        self.stats.workers_lost += 1;
-        if let Some(conn) = worker.link {
-            self.end_link(conn);
-        }
-        let closes = worker.going == Some(Going::Close);
-        for number in self.clients_where(|client| client.worker == Some(id)) {
-            let client = self.clients.get_mut(&number).expect("it was just found");
-            client.worker = None;
-            client.waiting_us = if closes { 0 } else { worker.lost_us };
-        }
-        self.requeue(worker.pending);
-        let names: Vec<Box<str>> = self
-            .spaces
-            .iter()
-            .filter(|(_, space)| worker.spaces.values().any(|had| had == *space))
-            .map(|(name, _)| name.clone())
-            .collect();
-        names.iter().for_each(|name| self.tell_peers(name));
-        if self.least_loaded().is_some() && !closes {
-            self.call_the_waiting();
-        }
-    }
-
-    /// OPEN, RESUME and CLOSE of the worker that is gone are of no use to the next one.
-    fn requeue(&mut self, pending: impl IntoIterator<Item = Pending>) {
-        for one in pending {
-            let is_data = matches!(one.kind, Kind::Data | Kind::Transport | Kind::Pressure);
-            if let Some(client) = self.clients.get_mut(&one.client).filter(|_| is_data) {
-                client.queue.push_back((one.kind, one.flags, one.body));
-            }
-        }
-    }
-
-    /// Clients for whom no worker came in time are given up.
-    pub(super) fn settle(&mut self, now: Now) {
-        let waiting = self.clients_where(|client| client.worker.is_none());
-        self.stats.clients_waiting = waiting.len() as u64;
-        let hold_us = u64::from(self.settings.hold_ms) * 1000;
-        let is_lost = |client: &Client| {
-            client.worker.is_none() && now.monotonic_us >= client.waiting_us + hold_us
-        };
-        for client in self.clients_where(is_lost) {
-            self.clients.remove(&client);
-            self.stats.clients_lost += 1;
-            self.say(client.shard(), &ToClients::Lost { client });
-        }
     }
 }

@@ -216,8 +216,15 @@ impl Space {
         keys
     }
 
+    /// A room that is named a thousand times counts once: nobody makes long lists of short frames.
     fn inside_any(&self, rooms: &[&str]) -> Vec<Key> {
-        rooms.iter().flat_map(|room| self.inside(room)).collect()
+        let mut rooms = rooms.to_vec();
+        rooms.sort_unstable();
+        rooms.dedup();
+        rooms
+            .into_iter()
+            .flat_map(|room| self.inside(room))
+            .collect()
     }
 
     /// The members of a room, and the socket whose own it is.

@@ -1,24 +1,31 @@
-//! A worker process: its window in both directions, which outlives a link that is cut, and what waits for room in it.
+//! A worker process: its window in both directions, which outlives a link that is cut, and who stands in the row for room in it.
 //!
-//! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`exchange`).
+//! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
 use super::mail::{ClientNumber, SpaceId};
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+
+/// Bytes of other workers' messages that wait for one that does not read. Beyond, they are dropped: whoever asked hears nothing, as of a worker that
+/// is gone, and has a timeout for it.
+const BUS_BYTES_MAX: usize = 16 << 20;
 
 /// A worker's place at the exchange, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct WorkerId(pub(super) u64);
 
-/// A frame for a worker that waits for room in its window.
+/// Who has something for a worker.
 #[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) client: ClientNumber,
-    pub(super) kind: Kind,
-    pub(super) flags: Flags,
-    pub(super) body: Box<[u8]>,
+pub(super) enum Ready {
+    /// A client: the first of its frames.
+    Client(ClientNumber),
+    /// The namespace's workers have changed: they are said as they are when its turn comes.
+    Peers(Rc<str>),
+    /// Another worker.
+    Bus(Box<[u8]>),
 }
 
 /// How a worker said goodbye.
@@ -40,10 +47,18 @@ pub(super) struct Worker {
     pub(super) going: Option<Going>,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
-    /// What waits for room in the window, the oldest first.
-    pub(super) pending: VecDeque<Pending>,
-    /// Its namespaces by the numbers that it gave them.
-    pub(super) spaces: HashMap<u16, SpaceId>,
+    /// What waits for room in the window, one turn each.
+    pub(super) row: VecDeque<Ready>,
+    /// Of these, clients that are not there any more.
+    pub(super) row_gone: usize,
+    /// What clients that are gone have in the row, by its cost.
+    pub(super) farewell_bytes: usize,
+    /// Other workers' messages in the row.
+    bus_bytes: usize,
+    /// Namespaces in the row.
+    pub(super) peers_due: BTreeSet<Rc<str>>,
+    /// Its namespaces by the numbers that it gave them; none for one that it may not have.
+    pub(super) spaces: HashMap<u16, Option<SpaceId>>,
     /// Its clients.
     pub(super) load: u32,
 }
@@ -58,7 +73,11 @@ impl Worker {
             going: None,
             outgoing: Outgoing::new(window),
             incoming: Incoming::new(window),
-            pending: VecDeque::new(),
+            row: VecDeque::new(),
+            row_gone: 0,
+            farewell_bytes: 0,
+            bus_bytes: 0,
+            peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             load: 0,
         }
@@ -69,36 +88,67 @@ impl Worker {
         self.going.is_none()
     }
 
+    /// Whether its clients go with it.
+    pub(super) fn closes(&self) -> bool {
+        self.going == Some(Going::Close)
+    }
+
     /// How busy it is beside another.
     pub(super) fn is_less_loaded_than(&self, other: &Self) -> bool {
         u64::from(self.load) * u64::from(other.weight)
             < u64::from(other.load) * u64::from(self.weight)
     }
 
-    /// Moves what fits into the window; says of whom there was data, and how many bytes.
-    pub(super) fn pump(&mut self) -> Vec<(ClientNumber, u32)> {
-        let mut dealt = Vec::new();
-        while let Some(first) = self.pending.front() {
-            if !self.outgoing.fits(first.body.len() + HEADER_BYTES) {
-                break;
-            }
-            self.outgoing.push(|out| first.raw().encode_into(out));
-            if first.kind == Kind::Data {
-                dealt.push((first.client, first.body.len() as u32));
-            }
-            self.pending.pop_front();
+    /// The workers of a namespace have changed.
+    pub(super) fn owe_peers(&mut self, name: &Rc<str>) {
+        if self.peers_due.insert(Rc::clone(name)) {
+            self.row.push_back(Ready::Peers(Rc::clone(name)));
         }
-        dealt
     }
-}
 
-impl Pending {
-    fn raw(&self) -> Raw<'_> {
-        Raw {
-            kind: self.kind,
-            flags: self.flags,
-            conn: self.client.0,
-            body: &self.body,
+    /// Takes another worker's message into the row. `false`: too much waits.
+    pub(super) fn owe_bus(&mut self, body: &[u8]) -> bool {
+        let bytes = self.bus_bytes + body.len();
+        if self.bus_bytes > 0 && bytes > BUS_BYTES_MAX {
+            return false;
         }
+        self.bus_bytes = bytes;
+        self.row.push_back(Ready::Bus(body.into()));
+        true
+    }
+
+    pub(super) fn pump_bus(&mut self) -> Option<()> {
+        let Some(Ready::Bus(body)) = self.row.front_mut() else {
+            return None;
+        };
+        let body = core::mem::take(body);
+        if self.push_own(Kind::Bus, &body).is_none() {
+            self.row[0] = Ready::Bus(body);
+            return None;
+        }
+        self.bus_bytes -= body.len();
+        Some(())
+    }
+
+    /// The first in the row is not there any more.
+    pub(super) fn pass_over(&mut self) {
+        self.row.pop_front();
+        self.row_gone = self.row_gone.saturating_sub(1);
+    }
+
+    /// The first in the row is a frame of no client. `None`: it does not fit.
+    pub(super) fn push_own(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
+        if !self.outgoing.fits(body.len() + HEADER_BYTES) {
+            return None;
+        }
+        let raw = Raw {
+            kind,
+            flags: Flags::NONE,
+            conn: 0,
+            body,
+        };
+        self.outgoing.push(|out| raw.encode_into(out));
+        self.row.pop_front();
+        Some(())
     }
 }

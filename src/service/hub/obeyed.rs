@@ -1,0 +1,233 @@
+//! What workers say to their clients is carried out, on the clients' shards.
+//!
+//! Deliberately absent: whether a worker may say it, which the exchange has seen to.
+
+use super::{Hub, Key, Turn};
+use crate::packet::Packet;
+use crate::refusal::Refusal;
+use crate::session::Cause;
+use crate::time::Now;
+use crate::upstream::{ClientNumber, SpaceError, SpaceId, ToClients};
+use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
+use ringway_proto::socketio;
+use std::rc::Rc;
+
+impl Hub {
+    pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        match ToClients::decode(bytes) {
+            ToClients::Space { space, name } => self.upstream.clients.name(space, name),
+            ToClients::Gone { space } => self.upstream.clients.retire(space),
+            ToClients::Refused { client } => {
+                self.end_client(client, Refusal::TooManyNamespaces, turn)
+            }
+            ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn.now),
+            ToClients::Again { client } => self.answer_call(client, turn),
+            ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
+            ToClients::Frame {
+                client,
+                space,
+                kind,
+                flags,
+                body,
+            } => {
+                let kind = Kind::from_byte(kind).expect("the exchange knew it");
+                let (flags, conn) = (Flags::from_bits(flags), 0);
+                let raw = Raw {
+                    kind,
+                    flags,
+                    conn,
+                    body,
+                };
+                let frame = Frame::parse(&raw, Side::Worker).expect("the exchange has parsed it");
+                match client {
+                    Some(client) => self.client_frame(client, space, flags, &frame, turn),
+                    None => self.upstream_broadcast(space, flags, &frame, turn),
+                }
+            }
+        }
+    }
+
+    fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
+        let code = match refusal {
+            Refusal::NoWorker => 1013,
+            _ => 1008,
+        };
+        if let Some(key) = self.upstream.clients.find(client) {
+            self.close_session(key, Cause::Told(refusal, code), turn);
+        }
+    }
+
+    fn upstream_dealt(&mut self, client: ClientNumber, bytes: u32, now: Now) {
+        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let key = self.upstream.clients.find(client);
+        let Some(session) = key.and_then(|key| self.sessions.get_mut(key)) else {
+            return;
+        };
+        let Some(upstream) = session.upstream_mut() else {
+            return;
+        };
+        let was_held = !upstream.has_room();
+        upstream.dealt(bytes);
+        self.input_bytes -= u64::from(bytes);
+        if was_held && upstream.has_room() && session.heartbeat.is_pinged() {
+            // Its pong is read from now on.
+            session.heartbeat = crate::session::Heartbeat::pong_by(now.monotonic_us + timeout_us);
+        }
+    }
+
+    /// Tells a new worker of a client.
+    pub(super) fn answer_call(&mut self, client: ClientNumber, turn: &mut Turn<'_>) {
+        let Some(key) = self.upstream.clients.find(client) else {
+            return;
+        };
+        if !self.say_open(key, client, turn) {
+            self.upstream.called.insert(client);
+        }
+    }
+
+    fn client_frame(
+        &mut self,
+        client: ClientNumber,
+        space: Option<SpaceId>,
+        flags: Flags,
+        frame: &Frame<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(key) = self.upstream.clients.find(client) else {
+            return;
+        };
+        match frame {
+            Frame::Send { payload } => self.upstream_send(key, flags, payload.0, turn),
+            Frame::CloseConn {} if flags.contains(Flags::DISCARD) => {
+                self.close_session(key, Cause::Told(Refusal::WorkerClosed, 1000), turn);
+            }
+            Frame::CloseConn {} => {
+                self.upstream.ending.insert(key);
+            }
+            frame => {
+                let space = space.expect("it names a namespace");
+                self.membership(key, space, frame);
+            }
+        }
+    }
+
+    fn membership(&mut self, key: Key, id: SpaceId, frame: &Frame<'_>) {
+        let named = self.upstream.clients.space_mut(id);
+        let (name, space) = (named.name.clone(), &mut named.space);
+        let outcome = match frame {
+            Frame::Member {
+                sid,
+                pid,
+                rooms,
+                auth,
+                data,
+                ..
+            } => {
+                let outcome = space.set(key, sid, pid, (auth.0, data.0), rooms);
+                self.connected(key, &name);
+                outcome
+            }
+            Frame::Join { rooms, .. } => space.join(key, rooms),
+            Frame::SetData { data, .. } => space.set_data(key, data.0),
+            Frame::Leave { rooms, .. } => {
+                space.leave(key, rooms);
+                Ok(())
+            }
+            _ => {
+                space.remove(key);
+                Ok(())
+            }
+        };
+        if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
+        {
+            self.stats.memberships_refused += 1;
+        }
+    }
+
+    /// The client is in a namespace.
+    fn connected(&mut self, key: Key, name: &str) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let rare = session.rare_mut();
+        rare.nameless_us = 0;
+        if let Some(upstream) = &mut rare.upstream {
+            let before = upstream.input_bytes();
+            upstream.answered(name);
+            self.input_bytes -= before - upstream.input_bytes();
+        }
+    }
+
+    fn upstream_send(&mut self, key: Key, flags: Flags, part: Part<'_>, turn: &mut Turn<'_>) {
+        let bounds = self.settings.packet_bounds();
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let is_busy = !session.outbox.is_empty();
+        let Some(upstream) = session.upstream_mut() else {
+            return;
+        };
+        // A volatile packet goes whole or not at all: its text decides for its attachments.
+        if let Part::Text(text) = part {
+            upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
+            if text.starts_with('4')
+                && let Ok(packet) = socketio::Packet::parse(text, &bounds)
+            {
+                let before = upstream.input_bytes();
+                upstream.answered(packet.namespace);
+                self.input_bytes -= before - upstream.input_bytes();
+            }
+        }
+        if upstream.is_dropping {
+            self.stats.volatile_dropped += 1;
+            return;
+        }
+        let packet = match part {
+            Part::Text(text) => Packet::new(text.as_bytes(), &[], None),
+            Part::Binary(bytes) => Packet::binary(bytes),
+        };
+        let packet = Rc::new(packet.for_deflate(self.settings.deflate));
+        self.push_of_worker(key, packet, turn);
+    }
+
+    fn upstream_broadcast(
+        &mut self,
+        space: Option<SpaceId>,
+        flags: Flags,
+        frame: &Frame<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Frame::Bcast {
+            rooms,
+            except,
+            parts,
+            ..
+        } = frame
+        else {
+            return;
+        };
+        let space = &self
+            .upstream
+            .clients
+            .space_mut(space.expect("it names a namespace"))
+            .space;
+        let mut keys = space.plan(rooms, except);
+        let Some((text, attachments)) = parts.split_first() else {
+            return;
+        };
+        if flags.contains(Flags::VOLATILE) {
+            keys.retain(|key| {
+                self.sessions
+                    .get(*key)
+                    .is_some_and(|session| session.outbox.is_empty())
+            });
+        }
+        let attachments: Vec<&[u8]> = attachments.iter().map(Part::bytes).collect();
+        let packet =
+            Packet::new(text.bytes(), &attachments, None).for_deflate(self.settings.deflate);
+        let packet = Rc::new(packet);
+        for key in keys {
+            self.push_of_worker(key, Rc::clone(&packet), turn);
+        }
+    }
+}

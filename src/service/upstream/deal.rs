@@ -1,0 +1,466 @@
+//! Clients' frames: to which worker they go, and when; and what is kept of them while there is none.
+//!
+//! Deliberately absent: what workers say (`obey`), and links (`exchange`).
+
+use super::exchange::{Exchange, Order};
+use super::mail::{ClientNumber, ToClients, ToLinks};
+use super::worker::{Ready, Worker, WorkerId};
+use crate::time::Now;
+use ringway_proto::link::{Flags, Frame, HEADER_BYTES, Kind, Raw};
+use std::collections::VecDeque;
+
+/// What a frame is counted with beside its body while it waits.
+const FRAME_COST_BYTES: usize = 96;
+/// Cost that is dealt with before a client's shard hears of it: a quarter of what may be on the way.
+const DEALT_BYTES: u32 = 16 * 1024;
+/// What the last words of clients that are gone may cost a worker that does not read. Beyond, it hears only that they are gone.
+const FAREWELL_BYTES_MAX: usize = 4 << 20;
+
+/// What a client's frame costs until it is on the link.
+pub(crate) const fn frame_cost(body_bytes: usize) -> u32 {
+    (body_bytes + FRAME_COST_BYTES) as u32
+}
+
+/// A frame about a client that waits for its worker.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    kind: Kind,
+    flags: Flags,
+    body: Box<[u8]>,
+    /// Attachments of the same packet follow.
+    has_more: bool,
+    /// A CONNECT that the last worker has not answered: its shard does not know that it is said again.
+    is_repeated: bool,
+}
+
+impl Waiting {
+    const fn own(kind: Kind, body: Box<[u8]>) -> Self {
+        Self {
+            kind,
+            flags: Flags::NONE,
+            body,
+            has_more: false,
+            is_repeated: false,
+        }
+    }
+
+    fn repeated(connect: &str) -> Self {
+        Self {
+            is_repeated: true,
+            ..Self::own(Kind::Data, connect.as_bytes().into())
+        }
+    }
+
+    /// Whether it is the client's word, which the next worker hears if this one does not.
+    fn is_said(&self) -> bool {
+        self.kind == Kind::Data && !self.is_repeated
+    }
+
+    const fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Data) && !self.flags.contains(Flags::BINARY)
+    }
+
+    const fn cost(&self) -> u32 {
+        frame_cost(self.body.len())
+    }
+
+    fn raw(&self, client: ClientNumber) -> Raw<'_> {
+        Raw {
+            kind: self.kind,
+            flags: self.flags,
+            conn: client.0,
+            body: &self.body,
+        }
+    }
+}
+
+/// A client that has asked for a worker.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) worker: Option<WorkerId>,
+    /// Since when there is none.
+    waiting_us: u64,
+    /// What its worker was not sent yet, the oldest first.
+    queue: VecDeque<Waiting>,
+    /// It stands in its worker's row.
+    is_ready: bool,
+    /// Its worker was sent OPEN or RESUME.
+    is_opened: bool,
+    /// Its worker was sent a packet without all of its attachments.
+    is_inside_packet: bool,
+    /// Its last worker was: what comes of that packet is of use to nobody.
+    is_headless: bool,
+    /// It has left; its worker has not been sent all of its last words.
+    is_gone: bool,
+    /// Cost that was dealt with, and of which its shard has not heard.
+    dealt_bytes: u32,
+}
+
+impl Client {
+    /// Whether the frame has a place in what a worker hears of the client.
+    fn takes(&mut self, frame: &Waiting) -> bool {
+        if frame.kind != Kind::Data {
+            // A transport that changes while no worker is there is told by RESUME.
+            return self.worker.is_some();
+        }
+        let takes = !self.is_headless;
+        self.is_headless &= frame.has_more;
+        takes
+    }
+
+    /// Its worker is gone. Says what of its queue nobody will hear, by its cost.
+    fn lose_worker(&mut self, now_us: u64) -> u32 {
+        self.worker = None;
+        self.waiting_us = now_us;
+        self.is_ready = false;
+        self.is_opened = false;
+        self.is_headless = core::mem::take(&mut self.is_inside_packet);
+        let mut unheard = 0;
+        for frame in core::mem::take(&mut self.queue) {
+            if !frame.is_said() {
+                continue;
+            }
+            if self.takes(&frame) {
+                self.queue.push_back(frame);
+            } else {
+                unheard += frame.cost();
+            }
+        }
+        unheard
+    }
+
+    fn cost(&self) -> usize {
+        self.queue.iter().map(|frame| frame.cost() as usize).sum()
+    }
+
+    /// The frame is on its link.
+    const fn is_sent(&mut self, kind: Kind, has_more: bool) {
+        match kind {
+            Kind::Open | Kind::Resume => self.is_opened = true,
+            Kind::Data => self.is_inside_packet = has_more,
+            _ => {}
+        }
+    }
+}
+
+impl Exchange {
+    /// A message of a client's shard.
+    pub(crate) fn mail(&mut self, now: Now, mail: &ToLinks<'_>) {
+        match *mail {
+            ToLinks::Open {
+                client,
+                resumes,
+                json,
+                ref connects,
+            } => self.open(now, client, (resumes, json), connects),
+            ToLinks::Frame {
+                client,
+                kind,
+                flags,
+                has_more,
+                body,
+            } => {
+                let frame = Waiting {
+                    kind: Kind::from_byte(kind).expect("it was made of a kind"),
+                    flags: Flags::from_bits(flags),
+                    body: body.into(),
+                    has_more,
+                    is_repeated: false,
+                };
+                self.forward(client, frame);
+            }
+            ToLinks::Pressed { shard, is_pressed } => {
+                self.pressure.set(now.monotonic_us, shard, is_pressed);
+            }
+            ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
+            ToLinks::Closed { client, body } => self.forget(client, body),
+        }
+    }
+
+    /// A client asks for a worker. It may ask twice, when two workers came one after the other.
+    fn open(
+        &mut self,
+        now: Now,
+        number: ClientNumber,
+        (resumes, json): (bool, &str),
+        connects: &[&str],
+    ) {
+        let worker = self.least_loaded();
+        let is_new = !self.clients.contains_key(&number);
+        let client = self.clients.entry(number).or_default();
+        if is_new {
+            client.waiting_us = now.monotonic_us;
+            self.waiting.insert((client.waiting_us, number));
+        }
+        let Some(id) = worker.filter(|_| client.worker.is_none()) else {
+            return;
+        };
+        self.waiting.remove(&(client.waiting_us, number));
+        client.worker = Some(id);
+        let kind = if resumes { Kind::Resume } else { Kind::Open };
+        let mut body = (json.len() as u32).to_le_bytes().to_vec();
+        body.extend_from_slice(json.as_bytes());
+        // What still waits is not said again.
+        let is_waiting = |connect: &str| {
+            let mut queue = client.queue.iter();
+            queue.any(|frame| frame.is_text() && *frame.body == *connect.as_bytes())
+        };
+        let repeated: Vec<Waiting> = connects
+            .iter()
+            .filter(|connect| !is_waiting(connect))
+            .map(|connect| Waiting::repeated(connect))
+            .collect();
+        let queue = core::mem::take(&mut client.queue);
+        client.queue.push_back(Waiting::own(kind, body.into()));
+        client.queue.extend(repeated);
+        client.queue.extend(queue);
+        self.worker_mut(id).load += 1;
+        self.stand_in_row(number);
+    }
+
+    fn least_loaded(&self) -> Option<WorkerId> {
+        let mut best: Option<(&WorkerId, &Worker)> = None;
+        for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.is_open()) {
+            if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
+                best = Some((id, worker));
+            }
+        }
+        best.map(|(id, _)| *id)
+    }
+
+    fn forward(&mut self, number: ClientNumber, frame: Waiting) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        if client.takes(&frame) {
+            client.queue.push_back(frame);
+            self.stand_in_row(number);
+        } else if frame.is_said() {
+            self.count_dealt(number, frame.cost());
+        }
+    }
+
+    /// The client has something for its worker.
+    fn stand_in_row(&mut self, number: ClientNumber) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        let Some(id) = client.worker else {
+            return;
+        };
+        if !core::mem::replace(&mut client.is_ready, true) {
+            self.worker_mut(id).row.push_back(Ready::Client(number));
+        }
+        self.pump(id);
+    }
+
+    /// Moves what fits into a worker's window, one frame of each client in turn.
+    pub(super) fn pump(&mut self, id: WorkerId) {
+        while self.pump_one(id).is_some() {}
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let link = worker.link.filter(|_| !worker.outgoing.unsent().is_empty());
+            self.orders.extend(link.map(Order::Dirty));
+        }
+    }
+
+    /// Moves one frame. `None`: there is none, or it does not fit.
+    fn pump_one(&mut self, id: WorkerId) -> Option<()> {
+        let worker = self.workers.get_mut(&id)?;
+        match worker.row.front()? {
+            Ready::Client(number) => {
+                let number = *number;
+                self.pump_client(id, number)
+            }
+            Ready::Peers(name) => {
+                let name = name.clone();
+                self.pump_peers(id, &name)
+            }
+            Ready::Bus(_) => worker.pump_bus(),
+        }
+    }
+
+    fn pump_client(&mut self, id: WorkerId, number: ClientNumber) -> Option<()> {
+        let worker = self.workers.get_mut(&id)?;
+        let client = self.clients.get_mut(&number);
+        let Some((client, frame)) = client.and_then(|client| {
+            let frame = client.queue.pop_front()?;
+            Some((client, frame))
+        }) else {
+            worker.pass_over();
+            return Some(());
+        };
+        if !worker.outgoing.fits(frame.body.len() + HEADER_BYTES) {
+            client.queue.push_front(frame);
+            return None;
+        }
+        worker
+            .outgoing
+            .push(|out| frame.raw(number).encode_into(out));
+        client.is_sent(frame.kind, frame.has_more);
+        worker.row.pop_front();
+        client.is_ready = !client.queue.is_empty();
+        if client.is_ready {
+            worker.row.push_back(Ready::Client(number));
+        }
+        if client.is_gone {
+            worker.farewell_bytes -= frame.cost() as usize;
+            if !client.is_ready {
+                self.clients.remove(&number);
+            }
+        } else if frame.is_said() {
+            self.count_dealt(number, frame.cost());
+        }
+        Some(())
+    }
+
+    fn pump_peers(&mut self, id: WorkerId, name: &str) -> Option<()> {
+        let space = self.spaces.get(name).copied();
+        let has_it = |worker: &&Worker| {
+            let mut spaces = worker.spaces.values().flatten();
+            spaces.any(|other| Some(*other) == space)
+        };
+        let workers = self.workers.values().filter(has_it);
+        let instances: Vec<String> = workers.map(|worker| worker.instance.to_string()).collect();
+        let body = Frame::Peers {
+            nsp: name,
+            instances: instances.iter().map(String::as_str).collect(),
+        }
+        .body();
+        let worker = self.workers.get_mut(&id)?;
+        worker.push_own(Kind::Peers, &body)?;
+        worker.peers_due.remove(name);
+        Some(())
+    }
+
+    fn count_dealt(&mut self, number: ClientNumber, cost: u32) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        client.dealt_bytes += cost;
+        if client.dealt_bytes >= DEALT_BYTES {
+            let bytes = core::mem::take(&mut client.dealt_bytes);
+            let mail = ToClients::Dealt {
+                client: number,
+                bytes,
+            };
+            self.say(number.shard(), &mail);
+        }
+    }
+
+    /// A client is gone. Its worker hears its last words before that, unless it does not read.
+    fn forget(&mut self, number: ClientNumber, body: &[u8]) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        let Some(id) = client.worker else {
+            self.waiting.remove(&(client.waiting_us, number));
+            self.clients.remove(&number);
+            return;
+        };
+        let worker = self.workers.get_mut(&id);
+        let worker = worker.expect("a client's worker is known");
+        worker.load -= 1;
+        let is_too_much = worker.farewell_bytes + client.cost() > FAREWELL_BYTES_MAX;
+        if is_too_much && !client.is_opened {
+            // The worker never hears of it.
+            let stood = client.is_ready;
+            self.clients.remove(&number);
+            if stood {
+                self.leave_row(id);
+            }
+            return;
+        }
+        if is_too_much {
+            client.queue.clear();
+        }
+        client.is_gone = true;
+        let close = Waiting::own(Kind::Close, body.into());
+        client.queue.push_back(close);
+        worker.farewell_bytes += client.cost();
+        self.stand_in_row(number);
+    }
+
+    /// A client is out of a worker's row: whoever is not there any more is passed over, and not kept for ever.
+    fn leave_row(&mut self, id: WorkerId) {
+        let clients = &self.clients;
+        let worker = self.workers.get_mut(&id);
+        let worker = worker.expect("a client's worker is known");
+        worker.row_gone += 1;
+        if worker.row_gone * 2 > worker.row.len() {
+            worker.row.retain(
+                |ready| !matches!(ready, Ready::Client(number) if !clients.contains_key(number)),
+            );
+            worker.row_gone = 0;
+        }
+    }
+
+    /// A new worker is there: whoever waits for one says again who it is.
+    pub(super) fn call_the_waiting(&mut self) {
+        let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
+        for client in waiting {
+            self.say(client.shard(), &ToClients::Again { client });
+        }
+    }
+
+    /// A worker does not come back. What it was sent is lost with it; what it was not sent goes to the next one.
+    pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
+        let Some(worker) = self.workers.remove(&id) else {
+            return;
+        };
+        self.stats.workers_lost += 1;
+        if let Some(conn) = worker.link {
+            self.end_link(conn);
+        }
+        let closes = worker.closes();
+        for number in self.clients_of(id) {
+            self.lose_for(now, number, closes);
+        }
+        self.lose_names(&worker);
+        if !self.waiting.is_empty() && self.least_loaded().is_some() {
+            self.call_the_waiting();
+        }
+    }
+
+    /// In the order of their numbers: what is done about them must not depend on a table's.
+    fn clients_of(&self, id: WorkerId) -> Vec<ClientNumber> {
+        let clients = self.clients.iter();
+        let clients = clients.filter(|(_, client)| client.worker == Some(id));
+        let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn lose_for(&mut self, now: Now, number: ClientNumber, closes: bool) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        if client.is_gone {
+            self.clients.remove(&number);
+            return;
+        }
+        let unheard = client.lose_worker(now.monotonic_us);
+        if closes {
+            return self.give_up(number);
+        }
+        self.waiting.insert((now.monotonic_us, number));
+        self.count_dealt(number, unheard);
+    }
+
+    fn give_up(&mut self, client: ClientNumber) {
+        self.clients.remove(&client);
+        self.stats.clients_lost += 1;
+        self.say(client.shard(), &ToClients::Lost { client });
+    }
+
+    /// Clients for whom no worker came in time are given up.
+    pub(super) fn settle(&mut self, now: Now) {
+        let hold_us = u64::from(self.settings.hold_ms) * 1000;
+        while let Some((since_us, client)) = self.waiting.first().copied() {
+            if now.monotonic_us < since_us + hold_us {
+                break;
+            }
+            self.waiting.pop_first();
+            self.give_up(client);
+        }
+    }
+}

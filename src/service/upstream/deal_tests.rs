@@ -1,0 +1,324 @@
+//! What a worker hears of a client, whoever dies meanwhile.
+
+use super::deal::frame_cost;
+use super::random::Random;
+use super::stage::{Stage, client};
+use super::window::Window;
+use crate::time::ConnId;
+
+fn stage(frames: u32) -> Stage {
+    Stage::new(Window {
+        frames,
+        bytes: 1 << 20,
+    })
+}
+
+#[test]
+fn a_connect_that_waits_is_said_once() {
+    let mut stage = stage(8);
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    let worker = stage.worker("a");
+    assert_eq!(stage.take_told(), ["again 1"]);
+    stage.open(1, &["40"]);
+    stage.open(1, &["40"]);
+    assert_eq!(stage.heard_all(worker), ["OPEN 1", "DATA 1 40"]);
+}
+
+#[test]
+fn a_connect_that_a_dead_worker_was_sent_is_said_again_before_all_else() {
+    let mut stage = stage(2);
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    stage.data(1, "42[1]");
+    assert_eq!(stage.read(dead), ["OPEN 1", "DATA 1 40"]);
+    stage.kill(dead);
+    let next = stage.worker("b");
+    stage.open(1, &["40"]);
+    let expected = ["OPEN 1", "DATA 1 40", "DATA 1 42[1]"];
+    assert_eq!(stage.heard_all(next), expected);
+    stage.kill(next);
+    let third = stage.worker("c");
+    stage.open(1, &["40"]);
+    assert_eq!(stage.heard_all(third), ["OPEN 1", "DATA 1 40"]);
+}
+
+#[test]
+fn a_repeated_connect_that_was_not_sent_is_not_kept_twice() {
+    let mut stage = stage(2);
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    stage.kill(dead);
+    // The next one has room for OPEN alone.
+    let narrow = stage.worker("b");
+    stage.open(2, &[]);
+    stage.open(1, &["40"]);
+    stage.kill(narrow);
+    let last = stage.worker("c");
+    stage.open(1, &["40"]);
+    assert_eq!(stage.heard_all(last), ["OPEN 1", "DATA 1 40"]);
+}
+
+#[test]
+fn attachments_without_their_header_are_of_use_to_nobody() {
+    let mut stage = stage(2);
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.part(1, "452-", true);
+    stage.part(1, "first", true);
+    assert_eq!(stage.read(dead), ["OPEN 1", "DATA 1 452-"]);
+    stage.kill(dead);
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    stage.part(1, "second", false);
+    stage.part(1, "451-", true);
+    stage.part(1, "whole", false);
+    let expected = ["OPEN 1", "DATA 1 451-", "DATA 1 whole"];
+    assert_eq!(stage.heard_all(next), expected);
+}
+
+#[test]
+fn attachments_that_waited_are_dropped_as_far_as_their_packet_goes() {
+    let mut stage = stage(2);
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.part(1, "452-", true);
+    stage.part(1, "first", true);
+    stage.part(1, "second", false);
+    stage.data(1, "42[\"next\"]");
+    stage.kill(dead);
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(next), ["OPEN 1", "DATA 1 42[\"next\"]"]);
+}
+
+#[test]
+fn last_words_are_heard_before_the_end() {
+    let mut stage = stage(1);
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "42[\"bye\"]");
+    stage.close(1);
+    let expected = ["OPEN 1", "DATA 1 42[\"bye\"]", "CLOSE 1"];
+    assert_eq!(stage.heard_all(worker), expected);
+    assert!(stage.exchange.clients.is_empty());
+}
+
+#[test]
+fn clients_that_come_and_go_cost_a_worker_that_does_not_read_little() {
+    let mut stage = stage(4);
+    let stuck = stage.worker("stuck");
+    let text = "x".repeat(1_000);
+    for number in 1..=50_000 {
+        stage.open(number, &[]);
+        stage.data(number, &text);
+        stage.close(number);
+    }
+    let worker = stage.exchange.workers.values().next().unwrap();
+    let kept = stage.exchange.clients.len();
+    assert!(kept * 1_000 < 5 << 20, "{kept} clients are kept");
+    assert!(worker.row.len() <= kept * 2 + 2, "{}", worker.row.len());
+    let heard = stage.heard_all(stuck);
+    let count = |name: &str| heard.iter().filter(|frame| frame.starts_with(name)).count();
+    assert_eq!(count("OPEN"), count("CLOSE"), "whoever came has gone");
+    assert!(stage.exchange.clients.is_empty());
+    let worker = stage.exchange.workers.values().next().unwrap();
+    assert_eq!(
+        (worker.row.len(), worker.farewell_bytes, worker.load),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn each_client_has_its_turn() {
+    let mut stage = stage(1);
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    stage.open(2, &[]);
+    for _ in 0..3 {
+        stage.data(1, "a");
+    }
+    stage.data(2, "b");
+    let heard = stage.heard_all(worker);
+    let place = |frame: &str| heard.iter().position(|heard| heard == frame).unwrap();
+    assert!(place("DATA 2 b") < heard.len() - 1, "{heard:?}");
+}
+
+/// Clients that talk, workers that die: each client's words are numbered.
+struct Run {
+    random: Random,
+    stage: Stage,
+    workers: Vec<ConnId>,
+    lives: u64,
+    /// By client: the next number, whether it is still there, what it was charged, and attachments that are to come.
+    clients: Vec<(u64, bool, u64, u64)>,
+    /// By client: the last packet that some worker heard.
+    last: Vec<i64>,
+    heard_parts: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let frames = 1 + random.below(6) as u32;
+        Self {
+            random,
+            stage: stage(frames),
+            workers: Vec::new(),
+            lives: 0,
+            clients: Vec::new(),
+            last: Vec::new(),
+            heard_parts: 0,
+        }
+    }
+
+    fn pick(&mut self) -> Option<usize> {
+        let open: Vec<usize> = (0..self.clients.len())
+            .filter(|client| self.clients[*client].1)
+            .collect();
+        (!open.is_empty()).then(|| open[self.random.below(open.len() as u64) as usize])
+    }
+
+    fn part(&mut self, at: usize, text: &str, has_more: bool) {
+        self.clients[at].2 += u64::from(frame_cost(text.len()));
+        self.stage.part(at as u64 + 1, text, has_more);
+    }
+
+    /// A packet, or the next attachment of the last one.
+    fn talk(&mut self) {
+        let Some(at) = self.pick() else { return };
+        let (number, _, _, left) = self.clients[at];
+        if left > 0 {
+            self.clients[at].3 -= 1;
+            return self.part(at, &format!("part {}", number - 1), left > 1);
+        }
+        let attachments = self.random.below(4).saturating_sub(1);
+        self.clients[at].0 += 1;
+        self.clients[at].3 = attachments;
+        self.part(
+            at,
+            &format!("packet {number} {attachments}"),
+            attachments > 0,
+        );
+    }
+
+    fn answer_calls(&mut self) {
+        for told in self.stage.take_told() {
+            if let Some(number) = told.strip_prefix("again ") {
+                let number: u64 = number.parse().unwrap();
+                if self.clients[number as usize - 1].1 {
+                    self.stage.open(number, &[]);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for conn in self.workers.clone() {
+            let frames = self.stage.heard(conn);
+            self.check(&frames);
+        }
+    }
+
+    fn check(&mut self, frames: &[String]) {
+        for frame in frames {
+            let words: Vec<&str> = frame.split(' ').collect();
+            let ["DATA", client, what, number, ..] = words[..] else {
+                continue;
+            };
+            let at = client.parse::<usize>().unwrap() - 1;
+            let number: i64 = number.parse().unwrap();
+            if what == "part" {
+                self.heard_parts += 1;
+                assert_eq!(number, self.last[at], "a part of another packet: {frame}");
+            } else {
+                assert!(number > self.last[at], "heard twice, or late: {frame}");
+                self.last[at] = number;
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        if self.workers.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.workers.len() as u64) as usize;
+        let conn = self.workers.swap_remove(at);
+        let frames = self.stage.read(conn);
+        self.check(&frames);
+        self.stage.kill(conn);
+    }
+
+    fn join(&mut self) {
+        self.lives += 1;
+        let conn = self.stage.worker(&format!("w{}", self.lives));
+        self.workers.push(conn);
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..=1 => self.kill(),
+            2..=4 if self.workers.len() < 3 => self.join(),
+            5..=9 => {
+                self.clients.push((0, true, 0, 0));
+                self.last.push(-1);
+                self.stage.open(self.clients.len() as u64, &[]);
+            }
+            10..=12 => {
+                if let Some(at) = self.pick() {
+                    self.clients[at].1 = false;
+                    self.stage.close(at as u64 + 1);
+                }
+            }
+            13..=80 => self.talk(),
+            _ => self.hear(),
+        }
+        self.answer_calls();
+    }
+
+    /// With one worker that reads, everybody's last packet is heard, and all that was charged is given back.
+    fn finish(&mut self) {
+        self.join();
+        for at in 0..self.clients.len() {
+            while self.clients[at].1 && self.clients[at].3 > 0 {
+                self.clients[at].3 -= 1;
+                let number = self.clients[at].0 - 1;
+                let has_more = self.clients[at].3 > 0;
+                self.part(at, &format!("part {number}"), has_more);
+            }
+            if self.clients[at].1 {
+                let number = self.clients[at].0;
+                self.clients[at].0 += 1;
+                self.part(at, &format!("packet {number} 0"), false);
+            }
+        }
+        self.answer_calls();
+        for _ in 0..10_000 {
+            self.hear();
+        }
+        for (at, (next, is_open, charged, _)) in self.clients.iter().enumerate() {
+            if *is_open {
+                assert_eq!(self.last[at], *next as i64 - 1, "client {at}");
+                let dealt = self.stage.dealt.get(&client(at as u64 + 1));
+                let open = charged - dealt.copied().unwrap_or(0);
+                assert!(open < 16 * 1024, "client {at} is owed {open} of {charged}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_dies_each_client_is_heard_in_order_once_and_in_whole_packets() {
+    let mut parts = 0;
+    for seed in 0..100 {
+        let mut run = Run::new(seed);
+        for _ in 0..400 {
+            run.step();
+        }
+        run.finish();
+        parts += run.heard_parts;
+    }
+    assert!(parts > 1_000, "attachments were heard: {parts}");
+}

@@ -1,0 +1,283 @@
+//! Links that come, go, lie or do not read, and the workers behind them.
+
+use super::exchange::{Exchange, ExchangeSettings};
+use super::stage::{Stage, client};
+use super::window::Window;
+use crate::time::ConnId;
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long};
+
+fn stage() -> Stage {
+    Stage::new(Window::default())
+}
+
+/// Room for so many frames.
+fn narrow(frames: u32) -> Stage {
+    Stage::new(Window {
+        frames,
+        bytes: 1 << 20,
+    })
+}
+
+#[track_caller]
+fn is_refused(stage: &mut Stage, conn: ConnId, code: &str) {
+    let heard = stage.read(conn);
+    assert_eq!(heard.last(), Some(&format!("ERROR {code}")), "{heard:?}");
+    assert_eq!(stage.exchange.stats().links_refused, 1);
+}
+
+#[test]
+fn a_name_for_a_life_has_its_bound() {
+    for (bytes, is_taken) in [
+        (0, false),
+        (1, true),
+        (128, true),
+        (129, false),
+        (60_000, false),
+    ] {
+        let mut stage = stage();
+        let conn = stage.accept();
+        stage.hello(conn, &"i".repeat(bytes));
+        if is_taken {
+            assert_eq!(stage.read(conn), ["CHALLENGE 0", "WELCOME 0"], "{bytes}");
+        } else {
+            is_refused(&mut stage, conn, "not-allowed");
+        }
+    }
+}
+
+#[test]
+fn who_has_not_said_who_it_is_says_little() {
+    let mut stage = stage();
+    let conn = stage.accept();
+    stage.hello(conn, &"i".repeat(70_000));
+    is_refused(&mut stage, conn, "bad-length");
+}
+
+#[test]
+fn workers_that_may_come_back_are_so_many() {
+    let mut stage = stage();
+    for number in 0..128 {
+        let conn = stage.worker(&format!("w{number}"));
+        stage.cut(conn);
+    }
+    let conn = stage.accept();
+    stage.hello(conn, "one-more");
+    is_refused(&mut stage, conn, "too-many");
+    stage.pass(600_000);
+    stage.worker("later");
+    assert_eq!(stage.exchange.stats().workers, 1);
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_once() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    let mut pings = Vec::new();
+    for number in 0..10_000 {
+        Frame::Ping { number }.encode_into(0, Flags::NONE, &mut pings);
+    }
+    stage.exchange.received(stage.now(), conn, &pings);
+    while stage.exchange.read_on(stage.now()) {}
+    stage.flush(conn);
+    assert_eq!(stage.read(conn), ["PONG 9999"]);
+}
+
+#[test]
+fn a_link_that_is_told_to_go_and_does_not_is_closed() {
+    let mut stage = stage();
+    let conn = stage.accept();
+    stage.hello(conn, "");
+    is_refused(&mut stage, conn, "not-allowed");
+    stage.pass(4_000_000);
+    assert!(!stage.peer(conn).is_closed, "it has time to read that");
+    stage.pass(2_000_000);
+    assert!(stage.peer(conn).is_closed);
+    let stats = stage.exchange.stats();
+    assert_eq!(stats.links_refused, 1, "it was refused once");
+    assert!(!stage.exchange.is_link(conn));
+}
+
+#[test]
+fn a_joined_worker_that_lies_and_does_not_read_is_given_up() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    let what_never_was = Frame::Credit {
+        frames: 9,
+        bytes: 9,
+    };
+    stage.say(conn, 0, &what_never_was);
+    stage.pass(7_000_000);
+    assert!(stage.peer(conn).is_closed);
+    assert_eq!(stage.exchange.stats().workers, 0);
+}
+
+#[test]
+fn nobody_is_silent_while_nothing_is_read() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.exchange.set_blocked(true);
+    stage.pass(60_000_000);
+    assert!(!stage.peer(conn).is_closed);
+    stage.exchange.set_blocked(false);
+    stage.pass(30_000_000);
+    assert_eq!(stage.read(conn).last().unwrap(), "ERROR silent");
+}
+
+#[test]
+fn clients_of_a_life_that_is_replaced_are_held_for_all_of_the_time() {
+    let mut stage = stage();
+    stage.worker("a");
+    stage.open(1, &[]);
+    stage.pass(5_000_000);
+    let again = stage.worker("a");
+    assert_eq!(stage.take_told(), ["again 1"]);
+    stage.pass(200_000);
+    assert_eq!(stage.take_told(), Vec::<String>::new(), "it is not lost");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard(again).last().unwrap(), "OPEN 1");
+}
+
+#[test]
+fn a_hold_shorter_than_the_grace_is_a_hold() {
+    let settings = ExchangeSettings {
+        grace_ms: 5_000,
+        hold_ms: 1_000,
+        ..stage().exchange.settings
+    };
+    let mut stage = stage();
+    stage.exchange = Exchange::new(settings, 1, [1, 2]);
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.cut(conn);
+    stage.pass(5_500_000);
+    assert_eq!(stage.exchange.stats().clients_waiting, 1);
+    stage.pass(1_000_000);
+    assert_eq!(stage.take_told(), ["lost 1"]);
+}
+
+#[test]
+fn a_worker_that_closes_takes_its_clients_with_it() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Close,
+        reason: "deployed".into(),
+        deadline_ms: 0,
+    });
+    stage.say(conn, 0, &Frame::GoAway { json });
+    stage.cut(conn);
+    assert_eq!(stage.take_told(), ["lost 1"]);
+    assert!(!stage.exchange.is_busy());
+}
+
+#[test]
+fn one_namespace_too_many_ends_the_client_that_wants_it_and_nobody_else() {
+    let mut stage = narrow(100_000);
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    for number in 0..1024 {
+        stage.say(
+            conn,
+            number,
+            &Frame::Nsp {
+                name: &format!("/{number}"),
+            },
+        );
+    }
+    let long = format!("/{}", "n".repeat(2_000));
+    stage.say(conn, 2_000, &Frame::Nsp { name: "/one-more" });
+    stage.say(conn, 2_001, &Frame::Nsp { name: &long });
+    stage.take_told();
+    let member = |nsp| Frame::Member {
+        nsp,
+        sid: "s",
+        pid: "",
+        rooms: Vec::new(),
+        auth: Long("{}"),
+        data: Long("{}"),
+    };
+    stage.say(conn, 1, &member(7));
+    stage.say(conn, 1, &member(2_000));
+    stage.say(conn, 1, &member(2_001));
+    assert_eq!(stage.take_told(), ["MEMBER", "refused 1", "refused 1"]);
+    assert_eq!(stage.exchange.stats().namespaces_refused, 2);
+    stage.say_with(conn, 7, Flags::REMOVED, &Frame::Nsp { name: "/7" });
+    stage.say(conn, 2_002, &Frame::Nsp { name: "/again" });
+    assert_eq!(stage.take_told(), ["gone 7", "space 1024 /again"]);
+    assert!(!stage.peer(conn).is_closed);
+}
+
+#[test]
+fn namespaces_of_workers_that_are_gone_make_room() {
+    let mut stage = narrow(100_000);
+    for life in 0..3 {
+        let conn = stage.worker(&format!("w{life}"));
+        for number in 0..1024 {
+            stage.say(
+                conn,
+                number,
+                &Frame::Nsp {
+                    name: &format!("/{life}-{number}"),
+                },
+            );
+        }
+        assert!(!stage.peer(conn).is_closed);
+        stage.kill(conn);
+    }
+    assert_eq!(stage.exchange.stats().namespaces_refused, 0);
+}
+
+#[test]
+fn peers_are_said_as_they_are_when_there_is_room() {
+    let mut stage = narrow(1);
+    let stuck = stage.worker("stuck");
+    stage.say(stuck, 1, &Frame::Nsp { name: "/" });
+    let other = stage.worker("other");
+    for _ in 0..1_000 {
+        stage.say(other, 1, &Frame::Nsp { name: "/" });
+        stage.say_with(other, 1, Flags::REMOVED, &Frame::Nsp { name: "/" });
+        stage.heard_all(other);
+    }
+    stage.say(other, 1, &Frame::Nsp { name: "/" });
+    let heard = stage.heard_all(stuck);
+    assert_eq!(heard.last().unwrap(), "PEERS / stuck,other");
+    assert!(heard.len() <= 3, "{heard:?}");
+}
+
+#[test]
+fn what_workers_say_to_one_that_does_not_read_is_bounded() {
+    let mut stage = narrow(8);
+    let stuck = stage.worker("stuck");
+    let other = stage.worker("other");
+    let payload = vec![7; 1 << 20];
+    for _ in 0..64 {
+        stage.say(
+            other,
+            1,
+            &Frame::Bus {
+                nsp: "/",
+                to: "stuck",
+                from: "other",
+                opaque: &payload,
+            },
+        );
+        stage.read(other);
+    }
+    let dropped = stage.exchange.stats().bus_dropped;
+    let heard = stage.heard_all(stuck);
+    let bus = heard.iter().filter(|frame| frame.starts_with("BUS"));
+    assert_eq!(bus.count() as u64 + dropped, 64);
+    assert!((16..=18).contains(&(64 - dropped)), "{dropped}");
+    assert!(!stage.peer(stuck).is_closed);
+}
+
+#[test]
+fn a_client_of_another_worker_is_not_to_be_spoken_for() {
+    let mut stage = stage();
+    let _mine = stage.worker("a");
+    stage.open(1, &[]);
+    let other = stage.worker("b");
+    stage.say(other, client(1).0, &Frame::CloseConn {});
+    is_refused(&mut stage, other, "not-allowed");
+}

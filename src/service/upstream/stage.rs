@@ -1,0 +1,283 @@
+//! An exchange whose links and clients are played by a test.
+
+use super::exchange::{Exchange, ExchangeSettings, Order};
+use super::mail::{ClientNumber, ToClients, ToLinks};
+use super::window::{Sum, Window};
+use crate::time::{ConnId, Now};
+use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Raw, Side};
+use std::collections::HashMap;
+
+/// The peer's end of a link.
+#[derive(Default)]
+pub(super) struct Peer {
+    /// What the daemon said, as far as it was not looked at.
+    wire: Vec<u8>,
+    /// Counted frames that were looked at.
+    heard: Sum,
+    pub(super) is_closed: bool,
+}
+
+pub(super) struct Stage {
+    pub(super) exchange: Exchange,
+    pub(super) now_us: u64,
+    peers: HashMap<ConnId, Peer>,
+    next_conn: u64,
+    /// What clients' shards were told, as text.
+    pub(super) told: Vec<String>,
+    /// What was dealt with, by client.
+    pub(super) dealt: HashMap<ClientNumber, u64>,
+}
+
+pub(super) const fn client(number: u64) -> ClientNumber {
+    ClientNumber::new(0, number)
+}
+
+impl Stage {
+    pub(super) fn new(window: Window) -> Self {
+        let settings = ExchangeSettings {
+            application: "default".to_owned(),
+            window,
+            grace_ms: 500,
+            hold_ms: 30_000,
+            secret: None,
+        };
+        Self {
+            exchange: Exchange::new(settings, 1, [1, 2]),
+            now_us: 1_000_000,
+            peers: HashMap::new(),
+            next_conn: 1,
+            told: Vec::new(),
+            dealt: HashMap::new(),
+        }
+    }
+
+    pub(super) const fn now(&self) -> Now {
+        Now {
+            monotonic_us: self.now_us,
+            unix_ms: 0,
+        }
+    }
+
+    pub(super) fn peer(&self, conn: ConnId) -> &Peer {
+        &self.peers[&conn]
+    }
+
+    /// A link that has said nothing.
+    pub(super) fn accept(&mut self) -> ConnId {
+        let conn = ConnId::new(self.next_conn);
+        self.next_conn += 1;
+        self.peers.insert(conn, Peer::default());
+        self.exchange.accepted(self.now(), conn, [3, 4]);
+        self.carry();
+        conn
+    }
+
+    pub(super) fn say(&mut self, conn: ConnId, number: u64, frame: &Frame<'_>) {
+        self.say_with(conn, number, Flags::NONE, frame);
+    }
+
+    pub(super) fn say_with(&mut self, conn: ConnId, number: u64, flags: Flags, frame: &Frame<'_>) {
+        let mut bytes = Vec::new();
+        frame.encode_into(number, flags, &mut bytes);
+        self.exchange.received(self.now(), conn, &bytes);
+        self.carry();
+    }
+
+    pub(super) fn hello(&mut self, conn: ConnId, instance: &str) {
+        let json = Json::new(Hello {
+            proto: [1, 0],
+            app: "default".into(),
+            instance: instance.into(),
+            role: "worker".into(),
+            nonce: "0".repeat(32).into(),
+            name: None,
+            weight: None,
+            resume: None,
+            caps: None,
+        });
+        self.say(conn, 0, &Frame::Hello { json, mac: "" });
+    }
+
+    /// A worker that has joined.
+    pub(super) fn worker(&mut self, instance: &str) -> ConnId {
+        let conn = self.accept();
+        self.hello(conn, instance);
+        let frames = self.heard(conn);
+        assert_eq!(frames, ["CHALLENGE 0", "WELCOME 0"]);
+        conn
+    }
+
+    /// The link ends.
+    pub(super) fn cut(&mut self, conn: ConnId) {
+        self.peers.entry(conn).or_default().is_closed = true;
+        self.exchange.closed(self.now(), conn);
+        self.carry();
+    }
+
+    /// Its worker is gone for good.
+    pub(super) fn kill(&mut self, conn: ConnId) {
+        self.cut(conn);
+        self.pass(600_000);
+    }
+
+    /// Time goes by.
+    pub(super) fn pass(&mut self, us: u64) {
+        let end_us = self.now_us + us;
+        while self.now_us < end_us {
+            self.now_us = end_us.min(self.now_us + 100_000);
+            self.exchange.tick(self.now());
+            self.carry();
+        }
+    }
+
+    pub(super) fn mail(&mut self, mail: &ToLinks<'_>) {
+        self.exchange.mail(self.now(), mail);
+        self.carry();
+    }
+
+    pub(super) fn open(&mut self, number: u64, connects: &[&str]) {
+        self.mail(&ToLinks::Open {
+            client: client(number),
+            resumes: false,
+            json: "{}",
+            connects: connects.to_vec(),
+        });
+    }
+
+    pub(super) fn data(&mut self, number: u64, text: &str) {
+        self.part(number, text, false);
+    }
+
+    pub(super) fn part(&mut self, number: u64, text: &str, has_more: bool) {
+        self.mail(&ToLinks::Frame {
+            client: client(number),
+            kind: Kind::Data.to_byte(),
+            flags: 0,
+            has_more,
+            body: text.as_bytes(),
+        });
+    }
+
+    pub(super) fn close(&mut self, number: u64) {
+        self.mail(&ToLinks::Closed {
+            client: client(number),
+            body: &[0; 5],
+        });
+    }
+
+    /// Carries out what the exchange wants done.
+    fn carry(&mut self) {
+        loop {
+            let orders = self.exchange.take_orders();
+            if orders.is_empty() && !self.exchange.read_on(self.now()) {
+                return;
+            }
+            orders.into_iter().for_each(|order| self.carry_out(order));
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Dirty(conn) | Order::CloseAfterFlush(conn) => self.flush(conn),
+            Order::Close(conn) => {
+                self.peers.entry(conn).or_default().is_closed = true;
+            }
+            Order::Pause(_) | Order::Resume(_) => {}
+            Order::Mail { bytes, .. } => self.hear_mail(&bytes),
+        }
+    }
+
+    /// Takes what there is to send: a peer that does not read has large buffers before it.
+    pub(super) fn flush(&mut self, conn: ConnId) {
+        if let Some(bytes) = self.exchange.next_send(conn) {
+            let peer = self.peers.entry(conn).or_default();
+            peer.wire.extend_from_slice(&bytes);
+        }
+    }
+
+    fn hear_mail(&mut self, bytes: &[u8]) {
+        let mail = ToClients::decode(bytes);
+        if let ToClients::Dealt { client, bytes } = mail {
+            *self.dealt.entry(client).or_default() += u64::from(bytes);
+            return;
+        }
+        self.told.push(match mail {
+            ToClients::Again { client } => format!("again {}", client.0),
+            ToClients::Lost { client } => format!("lost {}", client.0),
+            ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Gone { space } => format!("gone {}", space.0),
+            ToClients::Frame { kind, .. } => {
+                Kind::from_byte(kind).expect("a kind").name().to_owned()
+            }
+            ToClients::Dealt { .. } => unreachable!("it was looked at"),
+        });
+    }
+
+    pub(super) fn take_told(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.told)
+    }
+
+    /// What a link was sent since it was looked at last; counted frames are dealt with.
+    pub(super) fn heard(&mut self, conn: ConnId) -> Vec<String> {
+        let frames = self.read(conn);
+        let sum = self.peers[&conn].heard;
+        if sum.frames > 0 && !self.peers[&conn].is_closed {
+            let (frames, bytes) = (sum.frames, sum.bytes);
+            self.say(conn, 0, &Frame::Credit { frames, bytes });
+        }
+        frames
+    }
+
+    /// The same, without credit for it.
+    pub(super) fn read(&mut self, conn: ConnId) -> Vec<String> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Vec::new();
+        };
+        let mut frames = Vec::new();
+        let mut taken = 0;
+        while let Some((raw, bytes)) =
+            link::split(&peer.wire[taken..], link::FRAME_BODY_BYTES_MAX).expect("whole frames")
+        {
+            taken += bytes;
+            if raw.kind.is_counted() {
+                peer.heard.frames += 1;
+                peer.heard.bytes += bytes as u64;
+            }
+            frames.push(described(&raw));
+        }
+        peer.wire.drain(..taken);
+        frames
+    }
+
+    /// All that a worker hears, with credit, until there is no more.
+    pub(super) fn heard_all(&mut self, conn: ConnId) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let frames = self.heard(conn);
+            if frames.is_empty() {
+                return all;
+            }
+            all.extend(frames);
+        }
+    }
+}
+
+fn described(raw: &Raw<'_>) -> String {
+    if matches!(raw.kind, Kind::Open | Kind::Resume) {
+        // The test's own clients say nothing of themselves.
+        return format!("{} {}", raw.kind.name(), raw.conn);
+    }
+    let frame = Frame::parse(raw, Side::Daemon).expect("the daemon's own words");
+    let name = raw.kind.name();
+    match frame {
+        Frame::Data { payload } => {
+            let text = String::from_utf8_lossy(payload.0.bytes()).into_owned();
+            format!("{name} {} {text}", raw.conn)
+        }
+        Frame::Peers { nsp, instances } => format!("{name} {nsp} {}", instances.join(",")),
+        Frame::Error { code, .. } => format!("{name} {code}"),
+        Frame::Pong { number } => format!("{name} {number}"),
+        _ => format!("{name} {}", raw.conn),
+    }
+}
