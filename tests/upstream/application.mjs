@@ -48,6 +48,7 @@ io.on("connection", (socket) => {
   socket.on("drop", (room) => io.in(room).disconnectSockets());
   socket.on("ring", async (answer) => answer(await io.serverSideEmitWithAck("who are you")));
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
+  socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));

@@ -151,19 +151,28 @@ impl Hub {
         }
     }
 
-    /// Nothing is received from whoever's worker does not follow: its pong may have come. It is pinged as ever, or the client would think that
-    /// nobody is here.
+    /// Nothing is received from whoever's worker does not follow: its pong may have come, and is not waited for.
     fn spare_held(&mut self, key: Key, now: Now) {
+        let is_due = |session: &Session| {
+            let is_held = session
+                .upstream()
+                .is_some_and(|upstream| !upstream.has_room());
+            is_held && session.heartbeat.due_us() <= now.monotonic_us
+        };
+        if self.sessions.get(key).is_some_and(is_due) {
+            self.forgo_pong(key, now);
+        }
+    }
+
+    /// Does not wait for a pong that is due. The next ping comes as if it had come, or the client would think that nobody is here.
+    pub(super) fn forgo_pong(&mut self, key: Key, now: Now) {
         let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
         let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let upstream = session.upstream();
-        let is_held = upstream.is_some_and(|upstream| !upstream.has_room());
-        let due_us = session.heartbeat.due_us();
-        if is_held && session.heartbeat.is_pinged() && due_us <= now.monotonic_us {
-            let next_us = (due_us + interval_us).saturating_sub(timeout_us);
+        if session.heartbeat.is_pinged() {
+            let next_us = (session.heartbeat.due_us() + interval_us).saturating_sub(timeout_us);
             session.heartbeat = Heartbeat::ping_at(next_us.max(now.monotonic_us));
         }
     }

@@ -82,10 +82,11 @@ impl Hub {
 
     pub(super) fn upstream_tick(&mut self, turn: &mut Turn<'_>) {
         self.upstream.is_ticking = false;
-        let mut is_busy = false;
+        self.say_pressure(turn);
+        let mut is_busy = !self.upstream.pressed.is_empty();
         if let Some(exchange) = &mut self.upstream.exchange {
             exchange.tick(turn.now);
-            is_busy = exchange.is_busy();
+            is_busy |= exchange.is_busy();
         }
         self.upstream.block_links(turn.now);
         self.carry_orders(turn);
@@ -213,6 +214,8 @@ impl Hub {
             place.insert(Pressed { took_us, bytes });
             // What the links read until this lap's end would be too much.
             self.say_pressure(turn);
+            // One that takes nothing causes no lap.
+            self.arm_tick(turn);
         }
     }
 

@@ -6,7 +6,6 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::time::Now;
 use crate::upstream::{ClientNumber, SpaceError, SpaceId, ToClients};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
@@ -20,7 +19,7 @@ impl Hub {
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
             }
-            ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn.now),
+            ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
             ToClients::Frame {
@@ -57,21 +56,27 @@ impl Hub {
         }
     }
 
-    fn upstream_dealt(&mut self, client: ClientNumber, bytes: u32, now: Now) {
-        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
-        let key = self.upstream.clients.find(client);
-        let Some(session) = key.and_then(|key| self.sessions.get_mut(key)) else {
+    fn upstream_dealt(&mut self, client: ClientNumber, bytes: u32, turn: &mut Turn<'_>) {
+        let Some(key) = self.upstream.clients.find(client) else {
             return;
         };
-        let Some(upstream) = session.upstream_mut() else {
+        let Some(upstream) = self.upstream_of(key) else {
             return;
         };
         let was_held = !upstream.has_room();
         upstream.dealt(bytes);
+        let is_released = was_held && upstream.has_room();
         self.input_bytes -= u64::from(bytes);
-        if was_held && upstream.has_room() && session.heartbeat.is_pinged() {
-            // Its pong is read from now on.
-            session.heartbeat = crate::session::Heartbeat::pong_by(now.monotonic_us + timeout_us);
+        if is_released {
+            // Its pong stands behind all that waits to be read.
+            self.forgo_pong(key, turn.now);
+            let due_us = self
+                .sessions
+                .get(key)
+                .map(|session| session.heartbeat.due_us());
+            due_us
+                .into_iter()
+                .for_each(|due_us| self.arm_session(key, due_us, turn.out));
         }
     }
 
