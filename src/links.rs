@@ -5,7 +5,7 @@
 use crate::config::Config;
 use crate::start::StartError;
 use ringway_service::settings::UpstreamSettings;
-use ringway_service::upstream::{ExchangeSettings, Secret, Window};
+use ringway_service::upstream::{ExchangeSettings, FRAME_BODY_BYTES_MAX, Secret, Window};
 use ringway_uring::{bind_shared, bind_unix};
 use std::collections::BTreeSet;
 use std::fs;
@@ -114,6 +114,11 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     if addresses(config)?.is_empty() {
         return Ok(None);
     }
+    if config.engine.payload_bytes_max > FRAME_BODY_BYTES_MAX {
+        let what =
+            "with link.listen it is 16777216 at most: a message goes to its worker in one frame";
+        return Err(StartError::invalid_value("engine.payload_bytes_max", what));
+    }
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
@@ -169,6 +174,19 @@ mod tests {
             is_allowed,
             "{listen} {secret:?} {plaintext}"
         );
+    }
+
+    #[test]
+    fn a_message_fits_a_frame() {
+        let mut config = Config::default();
+        config.link.listen = vec!["unix:/run/a.sock".to_owned()];
+        config.engine.payload_bytes_max = 16 << 20;
+        assert!(upstream(&config).is_ok());
+        config.engine.payload_bytes_max += 1;
+        let refused = upstream(&config).err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|text| text.contains("engine.payload_bytes_max")));
+        config.link.listen.clear();
+        assert!(upstream(&config).is_ok(), "without links there is no frame");
     }
 
     #[test]

@@ -6,10 +6,34 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, SpaceError, SpaceId, ToClients};
+use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
+
+/// What a worker says of a socket.
+fn change(space: &mut Space, key: Key, frame: &Frame<'_>) -> Result<(), SpaceError> {
+    match frame {
+        Frame::Member {
+            sid,
+            pid,
+            rooms,
+            auth,
+            data,
+            ..
+        } => space.set(key, sid, pid, (auth.0, data.0), rooms),
+        Frame::Join { rooms, .. } => space.join(key, rooms),
+        Frame::SetData { data, .. } => space.set_data(key, data.0),
+        Frame::Leave { rooms, .. } => {
+            space.leave(key, rooms);
+            Ok(())
+        }
+        _ => {
+            space.remove(key);
+            Ok(())
+        }
+    }
+}
 
 impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
@@ -111,41 +135,29 @@ impl Hub {
             }
             frame => {
                 let space = space.expect("it names a namespace");
-                self.membership(key, space, frame);
+                self.membership(key, space, frame, turn);
             }
         }
     }
 
-    fn membership(&mut self, key: Key, id: SpaceId, frame: &Frame<'_>) {
-        let named = self.upstream.clients.space_mut(id);
-        let (name, space) = (named.name.clone(), &mut named.space);
-        let outcome = match frame {
-            Frame::Member {
-                sid,
-                pid,
-                rooms,
-                auth,
-                data,
-                ..
-            } => {
-                let outcome = space.set(key, sid, pid, (auth.0, data.0), rooms);
-                self.connected(key, &name);
-                outcome
-            }
-            Frame::Join { rooms, .. } => space.join(key, rooms),
-            Frame::SetData { data, .. } => space.set_data(key, data.0),
-            Frame::Leave { rooms, .. } => {
-                space.leave(key, rooms);
-                Ok(())
-            }
-            _ => {
-                space.remove(key);
-                Ok(())
-            }
-        };
+    /// What a worker says of a client's socket. What is kept of that has a bound, and whoever's socket goes beyond it is closed.
+    fn membership(&mut self, key: Key, id: SpaceId, frame: &Frame<'_>, turn: &mut Turn<'_>) {
+        let before = self.upstream.clients.bytes();
+        let outcome = self
+            .upstream
+            .clients
+            .change(id, |space| change(space, key, frame));
+        if matches!(frame, Frame::Member { .. }) {
+            let name = self.upstream.clients.named(id).name.clone();
+            self.connected(key, &name);
+        }
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;
+        }
+        let bytes = self.upstream.clients.bytes();
+        if bytes > before && bytes > self.settings.shard_input_bytes_max {
+            self.close_session(key, Cause::Told(Refusal::Busy, 1009), turn);
         }
     }
 
@@ -211,11 +223,8 @@ impl Hub {
         else {
             return;
         };
-        let space = &self
-            .upstream
-            .clients
-            .space_mut(space.expect("it names a namespace"))
-            .space;
+        let space = space.expect("it names a namespace");
+        let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
         let Some((text, attachments)) = parts.split_first() else {
             return;

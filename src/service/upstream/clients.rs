@@ -22,6 +22,8 @@ pub(crate) struct Clients {
     by_number: HashMap<ClientNumber, Key, Seed>,
     /// In the order in which workers named them.
     spaces: BTreeMap<SpaceId, Named>,
+    /// What workers said of them all.
+    bytes: u64,
     /// Clients that are gone, and whose end could not be said yet.
     pub(crate) unsaid: Vec<(ClientNumber, Vec<u8>)>,
 }
@@ -36,6 +38,7 @@ impl Clients {
             rooms_per_member_max,
             by_number: HashMap::with_hasher(Seed::new(seed)),
             spaces: BTreeMap::new(),
+            bytes: 0,
             unsaid: Vec::new(),
         }
     }
@@ -55,7 +58,9 @@ impl Clients {
     pub(crate) fn forget(&mut self, number: ClientNumber) {
         if let Some(key) = self.by_number.remove(&number) {
             for named in self.spaces.values_mut() {
+                let before = named.space.bytes();
                 named.space.remove(key);
+                self.bytes -= (before - named.space.bytes()) as u64;
             }
         }
     }
@@ -71,14 +76,33 @@ impl Clients {
 
     /// Nobody has a namespace any more: its sockets are no more.
     pub(crate) fn retire(&mut self, id: SpaceId) {
-        self.spaces.remove(&id);
+        let named = self.spaces.remove(&id);
+        self.bytes -= named.map_or(0, |named| named.space.bytes()) as u64;
     }
 
     /// # Panics
     /// When nobody has named it.
-    pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Named {
-        let named = self.spaces.get_mut(&id);
+    pub(crate) fn named(&self, id: SpaceId) -> &Named {
+        let named = self.spaces.get(&id);
         named.expect("a namespace is named before it is used")
+    }
+
+    /// A worker's word about a namespace's sockets.
+    ///
+    /// # Panics
+    /// When nobody has named it.
+    pub(crate) fn change<T>(&mut self, id: SpaceId, change: impl FnOnce(&mut Space) -> T) -> T {
+        let named = self.spaces.get_mut(&id);
+        let space = &mut named.expect("a namespace is named before it is used").space;
+        let before = space.bytes() as u64;
+        let outcome = change(space);
+        self.bytes = self.bytes + space.bytes() as u64 - before;
+        outcome
+    }
+
+    /// Bytes of what workers said and is kept here.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The sockets of a client: namespace and what its worker said.

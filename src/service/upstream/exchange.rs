@@ -133,6 +133,11 @@ impl Exchange {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
     pub(crate) fn stats(&self) -> ExchangeStats {
         ExchangeStats {
             workers: self.workers.len() as u64,
@@ -257,6 +262,7 @@ impl Exchange {
         let is_counted = raw.kind.is_counted();
         let worker = self.workers.get_mut(&id);
         let worker = worker.expect("a link's worker stays while the link does");
+        worker.knows = true;
         if is_counted {
             worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
         }
@@ -321,7 +327,8 @@ impl Exchange {
         let point = hello
             .resume
             .as_ref()
-            .filter(|point| point.epoch == self.epoch);
+            .filter(|point| point.epoch == self.epoch)
+            .filter(|_| known.is_some_and(|id| self.workers[&id].knows));
         if let Some((id, point)) = known.zip(point) {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }

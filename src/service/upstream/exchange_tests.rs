@@ -281,3 +281,33 @@ fn a_client_of_another_worker_is_not_to_be_spoken_for() {
     stage.say(other, client(1).0, &Frame::CloseConn {});
     is_refused(&mut stage, other, "not-allowed");
 }
+
+#[test]
+fn a_link_that_comes_back_goes_on_where_it_was() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.say(conn, 1, &Frame::Nsp { name: "/" });
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    let heard = stage.read(conn);
+    assert_eq!(heard, ["CREDIT 0", "PEERS / a", "OPEN 1", "DATA 1 40"]);
+    stage.cut(conn);
+    let back = stage.accept();
+    stage.hello_again(back, "a", Some(2));
+    let expected = ["CHALLENGE 0", "WELCOME back", "DATA 1 40"];
+    assert_eq!(stage.read(back), expected);
+    assert_eq!(stage.exchange.stats().links_resumed, 1);
+}
+
+#[test]
+fn what_is_said_of_another_life_is_not_of_this_one() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    // The link was cut before WELCOME came: the worker speaks of the life before.
+    stage.cut(conn);
+    let back = stage.accept();
+    stage.hello_again(back, "a", Some(1));
+    assert_eq!(stage.read(back), ["CHALLENGE 0", "WELCOME 0"]);
+    assert_eq!(stage.take_told(), ["again 1"]);
+}

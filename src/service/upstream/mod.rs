@@ -32,5 +32,6 @@ pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
 pub use proof::{Prover, Secret, is_proof, prove};
+pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};

@@ -60,6 +60,8 @@ pub struct Space {
     ids: HashMap<Rc<str>, RoomId, Seed>,
     rooms: Vec<Option<Room>>,
     free: Vec<RoomId>,
+    /// What workers said and is kept: ids, auth and data of members, names of rooms.
+    bytes: usize,
 }
 
 impl Space {
@@ -74,7 +76,14 @@ impl Space {
             ids: HashMap::with_hasher(seed),
             rooms: Vec::new(),
             free: Vec::new(),
+            bytes: 0,
         }
+    }
+
+    /// Bytes of what workers said of sockets and rooms, as far as it is kept.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many sockets there are.
@@ -132,6 +141,7 @@ impl Space {
             data,
             stays,
         };
+        self.bytes += member.bytes();
         self.members.insert(key, member);
         self.join(key, rooms)
     }
@@ -141,8 +151,9 @@ impl Space {
     /// # Errors
     /// [`SpaceError::NoMember`].
     pub fn set_data(&mut self, key: Key, data: &str) -> Result<(), SpaceError> {
-        let member = self.members.get_mut(&key);
-        member.ok_or(SpaceError::NoMember)?.data = data.into();
+        let member = self.members.get_mut(&key).ok_or(SpaceError::NoMember)?;
+        self.bytes = self.bytes - member.data.len() + data.len();
+        member.data = data.into();
         Ok(())
     }
 
@@ -192,6 +203,7 @@ impl Space {
     pub fn remove(&mut self, key: Key) -> Option<Member> {
         let mut member = self.members.remove(&key)?;
         self.by_sid.remove(&member.sid);
+        self.bytes -= member.bytes();
         for stay in core::mem::take(&mut member.stays) {
             self.take_out(stay);
         }
@@ -237,7 +249,8 @@ impl Space {
     /// Whether no room, name or id is left.
     #[cfg(test)]
     pub(super) fn holds_nothing(&self) -> bool {
-        self.ids.is_empty() && self.by_sid.is_empty() && self.free.len() == self.rooms.len()
+        let is_free = self.free.len() == self.rooms.len() && self.bytes == 0;
+        self.ids.is_empty() && self.by_sid.is_empty() && is_free
     }
 
     fn make_room(&mut self, name: &str) -> RoomId {
@@ -246,6 +259,7 @@ impl Space {
             RoomId(self.rooms.len() as u32 - 1)
         });
         let name: Rc<str> = name.into();
+        self.bytes += name.len();
         self.ids.insert(Rc::clone(&name), id);
         let members = Vec::new();
         self.rooms[id.0 as usize] = Some(Room { name, members });
@@ -279,12 +293,17 @@ impl Space {
     fn remove_room(&mut self, id: RoomId) {
         if let Some(room) = self.rooms[id.0 as usize].take() {
             self.ids.remove(&room.name);
+            self.bytes -= room.name.len();
         }
         self.free.push(id);
     }
 }
 
 impl Member {
+    fn bytes(&self) -> usize {
+        self.sid.len() + self.pid.len() + self.auth.len() + self.data.len()
+    }
+
     fn is_in(&self, id: RoomId) -> bool {
         self.stays.iter().any(|stay| stay.room == id)
     }

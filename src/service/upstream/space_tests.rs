@@ -188,3 +188,21 @@ fn rooms_are_as_the_model_has_them() {
         );
     }
 }
+
+#[test]
+fn what_is_kept_is_counted() {
+    let mut space = with(&[(1, "abc", &["four", "fives"]), (2, "d", &["four"])]);
+    let kept = |members: &[usize], rooms: &[usize]| -> usize {
+        members.iter().map(|sid| sid + 4).sum::<usize>() + rooms.iter().sum::<usize>()
+    };
+    assert_eq!(space.bytes(), kept(&[3, 1], &[4, 5]));
+    space.set_data(key(2), "{\"x\":1}").unwrap();
+    assert_eq!(space.bytes(), kept(&[3, 1], &[4, 5]) + 5);
+    space.leave(key(1), &["fives"]);
+    space.remove(key(2));
+    assert_eq!(space.bytes(), kept(&[3], &[4]));
+    space.set(key(1), "a", "pid", ("{}", "{}"), &[]).unwrap();
+    assert_eq!(space.bytes(), kept(&[1], &[]) + 3);
+    space.remove(key(1));
+    assert!(space.holds_nothing());
+}

@@ -4,7 +4,7 @@ use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::mail::{ClientNumber, ToClients, ToLinks};
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
-use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Raw, Side};
+use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Raw, ResumePoint, Side};
 use std::collections::HashMap;
 
 /// The peer's end of a link.
@@ -84,6 +84,16 @@ impl Stage {
     }
 
     pub(super) fn hello(&mut self, conn: ConnId, instance: &str) {
+        self.hello_again(conn, instance, None);
+    }
+
+    /// The same worker on another link; it says how many frames it has dealt with.
+    pub(super) fn hello_again(&mut self, conn: ConnId, instance: &str, received: Option<u64>) {
+        let epoch = self.exchange.epoch().to_owned();
+        let resume = received.map(|received| ResumePoint {
+            epoch: epoch.into(),
+            received,
+        });
         let json = Json::new(Hello {
             proto: [1, 0],
             app: "default".into(),
@@ -92,7 +102,7 @@ impl Stage {
             nonce: "0".repeat(32).into(),
             name: None,
             weight: None,
-            resume: None,
+            resume,
             caps: None,
         });
         self.say(conn, 0, &Frame::Hello { json, mac: "" });
@@ -277,6 +287,7 @@ fn described(raw: &Raw<'_>) -> String {
         }
         Frame::Peers { nsp, instances } => format!("{name} {nsp} {}", instances.join(",")),
         Frame::Error { code, .. } => format!("{name} {code}"),
+        Frame::Welcome { json, .. } if json.value().resumed => format!("{name} back"),
         Frame::Pong { number } => format!("{name} {number}"),
         _ => format!("{name} {}", raw.conn),
     }

@@ -45,6 +45,8 @@ pub(super) struct Worker {
     /// Since when it has no link.
     pub(super) lost_us: u64,
     pub(super) going: Option<Going>,
+    /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
+    pub(super) knows: bool,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// What waits for room in the window, one turn each.
@@ -71,6 +73,7 @@ impl Worker {
             link: Some(link),
             lost_us: 0,
             going: None,
+            knows: false,
             outgoing: Outgoing::new(window),
             incoming: Incoming::new(window),
             row: VecDeque::new(),
