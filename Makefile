@@ -21,6 +21,12 @@ run: setup-run ## build and start a chat on http://127.0.0.1:7300/ (ARGS="--shar
 	cargo build --release --locked --bin ringway
 	$(RINGWAY) serve --dev $(ARGS)
 
+run-nest: setup-nest ## a NestJS application behind the daemon: open the address that it prints (ARGS="--shards 4" are the daemon's)
+	cargo build --release --locked --bin ringway
+	cd packages/realtime-sdk && npm run --silent build
+	cd packages/examples/nest-chat && npm run --silent build
+	scripts/run-nest $(RINGWAY) $(ARGS)
+
 test: setup-test check unit mutants it sdk upstream bench-smoke load autobahn ## all tests
 	@scripts/summary
 
@@ -43,9 +49,10 @@ it: setup-test ## the real binary with npm's socket.io-client and headless Chrom
 sdk: setup-test ## the npm package realtime-sdk: built, and tested with the real socket.io over a link whose other end is scripted
 	cd packages/realtime-sdk && npm run --silent build && npm test 2>&1 | ../../scripts/keep $@
 
-upstream: setup-test ## an unchanged Socket.IO application behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100)
+upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100)
 	cargo build --release --locked --bin ringway
 	cd packages/realtime-sdk && npm run --silent build
+	cd packages/examples/nest-chat && npm run --silent build
 	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
@@ -120,6 +127,9 @@ setup-check:
 setup-test:
 	@scripts/setup test
 
+setup-nest:
+	@scripts/setup nest
+
 setup-compat:
 	@scripts/setup compat
 
@@ -132,4 +142,4 @@ setup-bench:
 setup-flame:
 	@scripts/setup flame
 
-.PHONY: help run test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke million instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-compat setup-fuzz setup-bench setup-flame
+.PHONY: help run run-nest test check deny unit sim mutants soak it load bench bench-runtimes bench-compare bench-smoke million instructions micro flame fuzz autobahn compat test-count setup-run setup-check setup-test setup-nest setup-compat setup-fuzz setup-bench setup-flame

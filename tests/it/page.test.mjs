@@ -2,16 +2,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch } from "./browser.mjs";
 import { serveDev } from "./daemon.mjs";
 
 let daemon, browser;
 before(async () => {
   daemon = await serveDev("--shards", "2");
-  browser = await chromium.launch({
-    executablePath: process.env.RINGWAY_TEST_CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 after(async () => { await browser?.close(); await daemon?.stop(); });
 

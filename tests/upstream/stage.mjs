@@ -19,32 +19,54 @@ process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 export class Stage {
   clients = [];
   workers = [];
+  /** Where clients connect, if not to the daemon. */
+  url;
 
-  static async open({ args = [], link = "unix", secretFile } = {}) {
+  static async open({ args = [], link = "unix", secretFile, withDaemon = true } = {}) {
     const stage = new Stage();
     stage.folder = mkdtempSync(path.join(tmpdir(), "ringway-upstream-"));
     stage.link = link === "unix" ? `unix:${stage.folder}/link.sock` : link;
     stage.secretFile = secretFile;
     stage.args = ["--link", stage.link, ...args];
-    stage.daemon = await serve(stage.args);
+    if (withDaemon) stage.daemon = await serve(stage.args);
     return stage;
   }
 
-  /** A worker process; resolves when it has joined. */
-  async worker(arguments_ = [this.secretFile].filter(Boolean)) {
-    const before = await total(this.daemon, "ringway_links_joined_total");
-    const child = spawn(process.execPath, [application, this.link, ...arguments_], { stdio: ["pipe", "pipe", "pipe"] });
+  /** A process, of Node's if nothing else is said; what it prints is kept by lines. */
+  launch(args, environment = {}, command = process.execPath) {
+    const child = spawn(command, args, { env: { ...process.env, ...environment }, stdio: ["pipe", "pipe", "pipe"] });
     running.add(child);
     child.once("exit", () => running.delete(child));
-    const worker = { child, pid: child.pid, events: [], errors: "" };
-    createInterface({ input: child.stdout }).on("line", (line) => worker.events.push(JSON.parse(line)));
+    const worker = { child, pid: child.pid, lines: [], errors: "" };
+    createInterface({ input: child.stdout }).on("line", (line) => worker.lines.push(line));
     child.stderr.on("data", (chunk) => { worker.errors += chunk; });
-    this.workers.push(worker);
-    await until(async () => {
+    /** As `until`, but not when the process ended. */
+    worker.until = (condition) => until(() => {
       if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the worker ended: ${worker.errors}`);
-      return (await total(this.daemon, "ringway_links_joined_total")) > before;
+      return condition();
     });
+    this.workers.push(worker);
     return worker;
+  }
+
+  /** The same, of an application that joins the daemon; resolves when it has. */
+  async join(args, environment) {
+    const joined = () => total(this.daemon, "ringway_links_joined_total");
+    const before = await joined();
+    const worker = this.launch(args, environment);
+    await worker.until(async () => (await joined()) > before);
+    return worker;
+  }
+
+  /** A worker process of application.mjs. */
+  async worker(arguments_ = [this.secretFile].filter(Boolean)) {
+    const worker = await this.join([application, this.link, ...arguments_]);
+    const events = [];
+    const parsed = () => {
+      while (events.length < worker.lines.length) events.push(JSON.parse(worker.lines[events.length]));
+      return events;
+    };
+    return Object.defineProperty(worker, "events", { get: parsed });
   }
 
   /** Kills a worker as a crash does; resolves when it is gone. */
@@ -55,7 +77,7 @@ export class Stage {
 
   /** A client; it counts what must not happen. */
   client(options = {}, namespace = "") {
-    const socket = io(`${this.daemon.url}${namespace}`, { transports: ["websocket"], forceNew: true, ...options });
+    const socket = io(`${this.url ?? this.daemon.url}${namespace}`, { transports: ["websocket"], forceNew: true, ...options });
     socket.disconnects = [];
     socket.told = [];
     socket.on("disconnect", (reason) => socket.disconnects.push(reason));
@@ -73,15 +95,32 @@ export class Stage {
     return socket;
   }
 
-  async close() {
+  /** All clients go. */
+  dismiss() {
     // Its manager too: others of its namespaces would go on looking for a daemon that is gone.
     for (const socket of this.clients) {
       socket.disconnect();
       socket.io._close();
     }
+    this.clients = [];
+  }
+
+  async close() {
+    this.dismiss();
     for (const worker of this.workers) await this.kill(worker);
-    await this.daemon.stop();
+    await this.daemon?.stop();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs a body; when it fails it says what the processes said. */
+export async function telling(stage, body) {
+  try {
+    await body(stage);
+  } catch (error) {
+    const errors = stage.workers.map((worker) => worker.errors).join("\n");
+    error.message += `\n--- daemon\n${stage.daemon?.log()}\n--- workers\n${errors}`;
+    throw error;
   }
 }
 
@@ -89,11 +128,7 @@ export class Stage {
 export const on = (options, body) => async () => {
   const stage = await Stage.open(options);
   try {
-    await body(stage);
-  } catch (error) {
-    const errors = stage.workers.map((worker) => worker.errors).join("\n");
-    error.message += `\n--- daemon\n${stage.daemon.log()}\n--- workers\n${errors}`;
-    throw error;
+    await telling(stage, body);
   } finally {
     await stage.close();
   }

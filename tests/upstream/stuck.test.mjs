@@ -6,11 +6,11 @@ import { once } from "node:events";
 import test from "node:test";
 import { Socket as Engine } from "engine.io-client";
 import { event, until } from "../it/daemon.mjs";
-import { refusals, scrape, total } from "../it/metrics.mjs";
+import { refusals, total } from "../it/metrics.mjs";
 import { on } from "./stage.mjs";
 
 const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
-const HEARTBEAT = ["--set", "engine.ping_interval_ms=700", "--set", "engine.ping_timeout_ms=700"];
+const HEARTBEAT = ["--set", "engine.ping_interval_ms=700", "--set", "engine.ping_timeout_ms=2000"];
 const MIB = 1 << 20;
 
 /** Resident bytes of a process, without what it shares. */
@@ -30,7 +30,7 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   // A client that says nothing is pinged as ever; the others' pongs are not read.
   let pings = 0;
   quiet.io.engine.on("ping", () => { pings += 1; });
-  await until(() => pings >= 5);
+  await until(() => pings >= 8);
   const growth = resident(stage.daemon.process.pid) - before;
   // Each has 64 KiB on the way and as much in buffers, the link its window.
   assert.ok(growth < 20 * 128 * 1024 + 4 * MIB, `${growth} bytes for 10 MB that nobody reads`);
@@ -82,7 +82,6 @@ test("a broadcast storm: who reads gets all of it in order, who does not is clos
   readers[0].emit("storm", 20_000, "z".repeat(1_000));
   const all = () => readers.every((reader) => reader.told.length === 20_000 || reader.disconnects.length > 0);
   await until(all);
-  if (process.env.DEBUG_STORM) console.log(performance.now(), readers.map((r) => [r.told.length, r.disconnects]), await refusals(stage.daemon), JSON.stringify((await scrape(stage.daemon)).samples.filter((s) => s.value && /upstream|lap_us|laps|mesh|ring/.test(s.name) && !/bucket/.test(s.name)).map((s) => [s.name, s.labels.shard, s.value])));
   assert.deepEqual(readers.flatMap((reader) => reader.disconnects), []);
   readers.forEach((reader) => assert.deepEqual(reader.told.map(([number]) => number), [...Array(20_000).keys()]));
   const growth = { daemon: resident(stage.daemon.process.pid) - before.daemon, worker: resident(worker.pid) - before.worker };

@@ -8,12 +8,13 @@ import type {
 } from "socket.io-adapter";
 
 import { decodeBus, encodeBus } from "./bus.js";
-import { VirtualConnection } from "./connection.js";
+import { bytesOf, VirtualConnection } from "./connection.js";
 import {
   jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
+import type { Capability } from "./needs.js";
 import { creatingOn, hookNamespace } from "./resume.js";
 
 /** The application's own copy of socket.io-adapter. */
@@ -28,7 +29,7 @@ export interface AdapterHost {
   /** Whether packets are Socket.IO's text: the daemon adds ids and offsets to those only. */
   readonly parsesText: boolean;
   /** Whether the daemon has an optional part of the protocol. */
-  can(cap: "ackgather" | "recovery"): boolean;
+  can(capability: Capability): boolean;
   /** Set while the worker stops: whether its clients wait for the next one. */
   readonly stopping: "keep" | "close" | undefined;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
@@ -39,6 +40,8 @@ export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapt
 
 /** A list on the wire has a u16 in front. */
 const LIST_MAX = 0xffff;
+/** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
+const MEMBER_ROOMS = 64;
 /** How long the daemon may take to find a session. */
 const SESSION_MS_MAX = 5_000;
 /** What a client's acknowledgement may come later than the timeout that its sender gave. */
@@ -109,6 +112,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
+      if (this.#isMine(opts)) {
+        inMemory.broadcast.call(this, packet, opts);
+        return Promise.resolve();
+      }
       const parts = this.#encode(packet, opts);
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
@@ -121,7 +128,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       ack: (...args: unknown[]) => void,
     ): void {
       // The daemon cannot put its own id into a packet that it cannot read.
-      if (!host.parsesText || !host.can("ackgather")) return super.broadcastWithAck(packet, opts, clientCountCallback, ack);
+      if (this.#isMine(opts) || !host.parsesText || !host.can("ackgather")) {
+        // Alone there is nobody to ask, and no timer to keep for the answers.
+        const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
+        return broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
+      }
       // Who broadcasts counts the servers that have answered; here one answers for all.
       const servers = 1 + this.#peers.size;
       const answer = (clients: number): void => {
@@ -244,11 +255,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         nsp: this.#number,
         sid: id,
         pid: socket.pid ?? "",
-        rooms: rooms.slice(0, LIST_MAX),
+        rooms: rooms.slice(0, MEMBER_ROOMS),
         auth: jsonText(socket.handshake.auth),
         data: jsonText(socket.data),
       });
-      this.#sendRooms("JOIN", connection, rooms.slice(LIST_MAX));
+      this.#sendRooms("JOIN", connection, rooms.slice(MEMBER_ROOMS));
     }
 
     #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
@@ -266,6 +277,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       host.send("BUS", 0, 0, { nsp: this.#nsp.name, to, from: host.instance, opaque: encodeBus(message) });
     }
 
+    /** A broadcast to this worker's clients that the daemon would give to all: each is sent it from here. */
+    #isMine(opts: BroadcastOptions): boolean {
+      return opts.flags?.local === true && !host.can("local");
+    }
+
     #publishUnlessLocal(opts: BroadcastOptions, message: Parameters<typeof this.publish>[0]): Promise<void> {
       if (opts.flags?.local !== true) this.publish(message);
       return Promise.resolve();
@@ -280,7 +296,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const isAscii = parts.every(({ bytes }) => typeof bytes !== "string" || Buffer.byteLength(bytes) === bytes.length);
       // The conditions of socket.io's own: what nobody could acknowledge later, and was not to be dropped.
       const isKept =
-        this.#nsp.server.opts.connectionStateRecovery !== undefined &&
+        this.#nsp.server.opts.connectionStateRecovery !== undefined && host.can("recovery") &&
         host.parsesText && packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
       return (
         (flags.volatile === true ? FLAG.VOLATILE : 0) |
@@ -295,7 +311,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       packet.nsp = this.#nsp.name;
       const encoded = this.#nsp.server.encoder.encode(packet);
       this.#tellListeners(packet, encoded, opts);
-      return encoded.map((part) => ({ binary: typeof part !== "string", bytes: part }));
+      return encoded.map((part) => (typeof part === "string" ? { binary: false, bytes: part } : { binary: true, bytes: bytesOf(part) }));
     }
 
     /** The daemon delivers, but `onAnyOutgoing` and `packetCreate` are heard here: one look at each member of this worker. */

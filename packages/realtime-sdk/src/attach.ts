@@ -36,7 +36,7 @@ export interface RingwayOptions {
   onClose?: "keep" | "close";
   /**
    * What the daemon asks here before it lets a client in. By default `handshake` if the application has functions for that
-   * (`allowRequest`, `engine.use`, a `cors` function, header hooks, `generateId`), else `none`; `every` asks for each poll.
+   * (`allowRequest`, `engine.use`, a `cors` function, header hooks, `generateId`), else `none`; `every` asks for each poll. A daemon that cannot ask is an `UnsupportedError`, unless this is `none`.
    */
   rpc?: Rpc;
   /** A file of the application from which its socket.io is found, when neither the main file nor the working directory leads to it. */
@@ -70,6 +70,13 @@ export interface RingwayBounds {
  * ```
  */
 export function attachRingway(io: SocketIoServer, options: RingwayOptions): Ringway {
+  const ringway = joinRingway(io, options);
+  ringway.start();
+  return ringway;
+}
+
+/** @internal As {@link attachRingway}, but the daemon is looked for when `start` is called: not before the application is ready. */
+export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringway {
   const server = io as unknown as ServerInternals;
   const { bounds = {} } = options;
   const module = adapterModuleOf(server, options.resolveFrom);
@@ -91,7 +98,6 @@ export function attachRingway(io: SocketIoServer, options: RingwayOptions): Ring
   server.adapter(createAdapterClass(module, ringway.host));
   server.bind(ringway.engine);
   closeWith(server, ringway);
-  ringway.start();
   return ringway;
 }
 
@@ -101,7 +107,7 @@ function addCors(ringway: Ringway, resolveFrom: string | undefined): void {
   if (!cors || isPlain(cors)) return;
   const load = dependencyOf(resolveFrom, "cors") as ((options: unknown) => EngineMiddleware) | undefined;
   if (load === undefined) throw new Error("`cors` has functions, and the package cors of socket.io was not found");
-  ringway.engine.use(load(cors));
+  ringway.engine.corsMiddleware = load(cors);
 }
 
 /** The sockets are closed before the engine hears of it: the adapter must know what for. */

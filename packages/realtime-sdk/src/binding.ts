@@ -35,7 +35,7 @@ export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc |
   return {
     path: io.path(),
     opts,
-    rpc: rpc ?? (engine.isAsked ? "handshake" : "none"),
+    rpc: rpc ?? (engine.isAsked || engine.corsMiddleware ? "handshake" : "none"),
     parser: io.opts.parser === undefined ? "default" : "opaque",
   };
 }

@@ -125,8 +125,8 @@ export class VirtualConnection extends EventEmitter {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
     this.#port.send("CLOSE_CONN", discard ? FLAG.DISCARD : 0, this.ref, {});
-    // Not within the call: engine.io never does, and Socket.IO has its own reason to say first.
-    process.nextTick(() => this.end("forced close"));
+    // Within the call, as engine.io does when nothing waits: its reason goes before Socket.IO's `forced server close`.
+    this.end("forced close");
   }
 
   /** @internal The events that applications count packets by. */
@@ -196,10 +196,12 @@ export class VirtualConnection extends EventEmitter {
   /** @internal The client changes its transport. */
   change(phase: number, name: string): void {
     const transport = new VirtualTransport(this, name);
-    if (phase === 0) {
+    // A probe is the daemon's affair; it may have been done before there was anybody to tell.
+    if (!this.upgrading) {
       this.upgrading = true;
       this.emit("upgrading", transport);
-    } else {
+    }
+    if (phase === 1) {
       this.upgrading = false;
       this.upgraded = true;
       this.transport = transport;
@@ -217,6 +219,7 @@ export class VirtualConnection extends EventEmitter {
   }
 }
 
-function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+/** The bytes of what parsers take for binary, whatever its elements are. */
+export function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
   return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
 }

@@ -55,22 +55,24 @@ export class RingwayEngine extends EventEmitter {
   clientsCount = 0;
   /** @internal */
   readonly middlewares: EngineMiddleware[] = [];
-  readonly #changed: () => void;
+  /** @internal The application's `cors`, if it has functions. */
+  corsMiddleware: EngineMiddleware | undefined;
+  readonly #asks: () => void;
   readonly #closed: () => void;
   #generateId: GenerateId | undefined;
 
   /** @internal */
-  constructor(options: Readonly<Record<string, unknown>>, changed: () => void, closed: () => void) {
+  constructor(options: Readonly<Record<string, unknown>>, asks: () => void, closed: () => void) {
     super();
     this.opts = { ...ENGINE_DEFAULTS, ...options };
-    this.#changed = changed;
+    this.#asks = asks;
     this.#closed = closed;
   }
 
-  /** Adds a middleware that runs before a client is let in. */
+  /** Adds a middleware that runs before a client is let in. Throws an `UnsupportedError` when the daemon is there and does not ask. */
   use(middleware: EngineMiddleware): void {
+    this.#asks();
     this.middlewares.push(middleware);
-    this.#changed();
   }
 
   /** Gives a new client its id. Assign another one to choose ids; as the daemon does when it is not assigned. */
@@ -79,8 +81,8 @@ export class RingwayEngine extends EventEmitter {
   }
 
   set generateId(generateId: GenerateId) {
+    this.#asks();
     this.#generateId = generateId;
-    this.#changed();
   }
 
   /** Whether the application chooses ids. */
@@ -95,9 +97,8 @@ export class RingwayEngine extends EventEmitter {
   }
 
   override on(event: string | symbol, listener: (...args: never[]) => void): this {
-    super.on(event, listener as (...args: unknown[]) => void);
-    if (event === "initial_headers" || event === "headers") this.#changed();
-    return this;
+    if (event === "initial_headers" || event === "headers") this.#asks();
+    return super.on(event, listener as (...args: unknown[]) => void);
   }
 
   override addListener(event: string | symbol, listener: (...args: never[]) => void): this {

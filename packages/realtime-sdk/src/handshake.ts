@@ -21,7 +21,8 @@ export async function shakeHands(engine: RingwayEngine, asked: HandshakeRequest)
   const request = new VirtualRequest(asked);
   const answer = new Answer(request);
   try {
-    for (const middleware of engine.middlewares) {
+    const { corsMiddleware: cors, middlewares } = engine;
+    for (const middleware of cors ? [cors, ...middlewares] : middlewares) {
       const passed = new Promise<void>((resolve, reject) => {
         middleware(request, answer.response, (error) => (error ? reject(error) : resolve()));
       });

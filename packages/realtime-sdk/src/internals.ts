@@ -4,7 +4,7 @@
 
 import type { EventEmitter } from "node:events";
 
-import type { VirtualConnection } from "./connection.js";
+import type { PacketData, VirtualConnection } from "./connection.js";
 
 /** A Socket.IO packet before it is encoded. */
 export interface Packet {
@@ -17,8 +17,8 @@ export interface Packet {
 /** Types of packets that are told apart here. */
 export const PACKET = { CONNECT: 0, DISCONNECT: 1, EVENT: 2, ACK: 3, CONNECT_ERROR: 4 } as const;
 
-/** What encoders make: a text, and its attachments; other parsers may make bytes only. */
-export type Encoded = (string | Uint8Array)[];
+/** What encoders make: a text, and its attachments as the application gave them; other parsers may make bytes only. */
+export type Encoded = PacketData[];
 
 /** A parser's decoder; its `decoded` event gives packets. */
 export interface Decoder {

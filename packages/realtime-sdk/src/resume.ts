@@ -3,7 +3,7 @@
 // The daemon's RESUME says what they were. For each a CONNECT is fed to Socket.IO, whose answer the client must not see, as
 // it has had one. What the client says meanwhile waits until all of them are back.
 
-import type { OutgoingFilter, PacketData, PacketOptions, VirtualConnection } from "./connection.js";
+import { bytesOf, type OutgoingFilter, type PacketData, type PacketOptions, type VirtualConnection } from "./connection.js";
 import {
   PACKET, type ClientInternals, type Decoder, type NamespaceInternals, type Packet, type ServerInternals, type Session,
   type SocketClass, type SocketInternals, valueOf,
@@ -86,7 +86,7 @@ export class Resumption implements OutgoingFilter {
       // Clients of revision 3 are in the main namespace without asking.
       if (this.#connection.protocol === 3 && nsp === "/") continue;
       for (const part of this.#io.encoder.encode(this.#connect(nsp, valueOf(auth)))) {
-        this.#connection.deliver(typeof part === "string" ? part : Buffer.from(part));
+        this.#connection.deliver(typeof part === "string" ? part : Buffer.from(bytesOf(part)));
       }
     }
     this.#finishIfDone();
@@ -110,7 +110,7 @@ export class Resumption implements OutgoingFilter {
   write(data: PacketData, options: PacketOptions): void {
     this.#parts.push({ data, options });
     try {
-      this.#decoder.add(typeof data === "string" ? data : Buffer.from(data as Uint8Array));
+      this.#decoder.add(typeof data === "string" ? data : Buffer.from(bytesOf(data)));
     } catch {
       // A parser that does not read what it wrote: better the client sees it.
       this.#flush();
@@ -131,7 +131,7 @@ export class Resumption implements OutgoingFilter {
     this.#parts = [];
     if (packet.type === PACKET.CONNECT_ERROR) {
       // The client believes that it is connected: an error would mean nothing to it.
-      for (const part of this.#io.encoder.encode({ type: PACKET.DISCONNECT, nsp })) this.#connection.transmit(part as PacketData, options);
+      for (const part of this.#io.encoder.encode({ type: PACKET.DISCONNECT, nsp })) this.#connection.transmit(part, options);
     }
     this.#finishIfDone();
   }

@@ -7,5 +7,6 @@ export {
 } from "./connection.js";
 export { RingwayEngine, type ConnectionError, type EngineMiddleware, type EngineOptions } from "./engine.js";
 export { LinkError, type LinkErrorCode } from "./link/errors.js";
+export { UnsupportedError, type Capability } from "./needs.js";
 export { VirtualRequest, type VirtualSocket } from "./request.js";
 export { Ringway, type RingwayEvents } from "./worker.js";

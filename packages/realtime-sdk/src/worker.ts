@@ -13,6 +13,7 @@ import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
 import { json } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
+import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
 
 /** How long a worker that stops waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
@@ -29,6 +30,8 @@ export interface RingwayEvents {
   lost: [cause: Error];
   /** Something was wrong, by its name. */
   fault: [error: LinkError];
+  /** The application needs what this daemon does not have. It has left; as any `error` that nobody listens to, it is thrown. */
+  error: [error: UnsupportedError];
   /** The daemon is about to go, or wants this worker to. */
   goaway: [goaway: { mode: string; reason: string; deadline_ms: number }];
 }
@@ -44,7 +47,7 @@ export interface WorkerOptions extends LinkOptions {
 export class Ringway extends EventEmitter<RingwayEvents> {
   /** What `io.engine` is now. */
   readonly engine: RingwayEngine;
-  /** Resolved when the daemon said WELCOME for the first time. */
+  /** Resolved when the daemon said WELCOME for the first time; rejected when it lacks what the application needs. */
   readonly ready: Promise<void>;
   /** @internal */
   readonly host: AdapterHost;
@@ -56,13 +59,19 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   #stopping: "keep" | "close" | undefined;
   #stopped: Promise<void> | undefined;
   #isBindDue = false;
+  #reject: (error: Error) => void = () => {};
 
   /** @internal */
   constructor(io: ServerInternals, options: WorkerOptions) {
     super();
     this.#io = io;
     this.#options = options;
-    this.ready = new Promise((resolve) => this.once("open", () => resolve()));
+    this.ready = new Promise((resolve, reject) => {
+      this.once("open", () => resolve());
+      this.#reject = reject;
+    });
+    // Whoever does not wait for it hears of the `error`.
+    this.ready.catch(() => {});
     const handler: LinkHandler = {
       opened: (resumed) => this.#opened(resumed),
       down: (cause) => void this.emit("down", cause),
@@ -73,7 +82,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     };
     const link = new Link(options, handler);
     this.#link = link;
-    this.engine = new RingwayEngine(io.opts, () => this.#bindLater(), () => void this.close());
+    this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
     this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection));
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
@@ -82,7 +91,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       namespaces: this.#namespaces,
       get hasSession() { return link.hasSession; },
       parsesText: io.opts.parser === undefined,
-      can: (cap) => link.can(cap),
+      can: this.#can,
       get stopping() { return stopping(); },
       send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>
         link.send(name, flags, conn, fields),
@@ -113,10 +122,23 @@ export class Ringway extends EventEmitter<RingwayEvents> {
 
   #opened(resumed: boolean): void {
     if (!resumed) {
+      const refusal = refusalOf(this.#io, this.engine, this.#options.rpc, this.#can);
+      if (refusal) return this.#refuse(refusal);
+      warnOfMissing(this.#io, this.engine, this.#can);
       this.#bind();
       this.#namespaces.announce();
     }
     this.emit("open", resumed);
+  }
+
+  readonly #can = (capability: Capability): boolean => this.#link.can(capability);
+
+  /** Leaves before it has a client; those that wait are for workers that can. */
+  #refuse(error: UnsupportedError): void {
+    this.#stopping ??= "keep";
+    void this.close();
+    this.#reject(error);
+    process.nextTick(() => this.emit("error", error));
   }
 
   #lost(cause: Error): void {
@@ -144,9 +166,12 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#link.send("BIND", 0, 0, { json: json(bindingOf(this.#io, this.engine, this.#options.rpc)) });
   }
 
-  /** Middlewares are added one behind the other: one BIND for all of them. */
-  #bindLater(): void {
-    if (this.#isBindDue || !this.#link?.hasSession) return;
+  /** The application has one more thing to be asked. Middlewares are added one behind the other: one BIND for all of them. */
+  #ask(): void {
+    if (!this.#link?.hasSession) return;
+    const refusal = this.#options.rpc === undefined ? asking(this.#can) : undefined;
+    if (refusal) throw refusal;
+    if (this.#isBindDue) return;
     this.#isBindDue = true;
     setImmediate(() => this.#bind());
   }

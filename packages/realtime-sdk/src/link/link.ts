@@ -259,7 +259,7 @@ export class Link {
     return this.#options.secret ?? new Uint8Array();
   }
 
-  /** Whether the daemon has an optional part of the protocol: `ackgather`, `recovery`. */
+  /** Whether the daemon has an optional part of the protocol (docs/link.md). */
   can(cap: string): boolean {
     return this.#caps.has(cap);
   }

@@ -1,0 +1,52 @@
+// What an application asks for that not every daemon has, and what becomes of it when this one has not.
+//
+// Refused is what would be wrong without: clients that were to be asked and were not, packets that nobody can read. The rest is warned of.
+
+import type { Rpc } from "./binding.js";
+import type { RingwayEngine } from "./engine.js";
+import type { ServerInternals } from "./internals.js";
+
+/** An optional part of the protocol, as WELCOME names it (docs/link.md). */
+export type Capability = "ackgather" | "handshake" | "local" | "opaque" | "recovery";
+
+/** The application needs a part that this daemon does not have: its clients are not served. */
+export class UnsupportedError extends Error {
+  override readonly name = "UnsupportedError";
+  readonly code = "RINGWAY_UNSUPPORTED";
+  readonly capability: Capability;
+
+  constructor(capability: Capability, what: string) {
+    super(`${what}: this daemon cannot (it lacks "${capability}")`);
+    this.capability = capability;
+  }
+}
+
+type Can = (capability: Capability) => boolean;
+
+/** The first thing that the application cannot do without. */
+export function refusalOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc | undefined, can: Can): UnsupportedError | undefined {
+  if (io.opts.parser !== undefined && !can("opaque")) return new UnsupportedError("opaque", "a `parser` of one's own");
+  // Who said `none` wants them not to be asked.
+  if ((rpc ?? "none") !== "none" || (rpc === undefined && engine.isAsked)) return asking(can);
+  return undefined;
+}
+
+/** What is asked before a client is let in. */
+export function asking(can: Can): UnsupportedError | undefined {
+  if (can("handshake")) return undefined;
+  return new UnsupportedError("handshake", "`allowRequest`, `io.engine.use`, `generateId` and header hooks");
+}
+
+/** Warns, as Node does, of what will not be. */
+export function warnOfMissing(io: ServerInternals, engine: RingwayEngine, can: Can): void {
+  if (io.opts.connectionStateRecovery && !can("recovery")) {
+    warn("RINGWAY_NO_RECOVERY", "`connectionStateRecovery`: this daemon has none, a client that lost its connection starts anew");
+  }
+  if (engine.corsMiddleware && !can("handshake")) {
+    warn("RINGWAY_NO_CORS", "`cors` with functions: this daemon does not ask, `origins.allowed` of its configuration says who may");
+  }
+}
+
+function warn(code: string, message: string): void {
+  process.emitWarning(message, { type: "RingwayWarning", code });
+}

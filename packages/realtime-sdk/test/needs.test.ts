@@ -1,0 +1,109 @@
+// What an application asks for that the daemon does not have: refused by name, warned of, or done here.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { afterEach, beforeEach } from "node:test";
+
+import { Server } from "socket.io";
+
+import { FLAG } from "../src/link/frames.js";
+import { attachRingway, UnsupportedError, type Ringway, type RingwayOptions } from "../src/server.js";
+import { PeerDaemon, type PeerLink } from "./peer.js";
+import { test } from "./timed.js";
+
+type Options = Record<string, unknown>;
+
+let daemon: PeerDaemon;
+let io: Server;
+let ringway: Ringway;
+let link: PeerLink;
+
+/** A worker of a daemon that has these parts only. */
+async function start(caps: string[], options: Options = {}, more: Partial<RingwayOptions> = {}): Promise<void> {
+  io = new Server(options as object);
+  ringway = attachRingway(io, { url: daemon.url, ...more });
+  link = await daemon.accept();
+  void link.welcome({ caps });
+}
+
+beforeEach(async () => { daemon = await PeerDaemon.listen(); });
+afterEach(async () => {
+  await io.close();
+  daemon.close();
+});
+
+const NEEDS: Record<string, [capability: string, options: Options]> = {
+  "a parser": ["opaque", { parser: { Encoder: class { encode(): string[] { return []; } }, Decoder: class {} } }],
+  "allowRequest": ["handshake", { allowRequest: () => {} }],
+};
+
+for (const [name, [capability, options]] of Object.entries(NEEDS)) {
+  test(`${name}: a daemon that cannot is left, without a client and with an error`, async () => {
+    await start([], options);
+    const error = once(ringway, "error") as Promise<[UnsupportedError]>;
+    await assert.rejects(ringway.ready, { name: "UnsupportedError", code: "RINGWAY_UNSUPPORTED", capability });
+    assert.equal((await error)[0].capability, capability);
+    // Those that wait are left to workers that can.
+    const left = await link.next("GOAWAY", "BIND", "NSP");
+    assert.deepEqual([left.name, left.name === "GOAWAY" && left.json.value.mode], ["GOAWAY", "keep"]);
+    await link.closed;
+  });
+
+  test(`${name}: a daemon that can is joined`, async () => {
+    await start([capability], options);
+    await ringway.ready;
+    await link.next("BIND");
+  });
+}
+
+test("the error is thrown where nobody listens", async () => {
+  await start([], NEEDS["allowRequest"]?.[1]);
+  // The test runner's own listener would take it for a failure.
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  const [error] = await once(process, "uncaughtException") as [Error];
+  for (const listener of listeners) process.on("uncaughtException", listener);
+  assert.equal(error.name, "UnsupportedError");
+});
+
+test("who says rpc none does without being asked", async () => {
+  await start([], NEEDS["allowRequest"]?.[1], { rpc: "none" });
+  await ringway.ready;
+  assert.equal((await link.next("BIND")).json.value.rpc, "none");
+});
+
+test("io.engine.use, ids and header hooks throw once it is known that nobody asks, and change nothing", async () => {
+  await start([]);
+  await ringway.ready;
+  const { engine } = ringway;
+  assert.throws(() => engine.use((_request, _response, next) => next()), UnsupportedError);
+  assert.throws(() => { engine.generateId = () => "mine"; }, UnsupportedError);
+  assert.throws(() => engine.on("headers", () => {}), UnsupportedError);
+  assert.equal(engine.isAsked, false);
+});
+
+test("connectionStateRecovery and a cors with functions are warned of, and nothing is marked for recovery", async () => {
+  const codes: unknown[] = [];
+  const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") codes.push(warning.code); };
+  process.on("warning", warned);
+  await start([], { connectionStateRecovery: {}, cors: { origin: /example/ } });
+  await ringway.ready;
+  io.emit("news");
+  assert.equal((await link.next("BCAST")).flags, FLAG.ASCII);
+  assert.deepEqual(codes, ["RINGWAY_NO_RECOVERY", "RINGWAY_NO_CORS"]);
+  process.off("warning", warned);
+});
+
+test("a local broadcast is sent to each client here when the daemon would give it to all", async () => {
+  await start([]);
+  await ringway.ready;
+  link.open(1);
+  await link.connect(1);
+  io.local.emit("here", new Uint16Array([0x0102]));
+  io.emit("everywhere", new Uint16Array([0x0102]).buffer, new DataView(new ArrayBuffer(1)));
+  const bytes = Buffer.of(2, 1);
+  assert.equal(await link.text(1), '51-["here",{"_placeholder":true,"num":0}]');
+  assert.deepEqual((await link.next("SEND")).payload, bytes);
+  const { parts } = await link.next("BCAST");
+  assert.deepEqual(parts.slice(1).map((part) => part.bytes), [bytes, Buffer.of(0)]);
+});

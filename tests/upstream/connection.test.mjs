@@ -1,0 +1,309 @@
+// A connection: its handshake, its transport, its request, and every way in which it ends.
+import { Socket as EngineSocket } from "engine.io-client";
+import { event, until } from "../it/daemon.mjs";
+import { alike } from "./both.mjs";
+
+const ORIGIN = "https://app.example";
+
+/** What is the same of a handshake whoever serves it. */
+function plain({ headers, time, issued, address, xdomain, secure, url, query, auth }) {
+  const { host, ...named } = headers;
+  const { t, ...asked } = query;
+  return {
+    headers: named, host: /^127\.0\.0\.1:\d+$/.test(host), time: Math.abs(Date.parse(time) - issued) < 2_000, recent: Math.abs(Date.now() - issued) < 20_000,
+    address, xdomain, secure, path: url.split("?")[0], query: asked, auth, t: typeof t,
+  };
+}
+
+/** `Sec-WebSocket-Key` is made up by each client. */
+function withoutKey(handshake) {
+  const { "sec-websocket-key": key, ...headers } = handshake.headers;
+  return { ...handshake, headers, hasKey: key !== undefined };
+}
+
+alike("handshake", { options: { cors: { origin: ORIGIN, credentials: true } }, daemon: ["--set", `origins.allowed=["${ORIGIN}"]`] }, {
+  async "by WebSocket: headers, query, credentials, address and times"(side) {
+    const extraHeaders = { "X-Custom": "a, b", Cookie: "one=1; two=2", Origin: ORIGIN, Authorization: "Bearer x" };
+    const { socket } = await side.meet({ query: { room: "blue sky", many: ["a", "b"], "ü": "é&=" }, auth: { token: "t", deep: { n: [1] } }, extraHeaders });
+    return withoutKey(plain(socket.handshake));
+  },
+
+  async "by polling"(side) {
+    const { socket } = await side.meet({ transports: ["polling"], extraHeaders: { "X-Custom": "some" }, query: { a: 1 } });
+    return plain(socket.handshake);
+  },
+
+  async "by polling and then WebSocket: it is the first request's"(side) {
+    const { client, socket } = await side.meet({ transports: ["polling", "websocket"], extraHeaders: { "X-Custom": "some" } });
+    await until(() => client.io.engine.transport.name === "websocket");
+    return plain(socket.handshake);
+  },
+
+  async "the request: what middlewares look at and add to"(side) {
+    const cookies = (request, response, next) => {
+      request.session = Object.fromEntries(request.headers.cookie.split("; ").map((pair) => pair.split("=")));
+      next();
+    };
+    side.io.use((socket, next) => cookies(socket.request, {}, next));
+    const { socket } = await side.meet({ extraHeaders: { Cookie: "user=ann; theme=dark" } });
+    const { request } = socket;
+    return {
+      session: request.session, same: [request === socket.conn.request, request === socket.client.request], method: request.method, version: request.httpVersion,
+      path: request.url.split("?")[0], query: request._query.EIO, addresses: [request.connection.remoteAddress, request.socket.remoteAddress, socket.conn.remoteAddress],
+      raw: request.rawHeaders.includes("user=ann; theme=dark"),
+    };
+  },
+
+  async "the request may be let go to save memory"(side) {
+    side.io.engine.on("connection", (connection) => { delete connection.request; });
+    const { client, socket } = await side.meet({ query: { a: 1 } });
+    socket.on("echo", (value, answer) => answer(value));
+    const { headers, query, secure, xdomain, address } = socket.handshake;
+    return [socket.conn.request, socket.request, headers, query, secure, xdomain, address, await client.emitWithAck("echo", 1)];
+  },
+});
+
+alike("the engine", {}, {
+  async "counts, and knows its connections"(side) {
+    const seen = [];
+    side.io.engine.on("connection", (connection) => seen.push(connection));
+    const one = await side.meet();
+    const two = await side.meet({ transports: ["polling"] });
+    const { conn } = one.socket;
+    const counts = [side.io.engine.clientsCount, Object.keys(side.io.engine.clients).length, side.io.engine.clients[conn.id] === conn];
+    const gone = event(conn, "close");
+    one.client.disconnect();
+    await gone;
+    return {
+      counts, after: [side.io.engine.clientsCount, conn.id in side.io.engine.clients], seen: seen.map(({ id }) => [one, two].findIndex(({ socket }) => socket.conn.id === id)),
+      ids: [two.client.io.engine.id === two.socket.conn.id, two.socket.id === two.socket.conn.id], protocol: conn.protocol, states: [conn.readyState, two.socket.conn.readyState],
+    };
+  },
+
+  async "has the options and paths that it was given"(side) {
+    const { pingInterval, pingTimeout, maxHttpBufferSize, transports, allowUpgrades, upgradeTimeout } = side.io.engine.opts;
+    return { pingInterval, pingTimeout, maxHttpBufferSize, transports, allowUpgrades, upgradeTimeout, path: side.io.path(), connectTimeout: side.io.connectTimeout() };
+  },
+
+  async "transports by name, and the upgrade's events"(side) {
+    const events = [];
+    side.io.engine.on("connection", (connection) => {
+      events.push(["connection", connection.transport.name, connection.upgraded]);
+      connection.once("upgrading", (transport) => events.push(["upgrading", transport.name, connection.transport.name]));
+      connection.once("upgrade", (transport) => events.push(["upgrade", transport.name, connection.transport.name, connection.upgraded]));
+    });
+    const { client, socket } = await side.meet({ transports: ["polling", "websocket"] });
+    await until(() => socket.conn.transport.name === "websocket" && client.io.engine.transport.name === "websocket");
+    socket.emit("behind the upgrade");
+    await side.mark();
+    const direct = [(await side.meet()).socket, (await side.meet({ transports: ["polling"] })).socket].map(({ conn }) => [conn.transport.name, conn.upgraded]);
+    return { events, direct, heard: client.heard };
+  },
+
+  async "what is said around an upgrade comes once and in order, both ways"(side) {
+    const there = [];
+    side.io.on("connection", (socket) => {
+      socket.on("n", (number) => there.push(number));
+      // One in each turn, until the client is over; and then some.
+      let number = 0;
+      const more = () => {
+        if (number < 150 || socket.conn.transport.name !== "websocket") setImmediate(more);
+        socket.emit("n", number);
+        number += 1;
+      };
+      more();
+    });
+    const client = side.client({ transports: ["polling", "websocket"] });
+    let sent = 0;
+    const timer = setInterval(() => { if (client.connected) client.emit("n", (sent += 1)); }, 1);
+    await until(() => client.io.engine?.transport?.name === "websocket" && client.heard.length >= 150);
+    clearInterval(timer);
+    await side.mark();
+    client.emit("n", "end");
+    await until(() => there.at(-1) === "end");
+    const inOrder = there.slice(0, -1).every((number, at) => number === at + 1) && there.length === sent + 1;
+    return { inOrder, heard: client.heard.every(([, number], at) => number === at), enough: client.heard.length >= 150 };
+  },
+
+  async "packets that come and go are told of"(side) {
+    const packets = [];
+    const { client, socket } = await side.meet();
+    socket.conn.on("packet", ({ type, data }) => packets.push(["came", type, data]));
+    socket.conn.on("packetCreate", ({ type, data, options }) => packets.push(["goes", type, data, options.compress]));
+    client.emit("hello", 1);
+    await event(socket, "hello");
+    socket.emit("world", Buffer.of(1));
+    side.io.emit("all");
+    client.on("ask", (answer) => answer());
+    await socket.timeout(3_000).emitWithAck("ask");
+    return packets;
+  },
+
+  async "messages past Socket.IO: raw ones of the engine"(side) {
+    const { client, socket } = await side.meet();
+    const came = [];
+    client.io.engine.on("message", (data) => came.push(data));
+    const told = [];
+    socket.conn.on("message", (data) => told.push(data));
+    socket.conn.send("2[\"raw\",\"é\"]");
+    socket.conn.write("2[\"raw\",2]", { compress: false });
+    client.io.engine.write("2[\"mine\"]");
+    await event(socket, "mine");
+    await side.mark();
+    return { heard: client.heard, came: came.slice(0, 2), told };
+  },
+});
+
+/** How a client goes: `(client, socket, io)`; what its server and the client are told. */
+const ENDS = {
+  "the client disconnects": (client) => client.disconnect(),
+  "the server disconnects the namespace": (client, socket) => socket.disconnect(),
+  "the server disconnects the connection": (client, socket) => socket.disconnect(true),
+  "the client's engine closes": (client) => client.io.engine.close(),
+  "the server closes the engine's connection": (client, socket) => socket.conn.close(),
+  "the servers' sockets are disconnected": (client, socket, io) => io.disconnectSockets(true),
+  "an event of a namespace that it is not in": (client) => client.io.engine.write("2/nowhere,[\"x\"]"),
+  "a second CONNECT": (client) => client.io.engine.write("0"),
+  "an error, as only servers send it": (client) => client.io.engine.write("4[\"x\"]"),
+  "an event without a name": (client) => client.io.engine.write("2[]"),
+  "more attachments than the parser takes": (client) => client.emit("many", ...Array.from({ length: 11 }, (_, number) => Buffer.of(number))),
+  "an acknowledgement that nobody asked for, and then goes": (client) => { client.io.engine.write("3999[1]"); client.disconnect(); },
+};
+
+const ends = (transport, cases) => Object.fromEntries(Object.entries(cases).map(([name, end]) => [`${transport}: ${name}`, async (side) => {
+  const { client, socket } = await side.meet({ transports: [transport] });
+  const told = [];
+  socket.on("disconnecting", (reason) => told.push(["disconnecting", reason]));
+  socket.on("error", (error) => told.push(["error", error.message]));
+  socket.conn.on("close", (reason) => told.push(["close", reason]));
+  const gone = event(socket, "disconnect");
+  end(client, socket, side.io);
+  const [reason] = await gone;
+  await until(() => client.disconnects.length > 0 && told.some(([what]) => what === "close"));
+  await until(() => side.io.engine.clientsCount === 0);
+  return { told, reason, client: client.disconnects, connected: [client.connected, socket.connected], left: side.io.sockets.sockets.size };
+}]));
+
+const CUT = {
+  "the server closes it at once": (client, socket) => socket.conn.close(true),
+  "the wire is cut": (client) => client.io.engine.transport.ws.terminate(),
+  "a frame that Engine.IO does not know": (client) => client.io.engine.transport.ws.send("x"),
+};
+
+alike("how a connection ends", {}, {
+  ...ends("websocket", ENDS),
+  ...ends("websocket", CUT),
+  ...ends("polling", ENDS),
+
+  async "what a client says before it goes is heard before that"(side) {
+    const { client, socket } = await side.meet();
+    const order = [];
+    socket.onAny((name, value) => order.push([name, value]));
+    socket.on("disconnect", (reason) => order.push(reason));
+    for (let number = 0; number < 5; number += 1) client.emit("n", number);
+    client.emit("bytes", Buffer.of(1));
+    client.disconnect();
+    await until(() => order.length === 7);
+    return order;
+  },
+
+  async "what the server says before it disconnects comes"(side) {
+    const { client, socket } = await side.meet();
+    for (let number = 0; number < 20; number += 1) socket.emit("n", number);
+    socket.emit("bytes", Buffer.alloc(200_000));
+    socket.disconnect(true);
+    await until(() => client.disconnects.length === 1);
+    return { heard: client.heard.map(([name, value]) => [name, value.length ?? value]), reason: client.disconnects };
+  },
+
+  async "disconnected in its connection handler"(side) {
+    side.io.on("connection", (socket) => { socket.emit("sorry"); socket.disconnect(true); });
+    const client = side.client();
+    await until(() => client.disconnects.length === 1);
+    return [client.heard, client.disconnects];
+  },
+
+  async "io.close() ends all, with its reason, and nobody comes any more"(side) {
+    const meetings = [await side.meet(), await side.meet()];
+    const reasons = [];
+    for (const { socket } of meetings) socket.on("disconnect", (reason) => reasons.push(reason));
+    await new Promise((resolve) => { side.io.close(() => resolve()); });
+    await until(() => meetings.every(({ client }) => client.disconnects.length === 1));
+    return { reasons, clients: meetings.map(({ client }) => client.disconnects), left: side.io.sockets.sockets.size };
+  },
+});
+
+alike("time", {
+  options: { pingInterval: 300, pingTimeout: 400, connectTimeout: 300 },
+  daemon: ["--set", "engine.ping_interval_ms=300", "--set", "engine.ping_timeout_ms=400", "--set", "engine.connect_timeout_ms=300"],
+}, {
+  async "a client that answers pings stays"(side) {
+    const { client, socket } = await side.meet();
+    let pings = 0;
+    client.io.engine.on("ping", () => { pings += 1; });
+    await until(() => pings >= 3);
+    return [socket.connected, client.disconnects];
+  },
+
+  async "a client that does not answer a ping is gone: ping timeout"(side) {
+    const { client, socket } = await side.meet();
+    const told = [];
+    socket.on("disconnecting", (reason) => told.push(reason));
+    const send = client.io.engine._sendPacket.bind(client.io.engine);
+    client.io.engine._sendPacket = (type, ...rest) => { if (type !== "pong") send(type, ...rest); };
+    const [reason] = await event(socket, "disconnect");
+    told.push(reason);
+    await until(() => client.disconnects.length === 1);
+    return { told, client: client.disconnects };
+  },
+
+  async "a client that joins no namespace is closed"(side) {
+    const engine = new EngineSocket(side.io.url, { transports: ["websocket"], path: "/socket.io/" });
+    let connections = 0;
+    side.io.on("connection", () => { connections += 1; });
+    const [reason] = await event(engine, "close");
+    await until(() => side.io.engine.clientsCount === 0);
+    return { reason, connections };
+  },
+});
+
+/** What a browser would look at. */
+async function fetched(url, options = {}) {
+  const response = await fetch(url, options);
+  const headers = Object.fromEntries([...response.headers].filter(([name]) => /^access-control|^content-type|^vary/.test(name)).sort());
+  return { status: response.status, headers, body: (await response.text()).replace(/"sid":"[^"]+"/, '"sid":"…"') };
+}
+
+alike("HTTP", {}, {
+  async "a handshake by polling is answered alike"(side) {
+    const { status, body } = await fetched(`${side.io.url}/socket.io/?EIO=4&transport=polling`);
+    return { status, open: { ...JSON.parse(body.slice(1)), type: body[0] } };
+  },
+
+  async "requests that are wrong are refused with Engine.IO's codes"(side) {
+    const asks = ["EIO=4&transport=carrier-pigeon", "EIO=4", "EIO=4&transport=polling&sid=unknown", "EIO=7&transport=polling", "transport=polling"];
+    const answers = [];
+    for (const ask of asks) {
+      const { status, body } = await fetched(`${side.io.url}/socket.io/?${ask}`);
+      answers.push([ask, status, body]);
+    }
+    const { status, body } = await fetched(`${side.io.url}/socket.io/?EIO=4&transport=polling`, { method: "POST", body: "40" });
+    return [...answers, ["POST without a session", status, body]];
+  },
+});
+
+alike("CORS", { options: { cors: { origin: ORIGIN, credentials: true } }, daemon: ["--set", `origins.allowed=["${ORIGIN}"]`] }, {
+  async "an origin that may: polling and WebSocket connect"(side) {
+    const connected = [];
+    for (const transports of [["polling"], ["websocket"]]) {
+      const { client, socket } = await side.meet({ transports, extraHeaders: { Origin: ORIGIN } });
+      connected.push([client.connected, socket.handshake.xdomain, socket.handshake.headers.origin]);
+    }
+    const { headers } = await fetched(`${side.io.url}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: ORIGIN } });
+    const preflight = await fetched(`${side.io.url}/socket.io/?EIO=4&transport=polling`, {
+      method: "OPTIONS", headers: { Origin: ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type" },
+    });
+    const says = (answer) => ["origin", "credentials", "headers"].map((what) => answer[`access-control-allow-${what}`]);
+    return { connected, get: says(headers), preflight: [preflight.status, ...says(preflight.headers), /POST/.test(preflight.headers["access-control-allow-methods"])] };
+  },
+});

@@ -1,0 +1,245 @@
+// Namespaces: fixed ones, by an expression, by a function; what they share, and what not.
+import assert from "node:assert/strict";
+import { event, until } from "../it/daemon.mjs";
+import { alike } from "./both.mjs";
+
+/** One more namespace on the connection of a client that has one. */
+async function beside(side, client, namespace, options = {}) {
+  return side.met(side.watch(client.io.socket(namespace, options)), namespace);
+}
+
+const refusal = (client) => event(client, "connect_error").then(([error]) => [error.message, error.data]);
+const names = (io) => [...io._nsps.keys()].sort();
+
+alike("namespaces", {}, {
+  async "one connection has several, each with an id, rooms and events of its own"(side) {
+    side.io.of("/admin").on("connection", (socket) => { socket.join("room"); socket.emit("welcome", socket.nsp.name); });
+    side.io.on("connection", (socket) => socket.join("room"));
+    const main = await side.meet();
+    const admin = await beside(side, main.client, "/admin");
+    side.io.to("room").emit("in main");
+    side.io.of("/admin").to("room").emit("in admin");
+    side.io.of("admin").emit("without a slash");
+    await side.mark();
+    await side.mark(side.io.of("/admin"), [admin.client]);
+    return {
+      ids: admin.socket.id === main.socket.id,
+      connection: [admin.socket.conn === main.socket.conn, admin.socket.client === main.socket.client],
+      heard: [main.client.heard, admin.client.heard],
+      counts: [side.io.engine.clientsCount, side.io.sockets.sockets.size, side.io.of("/admin").sockets.size],
+      names: names(side.io),
+      same: [side.io.of("/") === side.io.sockets, side.io.of("/admin") === side.io.of("/admin")],
+    };
+  },
+
+  async "a client may be in another one without the main one"(side) {
+    let main = 0;
+    side.io.on("connection", () => { main += 1; });
+    side.io.of("/only").on("connection", (socket) => socket.emit("welcome"));
+    const { client, socket } = await side.meet({ namespace: "/only" });
+    await side.mark(side.io.of("/only"), [client]);
+    return { main, heard: client.heard, url: socket.handshake.url.startsWith("/socket.io/?EIO=4&transport=websocket"), sockets: side.io.sockets.sockets.size };
+  },
+
+  async "a middleware is its own namespace's alone"(side) {
+    const asked = [];
+    side.io.use((socket, next) => { asked.push("main"); next(); });
+    side.io.of("/a").use((socket, next) => { asked.push("a"); next(); });
+    side.io.of("/b").use((socket, next) => { asked.push("b"); next(new Error("closed")); });
+    const { client } = await side.meet({ namespace: "/a" });
+    const refused = await refusal(side.watch(client.io.socket("/b")));
+    await beside(side, client, "/");
+    return { asked, refused };
+  },
+
+  async "each has the credentials that it was asked with, and the query of its name"(side) {
+    side.io.of("/a");
+    const main = await side.meet({ auth: { token: 1 }, query: { from: "main" } });
+    const a = await beside(side, main.client, "/a", { auth: { token: 2 } });
+    const other = await side.meet({ namespace: "/a?x=1", auth: (give) => give({ later: true }) });
+    return [main, a, other].map(({ socket }) => [socket.handshake.auth, socket.handshake.query.from, socket.handshake.query.x]);
+  },
+
+  async "thirty of them on one connection"(side) {
+    const { client } = await side.meet();
+    const heard = [];
+    for (let number = 0; number < 30; number += 1) {
+      side.io.of(`/n${number}`).on("connection", (socket) => socket.emit("welcome", number));
+      const beneath = await beside(side, client, `/n${number}`);
+      await side.mark(beneath.socket.nsp, [beneath.client]);
+      heard.push(beneath.client.heard[0][1]);
+    }
+    return heard;
+  },
+
+  async "leaving one leaves the others; the server may end one or all"(side) {
+    for (const name of ["/a", "/b"]) side.io.of(name);
+    const main = await side.meet();
+    const a = await beside(side, main.client, "/a");
+    const b = await beside(side, main.client, "/b");
+    const reasons = [];
+    for (const { socket } of [main, a, b]) socket.on("disconnect", (reason) => reasons.push([socket.nsp.name, reason]));
+    a.client.disconnect();
+    await event(a.socket, "disconnect");
+    b.socket.disconnect();
+    await until(() => b.client.disconnects.length === 1);
+    await side.mark();
+    main.socket.disconnect(true);
+    await until(() => main.client.disconnects.length === 1);
+    return { reasons, clients: [main, a, b].map(({ client }) => client.disconnects) };
+  },
+
+  async "disconnect(true) of one is the end of all"(side) {
+    side.io.of("/a");
+    const main = await side.meet();
+    const a = await beside(side, main.client, "/a");
+    const reasons = [];
+    for (const { socket } of [main, a]) socket.on("disconnect", (reason) => reasons.push([socket.nsp.name, reason]));
+    a.socket.disconnect(true);
+    await until(() => main.client.disconnects.length + a.client.disconnects.length === 2);
+    await until(() => side.io.engine.clientsCount === 0);
+    return { reasons, clients: [main.client.disconnects, a.client.disconnects] };
+  },
+
+  async "a client that leaves one and comes again has another id"(side) {
+    const first = await side.meet();
+    const { id } = first.socket;
+    const gone = event(first.socket, "disconnect");
+    first.client.disconnect();
+    const [reason] = await gone;
+    first.client.connect();
+    const second = await side.met(first.client);
+    return [reason, second.socket.id === id, side.io.sockets.sockets.size];
+  },
+
+  async "one that is not there is refused, and the connection goes on"(side) {
+    const { client } = await side.meet();
+    const refused = await refusal(side.watch(client.io.socket("/nowhere")));
+    await side.mark();
+    return { refused, names: names(side.io) };
+  },
+
+  async "new_namespace is told of each"(side) {
+    const told = [];
+    side.io.on("new_namespace", (namespace) => told.push(namespace.name));
+    side.io.of("/a");
+    side.io.of("/a");
+    side.io.of(/^\/b\d$/);
+    await side.meet({ namespace: "/b1" });
+    await side.meet({ namespace: "/b1" });
+    return told;
+  },
+});
+
+alike("dynamic namespaces", {}, {
+  async "by an expression: children are made as they are asked for, and share handlers and middlewares"(side) {
+    const calls = [];
+    const parent = side.io.of(/^\/shop-\d+$/);
+    parent.use((socket, next) => { calls.push(["middleware", socket.nsp.name]); next(); });
+    parent.on("connection", (socket) => { calls.push(["connection", socket.nsp.name]); socket.emit("welcome"); });
+    const one = await side.meet({ namespace: "/shop-1" });
+    const two = await beside(side, one.client, "/shop-2");
+    const refused = await refusal(side.watch(one.client.io.socket("/shop-x")));
+    await side.mark(side.io.of("/shop-1"), [one.client]);
+    await side.mark(side.io.of("/shop-2"), [two.client]);
+    return { calls, refused, names: names(side.io), heard: [one.client.heard, two.client.heard] };
+  },
+
+  async "a fixed one goes before an expression, and the first expression before the second"(side) {
+    const calls = [];
+    side.io.of(/^\/x/).on("connection", (socket) => calls.push(["first", socket.nsp.name]));
+    side.io.of(/^\/xy/).on("connection", (socket) => calls.push(["second", socket.nsp.name]));
+    side.io.of("/xyz").on("connection", (socket) => calls.push(["fixed", socket.nsp.name]));
+    for (const namespace of ["/xy", "/xyz", "/x"]) await side.meet({ namespace });
+    return calls;
+  },
+
+  async "by a function, that sees name and credentials and may think"(side) {
+    const asked = [];
+    side.io.of((name, auth, next) => {
+      asked.push([name, auth]);
+      setImmediate(() => next(null, auth.ok === true));
+    }).on("connection", (socket) => socket.emit("welcome", socket.nsp.name));
+    const { client } = await side.meet({ namespace: "/any", auth: { ok: true } });
+    const refused = await refusal(side.client({ namespace: "/other", auth: { ok: false } }));
+    await side.mark(side.io.of("/any"), [client]);
+    return { asked, refused, heard: client.heard };
+  },
+
+  async "a function that fails is a refusal"(side) {
+    side.io.of((name, auth, next) => next(new Error("no"), true));
+    return refusal(side.client({ namespace: "/any" }));
+  },
+
+  async "the parent speaks to all children; rooms and the main namespace are apart"(side) {
+    const parent = side.io.of(/^\/p\d$/);
+    const meetings = [await side.meet({ namespace: "/p1" }), await side.meet({ namespace: "/p2" }), await side.meet()];
+    meetings[1].socket.join("room");
+    parent.emit("to all", Buffer.of(1));
+    parent.to("room").emit("to a room");
+    parent.except("room").emit("not to a room");
+    for (const { client, socket } of meetings) await side.mark(socket.nsp, [client]);
+    return meetings.map(({ client }) => client.heard);
+  },
+
+  async "without cleanupEmptyChildNamespaces an empty child stays"(side) {
+    side.io.of(/^\/c\d$/);
+    const { client, socket } = await side.meet({ namespace: "/c1" });
+    client.disconnect();
+    await event(socket, "disconnect");
+    await new Promise(setImmediate);
+    return names(side.io);
+  },
+});
+
+alike("cleanupEmptyChildNamespaces", { options: { cleanupEmptyChildNamespaces: true } }, {
+  async "the last one leaves and the child is gone; the next one finds a new child that works"(side) {
+    let connections = 0;
+    side.io.of(/^\/c\d$/).on("connection", () => { connections += 1; });
+    const first = await side.meet({ namespace: "/c1" });
+    const second = await side.meet({ namespace: "/c1" });
+    const before = side.io.of("/c1");
+    first.client.disconnect();
+    await event(first.socket, "disconnect");
+    const counts = [before.sockets.size, names(side.io)];
+    second.client.disconnect();
+    await until(() => !side.io._nsps.has("/c1"));
+    const { client, socket } = await side.meet({ namespace: "/c1" });
+    socket.join("room");
+    side.io.of("/c1").to("room").emit("hello");
+    await side.mark(side.io.of("/c1"), [client]);
+    return { counts, same: side.io.of("/c1") === before, heard: client.heard, connections };
+  },
+
+  async "a child whose only visitor is refused is gone, too"(side) {
+    side.io.of(/^\/c\d$/).use((socket, next) => next(new Error("no")));
+    const refused = await refusal(side.client({ namespace: "/c1" }));
+    await until(() => !side.io._nsps.has("/c1"));
+    return { refused, names: names(side.io) };
+  },
+
+  async "a fixed namespace stays"(side) {
+    side.io.of("/fixed", (socket) => socket.emit("welcome"));
+    const { client, socket } = await side.meet({ namespace: "/fixed" });
+    await side.mark(side.io.of("/fixed"), [client]);
+    client.disconnect();
+    await event(socket, "disconnect");
+    await new Promise(setImmediate);
+    return { names: names(side.io), heard: client.heard };
+  },
+
+  async "many children, one after the other"(side) {
+    side.io.of(/^\/c\d+$/).on("connection", (socket) => socket.emit("welcome", socket.nsp.name));
+    const main = await side.meet();
+    const heard = [];
+    for (let number = 0; number < 40; number += 1) {
+      const { client, socket } = await beside(side, main.client, `/c${number}`);
+      await side.mark(socket.nsp, [client]);
+      heard.push(client.heard[0][1]);
+      client.disconnect();
+      await until(() => !side.io._nsps.has(`/c${number}`));
+    }
+    assert.equal(new Set(heard).size, 40);
+    return { heard, names: names(side.io) };
+  },
+});

@@ -1,0 +1,197 @@
+// Two servers of one application: stock ones with a cluster adapter, and two workers behind the daemon.
+import { event, until } from "../it/daemon.mjs";
+import { alike, rejected, thrown } from "./both.mjs";
+
+/** A pair of servers, a client of each, and one more room that both clients are in. */
+async function inRoom(side) {
+  const [a, b] = await side.pair();
+  a.socket.data.name = "a";
+  b.socket.data.name = "b";
+  for (const { io, client, socket } of [a, b]) {
+    socket.join("room");
+    // What one server joins the other one knows when it hears of it from there, or when the first one was heard by a client.
+    await side.mark(io, [client]);
+  }
+  return [a, b];
+}
+
+/** Whom broadcasts of a's server reach. */
+const REACHES = {
+  "io": (a) => a.io,
+  "io.to": (a) => a.io.to("room"),
+  "io.to nobody": (a) => a.io.to("nobody"),
+  "io.to the other's id": (a, b) => a.io.to(b.socket.id),
+  "io.except the other's id": (a, b) => a.io.except(b.socket.id),
+  "io.to except its own": (a) => a.io.to("room").except(a.socket.id),
+  "io.local": (a) => a.io.local,
+  "io.local.to the other's id": (a, b) => a.io.local.to(b.socket.id),
+  "socket.broadcast": (a) => a.socket.broadcast,
+  "socket.to": (a) => a.socket.to("room"),
+  "socket.local.to": (a) => a.socket.local.to("room"),
+  "socket.compress.to": (a) => a.socket.compress(true).to("room"),
+};
+
+alike("two servers", { serves: false }, {
+  async "whom a broadcast of one reaches"(side) {
+    const [a, b] = await inRoom(side);
+    for (const [name, operator] of Object.entries(REACHES)) operator(a, b).emit("told", name, Buffer.of(1));
+    await side.mark(a.io);
+    // Stock servers speak to their own clients later than to the others', when it is not local.
+    return { a: a.client.heard.sort(), b: b.client.heard };
+  },
+
+  async "they count each other"(side) {
+    const [a, b] = await side.pair();
+    return [await a.io.of("/").adapter.serverCount(), await b.io.of("/").adapter.serverCount(), a.io.engine.clientsCount, b.io.engine.clientsCount, a.io.sockets.sockets.size];
+  },
+
+  async "fetchSockets finds the other's, with what is known of it"(side) {
+    const [a, b] = await inRoom(side);
+    const found = await a.io.in("room").fetchSockets();
+    const remote = found.find(({ id }) => id === b.socket.id);
+    const { headers, query, address, auth, xdomain, secure, url } = remote.handshake;
+    const of = async (operator) => (await operator.fetchSockets()).map(({ data }) => data.name).sort();
+    return {
+      names: [await of(a.io), await of(b.io.in("room")), await of(a.io.in(b.socket.id)), await of(a.io.except(b.socket.id)), await of(a.io.local), await of(a.io.in("nobody"))],
+      remote: { rooms: [...remote.rooms].slice(1), data: remote.data, agent: typeof headers.host, query: query.EIO, address, auth, xdomain, secure, path: url.split("?")[0] },
+    };
+  },
+
+  async "a socket of the other that was fetched: told, asked, moved and ended"(side) {
+    const [a, b] = await inRoom(side);
+    b.client.on("ask", (value, answer) => answer(value, "more"));
+    const [remote] = await a.io.in(b.socket.id).fetchSockets();
+    remote.emit("told", 1, Buffer.of(2));
+    const answer = await remote.timeout(3_000).emitWithAck("ask", Buffer.of(3));
+    const late = await rejected(remote.timeout(50).emitWithAck("nobody answers"));
+    remote.join("new");
+    remote.leave("room");
+    await until(() => b.socket.rooms.has("new") && !b.socket.rooms.has("room"));
+    a.io.to("new").emit("told", "in the new room");
+    a.io.to("room").emit("told", "not in the old one");
+    await side.mark(a.io);
+    const heard = b.client.heard.filter(([name]) => name === "told");
+    remote.disconnect(true);
+    await until(() => b.client.disconnects.length === 1);
+    return { answer, late, heard, ended: b.client.disconnects };
+  },
+
+  async "socketsJoin and socketsLeave of the other's, and what is said behind them"(side) {
+    const [a, b] = await inRoom(side);
+    a.io.socketsJoin(["x", "y"]);
+    a.io.in("x").emit("told", "all in x");
+    a.io.in("room").except(a.socket.id).socketsLeave("y");
+    a.io.in("y").emit("told", "b left y");
+    a.io.local.socketsJoin("here");
+    a.io.in("here").emit("told", "a alone");
+    await side.mark(a.io);
+    await until(() => b.socket.rooms.has("x") && !b.socket.rooms.has("y"));
+    return { heard: a.client.heard, rooms: [a, b].map(({ socket }) => [...socket.rooms].slice(1).sort()) };
+  },
+
+  async "joins of the other's are known when it says so"(side) {
+    const [a, b] = await inRoom(side);
+    b.io.on("move", async (answer) => { b.io.in("room").local.socketsJoin("z"); answer(); });
+    await a.io.serverSideEmitWithAck("move");
+    a.io.in("z").emit("told", "b alone");
+    await side.mark(a.io);
+    return [a.client.heard, b.client.heard];
+  },
+
+  async "disconnectSockets of the other's, the namespace alone and the connection"(side) {
+    const [a, b] = await inRoom(side);
+    const reasons = [];
+    b.socket.on("disconnect", (reason) => reasons.push(reason));
+    a.io.in(b.socket.id).disconnectSockets();
+    await until(() => b.client.disconnects.length === 1);
+    const open = b.io.engine.clientsCount;
+    b.client.connect();
+    const again = await side.met(b.client);
+    again.socket.on("disconnect", (reason) => reasons.push(reason));
+    a.io.except(a.socket.id).disconnectSockets(true);
+    await until(() => b.client.disconnects.length === 2);
+    await until(() => b.io.engine.clientsCount === 0);
+    return { reasons, open, ended: b.client.disconnects, other: a.client.connected };
+  },
+
+  async "serverSideEmit is heard by the others only, in each namespace for itself"(side) {
+    const [a, b] = await side.pair();
+    for (const { io } of [a, b]) io.of("/chat");
+    await side.acquaint("/chat");
+    const heard = [];
+    for (const [name, { io }] of [["a", a], ["b", b]]) {
+      io.on("hello", (...values) => heard.push([name, "main", ...values]));
+      io.of("/chat").on("hello", (...values) => heard.push([name, "chat", ...values]));
+    }
+    a.io.serverSideEmit("hello", "é", { n: [1, null] });
+    a.io.of("/chat").serverSideEmit("hello");
+    b.io.serverSideEmit("hello", Buffer.of(1, 2));
+    for (const { io } of [a, b]) io.on("mark", (answer) => answer());
+    for (const { io } of [a, b]) await io.serverSideEmitWithAck("mark");
+    return heard.sort();
+  },
+
+  async "serverSideEmit with acknowledgements, by callback and by promise"(side) {
+    const [a, b] = await side.pair();
+    b.io.on("add", (one, other, answer) => answer(one + other));
+    b.io.on("bytes", (bytes, answer) => answer(bytes.length));
+    const byCallback = await new Promise((resolve) => { a.io.serverSideEmit("add", 1, 2, (...values) => resolve(values)); });
+    return [byCallback, await a.io.serverSideEmitWithAck("add", 3, 4), await a.io.serverSideEmitWithAck("bytes", Buffer.alloc(100_000))];
+  },
+
+  async "serverSideEmit of three servers gathers all answers"(side) {
+    const [a, b] = await side.pair();
+    const c = await side.serve({}, { adapter: a.io.of("/").adapter.constructor });
+    await side.acquaint();
+    b.io.on("who", (answer) => answer("b"));
+    c.on("who", (answer) => answer("c"));
+    return (await a.io.serverSideEmitWithAck("who")).sort();
+  },
+
+  async "reserved names of servers are refused"(side) {
+    const [a] = await side.pair();
+    return ["connection", "connect", "new_namespace"].map((name) => thrown(() => a.io.serverSideEmit(name)));
+  },
+
+  async "emitWithAck gathers answers from the clients of both"(side) {
+    const [a, b] = await inRoom(side);
+    a.client.on("ask", (value, answer) => answer(["a", value]));
+    b.client.on("ask", (value, answer) => answer(["b", value]));
+    return {
+      all: (await a.io.timeout(3_000).emitWithAck("ask", 1)).sort(),
+      room: (await b.io.to("room").timeout(3_000).emitWithAck("ask", Buffer.of(2))).sort(),
+      others: await a.socket.broadcast.timeout(3_000).emitWithAck("ask", 3),
+      nobody: await a.io.to("nobody").timeout(3_000).emitWithAck("ask", 5),
+    };
+  },
+
+  async "emitWithAck when one of the other's does not answer"(side) {
+    const [a, b] = await inRoom(side);
+    a.client.on("ask", (answer) => answer("a"));
+    b.client.on("told", () => {});
+    return a.io.timeout(400).emitWithAck("ask").catch((error) => [error.message, error.responses]);
+  },
+
+  async "a namespace that one of them makes later works across both"(side) {
+    await side.pair();
+    for (const io of side.servers) io.of(/^\/d\d$/);
+    const one = await side.meet({ namespace: "/d1", io: side.servers[0] });
+    const other = await side.meet({ namespace: "/d1", io: side.servers[1] });
+    for (const io of side.servers) io.of("/d1");
+    await side.acquaint("/d1");
+    one.io.of("/d1").emit("told", 1);
+    await side.mark(one.io.of("/d1"), [one.client, other.client]);
+    return [one.io === other.io, one.client.heard, other.client.heard];
+  },
+
+  async "one that closes is not counted any more, and the other goes on"(side) {
+    const [a, b] = await inRoom(side);
+    const gone = event(b.client, "disconnect");
+    await b.io.close();
+    const [reason] = await gone;
+    await until(async () => await a.io.of("/").adapter.serverCount() === 1);
+    a.io.emit("told", 1);
+    await side.mark(a.io, [a.client]);
+    return { reason, heard: a.client.heard, found: (await a.io.fetchSockets()).length, answers: await a.io.serverSideEmitWithAck("who") };
+  },
+});
