@@ -122,6 +122,8 @@ section! {
         grace_ms: u32 = 500,
         /// How long clients wait for a worker.
         hold_ms: u32 = 30_000,
+        /// Events that a worker was sent and had not dealt with when it died go to the next one, which may so hear some twice; otherwise they are lost with it.
+        redeliver: bool = false,
     }
 }
 section! {

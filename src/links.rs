@@ -127,6 +127,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             window: Window::default(),
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
+            redeliver: link.redeliver,
             secret: secret(config)?,
         },
     }))

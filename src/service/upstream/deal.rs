@@ -6,8 +6,8 @@ use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, ToClients, ToLinks};
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
-use ringway_proto::link::{Flags, Frame, HEADER_BYTES, Kind, Raw};
-use std::collections::VecDeque;
+use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
+use std::collections::{HashMap, VecDeque};
 
 /// What a frame is counted with beside its body while it waits.
 const FRAME_COST_BYTES: usize = 96;
@@ -29,8 +29,18 @@ pub(super) struct Waiting {
     body: Box<[u8]>,
     /// Attachments of the same packet follow.
     has_more: bool,
-    /// A CONNECT that the last worker has not answered: its shard does not know that it is said again.
-    is_repeated: bool,
+    origin: Origin,
+}
+
+/// Why a frame waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The client's shard has sent it, and counts it until it is on a link.
+    Said,
+    /// It was sent to a worker that died: nobody counts it any more.
+    Again,
+    /// It was made for one worker alone: OPEN, RESUME, CLOSE, a CONNECT that the last one has not answered.
+    Made,
 }
 
 impl Waiting {
@@ -40,20 +50,22 @@ impl Waiting {
             flags: Flags::NONE,
             body,
             has_more: false,
-            is_repeated: false,
+            origin: Origin::Made,
         }
     }
 
     fn repeated(connect: &str) -> Self {
-        Self {
-            is_repeated: true,
-            ..Self::own(Kind::Data, connect.as_bytes().into())
-        }
+        Self::own(Kind::Data, connect.as_bytes().into())
     }
 
     /// Whether it is the client's word, which the next worker hears if this one does not.
-    fn is_said(&self) -> bool {
-        self.kind == Kind::Data && !self.is_repeated
+    fn is_kept(&self) -> bool {
+        self.kind == Kind::Data && self.origin != Origin::Made
+    }
+
+    /// Whether its shard is to hear that it is on a link.
+    fn is_counted(&self) -> bool {
+        self.kind == Kind::Data && self.origin == Origin::Said
     }
 
     const fn is_text(&self) -> bool {
@@ -103,26 +115,30 @@ impl Client {
             // A transport that changes while no worker is there is told by RESUME.
             return self.worker.is_some();
         }
+        self.takes_data(frame)
+    }
+
+    /// Attachments whose header is gone are dropped, as far as their packet goes.
+    const fn takes_data(&mut self, frame: &Waiting) -> bool {
         let takes = !self.is_headless;
         self.is_headless &= frame.has_more;
         takes
     }
 
-    /// Its worker is gone. Says what of its queue nobody will hear, by its cost.
-    fn lose_worker(&mut self, now_us: u64) -> u32 {
+    /// Its worker is gone; `again` is what the next one hears of what it was sent. Says what of the queue nobody will hear, by its cost.
+    fn lose_worker(&mut self, now_us: u64, again: Vec<Waiting>) -> u32 {
         self.worker = None;
         self.waiting_us = now_us;
         self.is_ready = false;
         self.is_opened = false;
-        self.is_headless = core::mem::take(&mut self.is_inside_packet);
+        // With its header the packet is whole.
+        self.is_headless = core::mem::take(&mut self.is_inside_packet) && again.is_empty();
         let mut unheard = 0;
-        for frame in core::mem::take(&mut self.queue) {
-            if !frame.is_said() {
-                continue;
-            }
-            if self.takes(&frame) {
+        let rest = core::mem::replace(&mut self.queue, again.into());
+        for frame in rest.into_iter().filter(Waiting::is_kept) {
+            if self.takes_data(&frame) {
                 self.queue.push_back(frame);
-            } else {
+            } else if frame.is_counted() {
                 unheard += frame.cost();
             }
         }
@@ -141,6 +157,44 @@ impl Client {
             _ => {}
         }
     }
+}
+
+/// What clients had said in frames that a worker was sent and had not dealt with. Attachments of a packet that it had begun to deal with are left out.
+fn undealt(mut frames: &[u8]) -> HashMap<ClientNumber, Vec<Waiting>> {
+    let mut again: HashMap<ClientNumber, Vec<Waiting>> = HashMap::new();
+    let mut left: HashMap<ClientNumber, u32> = HashMap::new();
+    while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
+        frames = &frames[bytes..];
+        let client = ClientNumber(raw.conn);
+        if raw.kind != Kind::Data {
+            continue;
+        }
+        let left = match raw.flags.contains(Flags::BINARY) {
+            false => Some(attachments(raw.body)),
+            true => left.get(&client).and_then(|left| left.checked_sub(1)),
+        }
+        .inspect(|count| {
+            left.insert(client, *count);
+        });
+        let frame = left.map(|left| Waiting {
+            flags: raw.flags,
+            has_more: left > 0,
+            origin: Origin::Again,
+            ..Waiting::own(Kind::Data, raw.body.into())
+        });
+        again.entry(client).or_default().extend(frame);
+    }
+    again
+}
+
+/// How many attachments a packet has: `5N-` and `6N-` say it.
+fn attachments(packet: &[u8]) -> u32 {
+    let count = match packet.split_first() {
+        Some((b'5' | b'6', rest)) => rest.split(|byte| *byte == b'-').next(),
+        _ => None,
+    };
+    let count = count.and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok());
+    count.unwrap_or(0)
 }
 
 impl Exchange {
@@ -165,7 +219,7 @@ impl Exchange {
                     flags: Flags::from_bits(flags),
                     body: body.into(),
                     has_more,
-                    is_repeated: false,
+                    origin: Origin::Said,
                 };
                 self.forward(client, frame);
             }
@@ -235,7 +289,7 @@ impl Exchange {
         if client.takes(&frame) {
             client.queue.push_back(frame);
             self.stand_in_row(number);
-        } else if frame.is_said() {
+        } else if frame.is_counted() {
             self.count_dealt(number, frame.cost());
         }
     }
@@ -263,9 +317,10 @@ impl Exchange {
         }
     }
 
-    /// Moves one frame. `None`: there is none, or it does not fit.
+    /// Moves one frame. `None`: there is none, or it does not fit. Without a link all of them wait: the worker may not come back for them.
     fn pump_one(&mut self, id: WorkerId) -> Option<()> {
         let worker = self.workers.get_mut(&id)?;
+        worker.link?;
         match worker.row.front()? {
             Ready::Client(number) => {
                 let number = *number;
@@ -307,7 +362,7 @@ impl Exchange {
             if !client.is_ready {
                 self.clients.remove(&number);
             }
-        } else if frame.is_said() {
+        } else if frame.is_counted() {
             self.count_dealt(number, frame.cost());
         }
         Some(())
@@ -402,7 +457,7 @@ impl Exchange {
         }
     }
 
-    /// A worker does not come back. What it was sent is lost with it; what it was not sent goes to the next one.
+    /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
@@ -412,8 +467,13 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
+        let mut again = match self.settings.redeliver {
+            true => undealt(worker.outgoing.undealt()),
+            false => HashMap::new(),
+        };
         for number in self.clients_of(id) {
-            self.lose_for(now, number, closes);
+            let again = again.remove(&number).unwrap_or_default();
+            self.lose_for(now, number, closes, again);
         }
         self.lose_names(&worker);
         if !self.waiting.is_empty() && self.least_loaded().is_some() {
@@ -430,7 +490,7 @@ impl Exchange {
         numbers
     }
 
-    fn lose_for(&mut self, now: Now, number: ClientNumber, closes: bool) {
+    fn lose_for(&mut self, now: Now, number: ClientNumber, closes: bool, again: Vec<Waiting>) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
@@ -438,7 +498,7 @@ impl Exchange {
             self.clients.remove(&number);
             return;
         }
-        let unheard = client.lose_worker(now.monotonic_us);
+        let unheard = client.lose_worker(now.monotonic_us, again);
         if closes {
             return self.give_up(number);
         }

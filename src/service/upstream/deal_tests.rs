@@ -95,6 +95,62 @@ fn attachments_that_waited_are_dropped_as_far_as_their_packet_goes() {
 }
 
 #[test]
+fn what_comes_while_a_link_is_cut_is_not_lost_with_its_worker() {
+    let mut stage = stage(8);
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "42[1]");
+    assert_eq!(stage.heard(dead), ["OPEN 1", "DATA 1 42[1]"]);
+    stage.cut(dead);
+    stage.data(1, "42[2]");
+    stage.pass(600_000);
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(next), ["OPEN 1", "DATA 1 42[2]"]);
+}
+
+#[test]
+fn with_redelivery_the_next_worker_hears_what_the_last_one_had_not_dealt_with() {
+    let mut stage = stage(8);
+    stage.exchange.settings.redeliver = true;
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    stage.data(1, "42[1]");
+    assert_eq!(stage.heard(dead).len(), 3, "it has dealt with these");
+    stage.part(1, "451-[2]", true);
+    stage.part(1, "two", false);
+    stage.data(1, "40/other,");
+    stage.part(1, "451-[3]", true);
+    let dealt = stage.dealt.clone();
+    stage.kill(dead);
+    stage.part(1, "three", false);
+    let next = stage.worker("b");
+    stage.open(1, &["40/other,"]);
+    let mut expected = vec!["OPEN 1", "DATA 1 451-[2]", "DATA 1 two", "DATA 1 40/other,"];
+    expected.extend(["DATA 1 451-[3]", "DATA 1 three"]);
+    assert_eq!(stage.heard_all(next), expected);
+    assert_eq!(stage.dealt, dealt, "what is said again is not counted again");
+}
+
+#[test]
+fn redelivery_leaves_out_what_is_left_of_a_packet() {
+    let mut stage = stage(2);
+    stage.exchange.settings.redeliver = true;
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.part(1, "452-", true);
+    assert_eq!(stage.heard(dead), ["OPEN 1", "DATA 1 452-"]);
+    stage.part(1, "first", true);
+    stage.part(1, "second", false);
+    stage.data(1, "42[1]");
+    stage.kill(dead);
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(next), ["OPEN 1", "DATA 1 42[1]"]);
+}
+
+#[test]
 fn last_words_are_heard_before_the_end() {
     let mut stage = stage(1);
     let worker = stage.worker("a");
@@ -163,9 +219,11 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let frames = 1 + random.below(6) as u32;
+        let mut stage = stage(frames);
+        stage.exchange.settings.redeliver = random.below(2) == 0;
         Self {
             random,
-            stage: stage(frames),
+            stage,
             workers: Vec::new(),
             lives: 0,
             clients: Vec::new(),
@@ -225,7 +283,7 @@ impl Run {
     fn check(&mut self, frames: &[String]) {
         for frame in frames {
             let words: Vec<&str> = frame.split(' ').collect();
-            let ["DATA", client, what, number, ..] = words[..] else {
+            let ["DATA", client, what, number] = words[..] else {
                 continue;
             };
             let at = client.parse::<usize>().unwrap() - 1;
@@ -233,6 +291,9 @@ impl Run {
             if what == "part" {
                 self.heard_parts += 1;
                 assert_eq!(number, self.last[at], "a part of another packet: {frame}");
+            } else if self.stage.exchange.settings.redeliver {
+                assert!(number <= self.last[at] + 1, "something was lost: {frame}");
+                self.last[at] = number;
             } else {
                 assert!(number > self.last[at], "heard twice, or late: {frame}");
                 self.last[at] = number;
@@ -291,7 +352,7 @@ impl Run {
             if self.clients[at].1 {
                 let number = self.clients[at].0;
                 self.clients[at].0 += 1;
-                self.part(at, &format!("packet {number} 0"), false);
+                self.part(at, &format!("packet {number}"), false);
             }
         }
         self.answer_calls();

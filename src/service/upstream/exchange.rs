@@ -40,6 +40,8 @@ pub struct ExchangeSettings {
     pub grace_ms: u32,
     /// How long clients wait for a worker, in milliseconds.
     pub hold_ms: u32,
+    /// Whether the next worker hears what the last one was sent and had not dealt with.
+    pub redeliver: bool,
     /// What workers must prove that they know; none for links that only one's own user can open.
     pub secret: Option<Secret>,
 }

@@ -39,6 +39,7 @@ impl Stage {
             window,
             grace_ms: 500,
             hold_ms: 30_000,
+            redeliver: false,
             secret: None,
         };
         Self {

@@ -116,6 +116,12 @@ impl Outgoing {
         self.handed = self.bytes.len();
     }
 
+    /// What the peer has not dealt with, as far as it was handed to a link: whole frames.
+    #[must_use]
+    pub fn undealt(&self) -> &[u8] {
+        &self.bytes[self.start..self.handed]
+    }
+
     /// The peer has dealt with so much. A sum that it said before changes nothing.
     ///
     /// # Errors
