@@ -183,10 +183,17 @@ impl Hub {
         });
         let mut pressed = self.upstream.pressed.values();
         let is_pressed = pressed.any(|pressed| now_us < pressed.took_us + PATIENCE_US);
+        if is_pressed != self.upstream.is_pressed {
+            self.tell_pressure(is_pressed, turn);
+        }
+    }
+
+    fn tell_pressure(&mut self, is_pressed: bool, turn: &mut Turn<'_>) {
+        // Before it is said: links that are set free may press again at once.
+        self.upstream.is_pressed = is_pressed;
         let shard = self.shard;
-        let mail = ToLinks::Pressed { shard, is_pressed };
-        if is_pressed != self.upstream.is_pressed && self.say_to_links(&mail, turn) {
-            self.upstream.is_pressed = is_pressed;
+        if !self.say_to_links(&ToLinks::Pressed { shard, is_pressed }, turn) {
+            self.upstream.is_pressed = !is_pressed;
         }
     }
 
@@ -212,10 +219,12 @@ impl Hub {
         if let Entry::Vacant(place) = self.upstream.pressed.entry(key) {
             let took_us = turn.now.monotonic_us;
             place.insert(Pressed { took_us, bytes });
-            // What the links read until this lap's end would be too much.
-            self.say_pressure(turn);
             // One that takes nothing causes no lap.
             self.arm_tick(turn);
+            // What the links read until this lap's end would be too much.
+            if !self.upstream.is_pressed {
+                self.tell_pressure(true, turn);
+            }
         }
     }
 

@@ -147,10 +147,6 @@ impl Hub {
             .upstream
             .clients
             .change(id, |space| change(space, key, frame));
-        if matches!(frame, Frame::Member { .. }) {
-            let name = self.upstream.clients.named(id).name.clone();
-            self.connected(key, &name);
-        }
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;
@@ -158,20 +154,6 @@ impl Hub {
         let bytes = self.upstream.clients.bytes();
         if bytes > before && bytes > self.settings.shard_input_bytes_max {
             self.close_session(key, Cause::Told(Refusal::Busy, 1009), turn);
-        }
-    }
-
-    /// The client is in a namespace.
-    fn connected(&mut self, key: Key, name: &str) {
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        let rare = session.rare_mut();
-        rare.nameless_us = 0;
-        if let Some(upstream) = &mut rare.upstream {
-            let before = upstream.input_bytes();
-            upstream.answered(name);
-            self.input_bytes -= before - upstream.input_bytes();
         }
     }
 
@@ -184,20 +166,24 @@ impl Hub {
         let Some(upstream) = session.upstream_mut() else {
             return;
         };
+        let mut is_joined = false;
         // A volatile packet goes whole or not at all: its text decides for its attachments.
         if let Part::Text(text) = part {
             upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
-            if text.starts_with('4')
-                && let Ok(packet) = socketio::Packet::parse(text, &bounds)
-            {
+            let is_answer = text.starts_with(['0', '4']);
+            if is_answer && let Ok(packet) = socketio::Packet::parse(text, &bounds) {
                 let before = upstream.input_bytes();
                 upstream.answered(packet.namespace);
                 self.input_bytes -= before - upstream.input_bytes();
+                is_joined = packet.kind == socketio::PacketKind::Connect;
             }
         }
         if upstream.is_dropping {
             self.stats.volatile_dropped += 1;
             return;
+        }
+        if is_joined {
+            session.rare_mut().nameless_us = 0;
         }
         let packet = match part {
             Part::Text(text) => Packet::new(text.as_bytes(), &[], None),

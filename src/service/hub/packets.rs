@@ -255,7 +255,7 @@ impl Hub {
         };
         let mut waiting = core::mem::take(&mut session.rare_mut().parked);
         while !waiting.is_empty() {
-            if self.is_behind(key) {
+            if self.is_behind(key) || self.is_held_by_worker(key) {
                 return self.park_again(key, waiting);
             }
             let Some(inbound) = waiting.pop_front() else {

@@ -100,6 +100,10 @@ impl Hub {
         let Some(upstream) = self.upstream_of(key) else {
             return;
         };
+        if upstream.number.is_none() {
+            // What it said has ended it.
+            return;
+        }
         upstream.attachments = packet.attachments;
         let before = upstream.input_bytes();
         match packet.kind {
@@ -147,6 +151,15 @@ impl Hub {
         let (number, has_room) = (upstream.number, upstream.has_room());
         let has_room = has_room && !self.over_input();
         number.is_some() && has_room || number.is_none() && self.ask_for_worker(key, turn)
+    }
+
+    /// Whether as much as may be is on the way to its worker.
+    pub(super) fn is_held_by_worker(&self, key: Key) -> bool {
+        let upstream = self
+            .sessions
+            .get(key)
+            .and_then(|session| session.upstream());
+        upstream.is_some_and(|upstream| upstream.number.is_some() && !upstream.has_room())
     }
 
     fn ask_for_worker(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
@@ -202,7 +215,12 @@ impl Hub {
     }
 
     fn sockets_of(&self, key: Key) -> Vec<ResumedSocket<'_>> {
+        // Whose CONNECT was not answered connects again.
+        let session = self.sessions.get(key);
+        let upstream = session.and_then(|session| session.upstream());
+        let asks = |name: &str| upstream.is_some_and(|upstream| upstream.asks_for(name));
         let sockets = self.upstream.clients.sockets(key);
+        let sockets = sockets.filter(|(named, _)| !asks(&named.name));
         let sockets = sockets.map(|(named, member)| ResumedSocket {
             nsp: (&*named.name).into(),
             sid: (&*member.sid).into(),

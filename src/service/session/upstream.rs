@@ -66,6 +66,11 @@ impl Upstream {
         self.outstanding_bytes = left.expect("what is dealt with was sent");
     }
 
+    /// Whether a CONNECT of the namespace is not answered.
+    pub(crate) fn asks_for(&self, namespace: &str) -> bool {
+        self.connects.iter().any(|(name, _)| **name == *namespace)
+    }
+
     /// A CONNECT went to the worker; one of the same namespace replaces it.
     pub(crate) fn asks(&mut self, namespace: &str, text: &str) {
         self.answered(namespace);

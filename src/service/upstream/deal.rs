@@ -102,6 +102,8 @@ pub(super) struct Client {
     is_inside_packet: bool,
     /// Its last worker was: what comes of that packet is of use to nobody.
     is_headless: bool,
+    /// It was asked to say again who it is, and has not answered: one answer is on the way at a time, and so none is out of date.
+    is_called: bool,
     /// It has left; its worker has not been sent all of its last words.
     is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
@@ -132,7 +134,7 @@ impl Client {
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
-        self.is_headless = core::mem::take(&mut self.is_inside_packet) && again.is_empty();
+        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && again.is_empty();
         let mut unheard = 0;
         let rest = core::mem::replace(&mut self.queue, again.into());
         for frame in rest.into_iter().filter(Waiting::is_kept) {
@@ -242,6 +244,7 @@ impl Exchange {
         let worker = self.least_loaded();
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
+        client.is_called = false;
         if is_new {
             client.waiting_us = now.monotonic_us;
             self.waiting.insert((client.waiting_us, number));
@@ -369,6 +372,10 @@ impl Exchange {
     }
 
     fn pump_peers(&mut self, id: WorkerId, name: &str) -> Option<()> {
+        let outgoing = &self.workers.get(&id)?.outgoing;
+        if !outgoing.fits(HEADER_BYTES + name.len()) {
+            return None;
+        }
         let space = self.spaces.get(name).copied();
         let has_it = |worker: &&Worker| {
             let mut spaces = worker.spaces.values().flatten();
@@ -452,8 +459,13 @@ impl Exchange {
     /// A new worker is there: whoever waits for one says again who it is.
     pub(super) fn call_the_waiting(&mut self) {
         let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
-        for client in waiting {
-            self.say(client.shard(), &ToClients::Again { client });
+        for number in waiting {
+            let client = self.clients.get_mut(&number);
+            let is_called =
+                client.is_some_and(|client| core::mem::replace(&mut client.is_called, true));
+            if !is_called {
+                self.say(number.shard(), &ToClients::Again { client: number });
+            }
         }
     }
 

@@ -66,16 +66,16 @@ fn attachments_without_their_header_are_of_use_to_nobody() {
     let mut stage = stage(2);
     let dead = stage.worker("a");
     stage.open(1, &[]);
-    stage.part(1, "452-", true);
-    stage.part(1, "first", true);
-    assert_eq!(stage.read(dead), ["OPEN 1", "DATA 1 452-"]);
+    stage.part(1, "52-", true);
+    stage.attachment(1, "first", true);
+    assert_eq!(stage.read(dead), ["OPEN 1", "DATA 1 52-"]);
     stage.kill(dead);
     let next = stage.worker("b");
     stage.open(1, &[]);
-    stage.part(1, "second", false);
-    stage.part(1, "451-", true);
-    stage.part(1, "whole", false);
-    let expected = ["OPEN 1", "DATA 1 451-", "DATA 1 whole"];
+    stage.attachment(1, "second", false);
+    stage.part(1, "51-", true);
+    stage.attachment(1, "whole", false);
+    let expected = ["OPEN 1", "DATA 1 51-", "DATA 1 whole"];
     assert_eq!(stage.heard_all(next), expected);
 }
 
@@ -84,9 +84,9 @@ fn attachments_that_waited_are_dropped_as_far_as_their_packet_goes() {
     let mut stage = stage(2);
     let dead = stage.worker("a");
     stage.open(1, &[]);
-    stage.part(1, "452-", true);
-    stage.part(1, "first", true);
-    stage.part(1, "second", false);
+    stage.part(1, "52-", true);
+    stage.attachment(1, "first", true);
+    stage.attachment(1, "second", false);
     stage.data(1, "42[\"next\"]");
     stage.kill(dead);
     let next = stage.worker("b");
@@ -118,19 +118,22 @@ fn with_redelivery_the_next_worker_hears_what_the_last_one_had_not_dealt_with() 
     stage.data(1, "40");
     stage.data(1, "42[1]");
     assert_eq!(stage.heard(dead).len(), 3, "it has dealt with these");
-    stage.part(1, "451-[2]", true);
-    stage.part(1, "two", false);
+    stage.part(1, "51-[2]", true);
+    stage.attachment(1, "two", false);
     stage.data(1, "40/other,");
-    stage.part(1, "451-[3]", true);
+    stage.part(1, "51-[3]", true);
     let dealt = stage.dealt.clone();
     stage.kill(dead);
-    stage.part(1, "three", false);
+    stage.attachment(1, "three", false);
     let next = stage.worker("b");
     stage.open(1, &["40/other,"]);
-    let mut expected = vec!["OPEN 1", "DATA 1 451-[2]", "DATA 1 two", "DATA 1 40/other,"];
-    expected.extend(["DATA 1 451-[3]", "DATA 1 three"]);
+    let mut expected = vec!["OPEN 1", "DATA 1 51-[2]", "DATA 1 two", "DATA 1 40/other,"];
+    expected.extend(["DATA 1 51-[3]", "DATA 1 three"]);
     assert_eq!(stage.heard_all(next), expected);
-    assert_eq!(stage.dealt, dealt, "what is said again is not counted again");
+    assert_eq!(
+        stage.dealt, dealt,
+        "what is said again is not counted again"
+    );
 }
 
 #[test]
@@ -139,15 +142,47 @@ fn redelivery_leaves_out_what_is_left_of_a_packet() {
     stage.exchange.settings.redeliver = true;
     let dead = stage.worker("a");
     stage.open(1, &[]);
-    stage.part(1, "452-", true);
-    assert_eq!(stage.heard(dead), ["OPEN 1", "DATA 1 452-"]);
-    stage.part(1, "first", true);
-    stage.part(1, "second", false);
+    stage.part(1, "52-", true);
+    assert_eq!(stage.heard(dead), ["OPEN 1", "DATA 1 52-"]);
+    stage.attachment(1, "first", true);
+    stage.attachment(1, "second", false);
     stage.data(1, "42[1]");
     stage.kill(dead);
     let next = stage.worker("b");
     stage.open(1, &[]);
     assert_eq!(stage.heard_all(next), ["OPEN 1", "DATA 1 42[1]"]);
+}
+
+#[test]
+fn attachments_stay_without_their_header_whoever_dies_next() {
+    let mut stage = stage(8);
+    let first = stage.worker("a");
+    stage.open(1, &[]);
+    stage.part(1, "51-", true);
+    assert_eq!(stage.read(first), ["OPEN 1", "DATA 1 51-"]);
+    stage.kill(first);
+    let second = stage.worker("b");
+    stage.open(1, &[]);
+    stage.kill(second);
+    let third = stage.worker("c");
+    stage.open(1, &[]);
+    stage.attachment(1, "late", false);
+    stage.data(1, "42[1]");
+    assert_eq!(stage.heard_all(third), ["OPEN 1", "DATA 1 42[1]"]);
+}
+
+#[test]
+fn whoever_waits_is_called_once_until_it_answers() {
+    let mut stage = stage(8);
+    stage.open(1, &[]);
+    let first = stage.worker("a");
+    stage.worker("b");
+    assert_eq!(stage.take_told(), ["again 1"]);
+    stage.kill(first);
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    stage.open(1, &[]);
+    stage.worker("c");
+    assert_eq!(stage.take_told(), Vec::<String>::new(), "it has a worker");
 }
 
 #[test]
@@ -241,7 +276,10 @@ impl Run {
 
     fn part(&mut self, at: usize, text: &str, has_more: bool) {
         self.clients[at].2 += u64::from(frame_cost(text.len()));
-        self.stage.part(at as u64 + 1, text, has_more);
+        match text.starts_with("part") {
+            true => self.stage.attachment(at as u64 + 1, text, has_more),
+            false => self.stage.part(at as u64 + 1, text, has_more),
+        }
     }
 
     /// A packet, or the next attachment of the last one.
@@ -255,11 +293,11 @@ impl Run {
         let attachments = self.random.below(4).saturating_sub(1);
         self.clients[at].0 += 1;
         self.clients[at].3 = attachments;
-        self.part(
-            at,
-            &format!("packet {number} {attachments}"),
-            attachments > 0,
-        );
+        let text = match attachments {
+            0 => format!("packet {number}"),
+            some => format!("5{some}-packet {number}"),
+        };
+        self.part(at, &text, attachments > 0);
     }
 
     fn answer_calls(&mut self) {

@@ -13,6 +13,7 @@ use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::rc::Rc;
 
 /// Links at a time, those that have not said who they are among them.
@@ -102,12 +103,16 @@ pub(crate) struct Exchange {
     pub(super) waiting: BTreeSet<(u64, ClientNumber)>,
     pub(super) spaces: BTreeMap<Rc<str>, SpaceId>,
     pub(super) next_space: u32,
+    /// A worker was lost since namespaces were looked through for those that nobody has.
+    pub(super) may_retire: bool,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     /// Other shards or clients cannot follow: no link is read.
     blocked: bool,
     /// Links whose input has not been read to its end.
     unread: BTreeSet<ConnId>,
+    /// The one that was read last: the one behind it is next.
+    read_last: Option<ConnId>,
     ping_us: u64,
     pub(super) stats: ExchangeStats,
 }
@@ -126,10 +131,12 @@ impl Exchange {
             waiting: BTreeSet::new(),
             spaces: BTreeMap::new(),
             next_space: 0,
+            may_retire: false,
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             blocked: false,
             unread: BTreeSet::new(),
+            read_last: None,
             ping_us: 0,
             stats: ExchangeStats::default(),
         }
@@ -172,6 +179,9 @@ impl Exchange {
         let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US);
         self.links.insert(conn, link);
         self.orders.push(Order::Dirty(conn));
+        if self.blocked {
+            self.orders.push(Order::Pause(conn));
+        }
     }
 
     /// Bytes of a link.
@@ -190,9 +200,19 @@ impl Exchange {
         if self.blocked {
             return false;
         }
-        let conn = self.unread.pop_first();
-        conn.into_iter().for_each(|conn| self.read(now, conn));
-        conn.is_some()
+        let next = self.next_unread();
+        if let Some(conn) = next {
+            self.unread.remove(&conn);
+            self.read_last = next;
+            self.read(now, conn);
+        }
+        next.is_some()
+    }
+
+    fn next_unread(&self) -> Option<ConnId> {
+        let behind = self.read_last.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.unread.range((behind, Bound::Unbounded));
+        rest.next().or_else(|| self.unread.first()).copied()
     }
 
     /// Takes frames out of a link's input.
@@ -468,8 +488,9 @@ impl Exchange {
         let mut stuck = Vec::new();
         for (conn, link) in &mut self.links {
             match link.lateness(now.monotonic_us) {
-                Lateness::None => {}
-                Lateness::Hello => silent.push(*conn),
+                // What it has said may not have been read.
+                Lateness::Hello if !self.blocked => silent.push(*conn),
+                Lateness::None | Lateness::Hello => {}
                 Lateness::Closing => stuck.push(*conn),
             }
         }

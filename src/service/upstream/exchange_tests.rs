@@ -115,10 +115,10 @@ fn a_joined_worker_that_lies_and_does_not_read_is_given_up() {
 fn nobody_is_silent_while_nothing_is_read() {
     let mut stage = stage();
     let conn = stage.worker("a");
-    stage.exchange.set_blocked(true);
+    stage.block(true);
     stage.pass(60_000_000);
     assert!(!stage.peer(conn).is_closed);
-    stage.exchange.set_blocked(false);
+    stage.block(false);
     stage.pass(30_000_000);
     assert_eq!(stage.read(conn).last().unwrap(), "ERROR silent");
 }
@@ -310,4 +310,57 @@ fn what_is_said_of_another_life_is_not_of_this_one() {
     stage.hello_again(back, "a", Some(1));
     assert_eq!(stage.read(back), ["CHALLENGE 0", "WELCOME 0"]);
     assert_eq!(stage.take_told(), ["again 1"]);
+}
+
+#[test]
+fn a_link_that_comes_while_none_is_read_is_not_read_either() {
+    let mut stage = stage();
+    stage.block(true);
+    let conn = stage.accept();
+    assert!(stage.peer(conn).is_paused);
+    stage.hello(conn, "a");
+    stage.pass(10_000_000);
+    assert_eq!(stage.read(conn), ["CHALLENGE 0"], "it is not silent");
+    stage.block(false);
+    assert!(!stage.peer(conn).is_paused);
+    assert_eq!(stage.read(conn), ["WELCOME 0"]);
+}
+
+#[test]
+fn a_removal_is_of_the_number_and_not_of_the_name() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.say(conn, 1, &Frame::Nsp { name: "/a" });
+    stage.say(conn, 2, &Frame::Nsp { name: "/b" });
+    stage.take_told();
+    stage.say_with(conn, 1, Flags::REMOVED, &Frame::Nsp { name: "/b" });
+    stage.say(conn, 3, &Frame::Nsp { name: "/a" });
+    assert_eq!(stage.take_told(), ["gone 0", "space 2 /a"]);
+    // A number that is given again is another namespace from then on.
+    stage.say(conn, 2, &Frame::Nsp { name: "/c" });
+    assert_eq!(stage.take_told(), ["space 3 /c", "gone 1"]);
+}
+
+#[test]
+fn links_are_read_one_after_the_other() {
+    let mut stage = narrow(100_000);
+    let loud = stage.worker("loud");
+    let quiet = stage.worker("quiet");
+    let opaque = vec![0; 40 << 10];
+    stage.block(true);
+    for _ in 0..20 {
+        let bus = Frame::Bus {
+            nsp: "/",
+            to: "nobody",
+            from: "loud",
+            opaque: &opaque,
+        };
+        stage.say(loud, 1, &bus);
+    }
+    stage.say(quiet, 1, &Frame::Nsp { name: "/" });
+    stage.exchange.set_blocked(false);
+    for _ in 0..2 {
+        stage.exchange.read_on(stage.now());
+    }
+    assert!(stage.exchange.spaces.contains_key("/"), "it had its turn");
 }

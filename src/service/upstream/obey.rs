@@ -107,26 +107,33 @@ impl Exchange {
     fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) {
         let number = raw.conn as u16;
         if raw.flags.contains(Flags::REMOVED) {
-            let space = self.worker_mut(id).spaces.remove(&number).flatten();
-            self.tell_peers(name);
-            space
-                .into_iter()
-                .for_each(|space| self.retire_space(space, name));
-            return;
+            let was = self.worker_mut(id).spaces.remove(&number);
+            return self.unname(was.flatten());
         }
         let space = match self.spaces.get(name) {
             Some(space) => Some(*space),
             None => self.make_space(name),
         };
-        let was = self.worker_mut(id).spaces.insert(number, space);
-        if was.flatten() != space {
+        let was = self.worker_mut(id).spaces.insert(number, space).flatten();
+        if was != space {
             self.tell_peers(name);
+            self.unname(was);
+        }
+    }
+
+    /// A worker has a namespace no more. What it calls it now does not matter.
+    fn unname(&mut self, space: Option<SpaceId>) {
+        let mut names = self.spaces.iter();
+        let found = names.find(|(_, other)| Some(**other) == space);
+        if let Some((name, space)) = found.map(|(name, space)| (Rc::clone(name), *space)) {
+            self.tell_peers(&name);
+            self.retire_space(space, &name);
         }
     }
 
     /// `None`: there are too many, or its name is too long.
     fn make_space(&mut self, name: &str) -> Option<SpaceId> {
-        if self.spaces.len() >= SPACES_MAX {
+        if self.spaces.len() >= SPACES_MAX && core::mem::take(&mut self.may_retire) {
             self.retire_spaces();
         }
         if self.spaces.len() >= SPACES_MAX || name.len() > SPACE_NAME_BYTES_MAX {
@@ -142,6 +149,7 @@ impl Exchange {
 
     /// Nobody has the namespace any more, if that is so.
     fn retire_space(&mut self, space: SpaceId, name: &str) {
+        debug_assert_eq!(self.spaces.get(name), Some(&space));
         let has_it = |worker: &Worker| worker.spaces.values().flatten().any(|had| *had == space);
         if !self.workers.values().any(has_it) && self.spaces.remove(name).is_some() {
             self.say_to_all(&ToClients::Gone { space });
@@ -162,6 +170,7 @@ impl Exchange {
 
     /// A worker is gone: the others are told of each of its namespaces.
     pub(super) fn lose_names(&mut self, worker: &Worker) {
+        self.may_retire = true;
         let had = |space: &SpaceId| worker.spaces.values().flatten().any(|had| had == space);
         let names: Vec<Rc<str>> = self
             .spaces

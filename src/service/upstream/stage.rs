@@ -15,6 +15,8 @@ pub(super) struct Peer {
     /// Counted frames that were looked at.
     heard: Sum,
     pub(super) is_closed: bool,
+    /// Nothing is received from it.
+    pub(super) is_paused: bool,
 }
 
 pub(super) struct Stage {
@@ -50,6 +52,12 @@ impl Stage {
             told: Vec::new(),
             dealt: HashMap::new(),
         }
+    }
+
+    /// Links are read, or not.
+    pub(super) fn block(&mut self, is_blocked: bool) {
+        self.exchange.set_blocked(is_blocked);
+        self.carry();
     }
 
     pub(super) const fn now(&self) -> Now {
@@ -159,11 +167,20 @@ impl Stage {
         self.part(number, text, false);
     }
 
+    /// A packet's header, or all of it.
     pub(super) fn part(&mut self, number: u64, text: &str, has_more: bool) {
+        self.frame(number, Flags::NONE, text, has_more);
+    }
+
+    pub(super) fn attachment(&mut self, number: u64, text: &str, has_more: bool) {
+        self.frame(number, Flags::BINARY, text, has_more);
+    }
+
+    fn frame(&mut self, number: u64, flags: Flags, text: &str, has_more: bool) {
         self.mail(&ToLinks::Frame {
             client: client(number),
             kind: Kind::Data.to_byte(),
-            flags: 0,
+            flags: flags.bits(),
             has_more,
             body: text.as_bytes(),
         });
@@ -193,7 +210,8 @@ impl Stage {
             Order::Close(conn) => {
                 self.peers.entry(conn).or_default().is_closed = true;
             }
-            Order::Pause(_) | Order::Resume(_) => {}
+            Order::Pause(conn) => self.peers.entry(conn).or_default().is_paused = true,
+            Order::Resume(conn) => self.peers.entry(conn).or_default().is_paused = false,
             Order::Mail { bytes, .. } => self.hear_mail(&bytes),
         }
     }
