@@ -25,15 +25,17 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   const quiet = await stage.connected();
   const before = resident(stage.daemon.process.pid);
   worker.child.kill("SIGSTOP");
-  const text = "x".repeat(1_000);
+  const text = "x".repeat(3_000);
   const answers = sockets.map((socket) => Promise.all([...Array(500).keys()].map((number) => socket.emitWithAck("echo", [number, text]))));
+  // Should the test end before they come, its own reason counts.
+  answers.forEach((all) => all.catch(() => {}));
   // A client that says nothing is pinged as ever; the others' pongs are not read.
   let pings = 0;
   quiet.io.engine.on("ping", () => { pings += 1; });
   await until(() => pings >= 8);
   const growth = resident(stage.daemon.process.pid) - before;
-  // Each has 64 KiB on the way and as much in buffers, the link its window.
-  assert.ok(growth < 20 * 128 * 1024 + 4 * MIB, `${growth} bytes for 10 MB that nobody reads`);
+  // Each has 64 KiB on the way and as much in buffers, the link its window, in memory that grows by doubling.
+  assert.ok(growth < 20 * 128 * 1024 + 12 * MIB, `${growth} bytes for 30 MB that nobody reads`);
   assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
   worker.child.kill("SIGCONT");
   for (const all of await Promise.all(answers)) {

@@ -27,14 +27,15 @@ test("clients that nobody comes for are told to come back", on({ args: ["--set",
   assert.equal(await total(stage.daemon, "ringway_upstream_clients_lost_total"), 1);
 }));
 
-/** Emits one event after the other and counts what becomes of each, until told to stop. */
-async function load(socket, counts, goes) {
+/** Emits one event after the other and counts what becomes of each, until told to stop. With attachments a worker may die inside of a packet. */
+async function load(socket, counts, goes, attachments) {
   while (goes()) {
     counts.sent += 1;
     const number = counts.sent;
-    const answer = await socket.timeout(1_500).emitWithAck("echo", number).catch(() => null);
+    const parts = [...Array(attachments).keys()].map((part) => Buffer.from(`${number}-${part}`));
+    const answer = await socket.timeout(1_500).emitWithAck("echo", [number, ...parts]).catch(() => null);
     if (answer === null) counts.lost += 1;
-    else if (answer === number) counts.answered += 1;
+    else if (answer[0] === number && parts.every((part, at) => part.equals(answer[at + 1]))) counts.answered += 1;
     else counts.wrong += 1;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -48,7 +49,7 @@ test(`the worker is killed ${CRASHES} times under load: no client sees a disconn
   await Promise.all(sockets.map((socket, number) => socket.emitWithAck("join", `room-${number % 3}`)));
   const counts = { sent: 0, answered: 0, lost: 0, wrong: 0 };
   let goes = true;
-  const loads = sockets.map((socket) => load(socket, counts, () => goes));
+  const loads = sockets.map((socket, number) => load(socket, counts, () => goes, number % 4));
   for (let crash = 0; crash < CRASHES; crash += 1) {
     const before = counts.answered;
     await until(() => counts.answered > before + 40);
@@ -72,6 +73,28 @@ test(`the worker is killed ${CRASHES} times under load: no client sees a disconn
   assert.deepEqual(sockets.filter((socket) => socket.told.length > 0).length, 13);
   assert.equal(await total(stage.daemon, "ringway_upstream_workers_lost_total"), CRASHES);
 }));
+
+for (const redeliver of [false, true]) {
+  test(`what a worker had not dealt with when it died is ${redeliver ? "answered by the next one" : "lost with it"}, what came later is answered`, on({ args: [...SHARDS, "--set", `link.redeliver=${redeliver}`] }, async (stage) => {
+    const worker = await stage.worker();
+    const socket = await stage.connected();
+    await socket.emitWithAck("echo", "here");
+    worker.child.kill("SIGSTOP");
+    const heard = new Set();
+    const say = (value) => socket.emit("echo", value, ([first]) => heard.add(first));
+    const bytesBefore = await total(stage.daemon, "ringway_bytes_received_total");
+    for (let number = 0; number < 20; number += 1) say([number, Buffer.from("attached")]);
+    // The daemon has them, and so has the link.
+    await until(async () => (await total(stage.daemon, "ringway_packets_received_total")) >= 22 && (await total(stage.daemon, "ringway_bytes_received_total")) > bytesBefore);
+    await stage.kill(worker);
+    await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 0);
+    for (let number = 20; number < 25; number += 1) say([number]);
+    await stage.worker();
+    await until(() => heard.has(24));
+    assert.deepEqual([...heard].sort((a, b) => a - b), [...Array(25).keys()].filter((number) => redeliver || number >= 20));
+    assert.deepEqual(socket.disconnects, []);
+  }));
+}
 
 test("one of three workers dies: its clients go on with the others", on({ args: SHARDS }, async (stage) => {
   const workers = [await stage.worker(), await stage.worker(), await stage.worker()];
