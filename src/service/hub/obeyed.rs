@@ -158,7 +158,6 @@ impl Hub {
     }
 
     fn upstream_send(&mut self, key: Key, flags: Flags, part: Part<'_>, turn: &mut Turn<'_>) {
-        let bounds = self.settings.packet_bounds();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -166,24 +165,18 @@ impl Hub {
         let Some(upstream) = session.upstream_mut() else {
             return;
         };
-        let mut is_joined = false;
         // A volatile packet goes whole or not at all: its text decides for its attachments.
-        if let Part::Text(text) = part {
+        if let Part::Text(_) = part {
             upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
-            let is_answer = text.starts_with(['0', '4']);
-            if is_answer && let Ok(packet) = socketio::Packet::parse(text, &bounds) {
-                let before = upstream.input_bytes();
-                upstream.answered(packet.namespace);
-                self.input_bytes -= before - upstream.input_bytes();
-                is_joined = packet.kind == socketio::PacketKind::Connect;
-            }
         }
         if upstream.is_dropping {
             self.stats.volatile_dropped += 1;
             return;
         }
-        if is_joined {
-            session.rare_mut().nameless_us = 0;
+        if let Part::Text(text) = part
+            && text.starts_with(['0', '4'])
+        {
+            self.note_answer(key, text);
         }
         let packet = match part {
             Part::Text(text) => Packet::new(text.as_bytes(), &[], None),
@@ -191,6 +184,19 @@ impl Hub {
         };
         let packet = Rc::new(packet.for_deflate(self.settings.deflate));
         self.push_of_worker(key, packet, turn);
+    }
+
+    /// A CONNECT is answered.
+    fn note_answer(&mut self, key: Key, text: &str) {
+        let Ok(packet) = socketio::Packet::parse(text, &self.settings.packet_bounds()) else {
+            return;
+        };
+        self.count_input_of(key, |upstream| upstream.answered(packet.namespace));
+        let session = self.sessions.get_mut(key);
+        let joined = session.filter(|_| packet.kind == socketio::PacketKind::Connect);
+        if let Some(session) = joined {
+            session.rare_mut().nameless_us = 0;
+        }
     }
 
     fn upstream_broadcast(

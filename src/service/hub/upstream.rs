@@ -105,14 +105,16 @@ impl Hub {
             return;
         }
         upstream.attachments = packet.attachments;
-        let before = upstream.input_bytes();
+        let namespace = packet.namespace;
         match packet.kind {
-            socketio::PacketKind::Connect => upstream.asks(packet.namespace, text),
-            socketio::PacketKind::Disconnect => upstream.answered(packet.namespace),
-            _ => return,
+            socketio::PacketKind::Connect => {
+                self.count_input_of(key, |upstream| upstream.asks(namespace, text));
+            }
+            socketio::PacketKind::Disconnect => {
+                self.count_input_of(key, |upstream| upstream.answered(namespace));
+            }
+            _ => {}
         }
-        let after = upstream.input_bytes();
-        self.input_bytes = self.input_bytes + after - before;
     }
 
     /// An attachment of such a packet.
@@ -249,7 +251,7 @@ impl Hub {
             return true;
         };
         let cost = frame_cost(body.len());
-        self.count_outstanding(key, |upstream| upstream.sent(cost));
+        self.count_input_of(key, |upstream| upstream.sent(cost));
         let mail = ToLinks::Frame {
             client,
             kind: Kind::Data.to_byte(),
@@ -259,13 +261,13 @@ impl Hub {
         };
         let is_said = self.say_to_links(&mail, turn);
         if !is_said {
-            self.count_outstanding(key, |upstream| upstream.dealt(cost));
+            self.count_input_of(key, |upstream| upstream.dealt(cost));
         }
         is_said
     }
 
     /// What is on the way to a worker is input that is kept: the shard has one budget for all of it.
-    fn count_outstanding(&mut self, key: Key, change: impl FnOnce(&mut Upstream)) {
+    pub(super) fn count_input_of(&mut self, key: Key, change: impl FnOnce(&mut Upstream)) {
         let Some(upstream) = self.upstream_of(key) else {
             return;
         };
