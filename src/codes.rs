@@ -363,6 +363,21 @@ pub static CATALOGUE: &[Entry] = &[
         "The application closed a client's connection.",
         "Nothing, if it meant to.",
     ),
+    entry(
+        "RW-2611",
+        "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
+        "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",
+    ),
+    entry(
+        "RW-2612",
+        "The application's word on a client's request could not be passed on: a status outside 200 to 599, a header that HTTP has not, more than 16 KiB of headers, or too long a name for the session.",
+        "Mend the middleware of io.engine, header hook or generateId that makes it.",
+    ),
+    entry(
+        "RW-2613",
+        "The application did not let a client in: a middleware of io.engine ended its request, or allowRequest refused it.",
+        "Nothing, if it meant to.",
+    ),
 ];
 
 #[cfg(test)]

@@ -180,6 +180,36 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.namespaces_refused,
     ),
     (
+        "ringway_upstream_questions_open",
+        "Requests that wait for the application's word, whether they may come in.",
+        true,
+        |stats, _| stats.exchange.questions_open,
+    ),
+    (
+        "ringway_upstream_questions_total",
+        "Requests that the application was asked about.",
+        false,
+        |stats, _| stats.exchange.questions,
+    ),
+    (
+        "ringway_upstream_questions_late_total",
+        "Of these, those that it gave no answer to in time.",
+        false,
+        |stats, _| stats.exchange.questions_late,
+    ),
+    (
+        "ringway_upstream_answers_late_total",
+        "Answers that came when nobody waited for them any more.",
+        false,
+        |stats, _| stats.exchange.answers_late,
+    ),
+    (
+        "ringway_upstream_bindings_total",
+        "Times that the application has come to want other options.",
+        false,
+        |stats, _| stats.exchange.bindings,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

@@ -168,8 +168,8 @@ export class VirtualConnection extends EventEmitter {
   }
 
   /** @internal Keeps what the client says until {@link release}, and shows what Socket.IO says to `filter`. */
-  hold(filter: OutgoingFilter): void {
-    this.#held = [];
+  hold(filter?: OutgoingFilter): void {
+    this.#held ??= [];
     this.#filter = filter;
   }
 

@@ -4,7 +4,7 @@
 
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
-import { shakeHands } from "./handshake.js";
+import { greet, shakeHands } from "./handshake.js";
 import type { NamespaceInternals, ServerInternals } from "./internals.js";
 import { LinkError } from "./link/errors.js";
 import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
@@ -15,6 +15,8 @@ import { canResume, Resumption } from "./resume.js";
 
 /** Requests of clients that were let in and did not open yet. */
 const PREPARED_MAX = 4096;
+/** How long the application may look at a request of a client that is there. */
+const LOOK_MS_MAX = 5_000;
 /** What a client may say while its namespaces come back. */
 const HELD_BYTES_MAX = 1 << 20;
 
@@ -114,8 +116,31 @@ export class Connections implements ConnectionPort {
   }
 
   #open(ref: Conn, open: Open): void {
+    const isPrepared = this.#prepared.has(open.sid);
     const connection = this.#create(ref, open);
-    this.#engine.emit("connection", connection);
+    if (isPrepared || !this.#engine.isAsked) return void this.#engine.emit("connection", connection);
+    // It came before the daemon knew that it is to ask, or the one that was asked is gone.
+    this.#keepUntil(connection, async () => {
+      const shaken = await shakeHands(this.#engine, open);
+      connection.request = shaken.request;
+      return shaken.response.ok;
+    }, () => {
+      this.#engine.emit("connection", connection);
+      connection.release();
+    });
+  }
+
+  /** Keeps what a client says until the application has looked at its request. One that is not let in, or not looked at in time, is closed. */
+  #keepUntil(connection: VirtualConnection, look: () => Promise<boolean>, go: () => void): void {
+    connection.hold();
+    const timer = setTimeout(() => connection.close(true), LOOK_MS_MAX);
+    connection.once("close", () => clearTimeout(timer));
+    void look().then((isLetIn) => {
+      clearTimeout(timer);
+      if (connection.readyState !== "open") return;
+      if (isLetIn) go();
+      else connection.close(true);
+    });
   }
 
   #create(ref: Conn, open: Open): VirtualConnection {
@@ -136,9 +161,14 @@ export class Connections implements ConnectionPort {
     }
     const connection = this.#create(ref, open);
     const resumption = new Resumption(connection, this.#io, sockets);
-    resumption.prepare();
-    this.#engine.emit("connection", connection);
-    resumption.feed();
+    const go = (): void => {
+      resumption.prepare();
+      this.#engine.emit("connection", connection);
+      resumption.feed();
+    };
+    const { request } = connection;
+    if (this.#engine.middlewares.length === 0 || request === undefined) return go();
+    this.#keepUntil(connection, () => greet(this.#engine, request), go);
   }
 
   async #shakeHands(request: number, asked: HandshakeRequest): Promise<void> {

@@ -58,14 +58,16 @@ export class RingwayEngine extends EventEmitter {
   /** @internal The application's `cors`, if it has functions. */
   corsMiddleware: EngineMiddleware | undefined;
   readonly #asks: () => void;
+  readonly #listens: () => void;
   readonly #closed: () => void;
   #generateId: GenerateId | undefined;
 
   /** @internal */
-  constructor(options: Readonly<Record<string, unknown>>, asks: () => void, closed: () => void) {
+  constructor(options: Readonly<Record<string, unknown>>, asks: () => void, listens: () => void, closed: () => void) {
     super();
     this.opts = { ...ENGINE_DEFAULTS, ...options };
     this.#asks = asks;
+    this.#listens = listens;
     this.#closed = closed;
   }
 
@@ -90,6 +92,11 @@ export class RingwayEngine extends EventEmitter {
     return this.#generateId !== undefined;
   }
 
+  /** Whether anybody wants to hear of requests that were refused. */
+  get hearsErrors(): boolean {
+    return this.listenerCount("connection_error") > 0;
+  }
+
   /** Whether anything here has to be asked before a client is let in. */
   get isAsked(): boolean {
     const listens = this.listenerCount("initial_headers") + this.listenerCount("headers") > 0;
@@ -98,7 +105,9 @@ export class RingwayEngine extends EventEmitter {
 
   override on(event: string | symbol, listener: (...args: never[]) => void): this {
     if (event === "initial_headers" || event === "headers") this.#asks();
-    return super.on(event, listener as (...args: unknown[]) => void);
+    super.on(event, listener as (...args: unknown[]) => void);
+    if (event === "connection_error") this.#listens();
+    return this;
   }
 
   override addListener(event: string | symbol, listener: (...args: never[]) => void): this {

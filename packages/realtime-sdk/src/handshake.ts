@@ -3,8 +3,8 @@
 import { ServerResponse, type IncomingMessage, type OutgoingHttpHeader } from "node:http";
 
 import type { RingwayEngine } from "./engine.js";
-import type { HandshakeRequest, HandshakeResponse } from "./link/json.js";
-import { VirtualRequest } from "./request.js";
+import type { HandshakeResponse } from "./link/json.js";
+import { VirtualRequest, type RequestLine } from "./request.js";
 
 /** Codes of Engine.IO. */
 const BAD_REQUEST = 3;
@@ -17,18 +17,11 @@ export interface Handshake {
 }
 
 /** Asks the application. Never rejects: what it throws is a refusal. */
-export async function shakeHands(engine: RingwayEngine, asked: HandshakeRequest): Promise<Handshake> {
+export async function shakeHands(engine: RingwayEngine, asked: RequestLine): Promise<Handshake> {
   const request = new VirtualRequest(asked);
   const answer = new Answer(request);
   try {
-    const { corsMiddleware: cors, middlewares } = engine;
-    for (const middleware of cors ? [cors, ...middlewares] : middlewares) {
-      const passed = new Promise<void>((resolve, reject) => {
-        middleware(request, answer.response, (error) => (error ? reject(error) : resolve()));
-      });
-      await Promise.race([passed, answer.ended]);
-      if (answer.hasEnded) return { request, response: answer.refusal() };
-    }
+    if (!(await passMiddlewares(engine, request, answer))) return { request, response: answer.refusal() };
   } catch {
     return { request, response: refuse(engine, request, BAD_REQUEST, "Bad request", { name: "MIDDLEWARE_FAILURE" }) };
   }
@@ -37,6 +30,30 @@ export async function shakeHands(engine: RingwayEngine, asked: HandshakeRequest)
   } catch (error) {
     return { request, response: refuse(engine, request, FORBIDDEN, String(error), { message: String(error) }) };
   }
+}
+
+/**
+ * Shows the middlewares a request that was let in by another worker, for what they add to it. `false`: they do not let it in here.
+ */
+export async function greet(engine: RingwayEngine, request: VirtualRequest): Promise<boolean> {
+  try {
+    return await passMiddlewares(engine, request, new Answer(request));
+  } catch {
+    return false;
+  }
+}
+
+/** `false`: one of them has answered. Throws what one of them hands on. */
+async function passMiddlewares(engine: RingwayEngine, request: VirtualRequest, answer: Answer): Promise<boolean> {
+  const { corsMiddleware: cors, middlewares } = engine;
+  for (const middleware of cors ? [cors, ...middlewares] : middlewares) {
+    const passed = new Promise<void>((resolve, reject) => {
+      middleware(request, answer.response, (error) => (error ? reject(error) : resolve()));
+    });
+    await Promise.race([passed, answer.ended]);
+    if (answer.hasEnded) return false;
+  }
+  return true;
 }
 
 async function decide(engine: RingwayEngine, request: VirtualRequest, answer: Answer): Promise<Handshake> {
@@ -66,6 +83,10 @@ function refuse(
   context: { name: string } | { message: string },
 ): HandshakeResponse {
   engine.emit("connection_error", { req, code, message: code === FORBIDDEN ? "Forbidden" : message, context });
+  // engine.io answers a client that wants a WebSocket so.
+  if (req._query["transport"] === "websocket") {
+    return { ok: false, status: 400, headers: [["Content-Type", "text/html"]], body: message, code, context: { ...context } };
+  }
   return {
     ok: false,
     status: code === FORBIDDEN ? 403 : 400,

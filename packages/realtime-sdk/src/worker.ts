@@ -82,7 +82,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     };
     const link = new Link(options, handler);
     this.#link = link;
-    this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => void this.close());
+    this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
     this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection));
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
@@ -166,12 +166,17 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#link.send("BIND", 0, 0, { json: json(bindingOf(this.#io, this.engine, this.#options.rpc)) });
   }
 
-  /** The application has one more thing to be asked. Middlewares are added one behind the other: one BIND for all of them. */
+  /** The application has one more thing to be asked. */
   #ask(): void {
     if (!this.#link?.hasSession) return;
     const refusal = this.#options.rpc === undefined ? asking(this.#can) : undefined;
     if (refusal) throw refusal;
-    if (this.#isBindDue) return;
+    this.#bindSoon();
+  }
+
+  /** Middlewares and listeners are added one behind the other: one BIND for all of them. */
+  #bindSoon(): void {
+    if (!this.#link?.hasSession || this.#isBindDue) return;
     this.#isBindDue = true;
     setImmediate(() => this.#bind());
   }

@@ -212,7 +212,7 @@ test("BIND says when the application has to be asked, and again when that change
   assert.equal((await one.link.next("BIND")).json.value.rpc, "handshake");
   const two = await worker({ cors: { origin: /\.example$/ } });
   const { rpc, opts } = (await two.link.next("BIND")).json.value;
-  assert.deepEqual([rpc, opts["cors"]], ["handshake", undefined]);
+  assert.deepEqual([rpc, opts["cors"]], ["handshake", "asked"]);
   const asked = { ...ASKED, headers: [["Origin", "https://a.example"]] as [string, string][] };
   two.link.send("HS_REQ", 0, 0, { request: 1, json: json(asked) });
   const { headers } = (await two.link.next("HS_RES")).json.value;

@@ -40,11 +40,13 @@ afterEach(async () => {
 });
 
 test("a client connects, and the worker says who it is", async () => {
-  await start({ pingInterval: 1234 });
+  await start({ pingInterval: 1234, cookie: { name: "mine", secure: true, sameSite: "none" } });
   const bind = await link.next("BIND");
   assert.equal(bind.json.value.path, "/socket.io");
   assert.equal(bind.json.value.opts["pingInterval"], 1234);
-  assert.equal(bind.json.value.opts["pingTimeout"], 20_000);
+  // What the application leaves as it is, is the operator's to say.
+  assert.equal(bind.json.value.opts["pingTimeout"], undefined);
+  assert.deepEqual(bind.json.value.opts["cookie"], { name: "mine", attributes: "; Path=/; Secure; HttpOnly; SameSite=None" });
   assert.deepEqual([bind.json.value.rpc, bind.json.value.parser], ["none", "default"]);
   const nsp = await link.next("NSP");
   assert.deepEqual([nsp.conn, nsp.namespace], [0, "/"]);

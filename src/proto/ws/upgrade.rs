@@ -80,9 +80,9 @@ impl Upgrade {
         })
     }
 
-    /// The 101 answer.
+    /// The 101 answer, with more headers: names and values that HTTP has.
     #[must_use]
-    pub fn response(&self, extensions: Option<&str>) -> Vec<u8> {
+    pub fn response<T: AsRef<str>>(&self, extensions: Option<&str>, headers: &[(T, T)]) -> Vec<u8> {
         let mut out = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
             self.accept
@@ -91,6 +91,9 @@ impl Upgrade {
             out.push_str("Sec-WebSocket-Extensions: ");
             out.push_str(extensions);
             out.push_str("\r\n");
+        }
+        for (name, value) in headers {
+            out.push_str(&format!("{}: {}\r\n", name.as_ref(), value.as_ref()));
         }
         out.push_str("\r\n");
         out.into_bytes()

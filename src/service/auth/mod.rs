@@ -2,11 +2,13 @@
 //!
 //! Deliberately absent: files (keys come as bytes) and clocks (time comes with each call).
 
+mod cors;
 mod identity;
 mod keys;
 mod origins;
 
 pub use crate::forwarded::TrustedProxies;
+pub(crate) use cors::{Cors, Header};
 pub use identity::{Claims, Identity, RoomClaims};
 pub use keys::{KeyConfig, KeyError, Keys, Verdict, VerifyResult, mint};
 pub use origins::Origins;

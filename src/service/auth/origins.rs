@@ -15,6 +15,11 @@ impl Origins {
         Self { allowed, any }
     }
 
+    /// Whether nobody has named any.
+    pub(crate) const fn is_unsaid(&self) -> bool {
+        self.allowed.is_empty()
+    }
+
     /// Whether a page of `origin` may talk to us, whom it calls `host`.
     #[must_use]
     pub fn allows(&self, origin: &str, host: Option<&str>) -> bool {

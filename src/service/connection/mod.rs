@@ -3,6 +3,7 @@
 //! Deliberately absent: what the bytes mean (`hub/` drives this machine) and the session, which outlives connections.
 
 use crate::address::Address;
+use crate::auth::Header;
 use crate::hub::slab::Key;
 use crate::limits::Place;
 use crate::time::ConnId;
@@ -95,6 +96,8 @@ pub(crate) enum Stage {
     },
     /// WebSocket frames.
     Socket(Socket),
+    /// A request head waits for the application's word on it.
+    Asked,
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
     Away,
 }
@@ -120,8 +123,8 @@ pub(crate) struct Reply {
     pub(crate) keep_alive: bool,
     /// Asked by HEAD: the answer has no body.
     pub(crate) head: bool,
-    /// The origin to allow, for CORS.
-    pub(crate) origin: Option<String>,
+    /// What it says beside that: whose pages may read it, and what the application adds.
+    pub(crate) headers: Vec<Header>,
 }
 
 impl Reply {
@@ -130,7 +133,7 @@ impl Reply {
         Self {
             keep_alive: false,
             head: false,
-            origin: None,
+            headers: Vec::new(),
         }
     }
 }
@@ -286,7 +289,7 @@ impl Connection {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
             },
-            Stage::Prefix | Stage::Head | Stage::Away => None,
+            Stage::Prefix | Stage::Head | Stage::Asked | Stage::Away => None,
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Deliberately absent: WebSocket frames and what stands in the messages.
 
+use super::asking::Judgement;
 use super::http::Routed;
 use super::{Hub, Key, Output, Turn};
 use crate::address::Address;
 use crate::connection::{Body, Poll, Purpose, Reply, Stage};
 use crate::refusal::Refusal;
-use crate::session::{Application, Cause, Sid, Transport, bucket_of};
+use crate::session::{Application, Cause, Session, Sid, Transport};
 use crate::time::Now;
+use crate::upstream::Admitted;
 use core::mem;
 use ringway_proto::engineio::{EngineError, Handshake, PacketKind, Params};
 use ringway_proto::http1;
@@ -29,9 +31,7 @@ impl Hub {
     ) -> Routed {
         let reply = self.reply_to(request);
         if request.method.as_str() == "OPTIONS" {
-            let answer = super::http::preflight_of(request, &reply, reply.keep_alive);
-            self.send_answer(key, &answer, reply.keep_alive, turn);
-            return Routed::Done;
+            return self.preflight(key, request, &reply, turn);
         }
         if !self.origin_allowed(request) {
             self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
@@ -40,25 +40,74 @@ impl Hub {
         let params = match Params::parse(request) {
             Ok(params) => params,
             Err(error) => {
-                self.respond_engine_error(key, error, &reply, turn);
+                self.respond_error(key, error, request, &reply, turn);
                 return Routed::Done;
             }
         };
-        let Some(sid) = params.sid.as_deref() else {
-            self.handshake(key, request, &params, application, turn);
+        if !self.has_transport(&params) {
+            self.respond_error(key, EngineError::UnknownTransport, request, &reply, turn);
             return Routed::Done;
+        }
+        let Some(sid) = params.sid.as_deref() else {
+            return self.handshake(key, request, &params, application, turn);
         };
         let Some(sid) = Sid::parse(sid) else {
-            self.respond_engine_error(key, EngineError::UnknownSid, &reply, turn);
+            self.respond_error(key, EngineError::UnknownSid, request, &reply, turn);
             return Routed::Done;
         };
         if sid.shard(self.shards) != self.shard {
             return Routed::Elsewhere(sid.shard(self.shards));
         }
         match self.by_sid.find(&sid, &self.sessions) {
-            Some(session) => self.request_of_session(key, request, &params, session, turn),
-            None => self.respond_engine_error(key, EngineError::UnknownSid, &reply, turn),
+            Some(session) => self.judge_request(key, request, &params, session, turn),
+            None => {
+                self.respond_error(key, EngineError::UnknownSid, request, &reply, turn);
+                Routed::Done
+            }
         }
+    }
+
+    fn preflight(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) -> Routed {
+        let mut headers = self.preflight_headers(request);
+        if self.asks_about_preflights() {
+            match self.judge(key, request, true, turn) {
+                Judgement::Free => {}
+                Judgement::Admitted(admitted) => headers = admitted.headers,
+                Judgement::Over(routed) => return routed,
+            }
+        }
+        let answer = super::http::preflight_of(&headers, reply.keep_alive);
+        self.send_answer(key, &answer, reply.keep_alive, turn);
+        Routed::Done
+    }
+
+    fn judge_request(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        params: &Params,
+        session: Key,
+        turn: &mut Turn<'_>,
+    ) -> Routed {
+        let mut headers = Vec::new();
+        match self.judge(key, request, false, turn) {
+            Judgement::Free => {}
+            Judgement::Admitted(admitted) => headers = admitted.headers,
+            Judgement::Over(routed) => return routed,
+        }
+        if headers.is_empty() {
+            let kept = self.sessions.get(session).and_then(Session::upstream);
+            headers = kept.map_or_else(Vec::new, |upstream| upstream.headers.to_vec());
+        }
+        let mut reply = self.reply_to(request);
+        reply.headers.extend(headers);
+        self.request_of_session(key, request, (params, reply), session, turn);
         Routed::Done
     }
 
@@ -69,33 +118,55 @@ impl Hub {
         params: &Params,
         application: Application,
         turn: &mut Turn<'_>,
-    ) {
+    ) -> Routed {
         let reply = self.reply_to(request);
         if request.method.as_str() != "GET" {
-            self.respond_engine_error(key, EngineError::BadHandshakeMethod, &reply, turn);
-            return;
+            self.respond_error(key, EngineError::BadHandshakeMethod, request, &reply, turn);
+            return Routed::Done;
         }
-        if let Err((status, refusal)) = self.admit_session(key, params.websocket, turn) {
-            self.refuse_http(key, status, refusal, turn);
-            return;
+        let admitted = match self.judge(key, request, true, turn) {
+            Judgement::Free => None,
+            Judgement::Admitted(admitted) => Some(admitted),
+            Judgement::Over(routed) => return routed,
+        };
+        match self.admit_session(key, params.websocket, turn) {
+            Ok(()) => self.open(key, request, (params, reply), application, admitted, turn),
+            Err((status, refusal)) => self.refuse_http(key, status, refusal, turn),
         }
+        Routed::Done
+    }
+
+    fn open(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        (params, mut reply): (&Params, Reply),
+        application: Application,
+        admitted: Option<Admitted>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
         let (id, client) = (connection.id, connection.client);
+        let sid = admitted.as_ref().and_then(|admitted| admitted.sid);
+        let sid = sid.unwrap_or_else(|| self.new_sid(turn));
+        reply.headers.extend(self.cookie_of(&sid.text()));
+        let added = admitted.as_ref().map(|admitted| &admitted.headers[..]);
+        reply.headers.extend_from_slice(added.unwrap_or_default());
         if params.websocket {
             // The purpose is set below, once there is a session to name.
-            if !self.open_socket(key, request, Purpose::Echo, turn) {
+            if !self.open_socket(key, request, Purpose::Echo, &reply, turn) {
                 return;
             }
-            let session = self.open_session(client, application, Transport::WebSocket, turn);
-            self.keep_head(session, request);
+            let session = self.open_session(sid, client, application, Transport::WebSocket, turn);
+            self.keep_head(session, request, admitted);
             self.attach_socket(key, id, session, turn);
             let open = self.open_packet(session, Transport::WebSocket);
             self.send_urgent(session, &open, turn);
         } else {
-            let session = self.open_session(client, application, Transport::Polling, turn);
-            self.keep_head(session, request);
+            let session = self.open_session(sid, client, application, Transport::Polling, turn);
+            self.keep_head(session, request, admitted);
             let open = self.open_packet(session, Transport::Polling);
             self.respond(key, 200, TEXT, open.as_bytes(), &reply, turn);
         }
@@ -125,17 +196,12 @@ impl Hub {
 
     fn open_session(
         &mut self,
+        sid: Sid,
         client: Address,
         application: Application,
         transport: Transport,
         turn: &mut Turn<'_>,
     ) -> Key {
-        let bucket = bucket_of(self.shard, self.shards, (turn.entropy)());
-        let sid = Sid::new(
-            [(turn.entropy)(), (turn.entropy)()],
-            self.settings.host,
-            bucket,
-        );
         let phase = (turn.entropy)();
         self.insert_session(sid, client, application, transport, phase, turn)
     }
@@ -146,11 +212,8 @@ impl Hub {
             .get(session)
             .map(|session| session.sid.text())
             .unwrap_or_default();
-        let upgrades: &[&str] = if transport == Transport::Polling {
-            &["websocket"]
-        } else {
-            &[]
-        };
+        let can_upgrade = transport == Transport::Polling && self.allows_upgrades();
+        let upgrades: &[&str] = if can_upgrade { &["websocket"] } else { &[] };
         Handshake {
             sid: &sid,
             upgrades,
@@ -165,11 +228,10 @@ impl Hub {
         &mut self,
         key: Key,
         request: &http1::Request,
-        params: &Params,
+        (params, reply): (&Params, Reply),
         session: Key,
         turn: &mut Turn<'_>,
     ) {
-        let reply = self.reply_to(request);
         let Some((transport, ends)) = self
             .sessions
             .get(session)
@@ -178,8 +240,8 @@ impl Hub {
             return;
         };
         match (request.method.as_str(), params.websocket) {
-            ("GET", true) if transport == Transport::Polling && !ends => {
-                self.open_probe(key, request, session, turn)
+            ("GET", true) if transport == Transport::Polling && !ends && self.allows_upgrades() => {
+                self.open_probe(key, request, session, &reply, turn)
             }
             ("GET", false) if transport != Transport::WebSocket => {
                 self.poll(key, session, reply, turn)
@@ -193,7 +255,7 @@ impl Hub {
                 };
                 self.post(key, request, session, reply, turn)
             }
-            _ => self.respond_engine_error(key, EngineError::BadRequest, &reply, turn),
+            _ => self.respond_error(key, EngineError::BadRequest, request, &reply, turn),
         }
     }
 
@@ -202,6 +264,7 @@ impl Hub {
         key: Key,
         request: &http1::Request,
         session: Key,
+        reply: &Reply,
         turn: &mut Turn<'_>,
     ) {
         let taken = self
@@ -209,13 +272,11 @@ impl Hub {
             .get(session)
             .is_some_and(|session| session.rare().probe.is_some());
         if taken {
-            let reply = self.reply_to(request);
-            self.respond_engine_error(key, EngineError::BadRequest, &reply, turn);
+            self.respond_error(key, EngineError::BadRequest, request, reply, turn);
             return;
         }
-        if self.open_socket(key, request, Purpose::Probe(session), turn) {
-            let deadline_us =
-                turn.now.monotonic_us + u64::from(self.settings.connect_timeout_ms) * 1000;
+        if self.open_socket(key, request, Purpose::Probe(session), reply, turn) {
+            let deadline_us = turn.now.monotonic_us + u64::from(self.upgrade_timeout_ms()) * 1000;
             self.set_deadline(key, deadline_us, turn);
             let id = self.connections.get(key).map(|connection| connection.id);
             if let Some(session) = self.sessions.get_mut(session) {

@@ -219,7 +219,7 @@ impl Hub {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
             },
-            Stage::Prefix | Stage::Head | Stage::Away => None,
+            Stage::Prefix | Stage::Head | Stage::Asked | Stage::Away => None,
         };
         if let Some(key) = named {
             // A key whose session has ended stays stale: it finds nothing.

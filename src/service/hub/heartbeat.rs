@@ -164,10 +164,21 @@ impl Hub {
         }
     }
 
+    /// The interval and the timeout that the client was told of.
+    fn pings_us(&self, key: Key) -> (u64, u64) {
+        let session = self.sessions.get(key);
+        let told = session.and_then(Session::upstream);
+        let settings = (
+            self.settings.ping_interval_ms,
+            self.settings.ping_timeout_ms,
+        );
+        let (interval_ms, timeout_ms) = told.map_or(settings, |upstream| upstream.pings_ms);
+        (u64::from(interval_ms) * 1000, u64::from(timeout_ms) * 1000)
+    }
+
     /// Does not wait for a pong that is due. The next ping comes as if it had come, or the client would think that nobody is here.
     pub(super) fn forgo_pong(&mut self, key: Key, now: Now) {
-        let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
-        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let (interval_us, timeout_us) = self.pings_us(key);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -216,7 +227,7 @@ impl Hub {
     }
 
     fn beat(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let (_, timeout_us) = self.pings_us(key);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -233,7 +244,7 @@ impl Hub {
     }
 
     pub(crate) fn pong(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let interval_us = u64::from(self.settings.ping_interval_ms) * 1000;
+        let (interval_us, _) = self.pings_us(key);
         let due_us = self.on_the_beat(turn.now.monotonic_us + interval_us);
         let Some(session) = self
             .sessions

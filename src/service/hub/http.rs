@@ -3,6 +3,7 @@
 //! Deliberately absent: polling and WebSocket sessions, which have their own files.
 
 use super::{Hub, Key, Output, Turn};
+use crate::auth::Header;
 use crate::connection::{Purpose, Reply, Stage};
 use crate::refusal::Refusal;
 use ringway_proto::{engineio, http1, ws};
@@ -13,6 +14,8 @@ pub(crate) enum Routed {
     Done,
     /// Another shard owns the session: connection and head go there.
     Elsewhere(u16),
+    /// It stays where it is until the application has said whether it may come in.
+    Later,
 }
 
 impl Hub {
@@ -43,7 +46,8 @@ impl Hub {
                 self.feed_socket(key, &mut bytes, turn);
                 false
             }
-            Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } | Stage::Away => false,
+            Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } => false,
+            Stage::Asked | Stage::Away => false,
         }
     }
 
@@ -60,6 +64,7 @@ impl Hub {
                 match self.route(key, &request, turn) {
                     Routed::Done => (head_bytes, None),
                     Routed::Elsewhere(shard) => (0, Some(shard)),
+                    Routed::Later => (0, None),
                 }
             }
             Err(error) => {
@@ -128,22 +133,12 @@ impl Hub {
 
     /// What the answer to `request` must repeat of it.
     pub(crate) fn reply_to(&self, request: &http1::Request) -> Reply {
-        let origin = request
-            .header("origin")
-            .filter(|_| self.origin_allowed(request));
         // A body that nobody reads would be taken for the next request: the connection ends instead. Whoever reads it says so.
         Reply {
             keep_alive: request.keeps_alive() && !request.has_body(),
             head: request.method.as_str() == "HEAD",
-            origin: origin.map(str::to_owned),
+            headers: self.origin_headers(request),
         }
-    }
-
-    /// Whether a browser at the request's origin may talk to us. No origin: no browser.
-    pub(crate) fn origin_allowed(&self, request: &http1::Request) -> bool {
-        request
-            .header("origin")
-            .is_none_or(|origin| self.settings.origins.allows(origin, request.header("host")))
     }
 
     /// Answers; closes behind the answer if the request or the answer says so.
@@ -238,7 +233,8 @@ impl Hub {
     }
 
     fn open_echo(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {
-        if self.open_socket(key, request, Purpose::Echo, turn) {
+        let reply = self.reply_to(request);
+        if self.open_socket(key, request, Purpose::Echo, &reply, turn) {
             self.clear_deadline(key);
         }
     }
@@ -249,24 +245,24 @@ impl Hub {
         key: Key,
         request: &http1::Request,
         purpose: Purpose,
+        reply: &Reply,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let reply = self.reply_to(request);
         if !self.origin_allowed(request) {
-            self.respond_refusal(key, 403, Refusal::ForeignOrigin, &reply, turn);
+            self.respond_refusal(key, 403, Refusal::ForeignOrigin, reply, turn);
             return false;
         }
         let upgrade = match ws::Upgrade::parse(request) {
             Ok(upgrade) => upgrade,
             Err(error) => {
-                self.respond_refusal(key, error.status(), Refusal::BadUpgrade, &reply, turn);
+                self.respond_refusal(key, error.status(), Refusal::BadUpgrade, reply, turn);
                 return false;
             }
         };
         let offers = Some(&upgrade.extensions).filter(|_| self.settings.deflate);
         let agreed = offers.and_then(|offers| ws::deflate::negotiate(offers));
         let answer = agreed.map(|agreed| agreed.answer());
-        let response = upgrade.response(answer.as_deref());
+        let response = upgrade.response(answer.as_deref(), &reply.headers);
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
@@ -304,11 +300,8 @@ pub(crate) fn response_of(
     if !content_type.is_empty() {
         response = response.header("Content-Type", content_type);
     }
-    if let Some(origin) = &reply.origin {
-        response = response
-            .header("Access-Control-Allow-Origin", origin)
-            .header("Access-Control-Allow-Credentials", "true")
-            .header("Vary", "Origin");
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
     }
     if status == 426 {
         // RFC 6455 §4.4.
@@ -322,22 +315,11 @@ pub(crate) fn response_of(
     }
 }
 
-/// The answer to a browser's question whether it may (Fetch standard, CORS-preflight). Any header may be sent: who may come is decided by
-/// its origin.
-pub(crate) fn preflight_of(request: &http1::Request, reply: &Reply, keep_alive: bool) -> Vec<u8> {
+/// The answer to a browser's question whether it may.
+pub(crate) fn preflight_of(headers: &[Header], keep_alive: bool) -> Vec<u8> {
     let mut response = http1::Response::new(204);
-    if let Some(origin) = &reply.origin {
-        let asked = request.header("access-control-request-headers");
-        response = response
-            .header("Access-Control-Allow-Origin", origin)
-            .header("Access-Control-Allow-Credentials", "true")
-            .header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
-            .header(
-                "Access-Control-Allow-Headers",
-                asked.unwrap_or("Content-Type"),
-            )
-            .header("Access-Control-Max-Age", "600")
-            .header("Vary", "Origin, Access-Control-Request-Headers");
+    for (name, value) in headers {
+        response = response.header(name, value);
     }
     response.body(b"", keep_alive)
 }

@@ -3,6 +3,8 @@
 //! The loop calls in; what it must do comes back as [`Output`]s, in order. Deliberately absent: sockets, clocks, randomness
 //! and the other shards, of which a hub sees a [`Post`] and nothing else.
 
+mod asking;
+mod bound;
 mod closing;
 mod engine;
 mod frozen;
@@ -428,7 +430,7 @@ impl Hub {
 
     /// New keys, origins, proxies and limits; connections keep what they have.
     pub fn reload(&mut self, fresh: &Settings) {
-        self.settings = Arc::new(self.settings.reloaded(fresh));
+        self.reload_settings(fresh);
         self.limits.reload(self.settings.rates.clone());
         self.rooms.reload(self.settings.rooms_bounds());
     }
@@ -449,7 +451,7 @@ impl Hub {
     }
 
     /// Counts what a connection keeps of its input; whoever adds to a budget that is used up is cut off.
-    fn count_input(&mut self, key: Key, turn: &mut Turn<'_>) {
+    pub(super) fn count_input(&mut self, key: Key, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };

@@ -39,6 +39,8 @@ impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         match ToClients::decode(bytes) {
             ToClients::Space { space, name } => self.upstream.clients.name(space, name),
+            ToClients::Bound { json } => self.bind(json),
+            ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
             ToClients::Gone { space } => self.upstream.clients.retire(space),
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)

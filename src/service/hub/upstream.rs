@@ -3,12 +3,13 @@
 //! Deliberately absent: what the worker says (`obeyed`), which worker it is (`upstream/deal`), and what the packets mean, which the worker knows.
 
 use super::{Hub, Key, Turn};
+use crate::auth::Header;
 use crate::refusal::Refusal;
 use crate::session::{Cause, Inbound, Upstream};
-use crate::upstream::{ClientNumber, LINKS, ToLinks, frame_cost};
+use crate::upstream::{Admitted, ClientNumber, LINKS, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is said of a client to its next worker: a frame's body at most.
 const OPEN_BYTES_MAX: usize = link::FRAME_BODY_BYTES_MAX as usize;
@@ -34,6 +35,16 @@ const fn reason_of(refusal: Refusal) -> CloseReason {
     }
 }
 
+/// What the application says of origins holds for every answer to the client; the rest for the first.
+fn repeated(headers: Vec<Header>) -> Box<[Header]> {
+    let is_repeated = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name == "vary" || name.starts_with("access-control-")
+    };
+    let headers = headers.into_iter();
+    headers.filter(|(name, _)| is_repeated(name)).collect()
+}
+
 impl Hub {
     /// Whether a namespace belongs to the application behind the links.
     pub(crate) fn is_upstream(&self, namespace: &str) -> bool {
@@ -42,25 +53,35 @@ impl Hub {
     }
 
     /// Keeps what OPEN will say of the client.
-    pub(crate) fn keep_head(&mut self, key: Key, request: &http1::Request) {
+    pub(crate) fn keep_head(
+        &mut self,
+        key: Key,
+        request: &http1::Request,
+        admitted: Option<Admitted>,
+    ) {
         if self.settings.upstream.is_none() {
             return;
         }
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let headers: Vec<(&str, &str)> = request.all_headers().collect();
-        let url = match request.query.as_str() {
-            "" => request.path.clone(),
-            query => format!("{}?{query}", request.path),
-        };
-        let head = json!({
-            "sid": session.sid.text(), "proto": 4, "address": session.address.to_string(), "secure": false,
-            "method": request.method, "url": url, "headers": headers,
-        });
-        let head = head.to_string();
+        let mut head = super::asking::head_of(request);
+        let public_sid = admitted.as_ref().and_then(|it| it.public_sid.as_deref());
+        let sid = public_sid.map_or_else(|| session.sid.text(), str::to_owned);
+        let more = json!({ "sid": sid, "proto": 4, "address": session.address.to_string(), "secure": false });
+        head.extend(more.as_object().cloned().unwrap_or_default());
+        let head = Value::Object(head).to_string();
         let fields = head[1..head.len() - 1].into();
-        session.rare_mut().upstream = Some(Box::new(Upstream::new(fields)));
+        let pings_ms = (
+            self.settings.ping_interval_ms,
+            self.settings.ping_timeout_ms,
+        );
+        let mut upstream = Upstream::new(fields, pings_ms);
+        if let Some(admitted) = admitted {
+            upstream.worker = Some(admitted.worker);
+            upstream.headers = repeated(admitted.headers);
+        }
+        session.rare_mut().upstream = Some(Box::new(upstream));
     }
 
     /// A packet for the application.
@@ -205,6 +226,7 @@ impl Hub {
         let mail = ToLinks::Open {
             client,
             resumes,
+            worker: upstream.worker.filter(|_| !resumes),
             json: &json,
             connects: connects.collect(),
         };

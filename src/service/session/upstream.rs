@@ -3,6 +3,7 @@
 //! Deliberately absent: its sockets and rooms, which `upstream/clients` has for all sessions.
 
 use super::Session;
+use crate::auth::Header;
 use crate::upstream::ClientNumber;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,12 @@ pub(crate) struct Upstream {
     pub(crate) head: Box<str>,
     /// Its name on the links, once a worker was asked for.
     pub(crate) number: Option<ClientNumber>,
+    /// The worker that let the client in.
+    pub(crate) worker: Option<u64>,
+    /// What each answer to it says beside what all say: whose pages may read it.
+    pub(crate) headers: Box<[Header]>,
+    /// The pings that the client was told of: interval and timeout in milliseconds. The application may have come to want others.
+    pub(crate) pings_ms: (u32, u32),
     /// Attachments of its last packet that are still to come.
     pub(crate) attachments: u16,
     /// The worker's last packet was volatile and dropped: so are its attachments.
@@ -27,10 +34,13 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) const fn new(head: Box<str>) -> Self {
+    pub(crate) fn new(head: Box<str>, pings_ms: (u32, u32)) -> Self {
         Self {
             head,
             number: None,
+            worker: None,
+            headers: Box::default(),
+            pings_ms,
             attachments: 0,
             is_dropping: false,
             outstanding_bytes: 0,

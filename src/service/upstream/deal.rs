@@ -206,9 +206,16 @@ impl Exchange {
             ToLinks::Open {
                 client,
                 resumes,
+                worker,
                 json,
                 ref connects,
-            } => self.open(now, client, (resumes, json), connects),
+            } => self.open(now, client, (resumes, worker.map(WorkerId), json), connects),
+            ToLinks::Ask {
+                shard,
+                question,
+                json,
+            } => self.ask(now, shard, question, json),
+            ToLinks::Refused { json } => self.tell_refused(json),
             ToLinks::Frame {
                 client,
                 kind,
@@ -238,10 +245,10 @@ impl Exchange {
         &mut self,
         now: Now,
         number: ClientNumber,
-        (resumes, json): (bool, &str),
+        (resumes, wanted, json): (bool, Option<WorkerId>, &str),
         connects: &[&str],
     ) {
-        let worker = self.least_loaded();
+        let worker = self.open_worker(wanted).or_else(|| self.least_loaded());
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
@@ -275,7 +282,13 @@ impl Exchange {
         self.stand_in_row(number);
     }
 
-    fn least_loaded(&self) -> Option<WorkerId> {
+    /// The worker, if it is there and takes clients.
+    fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
+        let worker = self.workers.get(&id?);
+        id.filter(|_| worker.is_some_and(Worker::is_open))
+    }
+
+    pub(super) fn least_loaded(&self) -> Option<WorkerId> {
         let mut best: Option<(&WorkerId, &Worker)> = None;
         for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.is_open()) {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
@@ -334,6 +347,11 @@ impl Exchange {
                 self.pump_peers(id, &name)
             }
             Ready::Bus(_) => worker.pump_bus(),
+            Ready::Question(request) => {
+                let request = *request;
+                self.pump_question(id, request)
+            }
+            Ready::Error(_) => worker.pump_error(),
         }
     }
 
@@ -488,6 +506,7 @@ impl Exchange {
             self.lose_for(now, number, closes, again);
         }
         self.lose_names(&worker);
+        self.lose_questions(now, id);
         if !self.waiting.is_empty() && self.least_loaded().is_some() {
             self.call_the_waiting();
         }

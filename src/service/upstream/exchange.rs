@@ -2,6 +2,7 @@
 //!
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
+use super::asking::Questioning;
 use super::deal::Client;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
@@ -89,6 +90,16 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Requests that wait for the application's word.
+    pub questions_open: u64,
+    /// Requests that it was asked about.
+    pub questions: u64,
+    /// Of these, those without an answer in time.
+    pub questions_late: u64,
+    /// Answers that came later.
+    pub answers_late: u64,
+    /// Times that the application's options have changed.
+    pub bindings: u64,
 }
 
 pub(crate) struct Exchange {
@@ -105,6 +116,7 @@ pub(crate) struct Exchange {
     pub(super) next_space: u32,
     /// A worker was lost since namespaces were looked through for those that nobody has.
     pub(super) may_retire: bool,
+    pub(super) questioning: Questioning,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     /// Other shards or clients cannot follow: no link is read.
@@ -132,6 +144,7 @@ impl Exchange {
             spaces: BTreeMap::new(),
             next_space: 0,
             may_retire: false,
+            questioning: Questioning::default(),
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             blocked: false,
@@ -151,6 +164,7 @@ impl Exchange {
         ExchangeStats {
             workers: self.workers.len() as u64,
             clients_waiting: self.waiting.len() as u64,
+            questions_open: self.questioning.len() as u64,
             ..self.stats
         }
     }
@@ -165,7 +179,8 @@ impl Exchange {
 
     /// Whether anything is to be looked at now and then.
     pub(crate) fn is_busy(&self) -> bool {
-        !(self.links.is_empty() && self.workers.is_empty() && self.clients.is_empty())
+        let is_idle = self.clients.is_empty() && self.questioning.len() == 0;
+        !(self.links.is_empty() && self.workers.is_empty() && is_idle)
     }
 
     /// A link was accepted; `nonce` is unpredictable.
@@ -306,6 +321,7 @@ impl Exchange {
         self.welcome(conn, id, received, json.text());
         if received.is_none() {
             self.call_the_waiting();
+            self.pose_the_waiting(now);
         }
         self.pump(id);
         Ok(())
@@ -480,6 +496,7 @@ impl Exchange {
             .collect();
         lost.into_iter().for_each(|id| self.lose(now, id));
         self.settle(now);
+        self.end_late_questions(now);
     }
 
     /// Links that do not say who they are, and those that were told to go and do not read that.

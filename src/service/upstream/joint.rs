@@ -1,14 +1,17 @@
 //! What a hub has of upstream: its own clients, the exchange if the links are here, and mail that waits for ring space.
 
+use super::binding::Binding;
 use super::clients::Clients;
 use super::exchange::{Exchange, Order};
 use super::mail::ClientNumber;
+use super::questions::{Judged, Questions};
 use crate::hub::Key;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::{ConnId, Now};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The shard that has all links.
 pub(crate) const LINKS: u16 = 0;
@@ -52,6 +55,13 @@ pub(crate) struct Joint {
     pub(crate) carried_bytes: u64,
     /// Too much mail waits.
     is_mail_blocked: bool,
+    /// What the application wants, and the operator's settings beneath that, once it has said so.
+    pub(crate) binding: Binding,
+    pub(crate) operator: Option<Arc<Settings>>,
+    /// What the application is asked about requests.
+    pub(crate) questions: Questions,
+    /// The request that is being read again.
+    pub(crate) judged: Option<Judged>,
     /// Orders are being carried out: what they cause comes behind them.
     pub(crate) is_carrying: bool,
     /// The timer that looks after links is armed.
@@ -80,6 +90,10 @@ impl Joint {
             is_pressed: false,
             carried_bytes: 0,
             is_mail_blocked: false,
+            binding: Binding::default(),
+            operator: None,
+            questions: Questions::default(),
+            judged: None,
             is_carrying: false,
             is_ticking: false,
         }
@@ -114,7 +128,8 @@ impl Joint {
     /// Whether nothing of clients or links is here.
     pub(crate) fn is_quiet(&self) -> bool {
         let exchange = self.exchange.as_ref();
-        self.clients.is_empty() && exchange.is_none_or(|exchange| !exchange.is_busy())
+        let is_unasked = self.questions.is_empty();
+        is_unasked && self.clients.is_empty() && exchange.is_none_or(|exchange| !exchange.is_busy())
     }
 
     /// Says something to another shard, behind what waits already.

@@ -9,6 +9,8 @@ use ringway_proto::link::{self, Flags, Frame, Json};
 
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
+/// What is done beyond the version (docs/link.md "Capabilities").
+const CAPS: &[&str] = &["handshake"];
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
 /// A frame of a peer that has not said who it is.
@@ -125,7 +127,7 @@ impl Link {
             window,
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
-            caps: Vec::new(),
+            caps: CAPS.iter().map(|cap| (*cap).into()).collect(),
         });
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];

@@ -37,6 +37,8 @@ pub(crate) enum ToLinks<'a> {
     Open {
         client: ClientNumber,
         resumes: bool,
+        /// The one that let it in, and knows more of its request than the request says.
+        worker: Option<u64>,
         json: &'a str,
         #[serde(borrow)]
         connects: Vec<&'a str>,
@@ -51,6 +53,14 @@ pub(crate) enum ToLinks<'a> {
         #[serde(borrow)]
         body: &'a [u8],
     },
+    /// May this request come in? The body of HS_REQ.
+    Ask {
+        shard: u16,
+        question: u32,
+        json: &'a str,
+    },
+    /// A request was refused: the body of CONN_ERROR.
+    Refused { json: &'a str },
     /// Whether clients of this shard have more before them than they can take in a moment.
     Pressed { shard: u16, is_pressed: bool },
     /// So many bytes of mail of the links were dealt with on this shard.
@@ -77,6 +87,14 @@ pub(crate) enum ToClients<'a> {
         #[serde(borrow)]
         body: &'a [u8],
     },
+    /// What the application wants: the body of BIND.
+    Bound { json: &'a str },
+    /// What became of a question.
+    Judged {
+        question: u32,
+        #[serde(borrow)]
+        said: Said<'a>,
+    },
     /// Nobody has the namespace any more.
     Gone { space: SpaceId },
     /// The client is in a namespace that there cannot be.
@@ -87,6 +105,19 @@ pub(crate) enum ToClients<'a> {
     Again { client: ClientNumber },
     /// The client's worker is gone, and none came in time.
     Lost { client: ClientNumber },
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Said<'a> {
+    /// A worker has answered: the body of HS_RES.
+    Answer { worker: u64, json: &'a str },
+    /// None has, in time.
+    Late,
+    /// There was none, all the time.
+    Away,
+    /// There are as many questions as there may be.
+    Busy,
 }
 
 fn encode(message: &impl Serialize) -> Vec<u8> {

@@ -2,6 +2,10 @@
 //!
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
+mod asking;
+#[cfg(test)]
+mod asking_tests;
+mod binding;
 mod clients;
 mod deal;
 #[cfg(test)]
@@ -16,6 +20,7 @@ mod mail;
 mod obey;
 mod pressure;
 mod proof;
+mod questions;
 #[cfg(test)]
 mod random;
 mod space;
@@ -26,12 +31,14 @@ mod stage;
 mod window;
 mod worker;
 
+pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
 pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
 pub use proof::{Prover, Secret, is_proof, prove};
+pub(crate) use questions::{Admitted, Asked, Judged, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};

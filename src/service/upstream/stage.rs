@@ -158,6 +158,7 @@ impl Stage {
         self.mail(&ToLinks::Open {
             client: client(number),
             resumes: false,
+            worker: None,
             json: "{}",
             connects: connects.to_vec(),
         });
@@ -236,6 +237,8 @@ impl Stage {
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
+            ToClients::Bound { json } => format!("bound {json}"),
+            ToClients::Judged { question, said } => format!("judged {question} {said:?}"),
             ToClients::Frame { kind, .. } => {
                 Kind::from_byte(kind).expect("a kind").name().to_owned()
             }

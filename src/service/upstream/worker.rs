@@ -26,6 +26,10 @@ pub(super) enum Ready {
     Peers(Rc<str>),
     /// Another worker.
     Bus(Box<[u8]>),
+    /// A request that is to be judged.
+    Question(u32),
+    /// A request that was refused: the JSON of CONN_ERROR.
+    Error(Box<str>),
 }
 
 /// How a worker said goodbye.

@@ -22,8 +22,7 @@ interface Listens {
 
 /** Options of a gateway that the daemon's configuration decides, and where it does. */
 const DAEMONS: Readonly<Record<string, string>> = {
-  allowEIO3: "engine", cookie: "engine", cors: "origins.allowed", maxHttpBufferSize: "engine", path: "engine.path",
-  perMessageDeflate: "engine", pingInterval: "engine", pingTimeout: "engine", transports: "engine", upgradeTimeout: "engine",
+  allowEIO3: "engine", httpCompression: "websocket.deflate", perMessageDeflate: "websocket.deflate",
 };
 
 /** NestJS gateways on client sockets that the Ringway daemon owns. */

@@ -1,0 +1,191 @@
+//! Requests that workers judge, and what they say of themselves in BIND.
+
+use super::mail::ToLinks;
+use super::stage::{Stage, client};
+use super::window::Window;
+use crate::time::ConnId;
+use ringway_proto::link::{Bind, Frame, HsResponse, Json};
+
+const WINDOW: Window = Window {
+    frames: 64,
+    bytes: 1 << 16,
+};
+
+const REQUEST: &str = r#"{"method":"GET","url":"/","headers":[],"address":"::1","secure":false}"#;
+const REFUSED: &str =
+    r#"{"code":0,"message":"no","context":{},"method":"GET","url":"/","headers":[]}"#;
+
+fn ask(stage: &mut Stage, question: u32) {
+    let json = REQUEST;
+    stage.mail(&ToLinks::Ask {
+        shard: 0,
+        question,
+        json,
+    });
+}
+
+fn answer(stage: &mut Stage, conn: ConnId, request: u32) {
+    let json = Json::new(HsResponse {
+        ok: true,
+        headers: None,
+        sid: None,
+        status: None,
+        body: None,
+        code: None,
+        context: None,
+    });
+    stage.say(conn, 0, &Frame::HsRes { request, json });
+}
+
+fn bind(stage: &mut Stage, conn: ConnId, path: &str) {
+    let opts = serde_json::from_str("{}").expect("an object");
+    let json = Json::new(Bind {
+        path: path.into(),
+        opts,
+        rpc: "none".into(),
+        parser: "default".into(),
+        namespaces: None,
+    });
+    stage.say(conn, 0, &Frame::Bind { json });
+}
+
+#[test]
+fn a_question_has_one_answer() {
+    let mut stage = Stage::new(WINDOW);
+    let conn = stage.worker("a");
+    ask(&mut stage, 7);
+    assert_eq!(stage.heard(conn), ["HS_REQ 0"]);
+    answer(&mut stage, conn, 0);
+    assert_eq!(
+        stage.take_told(),
+        [r#"judged 7 Answer { worker: 0, json: "{\"ok\":true}" }"#]
+    );
+    // One more is late, and nothing else.
+    answer(&mut stage, conn, 0);
+    assert!(stage.take_told().is_empty() && !stage.peer(conn).is_closed);
+    assert_eq!(stage.exchange.stats().answers_late, 1);
+}
+
+#[test]
+fn an_answer_to_what_was_never_asked_ends_the_link() {
+    let mut stage = Stage::new(WINDOW);
+    let conn = stage.worker("a");
+    answer(&mut stage, conn, 0);
+    assert_eq!(
+        stage.heard(conn).last().map(String::as_str),
+        Some("ERROR not-allowed")
+    );
+}
+
+#[test]
+fn an_answer_to_anothers_question_ends_the_link() {
+    let mut stage = Stage::new(WINDOW);
+    let (one, other) = (stage.worker("a"), stage.worker("b"));
+    ask(&mut stage, 1);
+    assert_eq!(stage.heard(one), ["HS_REQ 0"]);
+    answer(&mut stage, other, 0);
+    assert_eq!(
+        stage.heard(other).last().map(String::as_str),
+        Some("ERROR not-allowed")
+    );
+    assert!(stage.take_told().is_empty());
+    answer(&mut stage, one, 0);
+    assert_eq!(stage.take_told().len(), 1);
+}
+
+#[test]
+fn a_question_waits_for_a_worker_and_goes_to_the_next_when_it_dies() {
+    let mut stage = Stage::new(WINDOW);
+    ask(&mut stage, 1);
+    assert_eq!(stage.exchange.stats().questions_open, 1);
+    let one = stage.accept();
+    stage.hello(one, "a");
+    assert_eq!(stage.heard(one), ["CHALLENGE 0", "WELCOME 0", "HS_REQ 0"]);
+    stage.kill(one);
+    let two = stage.accept();
+    stage.hello(two, "b");
+    assert_eq!(stage.heard(two), ["CHALLENGE 0", "WELCOME 0", "HS_REQ 0"]);
+    answer(&mut stage, two, 0);
+    assert!(stage.take_told()[0].starts_with("judged 1 Answer { worker: 1"));
+}
+
+#[test]
+fn whoever_does_not_answer_is_waited_for_so_long() {
+    let mut stage = Stage::new(WINDOW);
+    ask(&mut stage, 1);
+    stage.pass(21_000_000);
+    assert_eq!(stage.take_told(), ["judged 1 Away"]);
+    let conn = stage.worker("a");
+    ask(&mut stage, 2);
+    stage.pass(4_000_000);
+    assert!(stage.take_told().is_empty());
+    stage.pass(1_500_000);
+    assert_eq!(stage.take_told(), ["judged 2 Late"]);
+    assert_eq!(stage.exchange.stats().questions_late, 2);
+    assert!(!stage.peer(conn).is_closed);
+}
+
+#[test]
+fn there_are_only_so_many_questions() {
+    let mut stage = Stage::new(WINDOW);
+    (0..8192).for_each(|question| ask(&mut stage, question));
+    assert!(stage.take_told().is_empty());
+    ask(&mut stage, 9000);
+    assert_eq!(stage.take_told(), ["judged 9000 Busy"]);
+}
+
+#[test]
+fn a_client_goes_to_the_worker_that_let_it_in_if_that_is_there() {
+    let mut stage = Stage::new(WINDOW);
+    let (one, other) = (stage.worker("a"), stage.worker("b"));
+    let open = |stage: &mut Stage, number: u64, worker: u64| {
+        stage.mail(&ToLinks::Open {
+            client: client(number),
+            resumes: false,
+            worker: Some(worker),
+            json: "{}",
+            connects: Vec::new(),
+        });
+    };
+    open(&mut stage, 1, 1);
+    open(&mut stage, 2, 1);
+    assert_eq!(stage.heard(other), ["OPEN 1", "OPEN 2"]);
+    open(&mut stage, 3, 99);
+    assert_eq!(stage.heard(one), ["OPEN 3"]);
+}
+
+#[test]
+fn what_the_application_wants_is_said_when_it_changes() {
+    let mut stage = Stage::new(WINDOW);
+    let (one, other) = (stage.worker("a"), stage.worker("b"));
+    bind(&mut stage, one, "/a");
+    bind(&mut stage, other, "/a");
+    let told = stage.take_told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with(r#"bound {"path":"/a""#), "{told:?}");
+    bind(&mut stage, other, "/b");
+    assert_eq!(stage.take_told().len(), 1);
+    bind(&mut stage, one, &"/c".repeat(40_000));
+    assert_eq!(
+        stage.heard(one).last().map(String::as_str),
+        Some("ERROR too-many")
+    );
+    assert!(stage.take_told().is_empty());
+}
+
+#[test]
+fn of_refused_requests_a_worker_that_does_not_read_hears_some() {
+    let mut stage = Stage::new(Window {
+        frames: 1,
+        bytes: 1 << 16,
+    });
+    let json = REFUSED;
+    stage.mail(&ToLinks::Refused { json });
+    let conn = stage.worker("a");
+    (0..1000).for_each(|_| stage.mail(&ToLinks::Refused { json }));
+    let mut heard = 0;
+    while stage.heard(conn).len() == 1 {
+        heard += 1;
+    }
+    assert_eq!(heard, 65);
+}
