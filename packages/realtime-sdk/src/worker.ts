@@ -47,7 +47,7 @@ export interface WorkerOptions extends LinkOptions {
 export class Ringway extends EventEmitter<RingwayEvents> {
   /** What `io.engine` is now. */
   readonly engine: RingwayEngine;
-  /** Resolved when the daemon said WELCOME for the first time; rejected when it lacks what the application needs. */
+  /** Resolved when the daemon has heard for the first time what this server is; rejected when it lacks what the application needs. */
   readonly ready: Promise<void>;
   /** @internal */
   readonly host: AdapterHost;
@@ -127,8 +127,10 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       warnOfMissing(this.#io, this.engine, this.#can);
       this.#bind();
       this.#namespaces.announce();
+      // Not before the daemon acts upon that: whoever comes then is asked about.
+      return this.#link.whenHeard(() => void this.emit("open", false));
     }
-    this.emit("open", resumed);
+    this.emit("open", true);
   }
 
   readonly #can = (capability: Capability): boolean => this.#link.can(capability);

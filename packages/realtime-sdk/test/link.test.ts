@@ -238,8 +238,8 @@ test("the window holds the worker back, and a frame larger than it goes alone", 
   await link.next("BIND");
   await link.next("NSP");
   const credit = (): void => link.send("CREDIT", 0, 0, { frames: BigInt(daemon.received.frames), bytes: BigInt(daemon.received.bytes) });
-  await ringway.ready;
   credit();
+  await ringway.ready;
   for (let number = 0; number < 6; number += 1) io.emit("n", number);
   io.emit("large", "x".repeat(2_000));
   for (let number = 0; number < 4; number += 1) await link.next("BCAST");

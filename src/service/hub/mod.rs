@@ -261,10 +261,14 @@ impl Hub {
 
     /// Requests that wait behind a GET, or behind answers that nobody reads, are kept, but not without end.
     fn bound_input(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let input_bytes_max = self.settings.head_bytes_max as usize * 4;
         let Some(connection) = self.connections.get(key) else {
             return;
         };
+        let mut input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        if matches!(connection.stage, Stage::Asked) {
+            // Nothing more is received, but what was on the way has come, and may be the body.
+            input_bytes_max += self.settings.payload_bytes_max as usize;
+        }
         if connection.input().len() > input_bytes_max {
             let is_unread = connection.busy().output.len() > OUTPUT_BYTES_MAX;
             self.stats.refused(match is_unread {

@@ -81,6 +81,8 @@ export class Link {
   /** What waits for a daemon while there is no session. */
   #lasting: { frames: Buffer[]; bytes: number } = { frames: [], bytes: 0 };
 
+  /** Who waits until the daemon has dealt with so many frames. */
+  #listeners: { frames: number; heard: () => void }[] = [];
   #isPumpDue = false;
   #pings = 0n;
   #pingsUnanswered = 0;
@@ -129,6 +131,15 @@ export class Link {
     } else {
       this.#pumpLater();
     }
+  }
+
+  /** Calls `heard` when the daemon has dealt with all that was sent so far; never when the session is lost before. */
+  whenHeard(heard: () => void): void {
+    this.#listeners.push({ frames: this.#outgoing.allFrames, heard });
+  }
+
+  #tellHeard(): void {
+    while (this.#listeners[0] && this.#listeners[0].frames <= this.#outgoing.dealtFrames) this.#listeners.shift()?.heard();
   }
 
   /** Says GOAWAY behind all that was sent, and closes. */
@@ -198,6 +209,7 @@ export class Link {
       }
       case "CREDIT": {
         this.#outgoing.credit({ frames: Number(frame.frames), bytes: Number(frame.bytes) });
+        this.#tellHeard();
         return this.#pump();
       }
       case "GOAWAY": return this.#dispatch(frame);
@@ -289,10 +301,12 @@ export class Link {
       throw new LinkError("out-of-turn", "the daemon resumes what it was not asked for");
     }
     this.#outgoing.resume(received);
+    this.#tellHeard();
   }
 
   #begin(): void {
     if (this.#session) this.#lose(new Error("the daemon does not know this worker any more"));
+    this.#listeners = [];
     this.#outgoing.reset();
     this.#incoming.reset();
   }

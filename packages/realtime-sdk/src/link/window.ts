@@ -53,6 +53,16 @@ export class Outgoing {
     return this.#next < this.#frames.length;
   }
 
+  /** Frames that the peer has dealt with, since the epoch began for this worker. */
+  get dealtFrames(): number {
+    return this.#done.frames;
+  }
+
+  /** The same with those that are kept. */
+  get allFrames(): number {
+    return this.#done.frames + this.#frames.length - this.#head;
+  }
+
   /** What WELCOME says. */
   set window(window: WindowSize) {
     this.#window = window;
