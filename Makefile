@@ -71,6 +71,7 @@ bench: setup-bench ## Ringway beside its peers, one table (SCENARIO=echo-64,room
 	cargo build --release --locked --bin ringway
 	cargo build --release --locked -p ringway-bench
 	bench/peers/build >/dev/null
+	cd packages/realtime-sdk && npm run --silent build
 	mkdir -p bench/results
 	target/release/ringway-bench run --passes $(PASSES) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SERVER),--server $(SERVER)) $(ARGS) \
 	  --out bench/results/$$(date +%F)-$$(git describe --always --dirty --exclude='*').json
@@ -87,8 +88,9 @@ bench-runtimes: ## the loop of Ringway beside tokio, monoio, glommio and compio,
 bench-compare: ## where two results of make bench differ by more than the noise of both (A=before.json B=after.json)
 	@cargo run --release --quiet --locked -p ringway-bench -- compare $(A) $(B)
 
-bench-smoke: ## every scenario of the bench for a moment, against Ringway and the floor: does it work, not how fast
+bench-smoke: setup-test ## every scenario of the bench for a moment, against Ringway, the floor and applications of Node: does it work, not how fast
 	cargo build --release --locked --bin ringway
+	cd packages/realtime-sdk && npm run --silent build
 	cargo build --locked --workspace --bin ringway-bench
 	cd bench/peers && env -u CARGO_TARGET_DIR cargo build --release --locked -p peer-floor -p runtime-own
 	target/debug/ringway-bench smoke 2>&1 | scripts/keep $@

@@ -54,8 +54,11 @@ type Pair<'a> = (&'a str, &'static str, String, Spread, Spread);
 /// What both have: the reference's own numbers, and its ratios, which move less with the machine.
 fn pairs<'a>(before: &'a Report, after: &'a Report) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
-    let ours = after.reference();
     for (name, scenario) in &after.scenarios {
+        let servers = after.servers_of(name);
+        let Some((ours, peers)) = servers.split_first() else {
+            continue;
+        };
         for measure in &scenario.shows {
             let own = |report| table::spread(report, name, ours, *measure);
             let mut push = |what: String, old: Option<Spread>, new: Option<Spread>| {
@@ -64,8 +67,8 @@ fn pairs<'a>(before: &'a Report, after: &'a Report) -> Vec<Pair<'a>> {
                         .map(|(old, new)| (&**name, measure.name(), what, old, new)),
                 );
             };
-            push(ours.to_owned(), own(before), own(after));
-            for peer in after.servers().into_iter().filter(|peer| *peer != ours) {
+            push((*ours).to_owned(), own(before), own(after));
+            for peer in peers {
                 let ratio = |report| table::ratio(report, *measure, (name, ours), (name, peer));
                 push(format!("{ours}/{peer}"), ratio(before), ratio(after));
             }

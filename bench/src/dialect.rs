@@ -14,7 +14,7 @@ static OK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""ok":tru
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Dialect {
-    /// Engine.IO 4 and Socket.IO 5 over WebSocket, with the events `join`, `publish` and `echo`.
+    /// Engine.IO 4 and Socket.IO 5 over WebSocket, with the events `join`, `publish`, `echo` and, where it is asked for, `say`.
     SocketIo,
     /// One letter and the rest: `e` echoes, `j` joins, `p` publishes. bench/peers/README.md has it whole.
     Bare,
@@ -55,7 +55,10 @@ impl fmt::Debug for Incoming<'_> {
 impl Dialect {
     /// Whether servers that speak it can do this.
     pub(crate) const fn can(self, load: Kind) -> bool {
-        !matches!((self, load), (Self::Bytes, Kind::Publish | Kind::Churn))
+        !matches!(
+            (self, load),
+            (Self::Bytes, Kind::Publish | Kind::Churn) | (Self::Bytes | Self::Bare, Kind::Say)
+        )
     }
 
     /// What a client says first; the server's answer lets it in.
@@ -94,6 +97,14 @@ impl Dialect {
             Self::Bytes => payload.to_owned(),
         }
         .into_bytes()
+    }
+
+    /// Something that nobody acknowledges.
+    pub(crate) fn say(self, payload: &str) -> Vec<u8> {
+        match self {
+            Self::SocketIo => format!(r#"42["say","{payload}"]"#).into_bytes(),
+            Self::Bare | Self::Bytes => unreachable!("they acknowledge all that is said"),
+        }
     }
 
     /// A publish that asks for no acknowledgement: not every peer has one.

@@ -8,6 +8,7 @@ use crate::load::churn::Churn;
 use crate::load::echo::Echo;
 use crate::load::idle::Idle;
 use crate::load::publish::Publish;
+use crate::load::say::Say;
 use crate::load::{Latency, Load};
 use crate::outcome::Outcome;
 use crate::process::{self, Cpu, Memory};
@@ -86,6 +87,10 @@ impl Job {
             Kind::Echo => {
                 let echo = Echo::new(&crowd, payload_bytes);
                 self.drive(running, before, &mut crowd, echo, outcome)
+            }
+            Kind::Say => {
+                let say = Say::new(&crowd, payload_bytes);
+                self.drive(running, before, &mut crowd, say, outcome)
             }
             Kind::Publish => {
                 let publish = Publish::new(&self.scenario);
@@ -251,7 +256,7 @@ fn guests(scenario: &Scenario, dialect: Dialect) -> io::Result<Vec<Guest>> {
             _ if dialect == Dialect::Bytes => Vec::new(),
             Kind::Idle => vec!["common".to_owned(), format!("group:{}", number / GROUP)],
             Kind::Publish => vec![Publish::room_of(number, scenario.rooms)],
-            Kind::Echo | Kind::Churn => Vec::new(),
+            Kind::Echo | Kind::Say | Kind::Churn => Vec::new(),
         };
         Ok(Guest { token, rooms })
     };

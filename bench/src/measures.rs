@@ -9,14 +9,20 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Measure {
     /// The server's CPU microseconds per operation, which is CPU seconds per million.
     CpuUs,
+    /// The same per publish, of which each connection has a delivery.
+    PublishCpuUs,
     /// The server's CPU seconds per second.
     Cores,
+    /// The median of latency, in microseconds.
+    P50Us,
     /// The 99th percentile of latency, in milliseconds.
     P99Ms,
     /// What a connection adds to the server's resident memory.
     ResidentBytes,
     /// What one adds to its anonymous memory.
     AnonymousBytes,
+    /// What one adds to what is alive in the heap, where the server tells.
+    HeapBytes,
     /// What one adds to the kernel's slab, both of its ends.
     SlabBytes,
     /// All of the server's resident memory.
@@ -32,10 +38,13 @@ impl Measure {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CpuUs => "CPU us each",
+            Self::PublishCpuUs => "CPU us a publish",
             Self::Cores => "cores",
+            Self::P50Us => "p50 us",
             Self::P99Ms => "p99 ms",
             Self::ResidentBytes => "RSS bytes each",
             Self::AnonymousBytes => "anonymous bytes each",
+            Self::HeapBytes => "heap bytes each",
             Self::SlabBytes => "kernel slab bytes each",
             Self::ResidentMib => "RSS MiB",
             Self::ResidentMibPerHour => "RSS MiB/h",
@@ -52,10 +61,16 @@ impl Measure {
         let each = |bytes: i64| bytes as f64 / outcome.connections as f64;
         let found = match self {
             Self::CpuUs => outcome.cpu_seconds * 1e6 / outcome.operations as f64,
+            Self::PublishCpuUs => {
+                outcome.cpu_seconds * 1e6 * outcome.connections as f64 / outcome.operations as f64
+            }
             Self::Cores => outcome.cpu_seconds / outcome.seconds,
+            Self::P50Us => outcome.latency.as_ref()?.p50_us,
             Self::P99Ms => outcome.latency.as_ref()?.p99_us / 1000.0,
             Self::ResidentBytes => each(outcome.memory.resident),
             Self::AnonymousBytes => each(outcome.memory.anonymous),
+            Self::HeapBytes if outcome.memory.heap != 0 => each(outcome.memory.heap),
+            Self::HeapBytes => return None,
             Self::SlabBytes => each(outcome.memory.kernel_slab),
             Self::ResidentMib => outcome.resident_bytes as f64 / MIB,
             Self::ResidentMibPerHour => outcome.resident_bytes_per_hour? / MIB,
@@ -86,7 +101,9 @@ mod tests {
         };
         let of = |measure: Measure| measure.of(&outcome);
         assert_eq!(of(Measure::CpuUs), Some(2.0));
+        assert_eq!(of(Measure::PublishCpuUs), Some(200.0));
         assert_eq!(of(Measure::Cores), Some(0.5));
+        assert_eq!(of(Measure::HeapBytes), None);
         assert_eq!(of(Measure::ResidentBytes), Some(50.0));
         assert_eq!(of(Measure::ResidentMib), Some(3.0));
         assert_eq!(of(Measure::P99Ms), None);

@@ -132,11 +132,24 @@ impl Report {
         names
     }
 
-    /// Whose numbers are divided by those of the others: Ringway's, or those of whoever was measured first where it was not.
-    pub(crate) fn reference(&self) -> &str {
-        let servers = self.servers();
-        let ours = servers.iter().find(|name| **name == OURS);
-        ours.or_else(|| servers.first()).map_or(OURS, |name| *name)
+    /// Those that were measured in a scenario, the one first whose numbers are divided by those of the others: Ringway, or whoever was measured
+    /// first where it was not.
+    pub(crate) fn servers_of(&self, scenario: &str) -> Vec<&str> {
+        let is_of = |name: &&str| self.runs(scenario, name).next().is_some();
+        let mut names: Vec<&str> = self.servers().into_iter().filter(is_of).collect();
+        if let Some(place) = names.iter().position(|name| *name == OURS) {
+            names[..=place].rotate_right(1);
+        }
+        names
+    }
+
+    /// Scenarios that are done to the same servers, those first that are done to everybody.
+    pub(crate) fn groups(&self) -> Vec<Vec<&str>> {
+        let mut groups: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
+        for (name, scenario) in &self.scenarios {
+            groups.entry(&scenario.servers).or_default().push(name);
+        }
+        groups.into_values().collect()
     }
 
     /// # Errors

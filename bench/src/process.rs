@@ -52,6 +52,9 @@ pub(crate) struct Memory {
     pub(crate) kernel_slab: i64,
     /// Pages in TCP's queues.
     pub(crate) kernel_tcp: i64,
+    /// What is alive in the heap, where the process tells.
+    #[serde(default)]
+    pub(crate) heap: i64,
 }
 
 impl Memory {
@@ -69,6 +72,7 @@ impl Memory {
             kernel_slab: kib(&meminfo, "SUnreclaim:"),
             // "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1"
             kernel_tcp: field(&sockstat, "TCP:", 10) * 4096,
+            heap: 0,
         })
     }
 
@@ -79,6 +83,7 @@ impl Memory {
             anonymous: self.anonymous - before.anonymous,
             kernel_slab: self.kernel_slab - before.kernel_slab,
             kernel_tcp: self.kernel_tcp - before.kernel_tcp,
+            heap: self.heap - before.heap,
         }
     }
 }

@@ -124,6 +124,9 @@ mod tests {
             name: name.to_owned(),
             dialect,
             command: Vec::new(),
+            worker: Vec::new(),
+            tells_heap: false,
+            by_name: name == "never",
             without_rates: Vec::new(),
             loads: loads.to_vec(),
         };

@@ -106,6 +106,8 @@ pub(crate) enum Kind {
     Idle,
     /// Each has one echo under way.
     Echo,
+    /// Each says some things that nobody acknowledges, and then has one echo under way.
+    Say,
     /// One member of each room publishes to it.
     Publish,
     /// They connect, shake hands and close, again and again.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// It has gone within this time after SIGTERM, or is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// It says within this time how large its heap is.
+const HEAP_PATIENCE: Duration = Duration::from_secs(10);
 const PORTS: Range<u16> = 20_000..32_000;
 const LOOK: Duration = Duration::from_millis(10);
 /// Of what a server that failed has said.
@@ -29,8 +31,17 @@ pub(crate) const SECRET: &[u8; 32] = b"thirty-two bytes for the bench..";
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) dialect: Dialect,
-    /// Words; `{port}`, `{admin}`, `{secret}`, `{shards}` and `{root}`, the tree's folder, are filled in.
+    /// Words; `{port}`, `{admin}`, `{secret}`, `{shards}`, `{root}`, the tree's folder, and `{folder}`, one for this run, are filled in.
     pub(crate) command: Vec<String>,
+    /// An application behind it, which is what is measured then. It writes `{folder}/ready` when it is.
+    #[serde(default)]
+    pub(crate) worker: Vec<String>,
+    /// What is measured writes the bytes that are alive in its heap to `{folder}/heap` when it gets SIGUSR2.
+    #[serde(default)]
+    pub(crate) tells_heap: bool,
+    /// Only scenarios that name it are done to it.
+    #[serde(default)]
+    pub(crate) by_name: bool,
     /// Words more where rates must not refuse anything.
     #[serde(default)]
     pub(crate) without_rates: Vec<String>,
@@ -43,7 +54,8 @@ impl Server {
     /// Whether a scenario is done to it. What only echoes bytes is asked to by name.
     pub(crate) fn takes(&self, scenario: &Scenario) -> bool {
         let is_named = scenario.servers.contains(&self.name);
-        let is_meant = scenario.servers.is_empty() && self.dialect != Dialect::Bytes;
+        let is_everybodys = !self.by_name && self.dialect != Dialect::Bytes;
+        let is_meant = scenario.servers.is_empty() && is_everybodys;
         let differs = self.loads.is_empty() || self.loads.contains(&scenario.load);
         (is_named || is_meant) && differs && self.dialect.can(scenario.load)
     }
@@ -68,7 +80,11 @@ impl Servers {
 
 /// A server that runs; dropping it ends it.
 pub(crate) struct Running {
+    /// What is measured.
     child: Child,
+    /// What clients connect to, where that is another process.
+    door: Option<Child>,
+    tells_heap: bool,
     pub(crate) address: SocketAddrV4,
     /// Holds its secret and what it says; goes with it.
     folder: PathBuf,
@@ -91,43 +107,49 @@ impl Running {
             .without_rates
             .iter()
             .filter(|_| !scenario.default_rates);
-        let words = server.command.iter().chain(without_rates).map(|word| {
+        let filled = |word: &String| {
             word.replace("{port}", &port.to_string())
                 .replace("{admin}", &admin.to_string())
                 .replace("{shards}", &scenario.shards.to_string())
-        });
-        let words: Vec<String> = words.collect();
-        let (root, secret) = (root.display().to_string(), secret.display().to_string());
-        let placed = |word: &String| word.replace("{root}", &root).replace("{secret}", &secret);
-        let cpus: Vec<String> = scenario.server_cpus.iter().map(usize::to_string).collect();
-        let mut command = Command::new("setpriv");
-        // What is measured is the default configuration, not what this shell happens to set.
-        let settings = std::env::vars_os().map(|(name, _)| name);
-        for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"RINGWAY_")) {
-            command.env_remove(name);
-        }
-        // Whatever becomes of us, it does not outlive us.
-        let child = command
-            .args([
-                "--pdeathsig",
-                "KILL",
-                "taskset",
-                "--cpu-list",
-                &cpus.join(","),
-            ])
-            .args(words.iter().map(placed))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.join("stderr"))?)
-            .spawn()?;
-        let mut running = Self {
-            child,
-            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
-            folder,
-            command: words,
         };
+        let words = server.command.iter().chain(without_rates).map(filled);
+        let words: Vec<String> = words.collect();
+        let worker: Vec<String> = server.worker.iter().map(filled).collect();
+        let (root, secret) = (root.display().to_string(), secret.display().to_string());
+        let here = folder.display().to_string();
+        let placed = |word: &String| {
+            word.replace("{root}", &root)
+                .replace("{secret}", &secret)
+                .replace("{folder}", &here)
+        };
+        // What is measured has its CPU for itself.
+        let (door_cpus, cpus) = (&scenario.load_cpus, &scenario.server_cpus);
+        let placed_words: Vec<String> = words.iter().map(placed).collect();
+        let mut running = if worker.is_empty() {
+            let child = spawn(&placed_words, cpus, &folder.join("stderr"))?;
+            Self::new(child, None, port, folder)
+        } else {
+            let door = spawn(&placed_words, door_cpus, &folder.join("stderr-door"))?;
+            let placed_worker: Vec<String> = worker.iter().map(placed).collect();
+            // Whatever fails from here on, the door is closed with the rest.
+            let child = spawn(&placed_worker, cpus, &folder.join("stderr"))?;
+            Self::new(child, Some(door), port, folder)
+        };
+        running.tells_heap = server.tells_heap;
+        running.command = words.into_iter().chain(worker).collect();
         running.wait_until_it_listens(&server.name)?;
         Ok(running)
+    }
+
+    fn new(child: Child, door: Option<Child>, port: u16, folder: PathBuf) -> Self {
+        Self {
+            child,
+            door,
+            tells_heap: false,
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            folder,
+            command: Vec::new(),
+        }
     }
 
     /// The end of what it said on its standard error.
@@ -139,7 +161,7 @@ impl Running {
 
     fn wait_until_it_listens(&mut self, name: &str) -> io::Result<()> {
         let until = Instant::now() + START_PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
+        while !self.is_ready() {
             if let Some(status) = self.child.try_wait()? {
                 let words = self.last_words();
                 return Err(io::Error::other(format!(
@@ -155,6 +177,11 @@ impl Running {
         Ok(())
     }
 
+    fn is_ready(&self) -> bool {
+        let is_joined = self.door.is_none() || self.folder.join("ready").exists();
+        is_joined && TcpStream::connect(self.address).is_ok()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -168,27 +195,72 @@ impl Running {
     /// # Errors
     /// It is gone.
     pub(crate) fn memory(&self) -> io::Result<Memory> {
-        Memory::of(self.pid())
+        let mut memory = Memory::of(self.pid())?;
+        if self.tells_heap {
+            memory.heap = self.heap()?;
+        }
+        Ok(memory)
     }
 
-    fn stop(&mut self) -> io::Result<()> {
+    /// What is alive in its heap, by its own word.
+    fn heap(&self) -> io::Result<i64> {
+        let file = self.folder.join("heap");
+        let _ = fs::remove_file(&file);
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        let until = Instant::now() + STOP_PATIENCE;
-        while self.child.try_wait()?.is_none() {
+        rustix::process::kill_process(pid, rustix::process::Signal::USR2)?;
+        let until = Instant::now() + HEAP_PATIENCE;
+        loop {
+            if let Ok(text) = fs::read_to_string(&file) {
+                return text.trim().parse().map_err(io::Error::other);
+            }
             if Instant::now() > until {
-                self.child.kill()?;
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "its heap was not told",
+                ));
             }
             std::thread::sleep(LOOK);
         }
-        Ok(())
     }
+}
+
+/// Starts a process on its CPUs. Whatever becomes of us, it does not outlive us.
+fn spawn(words: &[String], cpus: &[usize], stderr: &Path) -> io::Result<Child> {
+    let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+    let mut command = Command::new("setpriv");
+    // What is measured is the default configuration, not what this shell happens to set.
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"RINGWAY_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(["--pdeathsig", "KILL", "taskset", "--cpu-list"])
+        .arg(cpus.join(","))
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(stderr)?)
+        .spawn()
+}
+
+fn stop(child: &mut Child) -> io::Result<()> {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    let until = Instant::now() + STOP_PATIENCE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > until {
+            child.kill()?;
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // What cannot be stopped has ended.
-        let _ = self.stop();
+        let _ = stop(&mut self.child);
+        let _ = self.door.as_mut().map(stop);
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,7 +1,7 @@
 //! A result as tables: the reference (Ringway) beside each peer, and what the load itself has cost.
 
 use crate::measures::Measure;
-use crate::outcome::{Outcome, Report};
+use crate::outcome::{OURS, Outcome, Report};
 use crate::spread::{Short, Spread};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,7 +46,13 @@ pub(crate) fn ratio(
 pub(crate) fn render(report: &Report) -> String {
     let mut out = String::new();
     conditions(report, &mut out);
-    main_table(report, &mut out);
+    let groups = report.groups();
+    for (number, scenarios) in groups.iter().enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        main_table(report, scenarios, &mut out);
+    }
     beside(report, &mut out);
     problems(report, &mut out);
     out
@@ -88,13 +94,17 @@ fn conditions(report: &Report, out: &mut String) {
     );
 }
 
-fn main_table(report: &Report, out: &mut String) {
-    let reference = report.reference();
-    let servers = report.servers();
-    let peers: Vec<&str> = servers
-        .into_iter()
-        .filter(|name| *name != reference)
-        .collect();
+/// Scenarios that were done to the same servers.
+fn main_table(report: &Report, scenarios: &[&str], out: &mut String) {
+    let mut servers: Vec<&str> = Vec::new();
+    for name in scenarios.iter().flat_map(|name| report.servers_of(name)) {
+        if !servers.contains(&name) {
+            servers.push(name);
+        }
+    }
+    let (reference, peers) = servers
+        .split_first()
+        .map_or((OURS, &[][..]), |(first, rest)| (*first, rest));
     let heads = peers.iter().map(|peer| format!(" {peer} | ratio |"));
     line(
         out,
@@ -107,8 +117,8 @@ fn main_table(report: &Report, out: &mut String) {
         out,
         &format!("|---|---|---|{}", "---|---|".repeat(peers.len())),
     );
-    for (name, scenario) in &report.scenarios {
-        for measure in &scenario.shows {
+    for name in scenarios {
+        for measure in &report.scenarios[*name].shows {
             let cells = peers.iter().map(|peer| {
                 let ratio = ratio(report, *measure, (name, reference), (name, peer));
                 format!(
@@ -146,8 +156,8 @@ fn shown(spread: Option<Spread>) -> String {
 
 /// Scenarios whose cost is put beside another's of the same server.
 fn beside(report: &Report, out: &mut String) {
-    let reference = report.reference();
     for (name, scenario) in &report.scenarios {
+        let reference = report.servers_of(name).first().copied().unwrap_or(OURS);
         let Some(other) = &scenario.beside else {
             continue;
         };

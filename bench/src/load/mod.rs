@@ -4,6 +4,7 @@ pub(crate) mod churn;
 pub(crate) mod echo;
 pub(crate) mod idle;
 pub(crate) mod publish;
+pub(crate) mod say;
 
 use crate::crowd::{Crowd, Work};
 use core::time::Duration;
