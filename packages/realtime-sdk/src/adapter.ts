@@ -15,6 +15,7 @@ import {
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
+import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
 
 /** The application's own copy of socket.io-adapter. */
@@ -30,6 +31,8 @@ export interface AdapterHost {
   readonly parsesText: boolean;
   /** Whether the daemon has an optional part of the protocol. */
   can(capability: Capability): boolean;
+  /** Connections whose listeners are told of broadcasts. */
+  readonly overheard: ReadonlySet<VirtualConnection>;
   /** Set while the worker stops: whether its clients wait for the next one. */
   readonly stopping: "keep" | "close" | undefined;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
@@ -249,6 +252,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const connection = socket?.conn;
       if (socket === undefined || !(connection instanceof VirtualConnection)) return;
       this.#members.set(id, connection);
+      hookSocketClass(socket);
       // The socket's own room needs no saying.
       const rooms = [...(this.sids.get(id) ?? [])].filter((room) => room !== id).map(String);
       host.send("MEMBER", 0, connection.ref, {
@@ -316,7 +320,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     /** The daemon delivers, but `onAnyOutgoing` and `packetCreate` are heard here: one look at each member of this worker. */
     #tellListeners(packet: Packet, encoded: Encoded, opts: BroadcastOptions): void {
-      if (this.#members.size === 0) return;
+      if (host.overheard.size === 0) return;
       const { volatile, compress } = opts.flags ?? {};
       (this as unknown as Applied).apply(opts, (socket) => {
         if (socket._anyOutgoingListeners?.length) socket.notifyOutgoingListeners?.(packet);

@@ -32,6 +32,8 @@ export interface ConnectionPort {
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
+  /** Somebody listens to what is sent to the client, whoever sends it. */
+  overhear(connection: VirtualConnection): void;
 }
 
 /** What stands between Socket.IO and the client while a resumed client's namespaces come back. */
@@ -54,6 +56,10 @@ export class VirtualTransport {
   }
 }
 
+/** Listeners by their event. An object of a class is a third of the one without a prototype that Node makes, and there is one for each client. */
+function Listeners(): void {}
+Listeners.prototype = Object.create(null);
+
 /** A client's connection; `io.on("connection")` gives it as `socket.conn`. */
 export class VirtualConnection extends EventEmitter {
   readonly id: string;
@@ -62,7 +68,8 @@ export class VirtualConnection extends EventEmitter {
   readonly server: EventEmitter;
   /** An own property, as applications delete it to let the memory go. */
   request?: VirtualRequest;
-  transport: VirtualTransport;
+  /** The transport, or its name until somebody asks for more. */
+  #transport: VirtualTransport | string;
   readyState: "open" | "closing" | "closed" = "open";
   upgrading = false;
   upgraded = false;
@@ -78,6 +85,7 @@ export class VirtualConnection extends EventEmitter {
   /** @internal */
   constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
     super();
+    (this as unknown as { _events: object })._events = new (Listeners as unknown as new () => object)();
     this.server = server;
     this.#port = port;
     this.ref = ref;
@@ -85,12 +93,39 @@ export class VirtualConnection extends EventEmitter {
     this.protocol = open.proto;
     this.remoteAddress = open.address;
     this.request = request ?? new VirtualRequest(open);
-    this.transport = new VirtualTransport(this, open.transport);
+    this.#transport = TRANSPORTS.find((name) => name === open.transport) ?? open.transport;
+  }
+
+  /** How it travels now. */
+  get transport(): VirtualTransport {
+    if (typeof this.#transport === "string") this.#transport = new VirtualTransport(this, this.#transport);
+    return this.#transport;
   }
 
   /** Whether the client, and the daemon before it, take more now. */
   get isWritable(): boolean {
     return this.readyState === "open" && !this.#isPressed && this.#port.isWritable;
+  }
+
+  override on(event: string | symbol, listener: (...args: never[]) => void): this {
+    super.on(event, listener as (...args: unknown[]) => void);
+    if (event === "packetCreate") this.overhear();
+    return this;
+  }
+
+  override addListener(event: string | symbol, listener: (...args: never[]) => void): this {
+    return this.on(event, listener);
+  }
+
+  override prependListener(event: string | symbol, listener: (...args: never[]) => void): this {
+    super.prependListener(event, listener as (...args: unknown[]) => void);
+    if (event === "packetCreate") this.overhear();
+    return this;
+  }
+
+  /** @internal Broadcasts are to be told to this connection's listeners, or to its sockets'. */
+  overhear(): void {
+    this.#port.overhear(this);
   }
 
   /** Sends a message to the client. */
@@ -204,7 +239,7 @@ export class VirtualConnection extends EventEmitter {
     if (phase === 1) {
       this.upgrading = false;
       this.upgraded = true;
-      this.transport = transport;
+      this.#transport = transport;
       this.emit("upgrade", transport);
     }
   }

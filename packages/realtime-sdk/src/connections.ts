@@ -37,6 +37,8 @@ export class Connections implements ConnectionPort {
   readonly #link: Pick<Link, "send" | "isWritable">;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
+  /** Connections whose listeners hear of broadcasts: most applications have none. */
+  readonly overheard = new Set<VirtualConnection>();
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
 
@@ -62,7 +64,12 @@ export class Connections implements ConnectionPort {
 
   forget(connection: VirtualConnection): void {
     this.#byRef.delete(connection.ref);
+    this.overheard.delete(connection);
     this.#engine.remove(connection);
+  }
+
+  overhear(connection: VirtualConnection): void {
+    this.overheard.add(connection);
   }
 
   /** The session is gone: the daemon gives the clients to others, or has closed them. */

@@ -40,15 +40,27 @@ export function joinHeaders(pairs: readonly (readonly [string, string])[]): Inco
   return headers;
 }
 
+/** Names of headers, which are the same for all clients of a kind: each list once. */
+const nameLists = new Map<string, readonly string[]>();
+const NAME_LISTS_MAX = 1024;
+
+function namesOf(pairs: RequestLine["headers"]): readonly string[] {
+  const names = pairs.map(([name]) => name);
+  // No header has a line break in its name.
+  const key = names.join("\n");
+  const known = nameLists.get(key);
+  if (known === undefined && nameLists.size < NAME_LISTS_MAX) nameLists.set(key, names);
+  return known ?? names;
+}
+
 /** The request behind a connection. Middlewares may add to it, as they do to Node's. */
 export class VirtualRequest {
   readonly method: string;
   readonly url: string;
-  readonly httpVersion = "1.1";
-  readonly httpVersionMajor = 1;
-  readonly httpVersionMinor = 1;
   readonly headers: IncomingHttpHeaders;
-  readonly rawHeaders: string[];
+  /** Names as they were written, or names and values where a name is there more than once. */
+  readonly #raw: readonly string[];
+  readonly #isPlain: boolean;
   readonly socket: VirtualSocket;
   /** The older name of `socket`, which Socket.IO still asks whether it is encrypted. */
   readonly connection: VirtualSocket;
@@ -60,9 +72,28 @@ export class VirtualRequest {
     this.method = line.method;
     this.url = line.url;
     this.headers = joinHeaders(line.headers);
-    this.rawHeaders = line.headers.flat();
+    this.#isPlain = Object.keys(this.headers).length === line.headers.length && this.headers["set-cookie"] === undefined;
+    this.#raw = this.#isPlain ? namesOf(line.headers) : line.headers.flat();
     this.socket = this.connection = { remoteAddress: line.address, encrypted: line.secure };
     const question = line.url.indexOf("?");
     this._query = question < 0 ? {} : parse(line.url.slice(question + 1));
+  }
+
+  get httpVersion(): string {
+    return "1.1";
+  }
+
+  get httpVersionMajor(): number {
+    return 1;
+  }
+
+  get httpVersionMinor(): number {
+    return 1;
+  }
+
+  /** Names and values in turn, as they came. */
+  get rawHeaders(): string[] {
+    if (!this.#isPlain) return [...this.#raw];
+    return this.#raw.flatMap((name) => [name, String(this.headers[name.toLowerCase()] ?? "")]);
   }
 }

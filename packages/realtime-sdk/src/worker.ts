@@ -92,6 +92,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       get hasSession() { return link.hasSession; },
       parsesText: io.opts.parser === undefined,
       can: this.#can,
+      overheard: this.#connections.overheard,
       get stopping() { return stopping(); },
       send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>
         link.send(name, flags, conn, fields),
