@@ -89,7 +89,7 @@ impl Job {
                 self.drive(running, before, &mut crowd, echo, outcome)
             }
             Kind::Say => {
-                let say = Say::new(&crowd, payload_bytes);
+                let say = Say::new(&crowd, &self.scenario);
                 self.drive(running, before, &mut crowd, say, outcome)
             }
             Kind::Publish => {

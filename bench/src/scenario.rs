@@ -30,7 +30,7 @@ pub(crate) struct Scenario {
     /// Publishes that some member has not got yet; 0 where `publishes_per_second` says when.
     #[serde(default)]
     pub(crate) outstanding: usize,
-    /// Publishes by the clock, whether the server keeps up or not.
+    /// Publishes, or things said, by the clock, whether the server keeps up or not.
     #[serde(default)]
     pub(crate) publishes_per_second: u64,
     /// Members that stop reading before the load begins, spread evenly over the rooms.
@@ -106,7 +106,7 @@ pub(crate) enum Kind {
     Idle,
     /// Each has one echo under way.
     Echo,
-    /// Each says some things that nobody acknowledges, and then has one echo under way.
+    /// They say things that nobody acknowledges, by the clock.
     Say,
     /// One member of each room publishes to it.
     Publish,
@@ -168,6 +168,7 @@ impl Scenario {
             () if publishes && (self.outstanding > 0) == is_open => {
                 Err("publishing wants either outstanding or publishes_per_second")
             }
+            () if self.load == Kind::Say && !is_open => Err("saying wants publishes_per_second"),
             () if publishes && self.rooms == 0 => Err("publishing wants rooms"),
             () if publishes && !self.connections.is_multiple_of(self.rooms) => {
                 Err("rooms divide the connections")
