@@ -196,8 +196,8 @@ export class VirtualConnection extends EventEmitter {
   /** @internal The client changes its transport. */
   change(phase: number, name: string): void {
     const transport = new VirtualTransport(this, name);
-    // A probe is the daemon's affair; it may have been done before there was anybody to tell.
-    if (!this.upgrading) {
+    // The probe may have been done before there was anybody to tell.
+    if (phase === 0 || !this.upgrading) {
       this.upgrading = true;
       this.emit("upgrading", transport);
     }
