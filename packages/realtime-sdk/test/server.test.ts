@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { afterEach, beforeEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
@@ -300,4 +301,36 @@ test("a client changes its transport", async () => {
   link.send("TRANSPORT", 0, 1, { phase: 1, transport: 1 });
   await upgrade;
   assert.equal(conn.transport.name, "websocket");
+});
+
+test("io.close() gives the error of an http server that did not run", async () => {
+  io = new Server(createServer());
+  ringway = attachRingway(io, { url: daemon.url });
+  link = await daemon.accept();
+  await link.welcome();
+  await ringway.ready;
+  const error = await new Promise<unknown>((resolve) => { void io.close(resolve); });
+  assert.equal((error as NodeJS.ErrnoException).code, "ERR_SERVER_NOT_RUNNING");
+});
+
+test("what comes in one chunk with a CONNECT is heard when it is connected", async () => {
+  await start();
+  const heard: unknown[] = [];
+  io.on("connection", (socket) => {
+    heard.push("connection");
+    socket.on("event", (value) => heard.push(value));
+    socket.on("disconnect", (reason) => heard.push(reason));
+  });
+  link.open(1);
+  for (const payload of ["0", "2[\"event\",1]", "0"]) link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.from(payload) });
+  await link.next("CLOSE_CONN");
+  assert.deepEqual(heard, ["connection", 1, "forced close"]);
+});
+
+test("a message without data is no CONNECT", async () => {
+  await start();
+  link.open(1);
+  link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.alloc(0) });
+  assert.equal((await link.next("CLOSE_CONN")).conn, 1);
+  assert.equal(io.sockets.sockets.size, 0);
 });
