@@ -318,13 +318,21 @@ test("what comes in one chunk with a CONNECT is heard when it is connected", asy
   const heard: unknown[] = [];
   io.on("connection", (socket) => {
     heard.push("connection");
-    socket.on("event", (value) => heard.push(value));
+    socket.on("event", (value) => {
+      heard.push(value);
+      socket.emit("heard");
+    });
     socket.on("disconnect", (reason) => heard.push(reason));
   });
-  link.open(1);
-  for (const payload of ["0", "2[\"event\",1]", "0"]) link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.from(payload) });
-  await link.next("CLOSE_CONN");
-  assert.deepEqual(heard, ["connection", 1, "forced close"]);
+  const say = (conn: number, ...payloads: string[]): void => {
+    link.open(conn);
+    for (const payload of payloads) link.send("DATA", FLAG.ASCII, conn, { payload: Buffer.from(payload) });
+  };
+  say(1, "0", "2[\"event\",1]");
+  for (let answers = 0; answers < 2; answers += 1) await link.next("SEND");
+  say(2, "0", "0");
+  assert.equal((await link.next("CLOSE_CONN")).conn, 2);
+  assert.deepEqual(heard, ["connection", 1, "connection", "forced close"]);
 });
 
 test("a message without data is no CONNECT", async () => {
