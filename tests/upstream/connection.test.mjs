@@ -1,5 +1,6 @@
 // A connection: its handshake, its transport, its request, and every way in which it ends.
 import { Socket as EngineSocket } from "engine.io-client";
+import { WebSocket } from "ws";
 import { event, until } from "../it/daemon.mjs";
 import { alike } from "./both.mjs";
 
@@ -100,6 +101,22 @@ alike("the engine", {}, {
     return { events, direct, heard: client.heard };
   },
 
+  async "a WebSocket that probes and goes no further: upgrading, and no upgrade"(side) {
+    const events = [];
+    side.io.engine.on("connection", (connection) => {
+      for (const name of ["upgrading", "upgrade"]) connection.on(name, (transport) => events.push([name, transport.name, connection.transport.name, connection.upgraded]));
+    });
+    const { client, socket } = await side.meet({ transports: ["polling"] });
+    const probe = new WebSocket(`${side.io.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket&sid=${client.io.engine.id}`);
+    await event(probe, "open");
+    probe.send("2probe");
+    const [answer] = await event(probe, "message");
+    await until(() => events.length > 0);
+    probe.close();
+    await side.mark();
+    return { answer: String(answer), events, connected: socket.connected };
+  },
+
   async "what is said around an upgrade comes once and in order, both ways"(side) {
     const there = [];
     side.io.on("connection", (socket) => {
@@ -139,6 +156,19 @@ alike("the engine", {}, {
     return packets;
   },
 
+  async "a broadcast is told of with its frame, as it is encoded once for all"(side) {
+    const packets = [];
+    const { socket } = await side.meet();
+    socket.conn.on("packetCreate", ({ options: { preEncoded, compress, volatile, wsPreEncodedFrame } }) => {
+      packets.push([preEncoded, compress, volatile, wsPreEncodedFrame?.map((part) => part.subarray(0, 40).toString("hex"))]);
+    });
+    side.io.emit("short", "é");
+    side.io.compress(false).emit("middle", "x".repeat(300));
+    side.io.emit("long", "x".repeat(70_000));
+    side.io.emit("binary", Buffer.of(1));
+    return packets;
+  },
+
   async "messages past Socket.IO: raw ones of the engine"(side) {
     const { client, socket } = await side.meet();
     const came = [];
@@ -167,6 +197,17 @@ const ENDS = {
   "an error, as only servers send it": (client) => client.io.engine.write("4[\"x\"]"),
   "an event without a name": (client) => client.io.engine.write("2[]"),
   "more attachments than the parser takes": (client) => client.emit("many", ...Array.from({ length: 11 }, (_, number) => Buffer.of(number))),
+  "a packet of no type": (client) => client.io.engine.write("nonsense"),
+  "an empty packet": (client) => client.io.engine.write(""),
+  "a count of attachments that is no number": (client) => client.io.engine.write("5many"),
+  "a count of attachments that is missing": (client) => client.io.engine.write("5"),
+  "JSON that is none": (client) => client.io.engine.write("2[\"x\""),
+  "an attachment that none announced": (client) => client.io.engine.write(Buffer.of(1)),
+  "a packet where an attachment is due": (client) => {
+    client.io.engine.write("51-[\"x\",{\"_placeholder\":true,\"num\":0}]");
+    client.io.engine.write("2[\"y\"]");
+  },
+  "text above 0x7f that is no packet": (client) => client.io.engine.write("é"),
   "an acknowledgement that nobody asked for, and then goes": (client) => { client.io.engine.write("3999[1]"); client.disconnect(); },
 };
 
@@ -278,6 +319,39 @@ alike("HTTP", {}, {
   async "a handshake by polling is answered alike"(side) {
     const { status, body } = await fetched(`${side.io.url}/socket.io/?EIO=4&transport=polling`);
     return { status, open: { ...JSON.parse(body.slice(1)), type: body[0] } };
+  },
+
+  async "paths below the engine's are the engine's"(side) {
+    const answers = [];
+    for (const path of ["/socket.io/default/", "/socket.io/a/b"]) {
+      const { status } = await fetched(`${side.io.url}${path}?EIO=4&transport=polling`);
+      answers.push([path, status]);
+    }
+    const { status, body } = await fetched(`${side.io.url}/socket.io/default/`);
+    return { answers, unknown: [status, body] };
+  },
+
+  async "who is refused hears what was said before, and then the end"(side) {
+    const told = [];
+    side.io.on("connection", (socket) => {
+      socket.on("error", ({ message }) => told.push(message));
+      // Its reason hangs on whether a GET waits.
+      socket.on("disconnect", () => told.push("disconnect"));
+    });
+    const path = `${side.io.url}/socket.io/?EIO=4&transport=polling`;
+    const polled = [];
+    for (const wrong of ["40", "4abc", "42/nowhere,[\"x\"]"]) {
+      const open = await (await fetch(path)).text();
+      const session = `${path}&sid=${JSON.parse(open.slice(1)).sid}`;
+      const post = (body) => fetched(session, { method: "POST", body });
+      await post("40");
+      await post(wrong);
+      const first = await fetched(session);
+      const second = await fetched(session);
+      polled.push([first.body, second.body]);
+    }
+    await until(() => told.length === 4);
+    return { polled, told };
   },
 
   async "requests that are wrong are refused with Engine.IO's codes"(side) {

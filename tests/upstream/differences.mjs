@@ -135,7 +135,7 @@ export const DIFFERENCES = [
       return [typeof io.httpServer, typeof io.engine.attach, typeof io.engine.handleRequest, typeof io.engine.handleUpgrade, file.status];
     },
     stock: ["object", "function", "function", "function", 200],
-    ringway: ["undefined", "undefined", "undefined", "undefined", 404],
+    ringway: ["undefined", "undefined", "undefined", "undefined", 400],
   },
   {
     says: "`socket.conn.transport` has a name and says whether it is writable, and nothing of the raw socket; `socket.request` is a plain object with the client's method, URL, headers and address",
@@ -165,22 +165,6 @@ export const DIFFERENCES = [
     },
     stock: ["connection flush", "connection heartbeat", "engine drain", "engine flush"],
     ringway: [],
-  },
-  {
-    says: "a packet that is no Socket.IO, or an attachment that none announced, ends the connection with `parse error` where stock says `forced close`, and without the event `error`",
-    why: "the daemon reads each packet's beginning to know its namespace, and refuses it there",
-    behaviour: async (side) => [
-      await ended(side, ["websocket"], (client) => client.io.engine.write("nonsense")),
-      await ended(side, ["polling"], (client) => client.io.engine.write(Buffer.of(1))),
-    ],
-    stock: [
-      { errors: ["unknown packet type NaN"], reason: "forced close", client: "transport close" },
-      { errors: ["got binary data when not reconstructing a packet"], reason: "forced close", client: "transport close" },
-    ],
-    ringway: [
-      { errors: [], reason: "parse error", client: "transport close" },
-      { errors: [], reason: "parse error", client: "transport close" },
-    ],
   },
   {
     says: "a message beyond `engine.payload_bytes_max` ends the connection with `transport close` where stock says `transport error`, and a client that polls hears `transport error` where it heard `transport close`",

@@ -86,7 +86,36 @@ alike("two servers", { serves: false }, {
     a.io.in("here").emit("told", "a alone");
     await side.mark(a.io);
     await until(() => b.socket.rooms.has("x") && !b.socket.rooms.has("y"));
-    return { heard: a.client.heard, rooms: [a, b].map(({ socket }) => [...socket.rooms].slice(1).sort()) };
+    return { heard: [a.client.heard, b.client.heard], rooms: [a, b].map(({ socket }) => [...socket.rooms].slice(1).sort()) };
+  },
+
+  async "a broadcast stands behind what was asked of the other's sockets, and the next one behind it"(side) {
+    const [a, b] = await inRoom(side);
+    b.client.on("ask", (answer) => answer(1));
+    a.client.on("ask", (answer) => answer(2));
+    for (let round = 0; round < 50; round += 1) {
+      a.io.in(b.socket.id).socketsJoin(`room ${round}`);
+      a.io.to(`room ${round}`).emit("told", round, Buffer.of(round));
+      a.io.emit("told", "all", round);
+      if (round === 20) a.io.timeout(3_000).emit("ask", () => {});
+      a.io.in(b.socket.id).socketsLeave(`room ${round}`);
+      a.io.to(`room ${round}`).emit("told", "nobody");
+      a.io.volatile.compress(false).except("nobody").emit("told", "behind", round);
+    }
+    await side.mark(a.io);
+    // Stock servers ask their own clients at once, and tell them a moment later. A volatile one may come or not.
+    const own = a.client.heard.filter(([name, what]) => name !== "ask" && what !== "behind");
+    const others = b.client.heard.filter(([, what]) => what !== "behind").map(([name, ...values]) => (name === "ask" ? [name] : [name, ...values]));
+    return { own, others };
+  },
+
+  async "a broadcast behind disconnectSockets does not reach the other's"(side) {
+    const [a, b] = await inRoom(side);
+    a.io.in(b.socket.id).disconnectSockets();
+    a.io.emit("told", "too late");
+    await side.mark(a.io, [a.client]);
+    await until(() => b.client.disconnects.length === 1);
+    return [a.client.heard, b.client.heard];
   },
 
   async "joins of the other's are known when it says so"(side) {

@@ -9,6 +9,8 @@ import type {
 
 import { decodeBus, encodeBus } from "./bus.js";
 import { bytesOf, VirtualConnection } from "./connection.js";
+import { Fence } from "./fence.js";
+import { preEncodedFrame } from "./frame.js";
 import {
   jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
@@ -41,6 +43,9 @@ export interface AdapterHost {
 /** A class that `io.adapter()` takes. */
 export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
 
+/** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts). */
+type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown };
+
 /** A list on the wire has a u16 in front. */
 const LIST_MAX = 0xffff;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
@@ -58,6 +63,9 @@ interface Applied {
 /** The adapter's class over the application's own copy of socket.io-adapter. */
 export function createAdapterClass(module: AdapterModule, host: AdapterHost): AdapterClass {
   const inMemory = module.Adapter.prototype;
+  const { BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS } = module.MessageType;
+  /** What changes which clients hear what comes next, or is heard itself. */
+  const changing: ReadonlySet<number> = new Set([BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS]);
 
   class RingwayAdapter extends module.ClusterAdapterWithHeartbeat implements NamespaceAdapter {
     readonly #nsp: NamespaceInternals;
@@ -65,6 +73,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Sockets that the daemon knows, with the connection that they are on. */
     readonly #members = new Map<string, VirtualConnection>();
     readonly #peers = new Set<string>();
+    readonly #fence = new Fence();
 
     constructor(nsp: NamespaceInternals) {
       super(nsp, {});
@@ -119,6 +128,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
+      if (!isLocal(opts) && this.#fence.stands) {
+        this.publish({ type: module.MessageType.BROADCAST, data: { packet, opts: plain(opts) } });
+        return this.broadcast(packet, localOf(opts));
+      }
       const parts = this.#encode(packet, opts);
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
@@ -130,8 +143,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       clientCountCallback: (clientCount: number) => void,
       ack: (...args: unknown[]) => void,
     ): void {
-      // The daemon cannot put its own id into a packet that it cannot read.
-      if (this.#isMine(opts) || !host.parsesText || !host.can("ackgather")) {
+      // The daemon cannot put its own id into a packet that it cannot read, nor wait for what others were asked.
+      const isBehind = !isLocal(opts) && this.#fence.stands;
+      if (this.#isMine(opts) || isBehind || !host.parsesText || !host.can("ackgather")) {
         // Alone there is nobody to ask, and no timer to keep for the answers.
         const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
         return broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
@@ -206,6 +220,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override publish(message: Parameters<ClusterAdapterWithHeartbeat["publish"]>[0]): void {
       Object.assign(message, { uid: this.uid, nsp: this.#nsp.name });
+      // What is said to clients behind this must not overtake it.
+      if (this.#peers.size > 0 && changing.has(message.type)) Object.assign(message, { fence: this.#fence.raise() });
       void this.doPublish(message as ClusterMessage);
     }
 
@@ -223,8 +239,15 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const now = new Set(instances);
       const { HEARTBEAT, ADAPTER_CLOSE } = module.MessageType;
       // By the messages that heartbeats would have brought: requests that wait for one that left are then answered.
-      for (const uid of this.#peers) if (!now.has(uid)) super.onMessage({ type: ADAPTER_CLOSE, uid, nsp: this.#nsp.name });
-      for (const uid of now) super.onMessage({ type: HEARTBEAT, uid, nsp: this.#nsp.name });
+      for (const uid of this.#peers) {
+        if (now.has(uid)) continue;
+        this.#fence.remove(uid);
+        super.onMessage({ type: ADAPTER_CLOSE, uid, nsp: this.#nsp.name });
+      }
+      for (const uid of now) {
+        this.#fence.add(uid);
+        super.onMessage({ type: HEARTBEAT, uid, nsp: this.#nsp.name });
+      }
       this.#peers.clear();
       for (const uid of now) this.#peers.add(uid);
     }
@@ -232,14 +255,24 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     takeBus(from: string, opaque: Buffer): void {
       // Of a worker that the daemon did not name nothing is expected.
       if (!this.#peers.has(from)) return;
-      let message: ClusterMessage;
+      let message: BusMessage;
       try {
-        message = decodeBus(opaque) as ClusterMessage;
+        message = decodeBus(opaque) as unknown as BusMessage;
       } catch {
         // Another worker's fault, which is none of the daemon's: the link goes on.
         return;
       }
-      this.onMessage(Object.assign(message, { uid: from, nsp: this.#nsp.name }));
+      if (typeof message.passed === "number") return this.#fence.pass(from, message.passed);
+      this.#dealWith(Object.assign(message, { uid: from, nsp: this.#nsp.name }));
+      // What it did here is said to the daemon already: what the other one says behind this comes behind it.
+      if (typeof message.fence === "number") this.#sendBus(from, { passed: message.fence });
+    }
+
+    #dealWith(message: ClusterMessage): void {
+      if (message.type !== module.MessageType.BROADCAST || message.data.requestId !== undefined) return this.onMessage(message);
+      // As of this worker's own, so that it is kept for clients that come back.
+      const { packet, opts: { rooms, except, flags } } = message.data;
+      void this.broadcast(packet as Packet, localOf({ rooms: new Set(rooms), except: new Set(except), flags }));
     }
 
     saveData(connection: VirtualConnection): void {
@@ -283,11 +316,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     /** A broadcast to this worker's clients that the daemon would give to all: each is sent it from here. */
     #isMine(opts: BroadcastOptions): boolean {
-      return opts.flags?.local === true && !host.can("local");
+      return isLocal(opts) && !host.can("local");
     }
 
     #publishUnlessLocal(opts: BroadcastOptions, message: Parameters<typeof this.publish>[0]): Promise<void> {
-      if (opts.flags?.local !== true) this.publish(message);
+      if (!isLocal(opts)) this.publish(message);
       return Promise.resolve();
     }
 
@@ -322,10 +355,14 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     #tellListeners(packet: Packet, encoded: Encoded, opts: BroadcastOptions): void {
       if (host.overheard.size === 0) return;
       const { volatile, compress } = opts.flags ?? {};
+      const [text, attachment] = encoded;
+      let frame: { wsPreEncodedFrame?: Buffer[] } | undefined;
+      const frameOf = () => (typeof text === "string" && attachment === undefined ? { wsPreEncodedFrame: preEncodedFrame(text) } : {});
       (this as unknown as Applied).apply(opts, (socket) => {
         if (socket._anyOutgoingListeners?.length) socket.notifyOutgoingListeners?.(packet);
         if (socket.conn.listenerCount("packetCreate") === 0) return;
-        const options = { compress: compress !== false, ...(volatile === undefined ? {} : { volatile }) };
+        frame ??= frameOf();
+        const options = { preEncoded: true, compress: compress !== false, ...(volatile === undefined ? {} : { volatile }), ...frame };
         for (const part of encoded) socket.conn.announce("message", part, options);
       });
     }
@@ -351,6 +388,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
   return RingwayAdapter as unknown as AdapterClass;
 }
+
+const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;
+
+const localOf = (opts: BroadcastOptions): BroadcastOptions => ({ ...opts, flags: { ...opts.flags, local: true } });
 
 function plain(opts: BroadcastOptions): { rooms: string[]; except: string[]; flags: BroadcastFlags } {
   return { rooms: [...opts.rooms], except: [...(opts.except ?? [])], flags: opts.flags ?? {} };

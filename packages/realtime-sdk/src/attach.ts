@@ -115,8 +115,10 @@ function closeWith(server: ServerInternals, ringway: Ringway): void {
   const close = server.close.bind(server);
   server.close = async (done) => {
     ringway.prepareStop();
-    await close();
+    // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
+    let failure: Error | undefined;
+    await close((error) => { failure = error; });
     await ringway.close();
-    done?.();
+    done?.(failure);
   };
 }

@@ -14,6 +14,9 @@ export const CLOSE_REASONS = ["transport close", "transport error", "ping timeou
 /** Why a connection ended. */
 export type CloseReason = (typeof CLOSE_REASONS)[number];
 
+/** The first byte of a Socket.IO packet that asks for a namespace. */
+const CONNECT = "0";
+
 /** The transports by their number in TRANSPORT. */
 export const TRANSPORTS = ["polling", "websocket"] as const;
 
@@ -80,6 +83,8 @@ export class VirtualConnection extends EventEmitter {
   #isPressed = false;
   #held: { data: string | Buffer }[] | undefined;
   #heldBytes = 0;
+  /** What came in one chunk with a CONNECT, and behind it. */
+  #behind: (string | Buffer)[] | undefined;
   #filter: OutgoingFilter | undefined;
 
   /** @internal */
@@ -190,13 +195,36 @@ export class VirtualConnection extends EventEmitter {
       this.#held.push({ data });
       this.#heldBytes += payload.length;
     } else {
-      this.deliver(data);
+      this.#hear(data);
     }
   }
 
+  #hear(data: string | Buffer): void {
+    if (this.#behind) this.#behind.push(data);
+    else this.#take(data);
+  }
+
+  /**
+   * Gives a message to Socket.IO, which connects a tick later. Clients that send the next one in another request would find it connected on a socket of
+   * one's own; on the link both may come at once.
+   */
+  #take(data: string | Buffer): void {
+    this.deliver(data);
+    if (typeof data !== "string" || !data.startsWith(CONNECT) || this.readyState !== "open") return;
+    this.#behind = [];
+    setImmediate(() => {
+      const behind = this.#behind ?? [];
+      this.#behind = undefined;
+      // Another CONNECT among them keeps back the rest.
+      for (const next of behind) this.#hear(next);
+    });
+  }
+
   /** @internal Gives a message to Socket.IO. */
-  deliver(data: string | Buffer): void {
+  deliver(message: string | Buffer): void {
     if (this.readyState !== "open") return;
+    // engine.io gives no data for a message without any, which is an error to Socket.IO where an empty text would be a CONNECT.
+    const data = message === "" ? undefined : message;
     if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
     this.emit("data", data);
     this.emit("message", data);
@@ -231,8 +259,8 @@ export class VirtualConnection extends EventEmitter {
   /** @internal The client changes its transport. */
   change(phase: number, name: string): void {
     const transport = new VirtualTransport(this, name);
-    // A probe is the daemon's affair; it may have been done before there was anybody to tell.
-    if (!this.upgrading) {
+    // The probe may have been done before there was anybody to tell.
+    if (phase === 0 || !this.upgrading) {
       this.upgrading = true;
       this.emit("upgrading", transport);
     }
@@ -248,7 +276,7 @@ export class VirtualConnection extends EventEmitter {
   end(reason: CloseReason, description?: Error): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
-    this.#held = this.#filter = undefined;
+    this.#held = this.#filter = this.#behind = undefined;
     this.#port.forget(this);
     this.emit("close", reason, description);
   }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { afterEach, beforeEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
@@ -302,4 +303,44 @@ test("a client changes its transport", async () => {
   link.send("TRANSPORT", 0, 1, { phase: 1, transport: 1 });
   await upgrade;
   assert.equal(conn.transport.name, "websocket");
+});
+
+test("io.close() gives the error of an http server that did not run", async () => {
+  io = new Server(createServer());
+  ringway = attachRingway(io, { url: daemon.url });
+  link = await daemon.accept();
+  await link.welcome();
+  await ringway.ready;
+  const error = await new Promise<unknown>((resolve) => { void io.close(resolve); });
+  assert.equal((error as NodeJS.ErrnoException).code, "ERR_SERVER_NOT_RUNNING");
+});
+
+test("what comes in one chunk with a CONNECT is heard when it is connected", async () => {
+  await start();
+  const heard: unknown[] = [];
+  io.on("connection", (socket) => {
+    heard.push("connection");
+    socket.on("event", (value) => {
+      heard.push(value);
+      socket.emit("heard");
+    });
+    socket.on("disconnect", (reason) => heard.push(reason));
+  });
+  const say = (conn: number, ...payloads: string[]): void => {
+    link.open(conn);
+    for (const payload of payloads) link.send("DATA", FLAG.ASCII, conn, { payload: Buffer.from(payload) });
+  };
+  say(1, "0", "2[\"event\",1]");
+  for (let answers = 0; answers < 2; answers += 1) await link.next("SEND");
+  say(2, "0", "0");
+  assert.equal((await link.next("CLOSE_CONN")).conn, 2);
+  assert.deepEqual(heard, ["connection", 1, "connection", "forced close"]);
+});
+
+test("a message without data is no CONNECT", async () => {
+  await start();
+  link.open(1);
+  link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.alloc(0) });
+  assert.equal((await link.next("CLOSE_CONN")).conn, 1);
+  assert.equal(io.sockets.sockets.size, 0);
 });

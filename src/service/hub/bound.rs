@@ -2,10 +2,10 @@
 //!
 //! Deliberately absent: reading them (`upstream/binding`).
 
-use super::Hub;
+use super::{Hub, Turn};
 use crate::auth::Header;
 use crate::settings::Settings;
-use crate::upstream::{ApplicationOrigins, Binding};
+use crate::upstream::{ApplicationOrigins, Binding, ToLinks};
 use ringway_proto::engineio::Params;
 use ringway_proto::http1;
 use std::sync::Arc;
@@ -34,6 +34,14 @@ impl Hub {
         let operator = self.upstream.operator.take();
         let operator = operator.unwrap_or_else(|| Arc::clone(&self.settings));
         self.set_operator(operator);
+        self.upstream.unsaid_obeyed += 1;
+    }
+
+    /// Says how often the application was obeyed, as far as there is ring space.
+    pub(super) fn say_obeyed(&mut self, turn: &mut Turn<'_>) {
+        while self.upstream.unsaid_obeyed > 0 && self.say_to_links(&ToLinks::Obeyed, turn) {
+            self.upstream.unsaid_obeyed -= 1;
+        }
     }
 
     /// The operator has said something new.

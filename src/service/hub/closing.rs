@@ -169,13 +169,14 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let symbol = if cause == Cause::Peer {
-            PacketKind::Noop
-        } else {
-            PacketKind::Close
-        }
-        .symbol();
-        session.rare_mut().urgent.push(symbol);
+        // engine.io says both to a GET that comes behind the end, and a worker's word is always behind the request that it answers.
+        let symbols = match cause {
+            Cause::Peer => &[PacketKind::Noop][..],
+            Cause::Told(Refusal::WorkerClosed, _) => &[PacketKind::Noop, PacketKind::Close],
+            Cause::Told(..) => &[PacketKind::Close],
+        };
+        let symbols = symbols.iter().map(|kind| kind.symbol());
+        session.rare_mut().urgent.extend(symbols);
         session.rare_mut().closing = Some(Closing { cause, until_us });
         if session.conn.is_none() && cause == Cause::Peer {
             if let Some(session) = self.remove_session(key) {

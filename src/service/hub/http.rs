@@ -101,7 +101,7 @@ impl Hub {
             return Routed::Done;
         }
         let path = request.path.as_str();
-        if path.strip_suffix('/').unwrap_or(path) == self.settings.path.trim_end_matches('/') {
+        if self.is_engine_path(path) {
             return self.route_engine(key, request, crate::session::Application::SocketIo, turn);
         }
         if self.settings.dev && path == "/engine.io/" {
@@ -116,6 +116,18 @@ impl Hub {
         }
         self.serve_asset(key, request, turn);
         Routed::Done
+    }
+
+    /// engine.io looks at the beginning alone: what stands behind its path is the client's affair.
+    fn is_engine_path(&self, path: &str) -> bool {
+        let own = self.settings.path.trim_end_matches('/');
+        let rest = path.strip_prefix(own);
+        // One that has the root for itself has nothing below it.
+        let is_below = rest.is_some_and(|rest| match rest {
+            "" | "/" => true,
+            rest => !own.is_empty() && rest.starts_with('/'),
+        });
+        is_below && !self.settings.assets.contains_key(path)
     }
 
     fn serve_asset(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {

@@ -160,6 +160,7 @@ impl Hub {
         for client in core::mem::take(&mut self.upstream.called) {
             self.answer_call(client, turn);
         }
+        self.say_obeyed(turn);
         self.settle_questions(turn);
         self.end_sessions(turn);
         self.say_pressure(turn);

@@ -5,6 +5,7 @@
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound, Session};
+use ringway_proto::socketio::SocketIoError;
 use ringway_proto::{engineio, socketio};
 use std::collections::VecDeque;
 
@@ -97,12 +98,13 @@ impl Hub {
             return;
         };
         // A header between the attachments of another packet: the client has lost count.
-        let packet = socketio::Packet::parse(text, &bounds)
-            .ok()
-            .filter(|_| session.rare().reassembly.is_none() && session.awaits_no_attachment());
-        let Some(packet) = packet else {
-            self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn);
-            return;
+        let is_due = session.rare().reassembly.is_none() && session.awaits_no_attachment();
+        let packet = match socketio::Packet::parse(text, &bounds) {
+            Ok(packet) if is_due => packet,
+            Ok(_) | Err(SocketIoError::Packet) if self.worker_judges(key) => {
+                return self.upstream_nonsense(key, Inbound::Text(text.into()), turn);
+            }
+            _ => return self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn),
         };
         if self.is_upstream(packet.namespace) {
             return self.upstream_text(key, text, &packet, turn);
@@ -153,6 +155,9 @@ impl Hub {
         }
         let rare = session.rare_if();
         let Some(reassembly) = rare.and_then(|rare| rare.reassembly.as_mut()) else {
+            if self.worker_judges(key) {
+                return self.upstream_nonsense(key, Inbound::Binary(bytes.into()), turn);
+            }
             return self.close_session(key, Cause::Told(Refusal::BadAttachment, 1002), turn);
         };
         let before = reassembly.kept_bytes();

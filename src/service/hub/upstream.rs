@@ -153,6 +153,41 @@ impl Hub {
         }
     }
 
+    /// Whether what is no packet is for the worker to refuse, which tells its application why. Of a client that has native namespaces alone no
+    /// worker knows.
+    pub(crate) fn worker_judges(&self, key: Key) -> bool {
+        let upstream = self.settings.upstream.as_ref();
+        upstream.is_some_and(|upstream| {
+            let session = self.sessions.get(key);
+            let known = session.and_then(|session| session.upstream()?.number);
+            upstream.native.is_empty() || known.is_some()
+        })
+    }
+
+    /// What has no namespace, or comes where it has no place: the worker's parser says what is wrong, and its answer is the connection's end.
+    pub(crate) fn upstream_nonsense(&mut self, key: Key, inbound: Inbound, turn: &mut Turn<'_>) {
+        let (flags, body) = match &inbound {
+            Inbound::Text(text) if text.is_ascii() => (Flags::ASCII, text.as_bytes()),
+            Inbound::Text(text) => (Flags::NONE, text.as_bytes()),
+            Inbound::Binary(bytes) => (Flags::BINARY, &**bytes),
+            Inbound::Event(_) => unreachable!("an event was parsed"),
+        };
+        let is_said =
+            self.upstream_is_open(key, turn) && self.upstream_data(key, flags, false, body, turn);
+        if !is_said {
+            return self.park(key, inbound, turn);
+        }
+        // Attachments that a packet was short of have nowhere to go.
+        self.upstream_of(key)
+            .into_iter()
+            .for_each(|upstream| upstream.attachments = 0);
+        if !self.settings.dev
+            && let Err(refusal) = self.charge_event(key, "/", turn)
+        {
+            self.close_session(key, Cause::Told(refusal, 1008), turn);
+        }
+    }
+
     pub(super) fn upstream_of(&mut self, key: Key) -> Option<&mut Upstream> {
         self.sessions.get_mut(key)?.upstream_mut()
     }
@@ -339,12 +374,28 @@ impl Hub {
         }
     }
 
-    /// The client has changed its transport. Its worker may miss that; nothing hangs on it.
+    /// A WebSocket probes for the client. Told once of a session, whose client may probe as often as it likes.
+    pub(crate) fn upstream_upgrading(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let upstream = self.upstream_of(key);
+        let untold =
+            upstream.filter(|upstream| upstream.number.is_some() && !upstream.is_upgrading);
+        if let Some(upstream) = untold {
+            upstream.is_upgrading = true;
+            self.say_transport(key, Phase::Upgrading, turn);
+        }
+    }
+
+    /// The client has changed its transport.
     pub(crate) fn upstream_upgraded(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.say_transport(key, Phase::Upgrade, turn);
+    }
+
+    /// Its worker may miss that; nothing hangs on it.
+    fn say_transport(&mut self, key: Key, phase: Phase, turn: &mut Turn<'_>) {
         let Some(client) = self.upstream_of(key).and_then(|upstream| upstream.number) else {
             return;
         };
-        let (phase, transport) = (Phase::Upgrade, link::Transport::WebSocket);
+        let transport = link::Transport::WebSocket;
         let body = Frame::Transport { phase, transport }.body();
         let mail = ToLinks::Frame {
             client,

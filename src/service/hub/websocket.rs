@@ -176,6 +176,7 @@ impl Hub {
                 if let Some(session) = self.sessions.get_mut(session_key) {
                     session.transport = Transport::Upgrading;
                 }
+                self.upstream_upgrading(session_key, turn);
                 self.release_poll(session_key, turn);
                 if !self.post_waits(session_key) {
                     self.answer_held(session_key, turn);

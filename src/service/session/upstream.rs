@@ -27,6 +27,8 @@ pub(crate) struct Upstream {
     pub(crate) attachments: u16,
     /// The worker's last packet was volatile and dropped: so are its attachments.
     pub(crate) is_dropping: bool,
+    /// A worker was told that a WebSocket probes.
+    pub(crate) is_upgrading: bool,
     /// What is on the way to the worker, by its cost.
     outstanding_bytes: u32,
     /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
@@ -43,6 +45,7 @@ impl Upstream {
             pings_ms,
             attachments: 0,
             is_dropping: false,
+            is_upgrading: false,
             outstanding_bytes: 0,
             connects: Vec::new(),
         }

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{Said, ToClients};
 use super::worker::{Ready, Worker, WorkerId};
-use crate::time::Now;
+use crate::time::{ConnId, Now};
 use ringway_proto::link::{Bind, HsResponse, Json, Kind};
 use std::collections::BTreeMap;
 
@@ -45,6 +45,8 @@ pub(super) struct Questioning {
     bytes: usize,
     /// What the application's last BIND said.
     bound: Box<str>,
+    /// Words of shards that they do so that have not come.
+    unobeyed: u32,
 }
 
 impl Questioning {
@@ -196,17 +198,34 @@ impl Exchange {
     }
 
     /// What the application wants. Its workers are to agree; the last one is heard.
-    pub(super) fn bind(&mut self, json: &Json<'_, Bind<'_>>) -> Result<(), Fault> {
+    pub(super) fn bind(&mut self, id: WorkerId, json: &Json<'_, Bind<'_>>) -> Result<(), Fault> {
         let json = json.text();
         if json.len() > BIND_BYTES_MAX {
             return Err(Fault::TooMany("bytes in BIND"));
         }
         if *self.questioning.bound != *json {
             self.questioning.bound = json.into();
+            self.questioning.unobeyed += u32::from(self.shards);
             self.stats.bindings += 1;
             self.say_to_all(&ToClients::Bound { json });
         }
+        self.worker_mut(id).is_binding = self.questioning.unobeyed > 0;
         Ok(())
+    }
+
+    /// A shard does what the application wants. When all do, workers that wait for that are given credit.
+    pub(super) fn is_obeyed(&mut self) {
+        self.questioning.unobeyed -= 1;
+        if self.questioning.unobeyed > 0 {
+            return;
+        }
+        let binding = self.workers.values_mut();
+        let links = binding.filter_map(|worker| {
+            let was_binding = core::mem::take(&mut worker.is_binding);
+            worker.link.filter(|_| was_binding)
+        });
+        let links: Vec<ConnId> = links.collect();
+        links.into_iter().for_each(|conn| self.credit(conn, true));
     }
 
     /// A request was refused: one of the workers hears of it, as one of several servers would.

@@ -189,3 +189,17 @@ fn of_refused_requests_a_worker_that_does_not_read_hears_some() {
     }
     assert_eq!(heard, 65);
 }
+
+#[test]
+fn whoever_binds_is_given_credit_when_all_shards_do_so() {
+    let mut stage = Stage::new(WINDOW);
+    stage.is_obedient = false;
+    let conn = stage.worker("a");
+    bind(&mut stage, conn, "/a");
+    assert!(stage.heard(conn).is_empty());
+    stage.mail(&ToLinks::Obeyed);
+    assert_eq!(stage.heard(conn), ["CREDIT 0"]);
+    // The same once more is done already.
+    bind(&mut stage, conn, "/a");
+    assert_eq!(stage.heard(conn), ["CREDIT 0"]);
+}

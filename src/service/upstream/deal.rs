@@ -216,6 +216,7 @@ impl Exchange {
                 json,
             } => self.ask(now, shard, question, json),
             ToLinks::Refused { json } => self.tell_refused(json),
+            ToLinks::Obeyed => self.is_obeyed(),
             ToLinks::Frame {
                 client,
                 kind,

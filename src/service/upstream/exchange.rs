@@ -278,11 +278,12 @@ impl Exchange {
     }
 
     /// Says how much was dealt with, if that is worth a frame.
-    fn credit(&mut self, conn: ConnId, is_end: bool) {
+    pub(super) fn credit(&mut self, conn: ConnId, is_end: bool) {
         let Some(link) = self.links.get_mut(&conn) else {
             return;
         };
         let worker = link.worker().and_then(|id| self.workers.get_mut(&id));
+        let worker = worker.filter(|worker| !worker.is_binding);
         if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_end)) {
             link.owe_credit(sum);
             self.orders.push(Order::Dirty(conn));

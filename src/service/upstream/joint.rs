@@ -58,6 +58,8 @@ pub(crate) struct Joint {
     /// What the application wants, and the operator's settings beneath that, once it has said so.
     pub(crate) binding: Binding,
     pub(crate) operator: Option<Arc<Settings>>,
+    /// Words that it is obeyed, which found no ring space.
+    pub(crate) unsaid_obeyed: u32,
     /// What the application is asked about requests.
     pub(crate) questions: Questions,
     /// The request that is being read again.
@@ -92,6 +94,7 @@ impl Joint {
             is_mail_blocked: false,
             binding: Binding::default(),
             operator: None,
+            unsaid_obeyed: 0,
             questions: Questions::default(),
             judged: None,
             is_carrying: false,

@@ -59,6 +59,8 @@ pub(crate) enum ToLinks<'a> {
         question: u32,
         json: &'a str,
     },
+    /// A shard does what the application wants, as it was told.
+    Obeyed,
     /// A request was refused: the body of CONN_ERROR.
     Refused { json: &'a str },
     /// Whether clients of this shard have more before them than they can take in a moment.

@@ -74,7 +74,7 @@ impl Exchange {
             }
             Frame::Send { .. } | Frame::CloseConn {} => self.for_client(id, raw, None),
             Frame::Bus { .. } => self.bus(id, raw, frame),
-            Frame::Bind { json } => self.bind(json),
+            Frame::Bind { json } => self.bind(id, json),
             Frame::HsRes { request, json } => self.judge(id, *request, json),
             // Its words, and those of later versions, change nothing.
             Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => Ok(()),

@@ -24,6 +24,8 @@ pub(super) struct Stage {
     pub(super) now_us: u64,
     peers: HashMap<ConnId, Peer>,
     next_conn: u64,
+    /// The shard of clients says at once that it does what the application wants.
+    pub(super) is_obedient: bool,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
     /// What was dealt with, by client.
@@ -49,6 +51,7 @@ impl Stage {
             now_us: 1_000_000,
             peers: HashMap::new(),
             next_conn: 1,
+            is_obedient: true,
             told: Vec::new(),
             dealt: HashMap::new(),
         }
@@ -230,6 +233,9 @@ impl Stage {
         if let ToClients::Dealt { client, bytes } = mail {
             *self.dealt.entry(client).or_default() += u64::from(bytes);
             return;
+        }
+        if matches!(mail, ToClients::Bound { .. }) && self.is_obedient {
+            self.exchange.mail(self.now(), &ToLinks::Obeyed);
         }
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),

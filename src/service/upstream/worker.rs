@@ -51,6 +51,8 @@ pub(super) struct Worker {
     pub(super) going: Option<Going>,
     /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
     pub(super) knows: bool,
+    /// Not all shards do what it wants. It is given no credit until they do, so that it knows.
+    pub(super) is_binding: bool,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// What waits for room in the window, one turn each.
@@ -78,6 +80,7 @@ impl Worker {
             lost_us: 0,
             going: None,
             knows: false,
+            is_binding: false,
             outgoing: Outgoing::new(window),
             incoming: Incoming::new(window),
             row: VecDeque::new(),
