@@ -112,6 +112,7 @@ impl Hub {
             }
             socketio::PacketKind::Disconnect => {
                 self.count_input_of(key, |upstream| upstream.answered(namespace));
+                self.upstream.clients.forget_pid(key, namespace);
             }
             _ => {}
         }
@@ -302,18 +303,20 @@ impl Hub {
         let Some(client) = upstream.number.take() else {
             return;
         };
+        let mail = ToLinks::Closed {
+            client,
+            body: &close_body(cause),
+            sockets: self.upstream.clients.left(key),
+        };
+        let mail = mail.encode();
         self.upstream.clients.forget(client);
-        self.say_closed(client, close_body(cause), turn);
+        self.say_closed(mail, turn);
     }
 
     /// Its worker hears of it at once, or when there is ring space.
-    pub(super) fn say_closed(&mut self, client: ClientNumber, body: Vec<u8>, turn: &mut Turn<'_>) {
-        let mail = ToLinks::Closed {
-            client,
-            body: &body,
-        };
-        if !self.say_to_links(&mail, turn) {
-            self.upstream.clients.unsaid.push((client, body));
+    pub(super) fn say_closed(&mut self, mail: Vec<u8>, turn: &mut Turn<'_>) {
+        if !self.say_encoded(&mail, turn) {
+            self.upstream.clients.unsaid.push(mail);
         }
     }
 

@@ -8,6 +8,7 @@ use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::pressure::Pressure;
 use super::proof::Secret;
+use super::recovery::Recovery;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
@@ -71,6 +72,10 @@ pub struct ExchangeStats {
     pub workers: u64,
     /// Clients that wait for a worker.
     pub clients_waiting: u64,
+    /// Sockets whose clients are gone and may come back.
+    pub sessions_waiting: u64,
+    /// Bytes of broadcasts that are kept for them.
+    pub log_bytes: u64,
     /// Links that were accepted.
     pub links_accepted: u64,
     /// Links whose worker joined.
@@ -89,6 +94,10 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Sockets whose clients came back.
+    pub sessions_recovered: u64,
+    /// Sockets that were asked for in vain.
+    pub sessions_refused: u64,
 }
 
 pub(crate) struct Exchange {
@@ -107,6 +116,7 @@ pub(crate) struct Exchange {
     pub(super) may_retire: bool,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
+    pub(super) recovery: Recovery,
     /// Other shards or clients cannot follow: no link is read.
     blocked: bool,
     /// Links whose input has not been read to its end.
@@ -120,10 +130,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange without links. `epoch` names this life of the daemon.
     pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
+        let name = format!("{:016x}{:016x}", epoch[0], epoch[1]);
         Self {
             settings,
             shards,
-            epoch: format!("{:016x}{:016x}", epoch[0], epoch[1]),
+            recovery: Recovery::new(&name),
+            epoch: name,
             links: BTreeMap::new(),
             workers: BTreeMap::new(),
             next_worker: 0,
@@ -151,6 +163,8 @@ impl Exchange {
         ExchangeStats {
             workers: self.workers.len() as u64,
             clients_waiting: self.waiting.len() as u64,
+            sessions_waiting: self.recovery.sessions_waiting(),
+            log_bytes: self.recovery.log_bytes(),
             ..self.stats
         }
     }
@@ -165,7 +179,8 @@ impl Exchange {
 
     /// Whether anything is to be looked at now and then.
     pub(crate) fn is_busy(&self) -> bool {
-        !(self.links.is_empty() && self.workers.is_empty() && self.clients.is_empty())
+        let is_alone = self.links.is_empty() && self.workers.is_empty() && self.clients.is_empty();
+        !(is_alone && self.recovery.is_empty())
     }
 
     /// A link was accepted; `nonce` is unpredictable.
@@ -281,6 +296,7 @@ impl Exchange {
         let Some(id) = link.worker() else {
             return self.hello(now, conn, raw);
         };
+        self.recovery.pass(now.monotonic_us);
         let is_counted = raw.kind.is_counted();
         let worker = self.workers.get_mut(&id);
         let worker = worker.expect("a link's worker stays while the link does");
@@ -463,6 +479,8 @@ impl Exchange {
 
     /// Now and then: links that are silent, workers that do not come back, clients that wait too long.
     pub(crate) fn tick(&mut self, now: Now) {
+        self.recovery.pass(now.monotonic_us);
+        self.tick_recovery();
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;

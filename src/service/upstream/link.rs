@@ -125,7 +125,7 @@ impl Link {
             window,
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
-            caps: Vec::new(),
+            caps: vec!["recovery".into()],
         });
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];

@@ -55,12 +55,25 @@ pub(crate) enum ToLinks<'a> {
     Pressed { shard: u16, is_pressed: bool },
     /// So many bytes of mail of the links were dealt with on this shard.
     Carried { shard: u16, bytes: u64 },
-    /// The client is gone; the body of CLOSE.
+    /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
         #[serde(borrow)]
         body: &'a [u8],
+        #[serde(borrow)]
+        sockets: Vec<LeftSocket<'a>>,
     },
+}
+
+/// A socket with a private id whose client is gone, as its worker described it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftSocket<'a> {
+    pub(crate) space: SpaceId,
+    pub(crate) sid: &'a str,
+    pub(crate) pid: &'a str,
+    /// Its own is left out.
+    pub(crate) rooms: Vec<&'a str>,
+    pub(crate) data: &'a str,
 }
 
 /// To the clients' shards.

@@ -12,12 +12,17 @@ mod exchange_tests;
 mod fault;
 mod joint;
 mod link;
+mod log;
 mod mail;
 mod obey;
 mod pressure;
 mod proof;
 #[cfg(test)]
 mod random;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
+mod sessions;
 mod space;
 #[cfg(test)]
 mod space_tests;

@@ -190,6 +190,7 @@ impl Stage {
         self.mail(&ToLinks::Closed {
             client: client(number),
             body: &[0; 5],
+            sockets: Vec::new(),
         });
     }
 
