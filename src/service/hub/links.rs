@@ -155,7 +155,7 @@ impl Hub {
         self.upstream.block_links(turn.now);
         self.carry_orders(turn);
         for mail in core::mem::take(&mut self.upstream.clients.unsaid) {
-            self.say_closed(mail, turn);
+            self.say_or_keep(mail, turn);
         }
         for client in core::mem::take(&mut self.upstream.called) {
             self.answer_call(client, turn);

@@ -310,11 +310,11 @@ impl Hub {
         };
         let mail = mail.encode();
         self.upstream.clients.forget(client);
-        self.say_closed(mail, turn);
+        self.say_or_keep(mail, turn);
     }
 
-    /// Its worker hears of it at once, or when there is ring space.
-    pub(super) fn say_closed(&mut self, mail: Vec<u8>, turn: &mut Turn<'_>) {
+    /// The links hear of it at once, or when there is ring space.
+    pub(super) fn say_or_keep(&mut self, mail: Vec<u8>, turn: &mut Turn<'_>) {
         if !self.say_encoded(&mail, turn) {
             self.upstream.clients.unsaid.push(mail);
         }

@@ -25,7 +25,7 @@ pub(crate) struct Clients {
     spaces: BTreeMap<SpaceId, Named>,
     /// What workers said of them all.
     bytes: u64,
-    /// Clients that are gone, and whose end could not be said yet.
+    /// Mail about clients that are gone, or came back, that could not be said yet.
     pub(crate) unsaid: Vec<Vec<u8>>,
 }
 

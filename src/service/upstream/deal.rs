@@ -236,6 +236,7 @@ impl Exchange {
                 };
                 self.forward(client, frame);
             }
+            ToLinks::Entered { client, space } => self.entered(client, space),
             ToLinks::Pressed { shard, is_pressed } => {
                 self.pressure.set(now.monotonic_us, shard, is_pressed);
             }

@@ -51,6 +51,11 @@ pub(crate) enum ToLinks<'a> {
         #[serde(borrow)]
         body: &'a [u8],
     },
+    /// The answer to the same word.
+    Entered {
+        client: ClientNumber,
+        space: SpaceId,
+    },
     /// Whether clients of this shard have more before them than they can take in a moment.
     Pressed { shard: u16, is_pressed: bool },
     /// So many bytes of mail of the links were dealt with on this shard.
@@ -92,6 +97,11 @@ pub(crate) enum ToClients<'a> {
     },
     /// Nobody has the namespace any more.
     Gone { space: SpaceId },
+    /// The client has come back to its socket: its shard says so, too, unless the client was gone before.
+    Entered {
+        client: ClientNumber,
+        space: SpaceId,
+    },
     /// The client is in a namespace that there cannot be.
     Refused { client: ClientNumber },
     /// So much of what the client's frames cost is on the link, or of use to nobody.

@@ -46,6 +46,8 @@ struct Entering {
     /// Frames about its membership, MEMBER first.
     held: Vec<(Kind, Box<[u8]>)>,
     held_bytes: usize,
+    /// All was said to its shard, which has not answered: the client may have gone before.
+    is_in: bool,
 }
 
 impl Entering {
@@ -160,10 +162,16 @@ impl Recovery {
             from,
             held: Vec::new(),
             held_bytes: 0,
+            is_in: false,
         };
+        self.start_entering((client, space), entering);
+        let entering = self.entering.get(&(client, space));
+        entering.map(|entering| &entering.session)
+    }
+
+    fn start_entering(&mut self, at: (ClientNumber, SpaceId), entering: Entering) {
         self.entering_bytes += entering.bytes();
-        let entering = self.entering.entry((client, space)).or_insert(entering);
-        Some(&entering.session)
+        self.entering.insert(at, entering);
     }
 
     fn stop_entering(&mut self, at: (ClientNumber, SpaceId)) -> Option<Entering> {
@@ -176,6 +184,18 @@ impl Recovery {
     fn put_back(&mut self, at: (ClientNumber, SpaceId)) {
         if let Some(Entering { pid, session, .. }) = self.stop_entering(at) {
             self.sessions.insert((at.1, pid), session);
+        }
+    }
+
+    /// The client is gone. Where its worker believes that it has entered, that one will say what the socket was.
+    fn put_all_back(&mut self, client: ClientNumber, worker: Option<WorkerId>) {
+        for at in self.entering_of(client) {
+            if let Some(entering) = self.entering.get_mut(&at).filter(|entering| entering.is_in) {
+                entering.session.client = client;
+                entering.session.worker = worker.or(entering.session.worker);
+                entering.session.is_unsure = worker.is_some();
+            }
+            self.put_back(at);
         }
     }
 
@@ -449,7 +469,7 @@ impl Exchange {
             client.is_some_and(|client| client.is_there() && client.worker == Some(ask.worker));
         let recovery = &mut self.recovery;
         let entering = recovery.entering.get(&at);
-        if entering.is_some_and(|entering| entering.pid == place.1) {
+        if entering.is_some_and(|entering| entering.pid == place.1 && !entering.is_in) {
             // Its last worker asked, too, and died.
             return self.answer(ask, is_there.then_some(at));
         }
@@ -537,7 +557,8 @@ impl Exchange {
     }
 
     fn enters_by_member(&mut self, at: (ClientNumber, SpaceId), raw: &Raw<'_>) -> bool {
-        let Some(entering) = self.recovery.entering.get(&at) else {
+        let entering = self.recovery.entering.get(&at);
+        let Some(entering) = entering.filter(|entering| !entering.is_in) else {
             return false;
         };
         let frame = Frame::parse(raw, Side::Worker);
@@ -572,24 +593,27 @@ impl Exchange {
         let Some(at) = self.spaces.get(name).map(|space| (client, *space)) else {
             return false;
         };
-        if !is_welcome {
-            self.recovery.put_back(at);
-            return false;
-        }
         let entering = self.recovery.entering.get(&at);
-        if entering.is_none_or(|entering| entering.held.is_empty()) {
-            return false;
+        match entering.filter(|entering| !entering.is_in) {
+            Some(_) if !is_welcome => {
+                self.recovery.put_back(at);
+                false
+            }
+            Some(entering) if !entering.held.is_empty() => {
+                self.enter(at, raw);
+                true
+            }
+            _ => false,
         }
-        if let Some(entering) = self.recovery.stop_entering(at) {
-            self.enter(at, &entering, raw);
-        }
-        true
     }
 
     /// The one step: the answer to CONNECT, what was missed, the rooms. Behind the answer, and not before it as the packets of a server of one's own would
     /// be: a client counts what it hears before the answer as heard only with it, and would hear it again if it was cut off between the two.
-    fn enter(&mut self, at: (ClientNumber, SpaceId), entering: &Entering, raw: &Raw<'_>) {
+    fn enter(&mut self, at: (ClientNumber, SpaceId), raw: &Raw<'_>) {
         let (client, space) = at;
+        let Some(mut entering) = self.recovery.stop_entering(at) else {
+            return;
+        };
         let listener = listener(&entering.session);
         let Some(packets) = self.recovery.logs.missed(space, entering.from, listener) else {
             return self.cut_off(client);
@@ -600,25 +624,33 @@ impl Exchange {
         for (flags, body) in &parts {
             self.say_frame(client, None, (Kind::Send, *flags), body);
         }
-        for (kind, body) in &entering.held {
-            self.say_frame(client, Some(space), (*kind, Flags::NONE), body);
+        for (kind, body) in core::mem::take(&mut entering.held) {
+            self.say_frame(client, Some(space), (kind, Flags::NONE), &body);
         }
-        self.stats.sessions_recovered += 1;
+        self.say(client.shard(), &ToClients::Entered { client, space });
+        entering.held_bytes = 0;
+        entering.is_in = true;
+        self.recovery.start_entering(at, entering);
+    }
+
+    /// The client was there when it entered.
+    pub(super) fn entered(&mut self, client: ClientNumber, space: SpaceId) {
+        let stopped = self.recovery.stop_entering((client, space));
+        self.stats.sessions_recovered += u64::from(stopped.is_some());
     }
 
     /// A client is gone: its sockets wait, as they were said to be last. A worker that is there will say what they were in the end.
     pub(super) fn leave(&mut self, number: ClientNumber, body: &[u8], sockets: &[LeftSocket<'_>]) {
-        for at in self.recovery.entering_of(number) {
-            self.recovery.put_back(at);
-        }
+        let client = self.clients.get(&number);
+        let worker = client.and_then(|client| client.worker);
+        let worker_hears = client.is_some_and(|client| client.is_opened());
+        self.recovery
+            .put_all_back(number, worker.filter(|_| worker_hears));
         let saved = self.recovery.saved.range(spaces_of(number));
         let saved: Vec<_> = saved.copied().collect();
         for at in &saved {
             self.recovery.saved.remove(at);
         }
-        let client = self.clients.get(&number);
-        let worker = client.and_then(|client| client.worker);
-        let hears = client.is_some_and(|client| client.is_opened());
         let ttl_us = match worker {
             Some(id) => self.worker_mut(id).recovery_us,
             None => self.recovery.ttl_us,
@@ -641,7 +673,7 @@ impl Exchange {
                 client: number,
                 worker,
                 expires_us,
-                is_unsure: worker.is_some() && hears,
+                is_unsure: worker.is_some() && worker_hears,
             };
             let place = (socket.space, socket.pid.into());
             self.recovery.sessions.insert(place, session);

@@ -236,6 +236,7 @@ impl Stage {
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Frame { kind, .. } => {
                 Kind::from_byte(kind).expect("a kind").name().to_owned()
