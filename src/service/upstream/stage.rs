@@ -26,6 +26,8 @@ pub(super) struct Stage {
     next_conn: u64,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
+    /// Frames of workers that went to clients' shards, with what is in them.
+    frames: Vec<String>,
     /// What was dealt with, by client.
     pub(super) dealt: HashMap<ClientNumber, u64>,
 }
@@ -50,6 +52,7 @@ impl Stage {
             peers: HashMap::new(),
             next_conn: 1,
             told: Vec::new(),
+            frames: Vec::new(),
             dealt: HashMap::new(),
         }
     }
@@ -231,6 +234,21 @@ impl Stage {
             *self.dealt.entry(client).or_default() += u64::from(bytes);
             return;
         }
+        if let ToClients::Frame {
+            client,
+            kind,
+            flags,
+            body,
+            ..
+        } = mail
+        {
+            self.frames.push(described(&Raw {
+                kind: Kind::from_byte(kind).expect("a kind"),
+                flags: Flags::from_bits(flags),
+                conn: client.map_or(0, |client| client.0),
+                body,
+            }));
+        }
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
@@ -243,6 +261,11 @@ impl Stage {
             }
             ToClients::Dealt { .. } => unreachable!("it was looked at"),
         });
+    }
+
+    /// What clients' shards were told in frames of workers.
+    pub(super) fn take_frames(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.frames)
     }
 
     pub(super) fn take_told(&mut self) -> Vec<String> {
@@ -299,10 +322,29 @@ fn described(raw: &Raw<'_>) -> String {
         // The test's own clients say nothing of themselves.
         return format!("{} {}", raw.kind.name(), raw.conn);
     }
-    let frame = Frame::parse(raw, Side::Daemon).expect("the daemon's own words");
+    let sender = match raw.kind.is_from(Side::Daemon) {
+        true => Side::Daemon,
+        false => Side::Worker,
+    };
+    let frame = Frame::parse(raw, sender).expect("whole frames");
     let name = raw.kind.name();
     match frame {
-        Frame::Data { payload } => {
+        Frame::Bcast { parts, .. } => {
+            let text = String::from_utf8_lossy(parts[0].bytes()).into_owned();
+            format!("{name} {} {text}", raw.conn)
+        }
+        Frame::SessionRes { request, session } => {
+            let session = session.map_or_else(
+                || "none".to_owned(),
+                |session| {
+                    let rooms = session.rooms.join(",");
+                    let missed = session.parts.len();
+                    format!("{} {rooms} {} {missed}", session.sid, session.data.0)
+                },
+            );
+            format!("{name} {request} {session}")
+        }
+        Frame::Data { payload } | Frame::Send { payload } => {
             let text = String::from_utf8_lossy(payload.0.bytes()).into_owned();
             format!("{name} {} {text}", raw.conn)
         }
