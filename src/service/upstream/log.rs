@@ -19,11 +19,15 @@ const BYTES_MAX: usize = 128 << 20;
 const PACKET_COST_BYTES: usize = 192;
 const ROOM_COST_BYTES: usize = 32;
 
-/// What one client may have missed and still be given: half of what a worker's words may be in its queue. Who missed more starts anew.
-const MISSED_PACKETS_MAX: usize = 32_768;
-const MISSED_BYTES_MAX: usize = 2 << 20;
+/// What one client may have missed and still be given: three quarters of what a worker's words may be in its queue (`hub/sending`), where a part counts twice
+/// when it may be compressed. Who missed more starts anew: it would be closed for a queue that is full, and come again.
+const MISSED_BYTES_MAX: usize = 3 << 20;
+/// What a part costs in a queue beside its bytes.
+const PART_COST_BYTES: usize = 192;
+/// Numbers that are looked through for one client, those in several of its rooms more than once.
+const NUMBERS_MAX: usize = 4 * MISSED_BYTES_MAX / PART_COST_BYTES;
 
-const _: () = assert!(SPACE_BYTES_MAX <= BYTES_MAX && MISSED_PACKETS_MAX <= PACKETS_MAX);
+const _: () = assert!(SPACE_BYTES_MAX <= BYTES_MAX && MISSED_BYTES_MAX <= SPACE_BYTES_MAX);
 
 /// Whom a packet was for.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +62,14 @@ pub(super) struct Packet {
 }
 
 impl Packet {
+    /// What it costs in a client's queue, at the most.
+    fn queue_bytes(&self) -> usize {
+        let parts = self.parts.iter();
+        parts
+            .map(|(_, part)| PART_COST_BYTES + 2 * part.len())
+            .sum()
+    }
+
     fn is_for(&self, listener: Listener<'_>) -> bool {
         let mut rooms = listener.rooms.iter();
         let is_excepted = rooms.any(|room| self.except.contains(room));
@@ -133,7 +145,7 @@ impl Log {
         let lists = rooms.filter_map(|room| self.by_room.get(&**room));
         for list in lists.chain([&self.to_all]) {
             let at = list.partition_point(|number| *number <= from);
-            if numbers.len() + list.len() - at > 2 * MISSED_PACKETS_MAX {
+            if numbers.len() + list.len() - at > NUMBERS_MAX {
                 return None;
             }
             numbers.extend(list.range(at..));
@@ -281,9 +293,8 @@ impl Logs {
         let numbers = log.numbers(from, listener)?;
         let packets = numbers.iter().filter_map(|number| log.find(*number));
         let packets: Vec<&Packet> = packets.filter(|packet| packet.is_for(listener)).collect();
-        let bytes: usize = packets.iter().map(|packet| packet.bytes).sum();
-        let fits = packets.len() <= MISSED_PACKETS_MAX && bytes <= MISSED_BYTES_MAX;
-        fits.then_some(packets)
+        let bytes: usize = packets.iter().map(|packet| packet.queue_bytes()).sum();
+        (bytes <= MISSED_BYTES_MAX).then_some(packets)
     }
 }
 
@@ -444,13 +455,17 @@ mod tests {
     fn who_missed_too_much_starts_anew() {
         let mut logs = Logs::new();
         let first = push(&mut logs, 0, SPACE, &[], &[]);
-        for _ in 0..8 {
-            let text = "x".repeat(MISSED_BYTES_MAX / 8);
-            push_of(&mut logs, 0, SPACE, (&["large"], &[], None), &text);
-        }
+        let large = |logs: &mut Logs| {
+            let text = "x".repeat(MISSED_BYTES_MAX / 16 - PART_COST_BYTES / 2);
+            push_of(logs, 0, SPACE, (&["large"], &[], None), &text);
+        };
+        (0..8).for_each(|_| large(&mut logs));
+        let all = missed(&logs, first, &["large"]);
+        assert_eq!(all.map(|numbers| numbers.len()), Some(8));
+        large(&mut logs);
         assert_eq!(missed(&logs, first, &["large"]), None);
         assert_eq!(missed(&logs, first, &["s"]), Some(vec![]));
-        for _ in 0..=MISSED_PACKETS_MAX {
+        for _ in 0..=NUMBERS_MAX {
             push_of(&mut logs, 0, SPACE, (&["many"], &[], None), "2[]");
         }
         assert_eq!(missed(&logs, first, &["many"]), None);

@@ -280,6 +280,7 @@ fn with_offset(text: &str, offset: &str) -> Option<String> {
 
 /// The namespace of an answer to CONNECT, and whether it is welcome.
 fn answered(text: &[u8]) -> Option<(&str, bool)> {
+    text.first().filter(|first| matches!(first, b'0' | b'4'))?;
     let text = core::str::from_utf8(text).ok()?;
     let is_welcome = text.starts_with('0');
     let rest = text.strip_prefix(['0', '4'])?;
