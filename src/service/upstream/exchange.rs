@@ -236,6 +236,7 @@ impl Exchange {
             return;
         };
         let mut input = link.take_input();
+        self.recovery.given_bytes = 0;
         let (taken, outcome) = self.take_frames(now, conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
@@ -244,7 +245,7 @@ impl Exchange {
         if let Some(link) = self.links.get_mut(&conn) {
             link.give_input_back(input);
         }
-        if taken >= READ_BYTES {
+        if taken + self.recovery.given_bytes >= READ_BYTES {
             self.unread.insert(conn);
         }
         self.credit(conn, true);
@@ -252,7 +253,7 @@ impl Exchange {
 
     fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
         let mut taken = 0;
-        while taken < READ_BYTES {
+        while taken + self.recovery.given_bytes < READ_BYTES {
             let body_bytes_max = self.links.get(&conn).map_or(0, Link::body_bytes_max);
             let frame = match link::split(&input[taken..], body_bytes_max) {
                 Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),

@@ -78,6 +78,8 @@ pub(super) struct Recovery {
     sessions: Sessions,
     entering: BTreeMap<(ClientNumber, SpaceId), Entering>,
     entering_bytes: usize,
+    /// What clients were given that came back since links were looked at last: a few words of a worker cause much.
+    pub(super) given_bytes: usize,
     saved: BTreeSet<(ClientNumber, SpaceId)>,
     /// Questions for sessions of which a worker is still to say what they were in the end: one of each.
     asks: BTreeMap<Place, Ask>,
@@ -94,6 +96,7 @@ impl Recovery {
             sessions: Sessions::default(),
             entering: BTreeMap::new(),
             entering_bytes: 0,
+            given_bytes: 0,
             saved: BTreeSet::new(),
             asks: BTreeMap::new(),
         }
@@ -623,6 +626,7 @@ impl Exchange {
         let parts: Vec<(Flags, Box<[u8]>)> = parts.cloned().collect();
         self.say_frame(client, None, (raw.kind, raw.flags), raw.body);
         for (flags, body) in &parts {
+            self.recovery.given_bytes += body.len();
             self.say_frame(client, None, (Kind::Send, *flags), body);
         }
         for (kind, body) in core::mem::take(&mut entering.held) {

@@ -1,5 +1,6 @@
 //! Clients that go and come back while their workers live, hang, lie or die.
 
+use super::exchange::Order;
 use super::mail::{LeftSocket, SpaceId, ToLinks};
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -423,6 +424,53 @@ fn who_cannot_be_given_what_it_missed_is_closed() {
     }
     answer(&mut stage, conn, 2, "0{}");
     assert_eq!(stage.take_frames(), [told_client(2, "CLOSE_CONN #")]);
+}
+
+#[test]
+fn many_that_come_back_at_once_are_given_what_they_missed_one_after_the_other() {
+    let (mut stage, conn, offset) = scene();
+    stage.kill(conn);
+    let pids: Vec<String> = (2..10).map(|number| format!("p{number}")).collect();
+    let sockets = pids.iter().map(|pid| LeftSocket {
+        space: SPACE,
+        sid: pid,
+        pid,
+        rooms: vec!["late"],
+        data: "{}",
+    });
+    let sockets: Vec<LeftSocket<'_>> = sockets.collect();
+    for socket in sockets {
+        stage.mail(&ToLinks::Closed {
+            client: client(99),
+            body: &[0; 5],
+            sockets: vec![socket],
+        });
+    }
+    let next = worker(&mut stage, "b");
+    let large = format!("2[\"{}\"]", "x".repeat(1 << 20));
+    broadcast(&mut stage, next, &["late"], &large);
+    let mut words = Vec::new();
+    for (number, pid) in (2..10).zip(&pids) {
+        stage.open(number, &[]);
+        let get = Frame::SessionGet {
+            request: 1,
+            nsp: 0,
+            pid,
+            offset: &offset,
+        };
+        stage.say(next, client(number).0, &get);
+        member(&mut stage, next, number, pid);
+        let payload = Payload(Part::Text("0{}"));
+        Frame::Send { payload }.encode_into(client(number).0, Flags::NONE, &mut words);
+    }
+    stage.exchange.received(stage.now(), next, &words);
+    for given in 1..=8 {
+        let orders = stage.exchange.take_orders();
+        let is_large =
+            |order: &&Order| matches!(order, Order::Mail { bytes, .. } if bytes.len() > 1 << 20);
+        assert_eq!(orders.iter().filter(is_large).count(), 1, "{given}");
+        assert!(stage.exchange.read_on(stage.now()));
+    }
 }
 
 #[test]
