@@ -11,6 +11,7 @@ mod exchange;
 mod exchange_tests;
 mod fault;
 mod joint;
+mod keeping;
 mod link;
 mod log;
 mod mail;
@@ -22,6 +23,7 @@ mod random;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;
+mod rejoin;
 mod sessions;
 mod space;
 #[cfg(test)]
