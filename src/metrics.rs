@@ -210,6 +210,30 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.bindings,
     ),
     (
+        "ringway_upstream_sessions_waiting",
+        "Sockets whose clients are gone and may come back.",
+        true,
+        |stats, _| stats.exchange.sessions_waiting,
+    ),
+    (
+        "ringway_upstream_log_bytes",
+        "Bytes of broadcasts that are kept for clients which come back.",
+        true,
+        |stats, _| stats.exchange.log_bytes,
+    ),
+    (
+        "ringway_upstream_sessions_recovered_total",
+        "Sockets whose clients came back.",
+        false,
+        |stats, _| stats.exchange.sessions_recovered,
+    ),
+    (
+        "ringway_upstream_sessions_refused_total",
+        "Sockets that were asked for in vain: unknown, too late, or with too much missed.",
+        false,
+        |stats, _| stats.exchange.sessions_refused,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

@@ -25,6 +25,28 @@ async function ended(side, transports, end) {
   return { errors, reason, client: client.disconnects[0] };
 }
 
+/** A client that may come back to its socket, and how it leaves and returns. */
+async function recoverable(side) {
+  await side.serve({ connectionStateRecovery: { maxDisconnectionDuration: 60_000 } });
+  const { client, socket } = await side.meet();
+  socket.emit("hello");
+  await until(() => client.heard.length === 1);
+  const leave = async () => {
+    const gone = event(socket, "disconnect");
+    client.io.engine.close();
+    await gone;
+    await until(() => !client.connected);
+  };
+  const back = async () => {
+    const met = side.met(client);
+    client.connect();
+    const again = await met;
+    await side.mark();
+    return again.socket;
+  };
+  return { client, socket, leave, back };
+}
+
 /** A GET; node:http, as fetch has opinions of its own about headers. */
 const get = (io, path, headers = {}) => new Promise((resolve, reject) => {
   request(`${io.url}${path}`, { headers }, (response) => {
@@ -71,29 +93,77 @@ export const DIFFERENCES = [
     ringway: REFUSED("opaque"),
   },
   {
-    says: "connection state recovery is off: a client that lost its connection starts anew. A server with `connectionStateRecovery` works otherwise, and is warned (`RINGWAY_NO_RECOVERY`)",
-    why: "the daemon keeps no sessions and no log of broadcasts: WELCOME's caps lack `recovery`",
+    says: "a client that comes back to its socket hears what it missed behind its event `connect`, where stock says it before",
+    why: "a client counts what it hears before as heard with `connect` only: cut off between the two it would hear it twice",
     serves: false,
     async behaviour(side) {
-      const warnings = [];
-      const warned = (warning) => { if (warning.name === "RingwayWarning") warnings.push(warning.code); };
-      process.on("warning", warned);
-      const io = await side.serve({ connectionStateRecovery: { maxDisconnectionDuration: 60_000 } });
-      const { client, socket } = await side.meet();
-      const { id } = socket;
-      socket.join("room");
-      io.to("room").emit("told", 1);
-      socket.emit("told", 2);
-      await side.mark();
-      client.io.engine.close();
-      await event(socket, "disconnect");
-      client.connect();
-      const again = await side.met(client);
-      process.off("warning", warned);
-      return { warnings, heard: client.heard.map(([, value]) => value), recovered: [client.recovered, again.socket.recovered], id: again.socket.id === id };
+      const { client, leave, back } = await recoverable(side);
+      const order = [];
+      client.on("connect", () => order.push("connect"));
+      client.on("missed", () => order.push("missed"));
+      await leave();
+      side.io.emit("missed");
+      await back();
+      return order;
     },
-    stock: { warnings: [], heard: [1, 2], recovered: [true, true], id: true },
-    ringway: { warnings: ["RINGWAY_NO_RECOVERY"], heard: [1, 2], recovered: [false, false], id: false },
+    stock: ["missed", "connect"],
+    ringway: ["connect", "missed"],
+  },
+  {
+    says: "a socket is given back once: another client that says the same private id starts anew",
+    why: "two clients would have one id",
+    serves: false,
+    async behaviour(side) {
+      const { client, leave, back } = await recoverable(side);
+      const auth = { pid: client._pid, offset: client._lastOffset };
+      await leave();
+      await back();
+      return [client.recovered, (await side.meet({ auth })).socket.recovered];
+    },
+    stock: [true, true],
+    ringway: [true, false],
+  },
+  {
+    says: "`socket.data` of a client that comes back is what JSON keeps of it: a Date is a text",
+    why: "it waits in the daemon",
+    serves: false,
+    async behaviour(side) {
+      const { socket, leave, back } = await recoverable(side);
+      Object.assign(socket.data, { date: new Date(0), list: [1] });
+      await leave();
+      const { data } = await back();
+      return [data.date instanceof Date, JSON.stringify(data)];
+    },
+    stock: [true, '{"date":"1970-01-01T00:00:00.000Z","list":[1]}'],
+    ringway: [false, '{"date":"1970-01-01T00:00:00.000Z","list":[1]}'],
+  },
+  {
+    says: "`maxDisconnectionDuration` is an hour at most, and a client that missed more than its queue can take, some 1.5 MiB or 10,000 short packets, starts anew",
+    why: "the daemon keeps for all namespaces what it keeps, and a client's queue has a bound",
+    serves: false,
+    async behaviour(side) {
+      const { client, leave, back } = await recoverable(side);
+      await leave();
+      for (let number = 0; number < 30; number += 1) side.io.emit("missed", "x".repeat(100_000));
+      await back();
+      return client.recovered;
+    },
+    stock: true,
+    ringway: false,
+  },
+  {
+    says: "`onAnyOutgoing` does not hear the offset that recovery puts behind a packet's arguments",
+    why: "the daemon puts it there",
+    serves: false,
+    async behaviour(side) {
+      const { socket } = await recoverable(side);
+      const heard = [];
+      socket.onAnyOutgoing((...values) => heard.push(values.length));
+      side.io.emit("told", 1);
+      return heard;
+    },
+    stock: [3],
+    ringway: [2],
   },
   {
     says: "`allowEIO3`, `httpCompression` and `perMessageDeflate` of the server change nothing: `websocket.deflate` of the daemon's configuration says it. `maxHttpBufferSize` cannot be more than its `engine.payload_bytes_max`",

@@ -50,6 +50,8 @@ type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?:
 const LIST_MAX = 0xffff;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
 const MEMBER_ROOMS = 64;
+/** A private id, or an offset. */
+const ID_BYTES_MAX = 128;
 /** How long the daemon may take to find a session. */
 const SESSION_MS_MAX = 5_000;
 /** What a client's acknowledgement may come later than the timeout that its sender gave. */
@@ -195,7 +197,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (host.stopping === "keep" || !host.can("recovery")) return;
       const { sid, pid, rooms } = session;
       const conn = this.#members.get(sid)?.ref ?? 0;
-      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX), sid, data: jsonText(session.data) });
+      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(String), sid, data: jsonText(session.data) });
     }
 
     override restoreSession(pid: string, offset: string): Promise<StoredSession> {
@@ -203,7 +205,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       return new Promise((resolve) => {
         // socket.io declares that there always is one, and asks whether there is.
         const none = (): void => resolve(null as unknown as StoredSession);
-        if (!host.hasSession || !host.can("recovery")) return none();
+        // Both are the client's words: what is longer than any that was given out is unknown.
+        const isLong = Buffer.byteLength(pid) > ID_BYTES_MAX || Buffer.byteLength(offset) > ID_BYTES_MAX;
+        if (isLong || !host.hasSession || !host.can("recovery")) return none();
         const request = host.namespaces.open(SESSION_MS_MAX, {
           session: (found) => {
             host.namespaces.close(request);

@@ -165,6 +165,35 @@ test("with recovery the daemon keeps packets, and gives a session back", async (
   assert.match(await one.link.text(3), /^0\{"sid":/);
 });
 
+test("a daemon may give what was missed itself; ids that were never given out are not asked for; rooms are text", async () => {
+  const one = await worker({ connectionStateRecovery: {} });
+  const socket = await client(one, 1);
+  void socket.join(7 as unknown as string);
+  one.link.send("CLOSE", 0, 1, { reason: 0, code: 1006, text: "" });
+  const saved = await one.link.next("SESSION_SAVE");
+  assert.deepEqual([...saved.rooms].sort(), ["7", socket.id].sort());
+
+  one.link.open(2);
+  one.link.data(2, `0{"pid":"${"p".repeat(70_000)}","offset":"o"}`);
+  assert.match(await one.link.text(2), /^0\{"sid":/);
+  one.link.open(3);
+  one.link.data(3, `0{"pid":"p","offset":"${"o".repeat(129)}"}`);
+  assert.match(await one.link.text(3), /^0\{"sid":/);
+  assert.deepEqual(one.link.inbox.filter(({ name }) => name === "SESSION_GET"), []);
+
+  one.link.inbox.length = 0;
+  one.link.open(4);
+  const connected = once(one.io, "connection") as Promise<[Socket]>;
+  one.link.data(4, `0{"pid":"${saved.pid}","offset":"o"}`);
+  const { request } = await one.link.next("SESSION_GET");
+  one.link.send("SESSION_RES", 0, 0, { request, found: true, sid: socket.id, rooms: saved.rooms, data: saved.data, parts: [] });
+  const [back] = await connected;
+  assert.deepEqual([back.id, back.recovered], [socket.id, true]);
+  // The daemon lets the client in between the two: what it missed goes there.
+  const [member, answer] = [await one.link.next("MEMBER"), await one.link.next("SEND")];
+  assert.deepEqual([member.conn, member.pid, answer.conn, answer.payload.toString()], [4, saved.pid, 4, `0{"sid":"${socket.id}","pid":"${saved.pid}"}`]);
+});
+
 const ASKED = { method: "GET", url: "/socket.io/?EIO=4&transport=polling", headers: [["Origin", "https://a"]] as [string, string][], address: "a", secure: true };
 
 test("the application is asked before a client is let in, and finds again what it noted", async () => {

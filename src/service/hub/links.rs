@@ -154,8 +154,8 @@ impl Hub {
             .deliver_waiting(|to, bytes| post.deliver(to, &[bytes]));
         self.upstream.block_links(turn.now);
         self.carry_orders(turn);
-        for (client, body) in core::mem::take(&mut self.upstream.clients.unsaid) {
-            self.say_closed(client, body, turn);
+        for mail in core::mem::take(&mut self.upstream.clients.unsaid) {
+            self.say_or_keep(mail, turn);
         }
         for client in core::mem::take(&mut self.upstream.called) {
             self.answer_call(client, turn);

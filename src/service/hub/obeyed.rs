@@ -6,7 +6,7 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients};
+use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
@@ -45,6 +45,7 @@ impl Hub {
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
             }
+            ToClients::Entered { client, space } => self.client_entered(client, space, turn),
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
@@ -79,6 +80,14 @@ impl Hub {
         };
         if let Some(key) = self.upstream.clients.find(client) {
             self.close_session(key, Cause::Told(refusal, code), turn);
+        }
+    }
+
+    /// A client came back to its socket: what was kept for it is of no use any more.
+    fn client_entered(&mut self, client: ClientNumber, space: SpaceId, turn: &mut Turn<'_>) {
+        if self.upstream.clients.find(client).is_some() {
+            let mail = ToLinks::Entered { client, space };
+            self.say_or_keep(mail.encode(), turn);
         }
     }
 

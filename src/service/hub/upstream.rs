@@ -133,6 +133,7 @@ impl Hub {
             }
             socketio::PacketKind::Disconnect => {
                 self.count_input_of(key, |upstream| upstream.answered(namespace));
+                self.upstream.clients.forget_pid(key, namespace);
             }
             _ => {}
         }
@@ -359,18 +360,20 @@ impl Hub {
         let Some(client) = upstream.number.take() else {
             return;
         };
-        self.upstream.clients.forget(client);
-        self.say_closed(client, close_body(cause), turn);
-    }
-
-    /// Its worker hears of it at once, or when there is ring space.
-    pub(super) fn say_closed(&mut self, client: ClientNumber, body: Vec<u8>, turn: &mut Turn<'_>) {
         let mail = ToLinks::Closed {
             client,
-            body: &body,
+            body: &close_body(cause),
+            sockets: self.upstream.clients.left(key),
         };
-        if !self.say_to_links(&mail, turn) {
-            self.upstream.clients.unsaid.push((client, body));
+        let mail = mail.encode();
+        self.upstream.clients.forget(client);
+        self.say_or_keep(mail, turn);
+    }
+
+    /// The links hear of it at once, or when there is ring space.
+    pub(super) fn say_or_keep(&mut self, mail: Vec<u8>, turn: &mut Turn<'_>) {
+        if !self.say_encoded(&mail, turn) {
+            self.upstream.clients.unsaid.push(mail);
         }
     }
 

@@ -199,10 +199,11 @@ impl Exchange {
 
     /// What the application wants. Its workers are to agree; the last one is heard.
     pub(super) fn bind(&mut self, id: WorkerId, json: &Json<'_, Bind<'_>>) -> Result<(), Fault> {
-        let json = json.text();
+        let (value, json) = (json, json.text());
         if json.len() > BIND_BYTES_MAX {
             return Err(Fault::TooMany("bytes in BIND"));
         }
+        self.bind_recovery(id, value)?;
         if *self.questioning.bound != *json {
             self.questioning.bound = json.into();
             self.questioning.unobeyed += u32::from(self.shards);

@@ -2,7 +2,8 @@
 //!
 //! Deliberately absent: sessions, which `hub` has, and the links.
 
-use super::mail::{ClientNumber, SpaceId};
+use super::mail::{ClientNumber, LeftSocket, SpaceId};
+use super::sessions::SESSION_BYTES_MAX;
 use super::space::Space;
 use crate::hub::{Key, Seed};
 use std::collections::{BTreeMap, HashMap};
@@ -24,8 +25,8 @@ pub(crate) struct Clients {
     spaces: BTreeMap<SpaceId, Named>,
     /// What workers said of them all.
     bytes: u64,
-    /// Clients that are gone, and whose end could not be said yet.
-    pub(crate) unsaid: Vec<(ClientNumber, Vec<u8>)>,
+    /// Mail about clients that are gone, or came back, that could not be said yet.
+    pub(crate) unsaid: Vec<Vec<u8>>,
 }
 
 impl Clients {
@@ -109,6 +110,33 @@ impl Clients {
     pub(crate) fn sockets(&self, key: Key) -> impl Iterator<Item = (&Named, &super::Member)> {
         let named = self.spaces.values();
         named.filter_map(move |named| Some((named, named.space.member(key)?)))
+    }
+
+    /// The sockets of a client that is gone, as far as it may come back to them.
+    pub(crate) fn left(&self, key: Key) -> Vec<LeftSocket<'_>> {
+        let spaces = self.spaces.iter();
+        let sockets = spaces.filter_map(|(id, named)| {
+            let member = named.space.member(key)?;
+            let rooms = named.space.rooms_of(key);
+            let socket = LeftSocket {
+                space: *id,
+                sid: &member.sid,
+                pid: &member.pid,
+                rooms: rooms.map(|room| &**room).collect(),
+                data: &member.data,
+            };
+            let may_come = !member.pid.is_empty() && member.data.len() <= SESSION_BYTES_MAX;
+            may_come.then_some(socket)
+        });
+        sockets.collect()
+    }
+
+    /// A client has left a namespace by its own word: it does not come back to that socket.
+    pub(crate) fn forget_pid(&mut self, key: Key, namespace: &str) {
+        let mut spaces = self.spaces.values_mut();
+        if let Some(named) = spaces.find(|named| *named.name == *namespace) {
+            self.bytes -= named.space.forget_pid(key) as u64;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -147,6 +147,16 @@ impl Client {
         unheard
     }
 
+    /// Whether it has not left.
+    pub(super) const fn is_there(&self) -> bool {
+        !self.is_gone
+    }
+
+    /// Whether its worker has heard of it.
+    pub(super) const fn is_opened(&self) -> bool {
+        self.is_opened
+    }
+
     fn cost(&self) -> usize {
         self.queue.iter().map(|frame| frame.cost() as usize).sum()
     }
@@ -202,6 +212,7 @@ fn attachments(packet: &[u8]) -> u32 {
 impl Exchange {
     /// A message of a client's shard.
     pub(crate) fn mail(&mut self, now: Now, mail: &ToLinks<'_>) {
+        self.recovery.pass(now.monotonic_us);
         match *mail {
             ToLinks::Open {
                 client,
@@ -233,11 +244,19 @@ impl Exchange {
                 };
                 self.forward(client, frame);
             }
+            ToLinks::Entered { client, space } => self.entered(client, space),
             ToLinks::Pressed { shard, is_pressed } => {
                 self.pressure.set(now.monotonic_us, shard, is_pressed);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
-            ToLinks::Closed { client, body } => self.forget(client, body),
+            ToLinks::Closed {
+                client,
+                body,
+                ref sockets,
+            } => {
+                self.leave(client, body, sockets);
+                self.forget(client, body);
+            }
         }
     }
 
@@ -353,6 +372,7 @@ impl Exchange {
                 self.pump_question(id, request)
             }
             Ready::Error(_) => worker.pump_error(),
+            Ready::Answer(..) => worker.pump_answer(),
         }
     }
 
@@ -508,6 +528,7 @@ impl Exchange {
         }
         self.lose_names(&worker);
         self.lose_questions(now, id);
+        self.lose_sessions(id);
         if !self.waiting.is_empty() && self.least_loaded().is_some() {
             self.call_the_waiting();
         }
@@ -531,6 +552,7 @@ impl Exchange {
             return;
         }
         let unheard = client.lose_worker(now.monotonic_us, again);
+        self.recovery.begin_anew(number);
         if closes {
             return self.give_up(number);
         }

@@ -9,6 +9,7 @@ use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::pressure::Pressure;
 use super::proof::Secret;
+use super::recovery::Recovery;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
@@ -72,6 +73,10 @@ pub struct ExchangeStats {
     pub workers: u64,
     /// Clients that wait for a worker.
     pub clients_waiting: u64,
+    /// Sockets whose clients are gone and may come back.
+    pub sessions_waiting: u64,
+    /// Bytes of broadcasts that are kept for them.
+    pub log_bytes: u64,
     /// Links that were accepted.
     pub links_accepted: u64,
     /// Links whose worker joined.
@@ -100,6 +105,10 @@ pub struct ExchangeStats {
     pub answers_late: u64,
     /// Times that the application's options have changed.
     pub bindings: u64,
+    /// Sockets whose clients came back.
+    pub sessions_recovered: u64,
+    /// Sockets that were asked for in vain.
+    pub sessions_refused: u64,
 }
 
 pub(crate) struct Exchange {
@@ -119,6 +128,7 @@ pub(crate) struct Exchange {
     pub(super) questioning: Questioning,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
+    pub(super) recovery: Recovery,
     /// Other shards or clients cannot follow: no link is read.
     blocked: bool,
     /// Links whose input has not been read to its end.
@@ -132,10 +142,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange without links. `epoch` names this life of the daemon.
     pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
+        let name = format!("{:016x}{:016x}", epoch[0], epoch[1]);
         Self {
             settings,
             shards,
-            epoch: format!("{:016x}{:016x}", epoch[0], epoch[1]),
+            recovery: Recovery::new(&name),
+            epoch: name,
             links: BTreeMap::new(),
             workers: BTreeMap::new(),
             next_worker: 0,
@@ -165,6 +177,8 @@ impl Exchange {
             workers: self.workers.len() as u64,
             clients_waiting: self.waiting.len() as u64,
             questions_open: self.questioning.len() as u64,
+            sessions_waiting: self.recovery.sessions_waiting(),
+            log_bytes: self.recovery.log_bytes(),
             ..self.stats
         }
     }
@@ -180,7 +194,8 @@ impl Exchange {
     /// Whether anything is to be looked at now and then.
     pub(crate) fn is_busy(&self) -> bool {
         let is_idle = self.clients.is_empty() && self.questioning.len() == 0;
-        !(self.links.is_empty() && self.workers.is_empty() && is_idle)
+        let is_alone = self.links.is_empty() && self.workers.is_empty() && is_idle;
+        !(is_alone && self.recovery.is_empty())
     }
 
     /// A link was accepted; `nonce` is unpredictable.
@@ -236,6 +251,7 @@ impl Exchange {
             return;
         };
         let mut input = link.take_input();
+        self.recovery.given_bytes = 0;
         let (taken, outcome) = self.take_frames(now, conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
@@ -244,7 +260,7 @@ impl Exchange {
         if let Some(link) = self.links.get_mut(&conn) {
             link.give_input_back(input);
         }
-        if taken >= READ_BYTES {
+        if taken + self.recovery.given_bytes >= READ_BYTES {
             self.unread.insert(conn);
         }
         self.credit(conn, true);
@@ -252,7 +268,7 @@ impl Exchange {
 
     fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
         let mut taken = 0;
-        while taken < READ_BYTES {
+        while taken + self.recovery.given_bytes < READ_BYTES {
             let body_bytes_max = self.links.get(&conn).map_or(0, Link::body_bytes_max);
             let frame = match link::split(&input[taken..], body_bytes_max) {
                 Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),
@@ -297,6 +313,7 @@ impl Exchange {
         let Some(id) = link.worker() else {
             return self.hello(now, conn, raw);
         };
+        self.recovery.pass(now.monotonic_us);
         let is_counted = raw.kind.is_counted();
         let worker = self.workers.get_mut(&id);
         let worker = worker.expect("a link's worker stays while the link does");
@@ -480,6 +497,8 @@ impl Exchange {
 
     /// Now and then: links that are silent, workers that do not come back, clients that wait too long.
     pub(crate) fn tick(&mut self, now: Now) {
+        self.recovery.pass(now.monotonic_us);
+        self.tick_recovery();
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;

@@ -21,6 +21,8 @@ pub(super) enum Fault {
     NotAllowed(&'static str),
     /// More of something than there may be.
     TooMany(&'static str),
+    /// A packet that is to be kept and has no list of arguments.
+    NoOffset,
     /// It has said nothing for too long.
     Silent,
 }
@@ -35,6 +37,7 @@ impl Fault {
             Self::Window | Self::Credit => "window",
             Self::NotAllowed(_) => "not-allowed",
             Self::TooMany(_) => "too-many",
+            Self::NoOffset => "bad-value",
             Self::Silent => "silent",
         }
     }
@@ -59,6 +62,9 @@ impl core::fmt::Display for Fault {
             Self::Credit => f.write_str("credit for what was never sent, or less than before"),
             Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
             Self::TooMany(what) => write!(f, "there are too many {what}"),
+            Self::NoOffset => {
+                f.write_str("a packet with RECOVER has no arguments to put an offset behind")
+            }
             Self::Silent => f.write_str("nothing was said for too long"),
         }
     }

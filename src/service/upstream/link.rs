@@ -10,7 +10,7 @@ use ringway_proto::link::{self, Flags, Frame, Json};
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
 /// What is done beyond the version (docs/link.md "Capabilities").
-const CAPS: &[&str] = &["handshake"];
+const CAPS: &[&str] = &["handshake", "recovery"];
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
 /// A frame of a peer that has not said who it is.

@@ -63,16 +63,34 @@ pub(crate) enum ToLinks<'a> {
     Obeyed,
     /// A request was refused: the body of CONN_ERROR.
     Refused { json: &'a str },
+    /// The answer to the same word.
+    Entered {
+        client: ClientNumber,
+        space: SpaceId,
+    },
     /// Whether clients of this shard have more before them than they can take in a moment.
     Pressed { shard: u16, is_pressed: bool },
     /// So many bytes of mail of the links were dealt with on this shard.
     Carried { shard: u16, bytes: u64 },
-    /// The client is gone; the body of CLOSE.
+    /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
         #[serde(borrow)]
         body: &'a [u8],
+        #[serde(borrow)]
+        sockets: Vec<LeftSocket<'a>>,
     },
+}
+
+/// A socket with a private id whose client is gone, as its worker described it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftSocket<'a> {
+    pub(crate) space: SpaceId,
+    pub(crate) sid: &'a str,
+    pub(crate) pid: &'a str,
+    /// Its own is left out.
+    pub(crate) rooms: Vec<&'a str>,
+    pub(crate) data: &'a str,
 }
 
 /// To the clients' shards.
@@ -99,6 +117,11 @@ pub(crate) enum ToClients<'a> {
     },
     /// Nobody has the namespace any more.
     Gone { space: SpaceId },
+    /// The client has come back to its socket: its shard says so, too, unless the client was gone before.
+    Entered {
+        client: ClientNumber,
+        space: SpaceId,
+    },
     /// The client is in a namespace that there cannot be.
     Refused { client: ClientNumber },
     /// So much of what the client's frames cost is on the link, or of use to nobody.

@@ -15,7 +15,9 @@ mod exchange;
 mod exchange_tests;
 mod fault;
 mod joint;
+mod keeping;
 mod link;
+mod log;
 mod mail;
 mod obey;
 mod pressure;
@@ -23,6 +25,11 @@ mod proof;
 mod questions;
 #[cfg(test)]
 mod random;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
+mod rejoin;
+mod sessions;
 mod space;
 #[cfg(test)]
 mod space_tests;

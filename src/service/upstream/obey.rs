@@ -64,10 +64,16 @@ impl Exchange {
                 Ok(())
             }
             Frame::Bcast { nsp, .. } => self.broadcast(id, raw, *nsp),
+            Frame::SessionSave { .. } => self.save_session(id, raw, frame),
+            Frame::SessionGet { .. } => self.get_session(id, raw, frame),
+            Frame::LeaveAll { nsp } => {
+                let space = self.space(id, *nsp)?;
+                self.leave_for_good(id, raw.conn, space);
+                self.for_client(id, raw, Some(space))
+            }
             Frame::Member { nsp, .. }
             | Frame::Join { nsp, .. }
             | Frame::Leave { nsp, .. }
-            | Frame::LeaveAll { nsp }
             | Frame::SetData { nsp, .. } => {
                 let space = self.space(id, *nsp)?;
                 self.for_client(id, raw, Some(space))
@@ -98,7 +104,7 @@ impl Exchange {
     }
 
     /// A namespace by its worker's number; `None` for one that it may not have.
-    fn space(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
+    pub(super) fn space(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
         let worker = self.workers.get(&id);
         let space = worker.and_then(|worker| worker.spaces.get(&nsp));
         space.copied().ok_or(Fault::NotAllowed("namespace"))
@@ -152,6 +158,7 @@ impl Exchange {
         debug_assert_eq!(self.spaces.get(name), Some(&space));
         let has_it = |worker: &Worker| worker.spaces.values().flatten().any(|had| *had == space);
         if !self.workers.values().any(has_it) && self.spaces.remove(name).is_some() {
+            self.recovery.retire(space);
             self.say_to_all(&ToClients::Gone { space });
         }
     }
@@ -221,12 +228,14 @@ impl Exchange {
         let Some(space) = self.space(id, nsp)? else {
             return Ok(());
         };
+        let kept = raw.flags.contains(Flags::RECOVER);
+        let kept = kept.then(|| self.keep(id, raw, space)).transpose()?;
         self.say_to_all(&ToClients::Frame {
             client: None,
             space: Some(space),
             kind: raw.kind.to_byte(),
             flags: raw.flags.bits(),
-            body: raw.body,
+            body: kept.as_deref().unwrap_or(raw.body),
         });
         Ok(())
     }
@@ -246,6 +255,9 @@ impl Exchange {
                 self.stats.frames_stale += 1;
                 return Ok(());
             }
+        }
+        if self.enters(client, space.flatten(), raw) {
+            return Ok(());
         }
         let mail = match space {
             Some(None) => ToClients::Refused { client },

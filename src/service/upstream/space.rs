@@ -157,6 +157,15 @@ impl Space {
         Ok(())
     }
 
+    /// Forgets a socket's private id. Gives the bytes that it had.
+    pub(super) fn forget_pid(&mut self, key: Key) -> usize {
+        let member = self.members.get_mut(&key);
+        let pid = member.map(|member| core::mem::take(&mut member.pid));
+        let bytes = pid.map_or(0, |pid| pid.len());
+        self.bytes -= bytes;
+        bytes
+    }
+
     /// Puts a socket into rooms; those that it is in already, its own among them, change nothing.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub(super) is_obedient: bool,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
+    /// Frames of workers that went to clients' shards, with what is in them.
+    frames: Vec<String>,
     /// What was dealt with, by client.
     pub(super) dealt: HashMap<ClientNumber, u64>,
 }
@@ -53,6 +55,7 @@ impl Stage {
             next_conn: 1,
             is_obedient: true,
             told: Vec::new(),
+            frames: Vec::new(),
             dealt: HashMap::new(),
         }
     }
@@ -194,6 +197,7 @@ impl Stage {
         self.mail(&ToLinks::Closed {
             client: client(number),
             body: &[0; 5],
+            sockets: Vec::new(),
         });
     }
 
@@ -237,11 +241,27 @@ impl Stage {
         if matches!(mail, ToClients::Bound { .. }) && self.is_obedient {
             self.exchange.mail(self.now(), &ToLinks::Obeyed);
         }
+        if let ToClients::Frame {
+            client,
+            kind,
+            flags,
+            body,
+            ..
+        } = mail
+        {
+            self.frames.push(described(&Raw {
+                kind: Kind::from_byte(kind).expect("a kind"),
+                flags: Flags::from_bits(flags),
+                conn: client.map_or(0, |client| client.0),
+                body,
+            }));
+        }
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Bound { json } => format!("bound {json}"),
             ToClients::Judged { question, said } => format!("judged {question} {said:?}"),
@@ -250,6 +270,11 @@ impl Stage {
             }
             ToClients::Dealt { .. } => unreachable!("it was looked at"),
         });
+    }
+
+    /// What clients' shards were told in frames of workers.
+    pub(super) fn take_frames(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.frames)
     }
 
     pub(super) fn take_told(&mut self) -> Vec<String> {
@@ -306,10 +331,29 @@ fn described(raw: &Raw<'_>) -> String {
         // The test's own clients say nothing of themselves.
         return format!("{} {}", raw.kind.name(), raw.conn);
     }
-    let frame = Frame::parse(raw, Side::Daemon).expect("the daemon's own words");
+    let sender = match raw.kind.is_from(Side::Daemon) {
+        true => Side::Daemon,
+        false => Side::Worker,
+    };
+    let frame = Frame::parse(raw, sender).expect("whole frames");
     let name = raw.kind.name();
     match frame {
-        Frame::Data { payload } => {
+        Frame::Bcast { parts, .. } => {
+            let text = String::from_utf8_lossy(parts[0].bytes()).into_owned();
+            format!("{name} {} {text}", raw.conn)
+        }
+        Frame::SessionRes { request, session } => {
+            let session = session.map_or_else(
+                || "none".to_owned(),
+                |session| {
+                    let rooms = session.rooms.join(",");
+                    let missed = session.parts.len();
+                    format!("{} {rooms} {} {missed}", session.sid, session.data.0)
+                },
+            );
+            format!("{name} {request} {session}")
+        }
+        Frame::Data { payload } | Frame::Send { payload } => {
             let text = String::from_utf8_lossy(payload.0.bytes()).into_owned();
             format!("{name} {} {text}", raw.conn)
         }

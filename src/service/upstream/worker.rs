@@ -13,6 +13,11 @@ use std::rc::Rc;
 /// is gone, and has a timeout for it.
 const BUS_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of answers that wait for one that does not read.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// What an answer costs beside its bytes.
+const ANSWER_COST_BYTES: usize = 64;
+
 /// A worker's place at the exchange, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct WorkerId(pub(super) u64);
@@ -30,6 +35,8 @@ pub(super) enum Ready {
     Question(u32),
     /// A request that was refused: the JSON of CONN_ERROR.
     Error(Box<str>),
+    /// What it asked for.
+    Answer(Kind, Box<[u8]>),
 }
 
 /// How a worker said goodbye.
@@ -63,6 +70,10 @@ pub(super) struct Worker {
     pub(super) farewell_bytes: usize,
     /// Other workers' messages in the row.
     bus_bytes: usize,
+    /// Answers in the row.
+    answer_bytes: usize,
+    /// How long its clients may take to come back; none: they do not.
+    pub(super) recovery_us: Option<u64>,
     /// Namespaces in the row.
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
@@ -87,6 +98,8 @@ impl Worker {
             row_gone: 0,
             farewell_bytes: 0,
             bus_bytes: 0,
+            answer_bytes: 0,
+            recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             load: 0,
@@ -137,6 +150,28 @@ impl Worker {
             return None;
         }
         self.bus_bytes -= body.len();
+        Some(())
+    }
+
+    /// Takes an answer into the row. What does not fit there is dropped: whoever asks without reading has a timeout.
+    pub(super) fn owe_answer(&mut self, kind: Kind, body: &[u8]) {
+        let bytes = self.answer_bytes + ANSWER_COST_BYTES + body.len();
+        if bytes <= ANSWER_BYTES_MAX {
+            self.answer_bytes = bytes;
+            self.row.push_back(Ready::Answer(kind, body.into()));
+        }
+    }
+
+    pub(super) fn pump_answer(&mut self) -> Option<()> {
+        let Some(Ready::Answer(kind, body)) = self.row.front_mut() else {
+            return None;
+        };
+        let (kind, body) = (*kind, core::mem::take(body));
+        if self.push_own(kind, &body).is_none() {
+            self.row[0] = Ready::Answer(kind, body);
+            return None;
+        }
+        self.answer_bytes -= ANSWER_COST_BYTES + body.len();
         Some(())
     }
 
