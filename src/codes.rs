@@ -363,6 +363,16 @@ pub static CATALOGUE: &[Entry] = &[
         "The application closed a client's connection.",
         "Nothing, if it meant to.",
     ),
+    entry(
+        "RW-2603",
+        "A client was refused, as all workers of its application are failing and link.on_failure is refuse; it comes back by itself.",
+        "Look at the lines RW-2604 in the daemon's log and at the application's own log.",
+    ),
+    entry(
+        "RW-2604",
+        "A worker gets no clients for now: it deals with nothing of what it was sent, or workers of its name died again and again, or said what they must not. Its clients went to others if there are any; after a while it is tried with one client.",
+        "Look at the worker's log: a handler that does not return to the event loop, an exception at start, two versions of the SDK. link.stall_ms and link.failures_max say when it happens.",
+    ),
 ];
 
 #[cfg(test)]

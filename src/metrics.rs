@@ -180,6 +180,42 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.namespaces_refused,
     ),
     (
+        "ringway_upstream_workers_isolated",
+        "Workers that get no clients for now, or one to be tried with.",
+        true,
+        |stats, _| stats.exchange.workers_isolated,
+    ),
+    (
+        "ringway_upstream_stalls_total",
+        "Times that a worker dealt with nothing for link.stall_ms.",
+        false,
+        |stats, _| stats.exchange.stalls,
+    ),
+    (
+        "ringway_upstream_circuits_opened_total",
+        "Times that workers of a name were kept from clients (RW-2604).",
+        false,
+        |stats, _| stats.exchange.circuits_opened,
+    ),
+    (
+        "ringway_upstream_probes_total",
+        "Times that such a worker was tried with one client.",
+        false,
+        |stats, _| stats.exchange.probes,
+    ),
+    (
+        "ringway_upstream_circuits_closed_total",
+        "Times that it was well with it, and got clients as ever.",
+        false,
+        |stats, _| stats.exchange.circuits_closed,
+    ),
+    (
+        "ringway_upstream_clients_refused_total",
+        "Clients that were refused as all workers were failing (RW-2603).",
+        false,
+        |stats, _| stats.exchange.clients_refused,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

@@ -309,6 +309,7 @@ impl Handler for Application {
     }
 
     fn lap(&mut self, cx: &mut Context<'_>) {
+        self.hub.take_notices().iter().for_each(crate::links::log);
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         self.hub.lap(now, &mut post, cx.entropy, &mut self.outputs);
         self.carry(cx.commands);

@@ -99,6 +99,8 @@ pub enum Refusal {
     NoWorker,
     /// RW-2602: the application closed the connection.
     WorkerClosed,
+    /// RW-2603: the application is failing; connect again later.
+    WorkersFailing,
 }
 
 impl Refusal {
@@ -151,6 +153,7 @@ impl Refusal {
         Self::Draining,
         Self::NoWorker,
         Self::WorkerClosed,
+        Self::WorkersFailing,
     ];
 
     /// The catalogue's code.
@@ -204,6 +207,7 @@ impl Refusal {
             Self::Draining => "RW-2402",
             Self::NoWorker => "RW-2601",
             Self::WorkerClosed => "RW-2602",
+            Self::WorkersFailing => "RW-2603",
         }
     }
 
@@ -266,6 +270,7 @@ impl Refusal {
             Self::Draining => "the server is being stopped; connect again",
             Self::NoWorker => "the application is away; connect again",
             Self::WorkerClosed => "the application closed the connection",
+            Self::WorkersFailing => "the application is failing; connect again later",
         }
     }
 

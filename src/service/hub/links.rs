@@ -8,7 +8,7 @@ use crate::post::{Class, Post};
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::time::{ConnId, Now};
-use crate::upstream::{Exchange, Order, Pressed, ToLinks};
+use crate::upstream::{Exchange, Notice, Order, Pressed, ToLinks};
 use std::collections::btree_map::Entry;
 
 /// How often links and workers are looked after.
@@ -52,6 +52,12 @@ impl Hub {
         exchange.accepted(now, conn, nonce);
         self.carry_orders(&mut turn);
         self.arm_tick(&mut turn);
+    }
+
+    /// What an operator wants to hear of: shards do not log.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let exchange = self.upstream.exchange.as_mut();
+        exchange.map_or_else(Vec::new, |exchange| exchange.take_notices())
     }
 
     /// Something happened to a link.

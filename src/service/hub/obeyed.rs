@@ -46,6 +46,9 @@ impl Hub {
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
+            ToClients::Failing { client } => {
+                self.end_client(client, Refusal::WorkersFailing, turn);
+            }
             ToClients::Frame {
                 client,
                 space,
@@ -72,7 +75,7 @@ impl Hub {
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
         let code = match refusal {
-            Refusal::NoWorker => 1013,
+            Refusal::NoWorker | Refusal::WorkersFailing => 1013,
             _ => 1008,
         };
         if let Some(key) = self.upstream.clients.find(client) {

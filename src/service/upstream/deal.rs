@@ -103,7 +103,9 @@ pub(super) struct Client {
     /// Its last worker was: what comes of that packet is of use to nobody.
     is_headless: bool,
     /// It was asked to say again who it is, and has not answered: one answer is on the way at a time, and so none is out of date.
-    is_called: bool,
+    pub(super) is_called: bool,
+    /// How often a worker was tried with it alone.
+    pub(super) probes: u32,
     /// It has left; its worker has not been sent all of its last words.
     is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
@@ -151,13 +153,14 @@ impl Client {
         self.queue.iter().map(|frame| frame.cost() as usize).sum()
     }
 
-    /// The frame is on its link.
-    const fn is_sent(&mut self, kind: Kind, has_more: bool) {
-        match kind {
-            Kind::Open | Kind::Resume => self.is_opened = true,
-            Kind::Data => self.is_inside_packet = has_more,
-            _ => {}
+    /// The frame is on its link. Whether its worker knows the client from now on.
+    const fn is_sent(&mut self, kind: Kind, has_more: bool) -> bool {
+        let opens = matches!(kind, Kind::Open | Kind::Resume);
+        self.is_opened |= opens;
+        if matches!(kind, Kind::Data) {
+            self.is_inside_packet = has_more;
         }
+        opens
     }
 }
 
@@ -250,6 +253,10 @@ impl Exchange {
             self.waiting.insert((client.waiting_us, number));
         }
         let Some(id) = worker.filter(|_| client.worker.is_none()) else {
+            if client.worker.is_none() && self.refuses_clients(now) {
+                self.forget(number, &[]);
+                self.refuse_client(number);
+            }
             return;
         };
         self.waiting.remove(&(client.waiting_us, number));
@@ -272,12 +279,19 @@ impl Exchange {
         client.queue.extend(repeated);
         client.queue.extend(queue);
         self.worker_mut(id).load += 1;
+        self.note_probe(now, id, number);
         self.stand_in_row(number);
     }
 
+    /// Whoever is to be tried with one client gets it; else the one that has least to do.
     fn least_loaded(&self) -> Option<WorkerId> {
+        let mut open = self.workers.iter().filter(|(_, worker)| worker.is_open());
+        if let Some((id, _)) = open.find(|(_, worker)| worker.standing.wants_probe()) {
+            return Some(*id);
+        }
         let mut best: Option<(&WorkerId, &Worker)> = None;
-        for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.is_open()) {
+        let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
+        for (id, worker) in self.workers.iter().filter(|(_, worker)| takes(worker)) {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));
             }
@@ -354,7 +368,10 @@ impl Exchange {
         worker
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
-        client.is_sent(frame.kind, frame.has_more);
+        if client.is_sent(frame.kind, frame.has_more) {
+            let sent_frames = worker.outgoing.sent_frames();
+            worker.standing.opened(number, sent_frames);
+        }
         worker.row.pop_front();
         client.is_ready = !client.queue.is_empty();
         if client.is_ready {
@@ -459,18 +476,25 @@ impl Exchange {
     /// A new worker is there: whoever waits for one says again who it is.
     pub(super) fn call_the_waiting(&mut self) {
         let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
-        for number in waiting {
-            let client = self.clients.get_mut(&number);
-            let is_called =
-                client.is_some_and(|client| core::mem::replace(&mut client.is_called, true));
-            if !is_called {
-                self.say(number.shard(), &ToClients::Again { client: number });
-            }
+        waiting.into_iter().for_each(|number| self.call(number));
+    }
+
+    pub(super) fn call(&mut self, number: ClientNumber) {
+        let client = self.clients.get_mut(&number);
+        let is_called =
+            client.is_some_and(|client| core::mem::replace(&mut client.is_called, true));
+        if !is_called {
+            self.say(number.shard(), &ToClients::Again { client: number });
         }
     }
 
     /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
+        self.lose_as(now, id, self.settings.redeliver);
+    }
+
+    /// The same, and whether what it was sent is to be delivered again.
+    pub(super) fn lose_as(&mut self, now: Now, id: WorkerId, redeliver: bool) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -479,7 +503,7 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match self.settings.redeliver {
+        let mut again = match redeliver {
             true => undealt(worker.outgoing.undealt()),
             false => HashMap::new(),
         };
@@ -488,7 +512,7 @@ impl Exchange {
             self.lose_for(now, number, closes, again);
         }
         self.lose_names(&worker);
-        if !self.waiting.is_empty() && self.least_loaded().is_some() {
+        if !self.waiting.is_empty() && self.has_sound_worker() {
             self.call_the_waiting();
         }
     }

@@ -394,8 +394,11 @@ impl Run {
             }
         }
         self.answer_calls();
-        for _ in 0..10_000 {
-            self.hear();
+        // A worker whose kin has failed waits at first, and then has one client for a second.
+        for _ in 0..130 {
+            self.stage.pass(100_000);
+            self.answer_calls();
+            (0..100).for_each(|_| self.hear());
         }
         for (at, (next, is_open, charged, _)) in self.clients.iter().enumerate() {
             if *is_open {

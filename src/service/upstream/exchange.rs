@@ -2,10 +2,12 @@
 //!
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
+use super::breaker::{self, Breaker, BreakerSettings};
 use super::deal::Client;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
+use super::mend::Notice;
 use super::pressure::Pressure;
 use super::proof::Secret;
 use super::window::Window;
@@ -43,6 +45,8 @@ pub struct ExchangeSettings {
     pub hold_ms: u32,
     /// Whether the next worker hears what the last one was sent and had not dealt with.
     pub redeliver: bool,
+    /// When workers are kept from clients.
+    pub breaker: BreakerSettings,
     /// What workers must prove that they know; none for links that only one's own user can open.
     pub secret: Option<Secret>,
 }
@@ -89,6 +93,18 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Workers that get no clients for now.
+    pub workers_isolated: u64,
+    /// Times that a worker was stuck.
+    pub stalls: u64,
+    /// Times that a circuit opened.
+    pub circuits_opened: u64,
+    /// Times that a worker was tried with one client.
+    pub probes: u64,
+    /// Times that a circuit closed again.
+    pub circuits_closed: u64,
+    /// Clients that were refused, as every worker was failing.
+    pub clients_refused: u64,
 }
 
 pub(crate) struct Exchange {
@@ -114,13 +130,18 @@ pub(crate) struct Exchange {
     /// The one that was read last: the one behind it is next.
     read_last: Option<ConnId>,
     ping_us: u64,
+    pub(super) breaker: Breaker,
+    pub(super) notices: Vec<Notice>,
     pub(super) stats: ExchangeStats,
 }
 
 impl Exchange {
     /// An exchange without links. `epoch` names this life of the daemon.
     pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
+        let seed = epoch[0] ^ epoch[1].rotate_left(23);
         Self {
+            breaker: Breaker::new(settings.breaker.clone(), settings.hold_ms, seed),
+            notices: Vec::new(),
             settings,
             shards,
             epoch: format!("{:016x}{:016x}", epoch[0], epoch[1]),
@@ -151,6 +172,7 @@ impl Exchange {
         ExchangeStats {
             workers: self.workers.len() as u64,
             clients_waiting: self.waiting.len() as u64,
+            workers_isolated: self.isolated() as u64,
             ..self.stats
         }
     }
@@ -224,7 +246,7 @@ impl Exchange {
         let (taken, outcome) = self.take_frames(now, conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
-            return self.refuse(conn, fault);
+            return self.refuse(now, conn, fault);
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.give_input_back(input);
@@ -253,7 +275,15 @@ impl Exchange {
     }
 
     /// The link said what it must not: it is told, and closed. Its worker may come back; other links and clients are untouched.
-    fn refuse(&mut self, conn: ConnId, fault: Fault) {
+    fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
+        self.say_fault(conn, &fault);
+        let id = self.links.get(&conn).and_then(Link::worker);
+        if let Some(id) = id.filter(|_| fault != Fault::Silent) {
+            self.note_lie(now, id);
+        }
+    }
+
+    pub(super) fn say_fault(&mut self, conn: ConnId, fault: &Fault) {
         self.stats.links_refused += 1;
         if let Some(link) = self.links.get_mut(&conn) {
             link.say_error(fault.code(), &fault.to_string());
@@ -304,7 +334,7 @@ impl Exchange {
         self.admit(conn, &json, mac)?;
         let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
-        if received.is_none() {
+        if received.is_none() && self.worker_mut(id).standing.is_closed() {
             self.call_the_waiting();
         }
         self.pump(id);
@@ -361,12 +391,16 @@ impl Exchange {
         }
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             &hello.instance,
             hello.weight.unwrap_or(1),
             conn,
             self.settings.window,
         );
+        let kin = breaker::kin(hello.name.as_deref());
+        worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
+        worker.standing.kin = kin;
+        worker.standing.joined_us = now.monotonic_us;
         self.workers.insert(id, worker);
         Ok((id, None))
     }
@@ -466,7 +500,7 @@ impl Exchange {
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;
-            self.ping();
+            self.ping(now);
         }
         let grace_us = u64::from(self.settings.grace_ms) * 1000;
         let is_lost = |worker: &Worker| {
@@ -478,7 +512,12 @@ impl Exchange {
             .filter(|(_, worker)| is_lost(worker))
             .map(|(id, _)| *id)
             .collect();
-        lost.into_iter().for_each(|id| self.lose(now, id));
+        for id in lost {
+            self.note_death(now, id);
+            self.lose(now, id);
+            self.refuse_the_waiting(now);
+        }
+        self.mend(now, !self.blocked);
         self.settle(now);
     }
 
@@ -495,7 +534,7 @@ impl Exchange {
             }
         }
         for conn in silent {
-            self.refuse(conn, Fault::Silent);
+            self.refuse(now, conn, Fault::Silent);
         }
         for conn in stuck {
             self.orders.push(Order::Close(conn));
@@ -504,7 +543,7 @@ impl Exchange {
     }
 
     /// Nobody is silent while nothing is read.
-    fn ping(&mut self) {
+    fn ping(&mut self, now: Now) {
         if self.blocked {
             return;
         }
@@ -522,7 +561,7 @@ impl Exchange {
         }
         silent
             .into_iter()
-            .for_each(|conn| self.refuse(conn, Fault::Silent));
+            .for_each(|conn| self.refuse(now, conn, Fault::Silent));
     }
 
     pub(super) fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {

@@ -23,6 +23,8 @@ pub(super) enum Fault {
     TooMany(&'static str),
     /// It has said nothing for too long.
     Silent,
+    /// It has dealt with nothing for too long.
+    Stalled,
 }
 
 impl Fault {
@@ -36,6 +38,7 @@ impl Fault {
             Self::NotAllowed(_) => "not-allowed",
             Self::TooMany(_) => "too-many",
             Self::Silent => "silent",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -60,6 +63,7 @@ impl core::fmt::Display for Fault {
             Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
             Self::TooMany(what) => write!(f, "there are too many {what}"),
             Self::Silent => f.write_str("nothing was said for too long"),
+            Self::Stalled => f.write_str("nothing was dealt with for too long"),
         }
     }
 }

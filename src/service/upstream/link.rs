@@ -198,6 +198,11 @@ impl Link {
         }
     }
 
+    /// Whether it was asked whether it is there, and has said nothing since.
+    pub(super) const fn owes_word(&self) -> bool {
+        self.pings_missed > 0
+    }
+
     /// The link has said something.
     pub(super) const fn heard(&mut self) {
         self.pings_missed = 0;

@@ -87,6 +87,8 @@ pub(crate) enum ToClients<'a> {
     Again { client: ClientNumber },
     /// The client's worker is gone, and none came in time.
     Lost { client: ClientNumber },
+    /// Every worker is failing, and clients are not to wait.
+    Failing { client: ClientNumber },
 }
 
 fn encode(message: &impl Serialize) -> Vec<u8> {

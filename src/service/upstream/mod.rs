@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
+mod breaker;
 mod clients;
 mod deal;
 #[cfg(test)]
@@ -13,6 +14,9 @@ mod fault;
 mod joint;
 mod link;
 mod mail;
+mod mend;
+#[cfg(test)]
+mod mend_tests;
 mod obey;
 mod pressure;
 mod proof;
@@ -26,11 +30,13 @@ mod stage;
 mod window;
 mod worker;
 
+pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
+pub use mend::{Failure, Notice};
 pub use proof::{Prover, Secret, is_proof, prove};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};

@@ -1,5 +1,6 @@
 //! An exchange whose links and clients are played by a test.
 
+use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::mail::{ClientNumber, ToClients, ToLinks};
 use super::window::{Sum, Window};
@@ -34,6 +35,18 @@ pub(super) const fn client(number: u64) -> ClientNumber {
     ClientNumber::new(0, number)
 }
 
+/// As it is by default.
+pub(super) const fn breaker() -> BreakerSettings {
+    BreakerSettings {
+        stall_ms: 10_000,
+        failures_max: 5,
+        failures_within_ms: 60_000,
+        isolate_ms_min: 1_000,
+        isolate_ms_max: 10_000,
+        on_failure: OnFailure::Hold,
+    }
+}
+
 impl Stage {
     pub(super) fn new(window: Window) -> Self {
         let settings = ExchangeSettings {
@@ -42,6 +55,7 @@ impl Stage {
             grace_ms: 500,
             hold_ms: 30_000,
             redeliver: false,
+            breaker: breaker(),
             secret: None,
         };
         Self {
@@ -96,8 +110,23 @@ impl Stage {
         self.hello_again(conn, instance, None);
     }
 
+    /// A worker that people call by a name.
+    pub(super) fn hello_named(&mut self, conn: ConnId, instance: &str, name: &str) {
+        self.hello_with(conn, instance, Some(name), None);
+    }
+
     /// The same worker on another link; it says how many frames it has dealt with.
     pub(super) fn hello_again(&mut self, conn: ConnId, instance: &str, received: Option<u64>) {
+        self.hello_with(conn, instance, None, received);
+    }
+
+    fn hello_with(
+        &mut self,
+        conn: ConnId,
+        instance: &str,
+        name: Option<&str>,
+        received: Option<u64>,
+    ) {
         let epoch = self.exchange.epoch().to_owned();
         let resume = received.map(|received| ResumePoint {
             epoch: epoch.into(),
@@ -109,7 +138,7 @@ impl Stage {
             instance: instance.into(),
             role: "worker".into(),
             nonce: "0".repeat(32).into(),
-            name: None,
+            name: name.map(Into::into),
             weight: None,
             resume,
             caps: None,
@@ -234,6 +263,7 @@ impl Stage {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Frame { kind, .. } => {

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
+use super::breaker::Standing;
 use super::mail::{ClientNumber, SpaceId};
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
@@ -63,6 +64,8 @@ pub(super) struct Worker {
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
     /// Its clients.
     pub(super) load: u32,
+    /// Whether it gets more of them.
+    pub(super) standing: Standing,
 }
 
 impl Worker {
@@ -83,6 +86,7 @@ impl Worker {
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             load: 0,
+            standing: Standing::default(),
         }
     }
 
