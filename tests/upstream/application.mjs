@@ -24,6 +24,8 @@ io.use((socket, next) => {
 
 io.on("connection", (socket) => {
   tell({ event: "connection", id: socket.id, recovered: socket.recovered });
+  // A version that cannot serve anybody.
+  if (process.env.CRASHES) setImmediate(() => process.exit(1));
   socket.join("lobby");
   socket.on("echo", (value, answer) => answer(value));
   socket.on("who", (answer) => answer({ pid: process.pid, data: socket.data, rooms: [...socket.rooms].sort() }));
@@ -50,6 +52,7 @@ io.on("connection", (socket) => {
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
   socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
+  socket.on("hang", (ms) => { const end = Date.now() + ms; while (Date.now() < end); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));
 });

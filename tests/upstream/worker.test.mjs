@@ -41,7 +41,10 @@ async function load(socket, counts, goes, attachments) {
   }
 }
 
-test(`the worker is killed ${CRASHES} times under load: no client sees a disconnect, ids and rooms stay`, on({ args: SHARDS }, async (stage) => {
+// That the daemon holds clients back from workers that die again and again is another test.
+const CRASHING = ["--set", "link.failures_max=0"];
+
+test(`the worker is killed ${CRASHES} times under load: no client sees a disconnect, ids and rooms stay`, on({ args: [...SHARDS, ...CRASHING] }, async (stage) => {
   let worker = await stage.worker();
   const transports = (number) => (number % 5 ? ["websocket"] : ["polling"]);
   const sockets = await Promise.all([...Array(40).keys()].map((number) => stage.connected({ transports: transports(number), auth: { who: number } })));

@@ -490,11 +490,6 @@ impl Exchange {
 
     /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
-        self.lose_as(now, id, self.settings.redeliver);
-    }
-
-    /// The same, and whether what it was sent is to be delivered again.
-    pub(super) fn lose_as(&mut self, now: Now, id: WorkerId, redeliver: bool) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -503,7 +498,7 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match redeliver {
+        let mut again = match self.settings.redeliver {
             true => undealt(worker.outgoing.undealt()),
             false => HashMap::new(),
         };

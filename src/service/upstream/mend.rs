@@ -186,12 +186,12 @@ impl Exchange {
         }
     }
 
-    /// Ends a worker's life. What it was sent is not delivered again: it may be what it fails on.
+    /// Ends a worker's life: it may come back with another one.
     fn cut_off(&mut self, now: Now, id: WorkerId, fault: &Fault) {
         if let Some(conn) = self.worker_mut(id).link.take() {
             self.say_fault(conn, fault);
         }
-        self.lose_as(now, id, false);
+        self.lose(now, id);
     }
 
     fn half_open(&mut self, id: WorkerId) {
@@ -248,7 +248,7 @@ impl Exchange {
     pub(super) fn note_lie(&mut self, now: Now, id: WorkerId) {
         if self.fail(now, id, Failure::Lied) {
             self.worker_mut(id).link = None;
-            self.lose_as(now, id, false);
+            self.lose(now, id);
             self.refuse_the_waiting(now);
         }
     }

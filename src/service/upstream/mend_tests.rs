@@ -79,7 +79,7 @@ fn clients_of_a_stuck_worker_go_to_another_one() {
 }
 
 #[test]
-fn what_a_stuck_worker_was_sent_is_not_delivered_again() {
+fn what_a_stuck_worker_was_sent_is_delivered_again_if_that_is_wanted() {
     let mut stage = stage(OnFailure::Hold);
     stage.exchange.settings.redeliver = true;
     let stuck = stage.worker("a");
@@ -89,7 +89,8 @@ fn what_a_stuck_worker_was_sent_is_not_delivered_again() {
     stage.read(stuck);
     pass_with(&mut stage, &[well], 11 * SECOND_US);
     stage.open(1, &[]);
-    assert_eq!(stage.heard_all(well), ["OPEN 1"]);
+    let heard = stage.heard_all(well);
+    assert_eq!(heard, ["OPEN 1", "DATA 1 42[\"never returns\"]"]);
 }
 
 #[test]
