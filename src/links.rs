@@ -4,6 +4,7 @@
 
 use crate::config::{self, Config};
 use crate::start::StartError;
+use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
     BreakerSettings, ExchangeSettings, FAILURES_MAX, FRAME_BODY_BYTES_MAX, Notice, OnFailure,
@@ -168,6 +169,15 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     }))
 }
 
+/// By what a peer that lies is known again: its process, or its host.
+#[must_use]
+pub fn name_of(peer: Peer) -> String {
+    match peer {
+        Peer::Inet(address) => address.ip().to_string(),
+        Peer::Unix { pid, .. } => format!("process {pid}"),
+    }
+}
+
 /// A line for what workers did. There are few: circuits open and close at a pace of their own.
 pub fn log(notice: &Notice) {
     match notice {
@@ -185,6 +195,9 @@ pub fn log(notice: &Notice) {
                 clients,
                 "a worker gets no clients for now: {why}"
             );
+        }
+        Notice::TurnedAway { peer, wait_ms } => {
+            tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
         }
         Notice::HalfOpen { worker } => {
             tracing::info!(

@@ -150,6 +150,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.links_refused,
     ),
     (
+        "ringway_links_turned_away_total",
+        "Links that were closed as they came, as their peer had lied too often (RW-2605).",
+        false,
+        |stats, _| stats.exchange.links_turned_away,
+    ),
+    (
         "ringway_links_resumed_total",
         "Links that came back in time.",
         false,

@@ -19,6 +19,13 @@ async function crowd(stage, count) {
   return sockets.map((socket, at) => ({ socket, id: socket.id, pid: pids[at] }));
 }
 
+/** Makes a client's worker hang, and then asks it for something: a worker that is asked for nothing is not missed. */
+async function hang(socket, ms, other = socket) {
+  socket.emit("hang", ms);
+  await socket.timeout(200).emitWithAck("echo", "with it").catch(() => {});
+  other.emit("echo", "behind it", () => {});
+}
+
 test("a worker whose event loop hangs: its clients are with another one in time, and none is disconnected", on({ args: [...SHARDS, ...set("link.stall_ms=1000")] }, async (stage) => {
   const [stuck, well] = [await stage.worker(), await stage.worker()];
   const clients = await crowd(stage, 20);
@@ -40,7 +47,7 @@ test("a worker whose event loop hangs: its clients are with another one in time,
   assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
   assert.deepEqual(mine.map(({ socket }) => socket.id), mine.map(({ id }) => id));
   assert.deepEqual((await mine[0].socket.emitWithAck("who")).rooms, [mine[0].id, "lobby", "room"].sort());
-  assert.equal(await metric(stage, "stalls_total"), 1);
+  await until(async () => (await metric(stage, "stalls_total")) === 1);
   assert.match(stage.daemon.log(), /a worker gets no clients for now: it deals with nothing.*RW-2604/);
 }));
 
@@ -48,10 +55,7 @@ test("a worker that hangs and comes back is tried with one client, and then has 
   const [stuck, well] = [await stage.worker(), await stage.worker()];
   const clients = await crowd(stage, 6);
   const mine = clients.filter(({ pid }) => pid === stuck.pid);
-  mine[0].socket.emit("hang", 3_000);
-  // A worker that is asked for nothing is not missed: it owes somebody something when more is said behind that.
-  await mine[1].socket.timeout(200).emitWithAck("echo", 1).catch(() => {});
-  mine[2].socket.emit("echo", 2, () => {});
+  await hang(mine[0].socket, 3_000, mine[1].socket);
   await until(async () => (await metric(stage, "probes_total")) === 1);
   assert.equal(await metric(stage, "workers_isolated"), 1);
   // The first one that comes is the one; whoever comes while it is looked at goes elsewhere.
@@ -80,7 +84,7 @@ test("a pause of two seconds opens nothing by default", on({ args: SHARDS }, asy
 test("a worker that hangs and is alone keeps its clients, and answers them all", on({ args: [...SHARDS, ...set("link.stall_ms=1000")] }, async (stage) => {
   const worker = await stage.worker();
   const [{ socket }] = await crowd(stage, 1);
-  socket.emit("hang", 3_000);
+  await hang(socket, 3_000);
   const answers = Promise.all([...Array(20).keys()].map((number) => socket.emitWithAck("echo", number)));
   await until(async () => (await metric(stage, "circuits_opened_total")) === 1);
   const late = stage.connected();
@@ -92,10 +96,10 @@ test("a worker that hangs and is alone keeps its clients, and answers them all",
 test("the same with `refuse`: clients are told at once to come again later, and do", on({ args: [...SHARDS, ...set("link.stall_ms=1000", "link.on_failure=refuse")] }, async (stage) => {
   const worker = await stage.worker();
   const [{ socket }] = await crowd(stage, 1);
-  socket.emit("hang", 3_000);
+  await hang(socket, 3_000);
   await until(() => socket.disconnects.length === 1);
   assert.deepEqual(socket.disconnects, ["transport close"]);
-  assert.ok((await total(stage.daemon, "ringway_refusals_total", { code: "RW-2603" })) >= 1);
+  await until(async () => (await total(stage.daemon, "ringway_refusals_total", { code: "RW-2603" })) >= 1);
   await until(() => socket.connected);
   assert.equal(await pidOf(socket), worker.pid);
 }));
@@ -121,5 +125,33 @@ test("workers that crash on their first client: after some, one client is tried 
   assert.deepEqual([...new Set(pids)], [worker.pid]);
   assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
   assert.deepEqual(clients.map(({ socket }) => socket.id), clients.map(({ id }) => id));
-  assert.equal(await metric(stage, "circuits_closed_total"), 1);
+  await until(async () => (await metric(stage, "circuits_closed_total")) === 1);
+}));
+
+/** Says what no worker says; resolves with what the daemon answers. */
+const lie = (stage) => new Promise((resolve) => {
+  const socket = net.connect(`${stage.folder}/link.sock`, () => socket.write(Buffer.from([1, 0, 0, 0])));
+  let said = "";
+  socket.on("data", (chunk) => { said += chunk.toString("latin1"); });
+  socket.on("error", () => {});
+  socket.on("close", () => resolve(said));
+});
+
+test("a process that lies again and again is refused at once and for a while, and no worker is", on({ args: [...SHARDS, ...set("link.isolate_ms_min=2000")] }, async (stage) => {
+  const worker = await stage.worker();
+  const [{ socket }] = await crowd(stage, 1);
+  for (let count = 0; count < 20; count += 1) assert.match(await lie(stage), /bad-length/);
+  const start = performance.now();
+  assert.equal(await lie(stage), "", "it is not even challenged");
+  await stage.kill(worker);
+  const next = await stage.worker();
+  assert.equal(await pidOf(socket), next.pid);
+  let said = "";
+  while (said === "") said = await lie(stage);
+  assert.match(said, /bad-length/);
+  const waited = performance.now() - start;
+  assert.ok(waited > 500 && waited < 10_000, `${waited} ms`);
+  await until(async () => (await total(stage.daemon, "ringway_links_turned_away_total")) >= 2);
+  assert.match(stage.daemon.log(), /links are refused at once.*RW-2605/);
+  assert.deepEqual(socket.disconnects, []);
 }));

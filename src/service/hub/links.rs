@@ -33,7 +33,7 @@ fn is_pressed(outbox: &Outbox, bounds: OutboxBounds) -> bool {
 }
 
 impl Hub {
-    /// A link of a worker was accepted.
+    /// A link of a worker was accepted; by `peer` it is known again if it lies.
     ///
     /// # Panics
     /// When this shard has no exchange.
@@ -41,6 +41,7 @@ impl Hub {
         &mut self,
         now: Now,
         conn: ConnId,
+        peer: &str,
         post: &mut dyn Post,
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
@@ -49,7 +50,7 @@ impl Hub {
         let nonce = [(turn.entropy)(), (turn.entropy)()];
         let exchange = self.upstream.exchange.as_mut();
         let exchange = exchange.expect("links come where the exchange is");
-        exchange.accepted(now, conn, nonce);
+        exchange.accepted(now, conn, nonce, peer);
         self.carry_orders(&mut turn);
         self.arm_tick(&mut turn);
     }

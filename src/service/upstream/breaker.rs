@@ -13,6 +13,9 @@ const KIN_BYTES_MAX: usize = 128;
 /// Failures that are remembered of a kin, whatever is configured.
 pub const FAILURES_MAX: usize = 1_000;
 
+/// Links of one peer that may be refused for what they said. More than of one worker: behind a peer may be several.
+const PEER_LIES_MAX: u32 = 20;
+
 /// What becomes of clients for whom there is no sound worker, though there are others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
@@ -152,6 +155,12 @@ impl Breaker {
             random: seed | 1,
             looked_us: 0,
         }
+    }
+
+    /// A breaker that knows peers by what the system says of them.
+    pub(super) fn of_peers(mut settings: BreakerSettings, seed: u64) -> Self {
+        settings.failures_max = settings.failures_max.min(1) * PEER_LIES_MAX;
+        Self::new(settings, u32::MAX, seed.rotate_left(7))
     }
 
     pub(super) fn refuses(&self) -> bool {

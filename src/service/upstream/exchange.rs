@@ -81,6 +81,8 @@ pub struct ExchangeStats {
     pub links_joined: u64,
     /// Links that were closed for what they said, or for saying nothing.
     pub links_refused: u64,
+    /// Links of peers that had lied too often.
+    pub links_turned_away: u64,
     /// Links that came back in time.
     pub links_resumed: u64,
     /// Workers that did not.
@@ -131,6 +133,8 @@ pub(crate) struct Exchange {
     read_last: Option<ConnId>,
     ping_us: u64,
     pub(super) breaker: Breaker,
+    /// The same for peers, whoever they say they are.
+    pub(super) door: Breaker,
     pub(super) notices: Vec<Notice>,
     pub(super) stats: ExchangeStats,
 }
@@ -141,6 +145,7 @@ impl Exchange {
         let seed = epoch[0] ^ epoch[1].rotate_left(23);
         Self {
             breaker: Breaker::new(settings.breaker.clone(), settings.hold_ms, seed),
+            door: Breaker::of_peers(settings.breaker.clone(), seed),
             notices: Vec::new(),
             settings,
             shards,
@@ -191,14 +196,19 @@ impl Exchange {
     }
 
     /// A link was accepted; `nonce` is unpredictable.
-    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2]) {
+    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &str) {
         self.stats.links_accepted += 1;
+        if self.turns_away(now, peer) {
+            self.stats.links_turned_away += 1;
+            self.orders.push(Order::Close(conn));
+            return;
+        }
         if self.links.len() >= LINKS_MAX {
             self.stats.links_refused += 1;
             self.orders.push(Order::Close(conn));
             return;
         }
-        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US);
+        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US, peer);
         self.links.insert(conn, link);
         self.orders.push(Order::Dirty(conn));
         if self.blocked {
@@ -278,9 +288,11 @@ impl Exchange {
     fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
         self.say_fault(conn, &fault);
         let id = self.links.get(&conn).and_then(Link::worker);
-        if let Some(id) = id.filter(|_| fault != Fault::Silent) {
-            self.note_lie(now, id);
+        if id.is_some() && fault == Fault::Silent {
+            return;
         }
+        self.note_refused(now, conn);
+        id.into_iter().for_each(|id| self.note_lie(now, id));
     }
 
     pub(super) fn say_fault(&mut self, conn: ConnId, fault: &Fault) {

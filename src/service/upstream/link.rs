@@ -34,6 +34,8 @@ pub(super) struct Welcome<'a> {
 }
 
 pub(super) struct Link {
+    /// Who has connected, as the system says.
+    peer: Box<str>,
     /// The JSON of CHALLENGE, which proofs cover.
     challenge: String,
     input: Vec<u8>,
@@ -54,7 +56,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that was just accepted: it is challenged.
-    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64) -> Self {
+    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64, peer: &str) -> Self {
         let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
         let json = Json::new(link::Challenge {
             proto: PROTO,
@@ -64,6 +66,7 @@ impl Link {
         let (challenge, mut control) = (json.text().to_owned(), Vec::new());
         Frame::Challenge { json }.encode_into(0, Flags::NONE, &mut control);
         Self {
+            peer: peer.into(),
             challenge,
             input: Vec::new(),
             control,
@@ -76,6 +79,10 @@ impl Link {
             is_closing: false,
             closing_by_us: None,
         }
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
     }
 
     pub(super) const fn worker(&self) -> Option<WorkerId> {

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, ToClients};
 use super::worker::{Worker, WorkerId};
-use crate::time::Now;
+use crate::time::{ConnId, Now};
 
 /// How long a worker must be well with its one client before it gets the others.
 const PROBE_US: u64 = 1_000_000;
@@ -54,6 +54,13 @@ pub enum Notice {
         wait_ms: u64,
         /// Clients that it had.
         clients: u32,
+    },
+    /// A peer's links are closed as soon as they come.
+    TurnedAway {
+        /// Its process or its host.
+        peer: String,
+        /// For how long.
+        wait_ms: u64,
     },
     /// It gets one client.
     HalfOpen {
@@ -250,6 +257,23 @@ impl Exchange {
             self.worker_mut(id).link = None;
             self.lose(now, id);
             self.refuse_the_waiting(now);
+        }
+    }
+
+    /// Whether a peer's link is closed as soon as it comes: its waiting time is not over.
+    pub(super) fn turns_away(&self, now: Now, peer: &str) -> bool {
+        let circuit = self.door.join(now.monotonic_us, peer);
+        matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us)
+    }
+
+    /// A link was refused for what it said.
+    pub(super) fn note_refused(&mut self, now: Now, conn: ConnId) {
+        let Some(peer) = self.link_mut(conn).map(|link| link.peer().to_owned()) else {
+            return;
+        };
+        if let Some(until_us) = self.door.fail(now.monotonic_us, &peer) {
+            let wait_ms = (until_us - now.monotonic_us) / 1000;
+            self.notice(Notice::TurnedAway { peer, wait_ms });
         }
     }
 

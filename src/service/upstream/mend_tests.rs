@@ -42,6 +42,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Died => "died",
             Failure::Lied => "lied",
         },
+        Notice::TurnedAway { .. } => "turned away",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
     };
@@ -337,4 +338,32 @@ fn a_client_that_goes_before_it_was_heard_makes_room_for_another() {
     assert_eq!(told, ["again 1"]);
     stage.close(1);
     assert_eq!(until_told(&mut stage, conn), ["again 2"]);
+}
+
+#[test]
+fn a_peer_that_lies_again_and_again_waits_and_no_other_does() {
+    let mut stage = stage(OnFailure::Hold);
+    let lie = |stage: &mut Stage| {
+        let conn = stage.accept();
+        stage.say(conn, 0, &Frame::Ping { number: 1 });
+        stage.cut(conn);
+    };
+    (0..19).for_each(|_| lie(&mut stage));
+    assert_eq!(notices(&mut stage), [""; 0]);
+    lie(&mut stage);
+    assert_eq!(notices(&mut stage), ["turned away"]);
+    let conn = stage.accept();
+    assert!(stage.peer(conn).is_closed && stage.read(conn).is_empty());
+    assert_eq!(stage.exchange.stats().links_turned_away, 1);
+    stage.peer = "process 2".to_owned();
+    stage.worker("honest");
+    stage.peer = "process 1".to_owned();
+    stage.pass(1_100_000);
+    lie(&mut stage);
+    assert_eq!(notices(&mut stage), ["turned away"], "one more is enough");
+    stage.pass(SECOND_US);
+    let conn = stage.accept();
+    assert!(stage.peer(conn).is_closed, "and it waits for twice as long");
+    stage.pass(10 * SECOND_US);
+    stage.worker("honest by now");
 }

@@ -25,6 +25,8 @@ pub(super) struct Stage {
     pub(super) now_us: u64,
     peers: HashMap<ConnId, Peer>,
     next_conn: u64,
+    /// Whose links come.
+    pub(super) peer: String,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
     /// What was dealt with, by client.
@@ -63,6 +65,7 @@ impl Stage {
             now_us: 1_000_000,
             peers: HashMap::new(),
             next_conn: 1,
+            peer: "process 1".to_owned(),
             told: Vec::new(),
             dealt: HashMap::new(),
         }
@@ -90,7 +93,7 @@ impl Stage {
         let conn = ConnId::new(self.next_conn);
         self.next_conn += 1;
         self.peers.insert(conn, Peer::default());
-        self.exchange.accepted(self.now(), conn, [3, 4]);
+        self.exchange.accepted(self.now(), conn, [3, 4], &self.peer);
         self.carry();
         conn
     }
