@@ -124,6 +124,8 @@ section! {
         hold_ms: u32 = 30_000,
         /// Events that a worker was sent and had not dealt with when it died go to the next one, which may so hear some twice; otherwise they are lost with it.
         redeliver: bool = false,
+        /// How many clients of workers that leave go to others in a second: each runs the application's middlewares there.
+        migrations_per_second: u32 = 200,
         /// How long a worker may deal with nothing of what it was sent; then its clients go to others, and it gets none. 0: for ever.
         stall_ms: u32 = 10_000,
         /// So many failures of workers of one name (those without a name count as one) within `failures_within_ms` open their circuit: the next one gets no

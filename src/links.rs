@@ -26,6 +26,8 @@ const NOTSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// The shortest `link.stall_ms`.
 const STALL_MS_MIN: u32 = 500;
+/// The largest `link.migrations_per_second`.
+const MIGRATIONS_MAX: u32 = 1_000_000;
 
 /// An address of `link.listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +156,13 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             "with link.listen it is 16777216 at most: a message goes to its worker in one frame";
         return Err(StartError::invalid_value("engine.payload_bytes_max", what));
     }
+    if !(1..=MIGRATIONS_MAX).contains(&link.migrations_per_second) {
+        let what = format!("it is between 1 and {MIGRATIONS_MAX}");
+        return Err(StartError::invalid_value(
+            "link.migrations_per_second",
+            &what,
+        ));
+    }
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
@@ -163,6 +172,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
             redeliver: link.redeliver,
+            migrations_per_second: link.migrations_per_second,
             breaker: breaker(link)?,
             secret: secret(config)?,
         },
@@ -280,6 +290,9 @@ mod tests {
             assert!(refused.is_some_and(|text| text.contains(key)), "{key}");
         };
         check("link.stall_ms", |link| link.stall_ms = 499);
+        check("link.migrations_per_second", |link| {
+            link.migrations_per_second = 0;
+        });
         check("link.failures_max", |link| link.failures_max = 1_001);
         check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);
     }

@@ -216,6 +216,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.circuits_closed,
     ),
     (
+        "ringway_upstream_clients_migrated_total",
+        "Clients that went from a worker that left to another one.",
+        false,
+        |stats, _| stats.exchange.clients_migrated,
+    ),
+    (
         "ringway_upstream_clients_refused_total",
         "Clients that were refused as all workers were failing (RW-2603).",
         false,

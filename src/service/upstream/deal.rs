@@ -86,6 +86,17 @@ impl Waiting {
     }
 }
 
+/// Whether a client goes from its worker to another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Leaving {
+    #[default]
+    No,
+    /// Its worker will be asked for it.
+    Asked,
+    /// It was: what the client says waits for the next one.
+    Away,
+}
+
 /// A client that has asked for a worker.
 #[derive(Debug, Default)]
 pub(super) struct Client {
@@ -106,8 +117,9 @@ pub(super) struct Client {
     pub(super) is_called: bool,
     /// How often a worker was tried with it alone.
     pub(super) probes: u32,
+    pub(super) leaving: Leaving,
     /// It has left; its worker has not been sent all of its last words.
-    is_gone: bool,
+    pub(super) is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
     dealt_bytes: u32,
 }
@@ -133,6 +145,7 @@ impl Client {
     fn lose_worker(&mut self, now_us: u64, again: Vec<Waiting>) -> u32 {
         self.worker = None;
         self.waiting_us = now_us;
+        self.leaving = Leaving::No;
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
@@ -149,12 +162,41 @@ impl Client {
         unheard
     }
 
+    /// Whether it may go to another worker now: its own knows it, and was sent whole packets.
+    pub(super) fn may_leave(&self) -> bool {
+        self.is_opened && !self.is_inside_packet && self.leaving == Leaving::No
+    }
+
+    /// What it was sent is dealt with before that; what it was not sent is for the next one.
+    pub(super) fn ask_to_leave(&mut self) {
+        self.leaving = Leaving::Asked;
+        let ask = Waiting::own(Kind::MigrateOut, Box::default());
+        self.queue.push_front(ask);
+    }
+
+    /// Its worker has let go of it.
+    pub(super) fn move_on(&mut self, now_us: u64) {
+        self.worker = None;
+        self.waiting_us = now_us;
+        self.is_opened = false;
+        self.leaving = Leaving::No;
+        self.queue.retain(Waiting::is_kept);
+    }
+
+    /// Its worker is sent nothing more of it.
+    fn is_away(&self) -> bool {
+        self.leaving == Leaving::Away && !self.is_gone
+    }
+
     fn cost(&self) -> usize {
         self.queue.iter().map(|frame| frame.cost() as usize).sum()
     }
 
     /// The frame is on its link. Whether its worker knows the client from now on.
     const fn is_sent(&mut self, kind: Kind, has_more: bool) -> bool {
+        if matches!(kind, Kind::MigrateOut) {
+            self.leaving = Leaving::Away;
+        }
         let opens = matches!(kind, Kind::Open | Kind::Resume);
         self.is_opened |= opens;
         if matches!(kind, Kind::Data) {
@@ -312,8 +354,8 @@ impl Exchange {
     }
 
     /// The client has something for its worker.
-    fn stand_in_row(&mut self, number: ClientNumber) {
-        let Some(client) = self.clients.get_mut(&number) else {
+    pub(super) fn stand_in_row(&mut self, number: ClientNumber) {
+        let Some(client) = self.clients.get_mut(&number).filter(|c| !c.is_away()) else {
             return;
         };
         let Some(id) = client.worker else {
@@ -373,7 +415,7 @@ impl Exchange {
             worker.standing.opened(number, sent_frames);
         }
         worker.row.pop_front();
-        client.is_ready = !client.queue.is_empty();
+        client.is_ready = !client.queue.is_empty() && !client.is_away();
         if client.is_ready {
             worker.row.push_back(Ready::Client(number));
         }
@@ -513,7 +555,7 @@ impl Exchange {
     }
 
     /// In the order of their numbers: what is done about them must not depend on a table's.
-    fn clients_of(&self, id: WorkerId) -> Vec<ClientNumber> {
+    pub(super) fn clients_of(&self, id: WorkerId) -> Vec<ClientNumber> {
         let clients = self.clients.iter();
         let clients = clients.filter(|(_, client)| client.worker == Some(id));
         let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();

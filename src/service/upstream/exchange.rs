@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
+use super::migrate::Pace;
 use super::pressure::Pressure;
 use super::proof::Secret;
 use super::window::Window;
@@ -45,6 +46,8 @@ pub struct ExchangeSettings {
     pub hold_ms: u32,
     /// Whether the next worker hears what the last one was sent and had not dealt with.
     pub redeliver: bool,
+    /// How many clients of workers that leave go to others in a second.
+    pub migrations_per_second: u32,
     /// When workers are kept from clients.
     pub breaker: BreakerSettings,
     /// What workers must prove that they know; none for links that only one's own user can open.
@@ -105,6 +108,8 @@ pub struct ExchangeStats {
     pub probes: u64,
     /// Times that a circuit closed again.
     pub circuits_closed: u64,
+    /// Clients that went from a worker that left to another one.
+    pub clients_migrated: u64,
     /// Clients that were refused, as every worker was failing.
     pub clients_refused: u64,
 }
@@ -132,6 +137,7 @@ pub(crate) struct Exchange {
     /// The one that was read last: the one behind it is next.
     read_last: Option<ConnId>,
     ping_us: u64,
+    pub(super) pace: Pace,
     pub(super) breaker: Breaker,
     /// The same for peers, whoever they say they are.
     pub(super) door: Breaker,
@@ -146,6 +152,7 @@ impl Exchange {
         Self {
             breaker: Breaker::new(settings.breaker.clone(), settings.hold_ms, seed),
             door: Breaker::of_peers(settings.breaker.clone(), seed),
+            pace: Pace::default(),
             notices: Vec::new(),
             settings,
             shards,
@@ -480,7 +487,7 @@ impl Exchange {
         {
             worker.link = None;
             worker.lost_us = now.monotonic_us;
-            if worker.going.is_some() {
+            if worker.said_goodbye() {
                 self.lose(now, id);
             }
         }
@@ -530,6 +537,7 @@ impl Exchange {
             self.refuse_the_waiting(now);
         }
         self.mend(now, !self.blocked);
+        self.migrate(now);
         self.settle(now);
     }
 

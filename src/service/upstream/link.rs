@@ -132,7 +132,7 @@ impl Link {
             window,
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
-            caps: Vec::new(),
+            caps: vec!["migrate".into()],
         });
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];
@@ -203,6 +203,16 @@ impl Link {
                 Lateness::None
             }
         }
+    }
+
+    /// The worker's clients wait for the next one when it goes.
+    pub(super) fn say_keep(&mut self, reason: &str) {
+        let json = Json::new(link::GoAway {
+            mode: link::GoAwayMode::Keep,
+            reason: reason.into(),
+            deadline_ms: 0,
+        });
+        self.say(&Frame::GoAway { json });
     }
 
     /// Whether it was asked whether it is there, and has said nothing since.

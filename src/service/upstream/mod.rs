@@ -17,6 +17,9 @@ mod mail;
 mod mend;
 #[cfg(test)]
 mod mend_tests;
+mod migrate;
+#[cfg(test)]
+mod migrate_tests;
 mod obey;
 mod pressure;
 mod proof;

@@ -53,10 +53,12 @@ impl Exchange {
                 Ok(())
             }
             Frame::GoAway { json } => {
-                self.worker_mut(id).going = Some(match json.value().mode {
-                    GoAwayMode::Close => Going::Close,
-                    GoAwayMode::Keep | GoAwayMode::Migrate => Going::Keep,
-                });
+                let goaway = json.value();
+                match goaway.mode {
+                    GoAwayMode::Close => self.worker_mut(id).going = Some(Going::Close),
+                    GoAwayMode::Keep => self.worker_mut(id).going = Some(Going::Keep),
+                    GoAwayMode::Migrate => self.depart(id, goaway.deadline_ms),
+                }
                 Ok(())
             }
             Frame::Nsp { name } => {
@@ -73,6 +75,7 @@ impl Exchange {
                 self.for_client(id, raw, Some(space))
             }
             Frame::Send { .. } | Frame::CloseConn {} => self.for_client(id, raw, None),
+            Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
             // What it serves is the daemon's to say; its words, and those of later versions, change nothing.
             Frame::Bind { .. } | Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => {

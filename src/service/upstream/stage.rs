@@ -57,6 +57,7 @@ impl Stage {
             grace_ms: 500,
             hold_ms: 30_000,
             redeliver: false,
+            migrations_per_second: 100,
             breaker: breaker(),
             secret: None,
         };
