@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// How long a worker may take to hand a client over. Then it is taken from it: it waits for an answer, too.
 const HAND_OVER_US: u64 = 10_000_000;
-/// A second has so many steps; what one did not use is for the next ones, up to two steps and a client.
+/// A second has so many steps; what one did not use is for the next ones, up to a step and a client.
 const STEPS_PER_SECOND: u64 = 10;
 /// Of a client.
 const TOKEN: u64 = 1_000_000;
@@ -28,7 +28,7 @@ impl Pace {
     fn refill(&mut self, now_us: u64, per_second: u32) {
         let rate = u64::from(per_second);
         let passed_us = (now_us - self.since_us).min(1_000_000);
-        let most = TOKEN + TOKEN * rate * 2 / STEPS_PER_SECOND;
+        let most = TOKEN + TOKEN * rate / STEPS_PER_SECOND;
         self.tokens = (self.tokens + passed_us * rate).min(most);
         self.since_us = now_us;
     }
