@@ -7,6 +7,7 @@ import { Server } from "socket.io";
 const [url, secretFile] = process.argv.slice(2);
 const io = new Server({ connectTimeout: 45_000 });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
+if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
 attachRingway(io, options);
 
@@ -52,6 +53,7 @@ io.on("connection", (socket) => {
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
   socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
+  socket.on("slow", (ms, value, answer) => setTimeout(() => answer(value), ms));
   socket.on("hang", (ms) => { const end = Date.now() + ms; while (Date.now() < end); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));

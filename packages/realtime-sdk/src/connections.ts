@@ -18,6 +18,9 @@ const PREPARED_MAX = 4096;
 /** What a client may say while its namespaces come back. */
 const HELD_BYTES_MAX = 1 << 20;
 
+/** How long a client's events may take to be answered before it goes to another worker. */
+const ANSWERS_MS_MAX = 2_000;
+
 /** The frames that concern a connection. */
 export type ConnectionFrame = Extract<Frame, {
   name: "OPEN" | "RESUME" | "DATA" | "CLOSE" | "TRANSPORT" | "PRESSURE" | "HS_REQ" | "CONN_ERROR" | "MIGRATE_OUT";
@@ -37,6 +40,10 @@ export class Connections implements ConnectionPort {
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
+  /** Clients that went to other workers. */
+  handedOver = 0;
+  /** Called when the last client is gone. */
+  onEmpty: (() => void) | undefined;
 
   constructor(
     engine: RingwayEngine,
@@ -61,6 +68,7 @@ export class Connections implements ConnectionPort {
   forget(connection: VirtualConnection): void {
     this.#byRef.delete(connection.ref);
     this.#engine.remove(connection);
+    if (this.#byRef.size === 0 && this.onEmpty) setImmediate(this.onEmpty);
   }
 
   /** The session is gone: the daemon gives the clients to others, or has closed them. */
@@ -106,11 +114,18 @@ export class Connections implements ConnectionPort {
       }
       case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
       case "PRESSURE": return connection.press(frame.on === 1);
-      case "MIGRATE_OUT": {
-        this.#saveData(connection);
-        return connection.end("transport close");
-      }
+      // Behind what came before it, as CLOSE.
+      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, () => this.#handOver(connection)));
     }
+  }
+
+  /** The client goes to another worker, with its sockets' data as it is now. It does not notice. */
+  #handOver(connection: VirtualConnection): void {
+    if (connection.readyState !== "open") return;
+    this.handedOver += 1;
+    this.#saveData(connection);
+    connection.end("server shutting down");
+    this.#link.send("MIGRATE_OUT", 0, connection.ref, {});
   }
 
   #open(ref: Conn, open: Open): void {

@@ -131,6 +131,11 @@ export class Link {
     }
   }
 
+  /** Says that this worker wants to go, and stays. */
+  announce(goaway: Goaway): void {
+    if (this.#phase === "open") this.#writeNow(encode("GOAWAY", 0, 0, { json: json(goaway) }));
+  }
+
   /** Says GOAWAY behind all that was sent, and closes. */
   stop(goaway: Goaway): Promise<void> {
     if (this.#phase === "open") {
