@@ -53,6 +53,20 @@ io.on("connection", (socket) => {
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
   socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
+  // As an application does that has much to say to one client: it waits while the client cannot follow.
+  socket.on("stream", async (count, text, answer) => {
+    let waits = 0;
+    for (let number = 0; number < count; number += 1) {
+      if (!socket.conn.transport.writable) {
+        waits += 1;
+        await new Promise((resolve) => { socket.conn.once("drain", resolve); });
+      }
+      socket.emit("told", number, text);
+      await new Promise((resolve) => { setImmediate(resolve); });
+    }
+    answer(waits);
+  });
+  socket.on("spray", (number) => { socket.volatile.emit("told", number); tell({ event: "spray", writable: socket.conn.transport.writable }); });
   socket.on("slow", (ms, value, answer) => setTimeout(() => answer(value), ms));
   socket.on("hang", (ms) => { const end = Date.now() + ms; while (Date.now() < end); });
   socket.on("leave me", (close) => socket.disconnect(close));

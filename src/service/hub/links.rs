@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what it decides (`upstream/exchange`).
 
+use super::slow::SLOW_BYTES;
 use super::{Hub, Key, Output, Turn};
 use crate::outbox::{Outbox, OutboxBounds};
 use crate::post::{Class, Post};
@@ -168,6 +169,7 @@ impl Hub {
             self.answer_call(client, turn);
         }
         self.end_sessions(turn);
+        self.say_eased(turn);
         self.say_pressure(turn);
         self.say_carried(turn);
     }
@@ -218,11 +220,16 @@ impl Hub {
 
     /// A worker has said something to a client.
     pub(super) fn note_pressure(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let outbox = self.sessions.get(key).map(|session| &session.outbox);
-        let outbox = outbox.filter(|outbox| is_pressed(outbox, PRESSED_AT));
-        let Some(bytes) = outbox.map(Outbox::bytes) else {
+        let Some(outbox) = self.sessions.get(key).map(|session| &session.outbox) else {
             return;
         };
+        let (bytes, is_pressed) = (outbox.bytes(), is_pressed(outbox, PRESSED_AT));
+        if bytes > SLOW_BYTES {
+            self.note_slow(key, bytes, turn);
+        }
+        if !is_pressed {
+            return;
+        }
         if let Entry::Vacant(place) = self.upstream.pressed.entry(key) {
             let took_us = turn.now.monotonic_us;
             place.insert(Pressed { took_us, bytes });

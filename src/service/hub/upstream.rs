@@ -209,6 +209,7 @@ impl Hub {
             connects: connects.collect(),
         };
         let mail = mail.encode();
+        self.forget_slow(client_key);
         if mail.len() > OPEN_BYTES_MAX {
             self.close_session(client_key, Cause::Told(Refusal::Busy, 1009), turn);
             return true;
@@ -303,6 +304,7 @@ impl Hub {
             return;
         };
         self.upstream.clients.forget(client);
+        self.forget_slow(key);
         self.say_closed(client, close_body(cause), turn);
     }
 

@@ -134,6 +134,16 @@ impl Client {
         self.takes_data(frame)
     }
 
+    /// Of how a client keeps up the last word counts: it may change its mind often while its worker does not read.
+    fn keep(&mut self, frame: Waiting) {
+        let is_pressure = |other: &&mut Waiting| other.kind == Kind::Pressure;
+        let mut queue = self.queue.iter_mut();
+        match queue.find(|other| frame.kind == Kind::Pressure && is_pressure(other)) {
+            Some(other) => other.body = frame.body,
+            None => self.queue.push_back(frame),
+        }
+    }
+
     /// Attachments whose header is gone are dropped, as far as their packet goes.
     const fn takes_data(&mut self, frame: &Waiting) -> bool {
         let takes = !self.is_headless;
@@ -346,7 +356,7 @@ impl Exchange {
             return;
         };
         if client.takes(&frame) {
-            client.queue.push_back(frame);
+            client.keep(frame);
             self.stand_in_row(number);
         } else if frame.is_counted() {
             self.count_dealt(number, frame.cost());

@@ -237,6 +237,19 @@ fn each_client_has_its_turn() {
     assert!(place("DATA 2 b") < heard.len() - 1, "{heard:?}");
 }
 
+#[test]
+fn of_how_a_client_keeps_up_a_worker_hears_the_last_word() {
+    let mut stage = stage(1);
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    for number in 0..1_000 {
+        stage.pressure(1, number % 2 == 0);
+    }
+    stage.data(1, "42[1]");
+    let heard = stage.heard_all(worker);
+    assert_eq!(heard, ["OPEN 1", "PRESSURE 1 0", "DATA 1 42[1]"]);
+}
+
 /// Clients that talk, workers that die: each client's words are numbered.
 struct Run {
     random: Random,

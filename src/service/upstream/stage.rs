@@ -219,6 +219,17 @@ impl Stage {
         });
     }
 
+    pub(super) fn pressure(&mut self, number: u64, on: bool) {
+        let body = Frame::Pressure { on, waiting: 0 }.body();
+        self.mail(&ToLinks::Frame {
+            client: client(number),
+            kind: Kind::Pressure.to_byte(),
+            flags: Flags::NONE.bits(),
+            has_more: false,
+            body: &body,
+        });
+    }
+
     pub(super) fn close(&mut self, number: u64) {
         self.mail(&ToLinks::Closed {
             client: client(number),
@@ -342,6 +353,7 @@ fn described(raw: &Raw<'_>) -> String {
         Frame::Error { code, .. } => format!("{name} {code}"),
         Frame::Welcome { json, .. } if json.value().resumed => format!("{name} back"),
         Frame::Pong { number } => format!("{name} {number}"),
+        Frame::Pressure { on, .. } => format!("{name} {} {}", raw.conn, u8::from(on)),
         _ => format!("{name} {}", raw.conn),
     }
 }
