@@ -78,6 +78,7 @@ io.on("who are you", (answer) => answer(process.pid));
 io.of("/admin").on("connection", (socket) => {
   socket.emit("welcome", socket.nsp.name);
   socket.on("echo", (value, answer) => answer(["admin", value]));
+  socket.on("count", (answer) => answer(io.of("/admin").sockets.size));
 });
 
 io.of(/^\/shop-\d+$/).on("connection", (socket) => socket.emit("welcome", socket.nsp.name));

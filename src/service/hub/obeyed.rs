@@ -45,6 +45,11 @@ impl Hub {
             }
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
+            ToClients::Left { client, name } => {
+                if let Some(key) = self.upstream.clients.find(client) {
+                    self.upstream.clients.leave(key, name);
+                }
+            }
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
             ToClients::Failing { client } => {
                 self.end_client(client, Refusal::WorkersFailing, turn);

@@ -244,6 +244,27 @@ fn undealt(mut frames: &[u8]) -> HashMap<ClientNumber, Vec<Waiting>> {
     again
 }
 
+/// The namespaces that clients had left in such frames: they are told by nobody else.
+fn left_in(mut frames: &[u8]) -> Vec<(ClientNumber, String)> {
+    let mut left = Vec::new();
+    while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
+        frames = &frames[bytes..];
+        let is_text = raw.kind == Kind::Data && !raw.flags.contains(Flags::BINARY);
+        let name = Some(raw.body).filter(|_| is_text).and_then(left_namespace);
+        left.extend(name.map(|name| (ClientNumber(raw.conn), name)));
+    }
+    left
+}
+
+/// DISCONNECT is `1`, and `/nsp,` unless it is the main one.
+fn left_namespace(packet: &[u8]) -> Option<String> {
+    let rest = core::str::from_utf8(packet.strip_prefix(b"1")?).ok()?;
+    let name = rest.split(',').next().filter(|name| name.starts_with('/'));
+    // What is asked of a namespace goes behind its name, as in CONNECT.
+    let name = name.map(|name| name.split('?').next().unwrap_or(name));
+    Some(name.unwrap_or("/").to_owned())
+}
+
 /// How many attachments a packet has: `5N-` and `6N-` say it.
 fn attachments(packet: &[u8]) -> u32 {
     let count = match packet.split_first() {
@@ -554,6 +575,9 @@ impl Exchange {
             true => undealt(worker.outgoing.undealt()),
             false => HashMap::new(),
         };
+        if !self.settings.redeliver {
+            self.tell_left(left_in(worker.outgoing.undealt()));
+        }
         for number in self.clients_of(id) {
             let again = again.remove(&number).unwrap_or_default();
             self.lose_for(now, number, closes, again);
@@ -571,6 +595,14 @@ impl Exchange {
         let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// Sockets that their clients have left must not come back at the next worker.
+    fn tell_left(&mut self, left: Vec<(ClientNumber, String)>) {
+        for (client, name) in left {
+            let name = &*name;
+            self.say(client.shard(), &ToClients::Left { client, name });
+        }
     }
 
     fn lose_for(&mut self, now: Now, number: ClientNumber, closes: bool, again: Vec<Waiting>) {

@@ -250,6 +250,36 @@ fn of_how_a_client_keeps_up_a_worker_hears_the_last_word() {
     assert_eq!(heard, ["OPEN 1", "PRESSURE 1 0", "DATA 1 42[1]"]);
 }
 
+/// What shards are told when a worker dies that was sent a packet, and had dealt with it or not.
+fn told_of(packet: &str, deals: bool, redeliver: bool) -> Vec<String> {
+    let mut stage = stage(8);
+    stage.exchange.settings.redeliver = redeliver;
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    stage.heard_all(worker);
+    stage.data(1, packet);
+    match deals {
+        true => stage.heard(worker),
+        false => stage.read(worker),
+    };
+    stage.kill(worker);
+    stage.take_told()
+}
+
+#[test]
+fn a_namespace_that_a_client_has_left_does_not_come_back() {
+    assert_eq!(told_of("1", false, false), ["left 1 /"]);
+    assert_eq!(told_of("1/chat,", false, false), ["left 1 /chat"]);
+    assert_eq!(told_of("1/chat?a=1,", false, false), ["left 1 /chat"]);
+    assert_eq!(told_of("2[1]", false, false), [""; 0]);
+    assert_eq!(
+        told_of("1", true, false),
+        [""; 0],
+        "its worker has seen to that"
+    );
+    assert_eq!(told_of("1", false, true), [""; 0], "the next one hears it");
+}
+
 /// Clients that talk, workers that die: each client's words are numbered.
 struct Run {
     random: Random,

@@ -278,6 +278,7 @@ impl Stage {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Left { client, name } => format!("left {} {name}", client.0),
             ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
