@@ -137,7 +137,7 @@ const lie = (stage) => new Promise((resolve) => {
   socket.on("close", () => resolve(said));
 });
 
-test("a process that lies again and again is refused at once and for a while, and no worker is", on({ args: [...SHARDS, ...set("link.isolate_ms_min=2000")] }, async (stage) => {
+test("a process that lies again and again is refused at once and for a while, and no worker is", on({ args: [...SHARDS, ...set("link.isolate_ms_min=4000")] }, async (stage) => {
   const worker = await stage.worker();
   const [{ socket }] = await crowd(stage, 1);
   for (let count = 0; count < 20; count += 1) assert.match(await lie(stage), /bad-length/);
@@ -150,8 +150,8 @@ test("a process that lies again and again is refused at once and for a while, an
   while (said === "") said = await lie(stage);
   assert.match(said, /bad-length/);
   const waited = performance.now() - start;
-  assert.ok(waited > 500 && waited < 10_000, `${waited} ms`);
-  await until(async () => (await total(stage.daemon, "ringway_links_turned_away_total")) >= 2);
+  assert.ok(waited > 500 && waited < 30_000, `${waited} ms`);
+  await until(async () => (await total(stage.daemon, "ringway_links_turned_away_total")) >= 1);
   assert.match(stage.daemon.log(), /links are refused at once.*RW-2605/);
   assert.deepEqual(socket.disconnects, []);
 }));
