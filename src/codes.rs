@@ -364,6 +364,21 @@ pub static CATALOGUE: &[Entry] = &[
         "Nothing, if it meant to.",
     ),
     entry(
+        "RW-2603",
+        "A client was refused, as all workers of its application are failing and link.on_failure is refuse; it comes back by itself.",
+        "Look at the lines RW-2604 in the daemon's log and at the application's own log.",
+    ),
+    entry(
+        "RW-2604",
+        "A worker gets no clients for now: it deals with nothing of what it was sent, or workers of its name died again and again, or said what they must not. Its clients went to others if there are any; after a while it is tried with one client.",
+        "Look at the worker's log: a handler that does not return to the event loop, an exception at start, two versions of the SDK. link.stall_ms and link.failures_max say when it happens.",
+    ),
+    entry(
+        "RW-2605",
+        "The links of a process (over TCP: of a host) are closed as soon as they come, for a while: 20 of them within link.failures_within_ms were refused for what they said.",
+        "Find the process; its own log has what the daemon told it. Two versions of the SDK, a wrong secret, or something that is no worker.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",

@@ -124,7 +124,33 @@ section! {
         hold_ms: u32 = 30_000,
         /// Events that a worker was sent and had not dealt with when it died go to the next one, which may so hear some twice; otherwise they are lost with it.
         redeliver: bool = false,
+        /// How many clients of workers that leave go to others in a second: each runs the application's middlewares there.
+        migrations_per_second: u32 = 200,
+        /// How long a worker may deal with nothing of what it was sent; then its clients go to others, and it gets none. 0: for ever.
+        stall_ms: u32 = 10_000,
+        /// So many failures of workers of one name (those without a name count as one) within `failures_within_ms` open their circuit: the next one gets no
+        /// clients for a while, and then one to begin with. Failures are deaths of workers that did not live longer, and links that were refused for what
+        /// they said. 0: never.
+        failures_max: u32 = 5,
+        /// The time within which failures are counted.
+        failures_within_ms: u32 = 60_000,
+        /// How long such a worker waits for its one client; each time in a row twice as long.
+        isolate_ms_min: u32 = 1_000,
+        /// The longest such time; half of `hold_ms` at most.
+        isolate_ms_max: u32 = 10_000,
+        /// What becomes of clients when all workers are kept from them: `hold`, they wait for `hold_ms`; `refuse`, they are told at once to come later (RW-2603).
+        on_failure: OnFailure = OnFailure::Hold,
     }
+}
+
+/// What becomes of clients when all workers are kept from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// They wait.
+    Hold,
+    /// They are closed, and come again.
+    Refuse,
 }
 section! {
     /// Who serves which namespace.

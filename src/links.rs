@@ -2,10 +2,14 @@
 //!
 //! Deliberately absent: what is said on a link (`service/upstream`).
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::start::StartError;
+use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
-use ringway_service::upstream::{ExchangeSettings, FRAME_BODY_BYTES_MAX, Secret, Window};
+use ringway_service::upstream::{
+    BreakerSettings, ExchangeSettings, FAILURES_MAX, FRAME_BODY_BYTES_MAX, Notice, OnFailure,
+    Secret, Window,
+};
 use ringway_uring::{bind_shared, bind_unix};
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +23,11 @@ use std::path::PathBuf;
 const SOCKET_MODE: u32 = 0o600;
 /// Unsent bytes that the kernel holds for one link.
 const NOTSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// The shortest `link.stall_ms`.
+const STALL_MS_MIN: u32 = 500;
+/// The largest `link.migrations_per_second`.
+const MIGRATIONS_MAX: u32 = 1_000_000;
 
 /// An address of `link.listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +114,34 @@ fn secret(config: &Config) -> Result<Option<Secret>, StartError> {
     }
 }
 
+/// When workers are kept from clients.
+fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
+    // A worker pings every five seconds and collects its garbage for one: what is shorter than this is no sign.
+    if (1..STALL_MS_MIN).contains(&link.stall_ms) {
+        let what = format!("it is 0, or {STALL_MS_MIN} at least");
+        return Err(StartError::invalid_value("link.stall_ms", &what));
+    }
+    if link.failures_max as usize > FAILURES_MAX {
+        let what = format!("it is {FAILURES_MAX} at most");
+        return Err(StartError::invalid_value("link.failures_max", &what));
+    }
+    if link.isolate_ms_min > link.isolate_ms_max {
+        let what = "it is link.isolate_ms_max at most";
+        return Err(StartError::invalid_value("link.isolate_ms_min", what));
+    }
+    Ok(BreakerSettings {
+        stall_ms: link.stall_ms,
+        failures_max: link.failures_max,
+        failures_within_ms: link.failures_within_ms,
+        isolate_ms_min: link.isolate_ms_min,
+        isolate_ms_max: link.isolate_ms_max,
+        on_failure: match link.on_failure {
+            config::OnFailure::Hold => OnFailure::Hold,
+            config::OnFailure::Refuse => OnFailure::Refuse,
+        },
+    })
+}
+
 /// What the service reads of the application behind the daemon; `None` without a link.
 ///
 /// # Errors
@@ -119,6 +156,13 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             "with link.listen it is 16777216 at most: a message goes to its worker in one frame";
         return Err(StartError::invalid_value("engine.payload_bytes_max", what));
     }
+    if !(1..=MIGRATIONS_MAX).contains(&link.migrations_per_second) {
+        let what = format!("it is between 1 and {MIGRATIONS_MAX}");
+        return Err(StartError::invalid_value(
+            "link.migrations_per_second",
+            &what,
+        ));
+    }
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
@@ -128,9 +172,54 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
             redeliver: link.redeliver,
+            migrations_per_second: link.migrations_per_second,
+            breaker: breaker(link)?,
             secret: secret(config)?,
         },
     }))
+}
+
+/// By what a peer that lies is known again: its process, or its host.
+#[must_use]
+pub fn name_of(peer: Peer) -> String {
+    match peer {
+        Peer::Inet(address) => address.ip().to_string(),
+        Peer::Unix { pid, .. } => format!("process {pid}"),
+    }
+}
+
+/// A line for what workers did. There are few: circuits open and close at a pace of their own.
+pub fn log(notice: &Notice) {
+    match notice {
+        Notice::Opened {
+            worker,
+            failure,
+            wait_ms,
+            clients,
+        } => {
+            let why = failure.text();
+            tracing::warn!(
+                code = "RW-2604",
+                ?worker,
+                wait_ms,
+                clients,
+                "a worker gets no clients for now: {why}"
+            );
+        }
+        Notice::TurnedAway { peer, wait_ms } => {
+            tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
+        }
+        Notice::HalfOpen { worker } => {
+            tracing::info!(
+                code = "RW-2604",
+                ?worker,
+                "a worker is tried with one client"
+            );
+        }
+        Notice::Closed { worker } => {
+            tracing::info!(code = "RW-2604", ?worker, "a worker gets clients again");
+        }
+    }
 }
 
 /// This process's user, whose workers may open Unix links.
@@ -188,6 +277,24 @@ mod tests {
         assert!(refused.is_some_and(|text| text.contains("engine.payload_bytes_max")));
         config.link.listen.clear();
         assert!(upstream(&config).is_ok(), "without links there is no frame");
+    }
+
+    #[test]
+    fn a_breaker_has_values_that_work() {
+        let check = |key: &str, change: fn(&mut config::Link)| {
+            let mut config = Config::default();
+            config.link.listen = vec!["unix:/run/a.sock".to_owned()];
+            assert!(upstream(&config).is_ok());
+            change(&mut config.link);
+            let refused = upstream(&config).err().map(|error| error.to_string());
+            assert!(refused.is_some_and(|text| text.contains(key)), "{key}");
+        };
+        check("link.stall_ms", |link| link.stall_ms = 499);
+        check("link.migrations_per_second", |link| {
+            link.migrations_per_second = 0;
+        });
+        check("link.failures_max", |link| link.failures_max = 1_001);
+        check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);
     }
 
     #[test]

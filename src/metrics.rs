@@ -150,6 +150,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.links_refused,
     ),
     (
+        "ringway_links_turned_away_total",
+        "Links that were closed as they came, as their peer had lied too often (RW-2605).",
+        false,
+        |stats, _| stats.exchange.links_turned_away,
+    ),
+    (
         "ringway_links_resumed_total",
         "Links that came back in time.",
         false,
@@ -232,6 +238,48 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         "Sockets that were asked for in vain: unknown, too late, or with too much missed.",
         false,
         |stats, _| stats.exchange.sessions_refused,
+    ),
+    (
+        "ringway_upstream_workers_isolated",
+        "Workers that get no clients for now, or one to be tried with.",
+        true,
+        |stats, _| stats.exchange.workers_isolated,
+    ),
+    (
+        "ringway_upstream_stalls_total",
+        "Times that a worker dealt with nothing for link.stall_ms.",
+        false,
+        |stats, _| stats.exchange.stalls,
+    ),
+    (
+        "ringway_upstream_circuits_opened_total",
+        "Times that workers of a name were kept from clients (RW-2604).",
+        false,
+        |stats, _| stats.exchange.circuits_opened,
+    ),
+    (
+        "ringway_upstream_probes_total",
+        "Times that such a worker was tried with one client.",
+        false,
+        |stats, _| stats.exchange.probes,
+    ),
+    (
+        "ringway_upstream_circuits_closed_total",
+        "Times that it was well with it, and got clients as ever.",
+        false,
+        |stats, _| stats.exchange.circuits_closed,
+    ),
+    (
+        "ringway_upstream_clients_migrated_total",
+        "Clients that went from a worker that left to another one.",
+        false,
+        |stats, _| stats.exchange.clients_migrated,
+    ),
+    (
+        "ringway_upstream_clients_refused_total",
+        "Clients that were refused as all workers were failing (RW-2603).",
+        false,
+        |stats, _| stats.exchange.clients_refused,
     ),
     (
         "ringway_upstream_frames_stale_total",

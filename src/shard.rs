@@ -161,7 +161,7 @@ impl Handler for Application {
                 let (now, conn) = (time_of(cx.now), conn_id(conn));
                 self.hub.accepted(now, conn, peer, &mut self.outputs);
             }
-            Peer::Unix { uid } if !self.is_trusted(uid) => {
+            Peer::Unix { uid, .. } if !self.is_trusted(uid) => {
                 tracing::warn!(
                     uid,
                     "a link of another user was closed: workers run as the daemon's own"
@@ -170,9 +170,10 @@ impl Handler for Application {
             }
             Peer::Inet(_) | Peer::Unix { .. } => {
                 let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
-                let conn = conn_id(conn);
+                let (conn, peer) = (conn_id(conn), crate::links::name_of(peer));
+                let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
                 self.hub
-                    .link_accepted(now, conn, &mut post, cx.entropy, &mut self.outputs);
+                    .link_accepted(now, conn, &peer, &mut post, entropy, outputs);
             }
         }
         self.carry(cx.commands);
@@ -309,6 +310,7 @@ impl Handler for Application {
     }
 
     fn lap(&mut self, cx: &mut Context<'_>) {
+        self.hub.take_notices().iter().for_each(crate::links::log);
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         self.hub.lap(now, &mut post, cx.entropy, &mut self.outputs);
         self.carry(cx.commands);

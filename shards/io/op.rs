@@ -25,6 +25,8 @@ pub enum Peer {
     Unix {
         /// The user on whose behalf it connected, as the kernel says (SO_PEERCRED): whoever listens decides whether that user may.
         uid: u32,
+        /// Its process, or 0 when that is not to be seen from here: of use to tell peers apart, and no proof of anything.
+        pid: u32,
     },
 }
 

@@ -14,7 +14,10 @@ const fn key(listener: Listener, generation: u32) -> Key {
 
 /// Of one client; the number is its socket and its user.
 const fn client(number: u32) -> Outcome {
-    let peer = Peer::Unix { uid: number };
+    let peer = Peer::Unix {
+        uid: number,
+        pid: 1,
+    };
     let result = Ok((Socket(number), peer));
     Outcome::Accepted { result, more: true }
 }
@@ -63,7 +66,7 @@ fn the_handler_knows_by_which_listener_a_client_came() {
     let mut bench = bench(100);
     bench.complete(key(LINKS, 0), [client(7)]);
     bench.complete(key(CLIENTS, 0), [client(8), client(9)]);
-    let came = |listener, uid| (listener, Peer::Unix { uid });
+    let came = |listener, uid| (listener, Peer::Unix { uid, pid: 1 });
     assert_eq!(
         bench.shard.handler.accepted,
         [came(LINKS, 7), came(CLIENTS, 8), came(CLIENTS, 9)]

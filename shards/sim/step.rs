@@ -159,7 +159,10 @@ fn peer_of(pair: usize, listener: usize) -> Peer {
             let address = [10, 0, (pair >> 8) as u8, pair as u8];
             Peer::Inet(SocketAddr::from((address, 40_000)))
         }
-        _ => Peer::Unix { uid: pair as u32 },
+        _ => Peer::Unix {
+            uid: pair as u32,
+            pid: 1,
+        },
     }
 }
 

@@ -8,7 +8,7 @@
 //! of workers are few and last long.
 
 use crate::driver::UringDriver;
-use crate::listen::{is_unix, user_of};
+use crate::listen::{is_unix, peer_of};
 use crate::ring::TOP_BYTE;
 use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{Completion, Errno, Key, Listener, Outcome, Peer, Socket};
@@ -60,7 +60,7 @@ struct Room {
 /// A client that has no place in the table yet.
 struct Guest {
     fd: OwnedFd,
-    uid: u32,
+    peer: Peer,
 }
 
 enum State {
@@ -178,8 +178,7 @@ impl Accepts {
         let State::Installing(guest) = core::mem::replace(&mut place.state, State::Free) else {
             unreachable!("a descriptor is installed once")
         };
-        let peer = Peer::Unix { uid: guest.uid };
-        (Socket(place.room.file as u32), peer)
+        (Socket(place.room.file as u32), guest.peer)
     }
 
     fn is_accepting(&self, place: usize) -> bool {
@@ -260,12 +259,12 @@ impl UringDriver {
     }
 
     fn install(&mut self, spot: Spot, fd: OwnedFd) {
-        let Ok(uid) = user_of(&fd) else {
+        let Ok(peer) = peer_of(&fd) else {
             // Every Unix stream has one. A client of whom the kernel would not say who it is comes in under no circumstances.
             return;
         };
         let place = &mut self.accepts(spot.listener).places[spot.place];
-        let entry = place.install(Guest { fd, uid });
+        let entry = place.install(Guest { fd, peer });
         // SAFETY: the place's room is boxed, and neither moved nor freed until `installed` saw this entry's only completion.
         unsafe { self.ring.push(entry, INSTALL | spot.to_bits()) };
     }

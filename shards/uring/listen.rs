@@ -1,5 +1,6 @@
 //! Listening sockets: of TCP, and of this host alone.
 
+use ringway_io::Peer;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -131,13 +132,16 @@ pub(crate) fn is_unix(fd: &OwnedFd) -> io::Result<bool> {
 ///
 /// # Errors
 /// As of getsockopt(2).
-pub(crate) fn user_of(fd: &OwnedFd) -> io::Result<u32> {
+pub(crate) fn peer_of(fd: &OwnedFd) -> io::Result<Peer> {
     let nobody = libc::ucred {
         pid: 0,
         uid: u32::MAX,
         gid: u32::MAX,
     };
-    get_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, nobody).map(|user| user.uid)
+    get_option(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, nobody).map(|user| Peer::Unix {
+        uid: user.uid,
+        pid: u32::try_from(user.pid).unwrap_or(0),
+    })
 }
 
 /// From now on clients connect to the bound socket; they wait until somebody accepts them.

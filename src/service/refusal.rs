@@ -99,6 +99,8 @@ pub enum Refusal {
     NoWorker,
     /// RW-2602: the application closed the connection.
     WorkerClosed,
+    /// RW-2603: the application is failing; connect again later.
+    WorkersFailing,
     /// RW-2611: the application has not said in time whether the client may come in.
     NoAnswer,
     /// RW-2612: what the application said of the request cannot be said to the client.
@@ -157,6 +159,7 @@ impl Refusal {
         Self::Draining,
         Self::NoWorker,
         Self::WorkerClosed,
+        Self::WorkersFailing,
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
@@ -213,6 +216,7 @@ impl Refusal {
             Self::Draining => "RW-2402",
             Self::NoWorker => "RW-2601",
             Self::WorkerClosed => "RW-2602",
+            Self::WorkersFailing => "RW-2603",
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
@@ -278,6 +282,7 @@ impl Refusal {
             Self::Draining => "the server is being stopped; connect again",
             Self::NoWorker => "the application is away; connect again",
             Self::WorkerClosed => "the application closed the connection",
+            Self::WorkersFailing => "the application is failing; connect again later",
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",

@@ -7,6 +7,7 @@ import { Server } from "socket.io";
 const [url, secretFile] = process.argv.slice(2);
 const io = new Server({ connectTimeout: 45_000 });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
+if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
 attachRingway(io, options);
 
@@ -24,6 +25,8 @@ io.use((socket, next) => {
 
 io.on("connection", (socket) => {
   tell({ event: "connection", id: socket.id, recovered: socket.recovered });
+  // A version that cannot serve anybody.
+  if (process.env.CRASHES) setImmediate(() => process.exit(1));
   socket.join("lobby");
   socket.on("echo", (value, answer) => answer(value));
   socket.on("who", (answer) => answer({ pid: process.pid, data: socket.data, rooms: [...socket.rooms].sort() }));
@@ -50,6 +53,22 @@ io.on("connection", (socket) => {
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
   socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
+  // As an application does that has much to say to one client: it waits while the client cannot follow.
+  socket.on("stream", async (count, text, answer) => {
+    let waits = 0;
+    for (let number = 0; number < count; number += 1) {
+      if (!socket.conn.transport.writable) {
+        waits += 1;
+        await new Promise((resolve) => { socket.conn.once("drain", resolve); });
+      }
+      socket.emit("told", number, text);
+      await new Promise((resolve) => { setImmediate(resolve); });
+    }
+    answer(waits);
+  });
+  socket.on("spray", (number) => { socket.volatile.emit("told", number); tell({ event: "spray", writable: socket.conn.transport.writable }); });
+  socket.on("slow", (ms, value, answer) => setTimeout(() => answer(value), ms));
+  socket.on("hang", (ms) => { const end = Date.now() + ms; while (Date.now() < end); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));
 });
@@ -59,6 +78,7 @@ io.on("who are you", (answer) => answer(process.pid));
 io.of("/admin").on("connection", (socket) => {
   socket.emit("welcome", socket.nsp.name);
   socket.on("echo", (value, answer) => answer(["admin", value]));
+  socket.on("count", (answer) => answer(io.of("/admin").sockets.size));
 });
 
 io.of(/^\/shop-\d+$/).on("connection", (socket) => socket.emit("welcome", socket.nsp.name));

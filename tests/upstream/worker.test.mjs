@@ -41,7 +41,10 @@ async function load(socket, counts, goes, attachments) {
   }
 }
 
-test(`the worker is killed ${CRASHES} times under load: no client sees a disconnect, ids and rooms stay`, on({ args: SHARDS }, async (stage) => {
+// That the daemon holds clients back from workers that die again and again is another test.
+const CRASHING = ["--set", "link.failures_max=0"];
+
+test(`the worker is killed ${CRASHES} times under load: no client sees a disconnect, ids and rooms stay`, on({ args: [...SHARDS, ...CRASHING] }, async (stage) => {
   let worker = await stage.worker();
   const transports = (number) => (number % 5 ? ["websocket"] : ["polling"]);
   const sockets = await Promise.all([...Array(40).keys()].map((number) => stage.connected({ transports: transports(number), auth: { who: number } })));
@@ -95,6 +98,28 @@ for (const redeliver of [false, true]) {
     assert.deepEqual(socket.disconnects, []);
   }));
 }
+
+test("a namespace that a client leaves while its worker hangs does not come back with the next worker", on({ args: SHARDS }, async (stage) => {
+  const worker = await stage.worker();
+  const socket = await stage.connected();
+  const admin = await stage.connected({ forceNew: false }, "/admin");
+  const both = socket.io.socket("/admin").connect();
+  await until(() => both.connected);
+  await both.emitWithAck("echo", 1);
+  worker.child.kill("SIGSTOP");
+  const before = await total(stage.daemon, "ringway_packets_received_total");
+  both.disconnect();
+  await until(async () => (await total(stage.daemon, "ringway_packets_received_total")) > before);
+  await stage.kill(worker);
+  const next = await stage.worker();
+  assert.equal((await socket.emitWithAck("who")).pid, next.pid);
+  assert.deepEqual(await admin.emitWithAck("echo", 2), ["admin", 2]);
+  assert.equal((await admin.emitWithAck("count")), 1, "the other client's alone");
+  both.connect();
+  await until(() => both.connected);
+  assert.equal((await admin.emitWithAck("count")), 2);
+  assert.deepEqual(socket.disconnects, []);
+}));
 
 test("one of three workers dies: its clients go on with the others", on({ args: SHARDS }, async (stage) => {
   const workers = [await stage.worker(), await stage.worker(), await stage.worker()];

@@ -8,7 +8,7 @@ import { adapterModuleOf, dependencyOf } from "./application.js";
 import { isPlain, type Rpc } from "./binding.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
-import { Ringway } from "./worker.js";
+import { Ringway, type OnClose } from "./worker.js";
 
 /** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
 export interface SocketIoServer {
@@ -30,10 +30,10 @@ export interface RingwayOptions {
   /** How many clients this worker takes in comparison with others. */
   weight?: number;
   /**
-   * What `io.close()` means to the clients: `keep` holds them until another worker comes, and they notice nothing; `close`
-   * closes them. @defaultValue `"keep"`
+   * What `io.close()` means to the clients: `keep` holds them until another worker comes, and they notice nothing; `migrate` is the
+   * same, but first they go to the other workers, some at a time; `close` closes them. @defaultValue `"keep"`
    */
-  onClose?: "keep" | "close";
+  onClose?: OnClose;
   /**
    * What the daemon asks here before it lets a client in. By default `handshake` if the application has functions for that
    * (`allowRequest`, `engine.use`, a `cors` function, header hooks, `generateId`), else `none`; `every` asks for each poll. A daemon that cannot ask is an `UnsupportedError`, unless this is `none`.
@@ -57,6 +57,8 @@ export interface RingwayBounds {
   handshake_ms?: number;
   /** What may wait for the daemon before the session, and with it the clients, is given up. @defaultValue 64 MiB */
   queue_bytes_max?: number;
+  /** For clients to go to other workers before `io.close()`, with `onClose: "migrate"`. @defaultValue 10000 */
+  drain_ms?: number;
 }
 
 /**
@@ -89,6 +91,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     handshake_ms: bounds.handshake_ms ?? 10_000,
     queue_bytes_max: bounds.queue_bytes_max ?? 64 << 20,
     onClose: options.onClose ?? "keep",
+    drain_ms: bounds.drain_ms ?? 10_000,
     ...(options.secret === undefined ? {} : { secret: Buffer.from(options.secret as string) }),
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.weight === undefined ? {} : { weight: options.weight }),
@@ -114,6 +117,7 @@ function addCors(ringway: Ringway, resolveFrom: string | undefined): void {
 function closeWith(server: ServerInternals, ringway: Ringway): void {
   const close = server.close.bind(server);
   server.close = async (done) => {
+    if (ringway.migrates) await ringway.drain();
     ringway.prepareStop();
     // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
     let failure: Error | undefined;

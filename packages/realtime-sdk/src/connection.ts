@@ -4,6 +4,7 @@
 
 import { EventEmitter } from "node:events";
 
+import { Answers } from "./answers.js";
 import { FLAG, type Conn, type Fields, type FrameName } from "./link/frames.js";
 import type { Open } from "./link/json.js";
 import { VirtualRequest } from "./request.js";
@@ -12,7 +13,7 @@ import { VirtualRequest } from "./request.js";
 export const CLOSE_REASONS = ["transport close", "transport error", "ping timeout", "parse error", "forced close"] as const;
 
 /** Why a connection ended. */
-export type CloseReason = (typeof CLOSE_REASONS)[number];
+export type CloseReason = (typeof CLOSE_REASONS)[number] | "server shutting down";
 
 /** The first byte of a Socket.IO packet that asks for a namespace. */
 const CONNECT = "0";
@@ -86,6 +87,10 @@ export class VirtualConnection extends EventEmitter {
   /** What came in one chunk with a CONNECT, and behind it. */
   #behind: (string | Buffer)[] | undefined;
   #filter: OutgoingFilter | undefined;
+  /** What the client waits for. */
+  readonly #answers = new Answers();
+  #running = 0;
+  #settling: { done: () => void; timer: NodeJS.Timeout } | undefined;
 
   /** @internal */
   constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
@@ -179,6 +184,8 @@ export class VirtualConnection extends EventEmitter {
     if (this.readyState !== "open") return;
     let flags = (options.volatile === true ? FLAG.VOLATILE : 0) | (options.compress === false ? FLAG.NO_COMPRESS : 0);
     if (typeof data === "string") {
+      this.#answers.answered(data);
+      if (this.#settling) this.#settleSoon();
       // As many bytes as characters: none is above 0x7f.
       if (Buffer.byteLength(data) === data.length) flags |= FLAG.ASCII;
       this.#port.send("SEND", flags, this.ref, { payload: data });
@@ -225,6 +232,7 @@ export class VirtualConnection extends EventEmitter {
     if (this.readyState !== "open") return;
     // engine.io gives no data for a message without any, which is an error to Socket.IO where an empty text would be a CONNECT.
     const data = message === "" ? undefined : message;
+    if (data !== undefined && typeof data === "string") this.#answers.asked(data);
     if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
     this.emit("data", data);
     this.emit("message", data);
@@ -248,6 +256,40 @@ export class VirtualConnection extends EventEmitter {
     this.#filter = undefined;
     this.#heldBytes = 0;
     for (const { data } of held) this.deliver(data);
+    if (this.#settling) this.#settleSoon();
+  }
+
+  /** @internal A handler of the client's runs, until {@link finish}. */
+  begin(): void {
+    this.#running += 1;
+  }
+
+  /** @internal */
+  finish(): void {
+    this.#running -= 1;
+    if (this.#settling) this.#settleSoon();
+  }
+
+  /** @internal Calls back when nothing that the client said is under way, or after so long; not when the connection ends before. */
+  settle(within_ms: number, done: () => void): void {
+    if (this.#isSettled) return done();
+    this.#settling = { done, timer: setTimeout(() => this.#settle(), within_ms) };
+  }
+
+  get #isSettled(): boolean {
+    return this.#answers.size === 0 && this.#running === 0 && this.#held === undefined;
+  }
+
+  /** Not within a packet: its attachments come behind it, and what was held has handlers to reach. */
+  #settleSoon(): void {
+    setImmediate(() => { if (this.#isSettled) this.#settle(); });
+  }
+
+  #settle(): void {
+    const settling = this.#settling;
+    this.#settling = undefined;
+    clearTimeout(settling?.timer);
+    if (this.readyState === "open") settling?.done();
   }
 
   /** @internal The daemon says how the client keeps up. */
@@ -276,6 +318,7 @@ export class VirtualConnection extends EventEmitter {
   end(reason: CloseReason, description?: Error): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
+    if (this.#settling) this.#settle();
     this.#held = this.#filter = this.#behind = undefined;
     this.#port.forget(this);
     this.emit("close", reason, description);

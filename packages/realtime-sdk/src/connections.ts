@@ -20,6 +20,9 @@ const LOOK_MS_MAX = 5_000;
 /** What a client may say while its namespaces come back. */
 const HELD_BYTES_MAX = 1 << 20;
 
+/** How long a client's events may take to be answered before it goes to another worker. */
+const ANSWERS_MS_MAX = 2_000;
+
 /** The frames that concern a connection. */
 export type ConnectionFrame = Extract<Frame, {
   name: "OPEN" | "RESUME" | "DATA" | "CLOSE" | "TRANSPORT" | "PRESSURE" | "HS_REQ" | "CONN_ERROR" | "MIGRATE_OUT";
@@ -41,6 +44,10 @@ export class Connections implements ConnectionPort {
   readonly overheard = new Set<VirtualConnection>();
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
+  /** Clients that went to other workers. */
+  handedOver = 0;
+  /** Called when the last client is gone. */
+  onEmpty: (() => void) | undefined;
 
   constructor(
     engine: RingwayEngine,
@@ -66,6 +73,7 @@ export class Connections implements ConnectionPort {
     this.#byRef.delete(connection.ref);
     this.overheard.delete(connection);
     this.#engine.remove(connection);
+    if (this.#byRef.size === 0 && this.onEmpty) setImmediate(this.onEmpty);
   }
 
   overhear(connection: VirtualConnection): void {
@@ -115,11 +123,18 @@ export class Connections implements ConnectionPort {
       }
       case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
       case "PRESSURE": return connection.press(frame.on === 1);
-      case "MIGRATE_OUT": {
-        this.#saveData(connection);
-        return connection.end("transport close");
-      }
+      // Behind what came before it, as CLOSE.
+      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, () => this.#handOver(connection)));
     }
+  }
+
+  /** The client goes to another worker, with its sockets' data as it is now. It does not notice. */
+  #handOver(connection: VirtualConnection): void {
+    if (connection.readyState !== "open") return;
+    this.handedOver += 1;
+    this.#saveData(connection);
+    connection.end("server shutting down");
+    this.#link.send("MIGRATE_OUT", 0, connection.ref, {});
   }
 
   #open(ref: Conn, open: Open): void {

@@ -9,4 +9,4 @@ export { RingwayEngine, type ConnectionError, type EngineMiddleware, type Engine
 export { LinkError, type LinkErrorCode } from "./link/errors.js";
 export { UnsupportedError, type Capability } from "./needs.js";
 export { VirtualRequest, type VirtualSocket } from "./request.js";
-export { Ringway, type RingwayEvents } from "./worker.js";
+export { Ringway, type Drained, type OnClose, type RingwayEvents } from "./worker.js";

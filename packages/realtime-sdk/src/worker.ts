@@ -10,7 +10,7 @@ import { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import type { LinkError } from "./link/errors.js";
 import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
-import { json } from "./link/json.js";
+import { json, type Goaway } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
 import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
@@ -40,7 +40,20 @@ export interface RingwayEvents {
 export interface WorkerOptions extends LinkOptions {
   readonly rpc?: Rpc;
   /** What `io.close()` means to the clients. */
-  readonly onClose: "keep" | "close";
+  readonly onClose: OnClose;
+  /** How long clients may take to go to other workers, unless it is said. */
+  readonly drain_ms: number;
+}
+
+/** What `io.close()` means to the clients. */
+export type OnClose = "keep" | "close" | "migrate";
+
+/** What became of a worker's clients. */
+export interface Drained {
+  /** They went to other workers. */
+  readonly moved: number;
+  /** They are still here: there was no other worker, or the time was over. */
+  readonly left: number;
 }
 
 /** A server that is attached to a daemon. */
@@ -58,6 +71,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   readonly #namespaces: Namespaces;
   #stopping: "keep" | "close" | undefined;
   #stopped: Promise<void> | undefined;
+  #draining: { goaway: Goaway; done: Promise<Drained>; finish: () => void } | undefined;
   #isBindDue = false;
   #reject: (error: Error) => void = () => {};
 
@@ -106,7 +120,39 @@ export class Ringway extends EventEmitter<RingwayEvents> {
 
   /** @internal `io.close()` is about to close the sockets. */
   prepareStop(): void {
-    this.#stopping ??= this.#options.onClose;
+    this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
+  }
+
+  /** @internal Whether `io.close()` gives the clients to other workers first. */
+  get migrates(): boolean {
+    return this.#options.onClose === "migrate" && this.#stopping === undefined;
+  }
+
+  /**
+   * Gives this worker's clients to the others, some at a time: they keep their connections, ids and rooms, and `socket.data` as it is
+   * by then. No more come. Resolved when all have gone or the time is over; at once when there is no other worker, whose clients
+   * `io.close()` then leaves for the next one.
+   */
+  drain({ deadline_ms = this.#options.drain_ms }: { deadline_ms?: number } = {}): Promise<Drained> {
+    if (this.#draining) return this.#draining.done;
+    const before = this.#connections.handedOver;
+    const outcome = (): Drained => ({ moved: this.#connections.handedOver - before, left: this.engine.clientsCount });
+    if (!this.#link.hasSession || !this.#can("migrate") || this.#stopping) return Promise.resolve(outcome());
+    const goaway: Goaway = { mode: "migrate", reason: "the worker leaves", deadline_ms };
+    let finish = (): void => {};
+    const done = new Promise<Drained>((resolve) => {
+      const timer = setTimeout(() => finish(), deadline_ms);
+      finish = () => {
+        clearTimeout(timer);
+        this.#connections.onEmpty = undefined;
+        resolve(outcome());
+      };
+    });
+    this.#draining = { goaway, done, finish };
+    this.#connections.onEmpty = finish;
+    this.#link.announce(goaway);
+    if (this.engine.clientsCount === 0) finish();
+    return done;
   }
 
   /** Leaves the daemon, behind all that was said; resolved when it is done. `io.close()` does it too. */
@@ -122,6 +168,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   }
 
   #opened(resumed: boolean): void {
+    if (this.#draining && !resumed) this.#link.announce(this.#draining.goaway);
     if (!resumed) {
       const refusal = refusalOf(this.#io, this.engine, this.#options.rpc, this.#can);
       if (refusal) return this.#refuse(refusal);
@@ -152,7 +199,11 @@ export class Ringway extends EventEmitter<RingwayEvents> {
 
   #receive(frame: Frame): void {
     switch (frame.name) {
-      case "GOAWAY": return void this.emit("goaway", frame.json.value);
+      case "GOAWAY": {
+        // There is no other worker.
+        if (frame.json.value.mode === "keep") this.#draining?.finish();
+        return void this.emit("goaway", frame.json.value);
+      }
       case "PEERS": case "BUS": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
         return this.#namespaces.receive(frame);
       case "OPEN": case "RESUME": case "DATA": case "CLOSE": case "TRANSPORT": case "PRESSURE": case "HS_REQ":

@@ -175,8 +175,8 @@ kinds! {
     SetData = 45 "SET_DATA" WORKER NONE;
     /// A request was refused.
     ConnError = 46 "CONN_ERROR" DAEMON NONE;
-    /// Hands a client back.
-    MigrateOut = 50 "MIGRATE_OUT" DAEMON NONE;
+    /// Hands a client back: the daemon asks for it, and the worker says that it is done.
+    MigrateOut = 50 "MIGRATE_OUT" BOTH NONE;
 }
 
 impl Kind {

@@ -481,6 +481,7 @@ impl Hub {
         connection.busy_mut().deadline_us = now.monotonic_us + idle_us;
         self.unarmed.push(key);
         connection.closing |= !keep_alive;
+        self.note_taken(session_key);
         if ended {
             self.remove_session(session_key);
         }

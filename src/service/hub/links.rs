@@ -2,13 +2,14 @@
 //!
 //! Deliberately absent: what it decides (`upstream/exchange`).
 
+use super::slow::SLOW_BYTES;
 use super::{Hub, Key, Output, Turn};
 use crate::outbox::{Outbox, OutboxBounds};
 use crate::post::{Class, Post};
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::time::{ConnId, Now};
-use crate::upstream::{Exchange, Order, Pressed, ToLinks};
+use crate::upstream::{Exchange, Notice, Order, Pressed, ToLinks};
 use std::collections::btree_map::Entry;
 
 /// How often links and workers are looked after.
@@ -33,7 +34,7 @@ fn is_pressed(outbox: &Outbox, bounds: OutboxBounds) -> bool {
 }
 
 impl Hub {
-    /// A link of a worker was accepted.
+    /// A link of a worker was accepted; by `peer` it is known again if it lies.
     ///
     /// # Panics
     /// When this shard has no exchange.
@@ -41,6 +42,7 @@ impl Hub {
         &mut self,
         now: Now,
         conn: ConnId,
+        peer: &str,
         post: &mut dyn Post,
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
@@ -49,9 +51,15 @@ impl Hub {
         let nonce = [(turn.entropy)(), (turn.entropy)()];
         let exchange = self.upstream.exchange.as_mut();
         let exchange = exchange.expect("links come where the exchange is");
-        exchange.accepted(now, conn, nonce);
+        exchange.accepted(now, conn, nonce, peer);
         self.carry_orders(&mut turn);
         self.arm_tick(&mut turn);
+    }
+
+    /// What an operator wants to hear of: shards do not log.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let exchange = self.upstream.exchange.as_mut();
+        exchange.map_or_else(Vec::new, |exchange| exchange.take_notices())
     }
 
     /// Something happened to a link.
@@ -163,6 +171,7 @@ impl Hub {
         self.say_obeyed(turn);
         self.settle_questions(turn);
         self.end_sessions(turn);
+        self.say_eased(turn);
         self.say_pressure(turn);
         self.say_carried(turn);
     }
@@ -213,11 +222,16 @@ impl Hub {
 
     /// A worker has said something to a client.
     pub(super) fn note_pressure(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let outbox = self.sessions.get(key).map(|session| &session.outbox);
-        let outbox = outbox.filter(|outbox| is_pressed(outbox, PRESSED_AT));
-        let Some(bytes) = outbox.map(Outbox::bytes) else {
+        let Some(outbox) = self.sessions.get(key).map(|session| &session.outbox) else {
             return;
         };
+        let (bytes, is_pressed) = (outbox.bytes(), is_pressed(outbox, PRESSED_AT));
+        if bytes > SLOW_BYTES {
+            self.note_slow(key, bytes, turn);
+        }
+        if !is_pressed {
+            return;
+        }
         if let Entry::Vacant(place) = self.upstream.pressed.entry(key) {
             let took_us = turn.now.monotonic_us;
             place.insert(Pressed { took_us, bytes });

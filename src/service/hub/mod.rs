@@ -20,6 +20,7 @@ mod query;
 mod sending;
 mod sids;
 pub(crate) mod slab;
+mod slow;
 mod state;
 mod upstream;
 mod websocket;

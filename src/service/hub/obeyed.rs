@@ -48,7 +48,15 @@ impl Hub {
             ToClients::Entered { client, space } => self.client_entered(client, space, turn),
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
+            ToClients::Left { client, name } => {
+                if let Some(key) = self.upstream.clients.find(client) {
+                    self.upstream.clients.leave(key, name);
+                }
+            }
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
+            ToClients::Failing { client } => {
+                self.end_client(client, Refusal::WorkersFailing, turn);
+            }
             ToClients::Frame {
                 client,
                 space,
@@ -75,7 +83,7 @@ impl Hub {
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
         let code = match refusal {
-            Refusal::NoWorker => 1013,
+            Refusal::NoWorker | Refusal::WorkersFailing => 1013,
             _ => 1008,
         };
         if let Some(key) = self.upstream.clients.find(client) {

@@ -58,6 +58,7 @@ impl Hub {
             self.queued_bytes -= packet.bytes() as u64;
             self.stats.sent(&packet, now);
         }
+        self.note_taken(key);
         Some(bytes)
     }
 

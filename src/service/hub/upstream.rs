@@ -267,6 +267,7 @@ impl Hub {
             connects: connects.collect(),
         };
         let mail = mail.encode();
+        self.forget_slow(client_key);
         if mail.len() > OPEN_BYTES_MAX {
             self.close_session(client_key, Cause::Told(Refusal::Busy, 1009), turn);
             return true;
@@ -360,6 +361,7 @@ impl Hub {
         let Some(client) = upstream.number.take() else {
             return;
         };
+        self.forget_slow(key);
         let mail = ToLinks::Closed {
             client,
             body: &close_body(cause),

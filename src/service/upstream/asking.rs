@@ -75,7 +75,7 @@ impl Questioning {
 
 impl Exchange {
     /// A shard wants to know whether a request may come in.
-    pub(super) fn ask(&mut self, now: Now, shard: u16, number: u32, json: &str) {
+    pub(super) fn ask_about(&mut self, now: Now, shard: u16, number: u32, json: &str) {
         let questions = &mut self.questioning;
         let is_full = questions.open.len() >= QUESTIONS_MAX
             || questions.bytes + json.len() > QUESTION_BYTES_MAX;
@@ -149,7 +149,7 @@ impl Exchange {
     }
 
     /// A worker has answered. An answer to what is not open any more came too late.
-    pub(super) fn judge(
+    pub(super) fn take_answer(
         &mut self,
         id: WorkerId,
         request: u32,
@@ -182,6 +182,8 @@ impl Exchange {
 
     /// Now and then: questions that have waited for too long.
     pub(super) fn end_late_questions(&mut self, now: Now) {
+        // A worker may have become sound again.
+        self.pose_the_waiting(now);
         let is_late = |question: &Question, us: u64| now.monotonic_us >= question.since_us + us;
         let mut late = Vec::new();
         for (request, question) in &self.questioning.open {

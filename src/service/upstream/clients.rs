@@ -81,6 +81,16 @@ impl Clients {
         self.bytes -= named.map_or(0, |named| named.space.bytes()) as u64;
     }
 
+    /// The client has left a namespace.
+    pub(crate) fn leave(&mut self, key: Key, name: &str) {
+        let mut spaces = self.spaces.values_mut();
+        if let Some(named) = spaces.find(|named| *named.name == *name) {
+            let before = named.space.bytes();
+            named.space.remove(key);
+            self.bytes -= (before - named.space.bytes()) as u64;
+        }
+    }
+
     /// # Panics
     /// When nobody has named it.
     pub(crate) fn named(&self, id: SpaceId) -> &Named {

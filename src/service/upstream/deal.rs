@@ -86,6 +86,17 @@ impl Waiting {
     }
 }
 
+/// Whether a client goes from its worker to another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Leaving {
+    #[default]
+    No,
+    /// Its worker will be asked for it.
+    Asked,
+    /// It was: what the client says waits for the next one.
+    Away,
+}
+
 /// A client that has asked for a worker.
 #[derive(Debug, Default)]
 pub(super) struct Client {
@@ -103,9 +114,12 @@ pub(super) struct Client {
     /// Its last worker was: what comes of that packet is of use to nobody.
     is_headless: bool,
     /// It was asked to say again who it is, and has not answered: one answer is on the way at a time, and so none is out of date.
-    is_called: bool,
+    pub(super) is_called: bool,
+    /// How often a worker was tried with it alone.
+    pub(super) probes: u32,
+    pub(super) leaving: Leaving,
     /// It has left; its worker has not been sent all of its last words.
-    is_gone: bool,
+    pub(super) is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
     dealt_bytes: u32,
 }
@@ -120,6 +134,16 @@ impl Client {
         self.takes_data(frame)
     }
 
+    /// Of how a client keeps up the last word counts: it may change its mind often while its worker does not read.
+    fn keep(&mut self, frame: Waiting) {
+        let is_pressure = |other: &&mut Waiting| other.kind == Kind::Pressure;
+        let mut queue = self.queue.iter_mut();
+        match queue.find(|other| frame.kind == Kind::Pressure && is_pressure(other)) {
+            Some(other) => other.body = frame.body,
+            None => self.queue.push_back(frame),
+        }
+    }
+
     /// Attachments whose header is gone are dropped, as far as their packet goes.
     const fn takes_data(&mut self, frame: &Waiting) -> bool {
         let takes = !self.is_headless;
@@ -131,6 +155,7 @@ impl Client {
     fn lose_worker(&mut self, now_us: u64, again: Vec<Waiting>) -> u32 {
         self.worker = None;
         self.waiting_us = now_us;
+        self.leaving = Leaving::No;
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
@@ -157,17 +182,47 @@ impl Client {
         self.is_opened
     }
 
+    /// Whether it may go to another worker now: its own knows it, and was sent whole packets.
+    pub(super) fn may_leave(&self) -> bool {
+        self.is_opened && !self.is_inside_packet && self.leaving == Leaving::No
+    }
+
+    /// What it was sent is dealt with before that; what it was not sent is for the next one.
+    pub(super) fn ask_to_leave(&mut self) {
+        self.leaving = Leaving::Asked;
+        let ask = Waiting::own(Kind::MigrateOut, Box::default());
+        self.queue.push_front(ask);
+    }
+
+    /// Its worker has let go of it.
+    pub(super) fn move_on(&mut self, now_us: u64) {
+        self.worker = None;
+        self.waiting_us = now_us;
+        self.is_opened = false;
+        self.leaving = Leaving::No;
+        self.queue.retain(Waiting::is_kept);
+    }
+
+    /// Its worker is sent nothing more of it.
+    fn is_away(&self) -> bool {
+        self.leaving == Leaving::Away && !self.is_gone
+    }
+
     fn cost(&self) -> usize {
         self.queue.iter().map(|frame| frame.cost() as usize).sum()
     }
 
-    /// The frame is on its link.
-    const fn is_sent(&mut self, kind: Kind, has_more: bool) {
-        match kind {
-            Kind::Open | Kind::Resume => self.is_opened = true,
-            Kind::Data => self.is_inside_packet = has_more,
-            _ => {}
+    /// The frame is on its link. Whether its worker knows the client from now on.
+    const fn is_sent(&mut self, kind: Kind, has_more: bool) -> bool {
+        if matches!(kind, Kind::MigrateOut) {
+            self.leaving = Leaving::Away;
         }
+        let opens = matches!(kind, Kind::Open | Kind::Resume);
+        self.is_opened |= opens;
+        if matches!(kind, Kind::Data) {
+            self.is_inside_packet = has_more;
+        }
+        opens
     }
 }
 
@@ -199,6 +254,27 @@ fn undealt(mut frames: &[u8]) -> HashMap<ClientNumber, Vec<Waiting>> {
     again
 }
 
+/// The namespaces that clients had left in such frames: they are told by nobody else.
+fn left_in(mut frames: &[u8]) -> Vec<(ClientNumber, String)> {
+    let mut left = Vec::new();
+    while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
+        frames = &frames[bytes..];
+        let is_text = raw.kind == Kind::Data && !raw.flags.contains(Flags::BINARY);
+        let name = Some(raw.body).filter(|_| is_text).and_then(left_namespace);
+        left.extend(name.map(|name| (ClientNumber(raw.conn), name)));
+    }
+    left
+}
+
+/// DISCONNECT is `1`, and `/nsp,` unless it is the main one.
+fn left_namespace(packet: &[u8]) -> Option<String> {
+    let rest = core::str::from_utf8(packet.strip_prefix(b"1")?).ok()?;
+    let name = rest.split(',').next().filter(|name| name.starts_with('/'));
+    // What is asked of a namespace goes behind its name, as in CONNECT.
+    let name = name.map(|name| name.split('?').next().unwrap_or(name));
+    Some(name.unwrap_or("/").to_owned())
+}
+
 /// How many attachments a packet has: `5N-` and `6N-` say it.
 fn attachments(packet: &[u8]) -> u32 {
     let count = match packet.split_first() {
@@ -225,7 +301,7 @@ impl Exchange {
                 shard,
                 question,
                 json,
-            } => self.ask(now, shard, question, json),
+            } => self.ask_about(now, shard, question, json),
             ToLinks::Refused { json } => self.tell_refused(json),
             ToLinks::Obeyed => self.is_obeyed(),
             ToLinks::Frame {
@@ -277,6 +353,10 @@ impl Exchange {
             self.waiting.insert((client.waiting_us, number));
         }
         let Some(id) = worker.filter(|_| client.worker.is_none()) else {
+            if client.worker.is_none() && self.refuses_clients(now) {
+                self.forget(number, &[]);
+                self.refuse_client(number);
+            }
             return;
         };
         self.waiting.remove(&(client.waiting_us, number));
@@ -299,18 +379,29 @@ impl Exchange {
         client.queue.extend(repeated);
         client.queue.extend(queue);
         self.worker_mut(id).load += 1;
+        self.note_probe(now, id, number);
         self.stand_in_row(number);
     }
 
-    /// The worker, if it is there and takes clients.
+    /// The worker, if it is there and is given clients.
     fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
         let worker = self.workers.get(&id?);
-        id.filter(|_| worker.is_some_and(Worker::is_open))
+        let takes = |worker: &Worker| {
+            let is_sound = worker.standing.is_closed() || worker.standing.wants_probe();
+            worker.is_open() && is_sound
+        };
+        id.filter(|_| worker.is_some_and(takes))
     }
 
+    /// Whoever is to be tried with one client gets it; else the one that has least to do.
     pub(super) fn least_loaded(&self) -> Option<WorkerId> {
+        let mut open = self.workers.iter().filter(|(_, worker)| worker.is_open());
+        if let Some((id, _)) = open.find(|(_, worker)| worker.standing.wants_probe()) {
+            return Some(*id);
+        }
         let mut best: Option<(&WorkerId, &Worker)> = None;
-        for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.is_open()) {
+        let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
+        for (id, worker) in self.workers.iter().filter(|(_, worker)| takes(worker)) {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));
             }
@@ -323,7 +414,7 @@ impl Exchange {
             return;
         };
         if client.takes(&frame) {
-            client.queue.push_back(frame);
+            client.keep(frame);
             self.stand_in_row(number);
         } else if frame.is_counted() {
             self.count_dealt(number, frame.cost());
@@ -331,8 +422,8 @@ impl Exchange {
     }
 
     /// The client has something for its worker.
-    fn stand_in_row(&mut self, number: ClientNumber) {
-        let Some(client) = self.clients.get_mut(&number) else {
+    pub(super) fn stand_in_row(&mut self, number: ClientNumber) {
+        let Some(client) = self.clients.get_mut(&number).filter(|c| !c.is_away()) else {
             return;
         };
         let Some(id) = client.worker else {
@@ -393,9 +484,12 @@ impl Exchange {
         worker
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
-        client.is_sent(frame.kind, frame.has_more);
+        if client.is_sent(frame.kind, frame.has_more) {
+            let sent_frames = worker.outgoing.sent_frames();
+            worker.standing.opened(number, sent_frames);
+        }
         worker.row.pop_front();
-        client.is_ready = !client.queue.is_empty();
+        client.is_ready = !client.queue.is_empty() && !client.is_away();
         if client.is_ready {
             worker.row.push_back(Ready::Client(number));
         }
@@ -498,13 +592,15 @@ impl Exchange {
     /// A new worker is there: whoever waits for one says again who it is.
     pub(super) fn call_the_waiting(&mut self) {
         let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
-        for number in waiting {
-            let client = self.clients.get_mut(&number);
-            let is_called =
-                client.is_some_and(|client| core::mem::replace(&mut client.is_called, true));
-            if !is_called {
-                self.say(number.shard(), &ToClients::Again { client: number });
-            }
+        waiting.into_iter().for_each(|number| self.call(number));
+    }
+
+    pub(super) fn call(&mut self, number: ClientNumber) {
+        let client = self.clients.get_mut(&number);
+        let is_called =
+            client.is_some_and(|client| core::mem::replace(&mut client.is_called, true));
+        if !is_called {
+            self.say(number.shard(), &ToClients::Again { client: number });
         }
     }
 
@@ -522,6 +618,9 @@ impl Exchange {
             true => undealt(worker.outgoing.undealt()),
             false => HashMap::new(),
         };
+        if !self.settings.redeliver {
+            self.tell_left(left_in(worker.outgoing.undealt()));
+        }
         for number in self.clients_of(id) {
             let again = again.remove(&number).unwrap_or_default();
             self.lose_for(now, number, closes, again);
@@ -529,18 +628,26 @@ impl Exchange {
         self.lose_names(&worker);
         self.lose_questions(now, id);
         self.lose_sessions(id);
-        if !self.waiting.is_empty() && self.least_loaded().is_some() {
+        if !self.waiting.is_empty() && self.has_sound_worker() {
             self.call_the_waiting();
         }
     }
 
     /// In the order of their numbers: what is done about them must not depend on a table's.
-    fn clients_of(&self, id: WorkerId) -> Vec<ClientNumber> {
+    pub(super) fn clients_of(&self, id: WorkerId) -> Vec<ClientNumber> {
         let clients = self.clients.iter();
         let clients = clients.filter(|(_, client)| client.worker == Some(id));
         let mut numbers: Vec<ClientNumber> = clients.map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// Sockets that their clients have left must not come back at the next worker.
+    fn tell_left(&mut self, left: Vec<(ClientNumber, String)>) {
+        for (client, name) in left {
+            let name = &*name;
+            self.say(client.shard(), &ToClients::Left { client, name });
+        }
     }
 
     fn lose_for(&mut self, now: Now, number: ClientNumber, closes: bool, again: Vec<Waiting>) {

@@ -237,6 +237,49 @@ fn each_client_has_its_turn() {
     assert!(place("DATA 2 b") < heard.len() - 1, "{heard:?}");
 }
 
+#[test]
+fn of_how_a_client_keeps_up_a_worker_hears_the_last_word() {
+    let mut stage = stage(1);
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    for number in 0..1_000 {
+        stage.pressure(1, number % 2 == 0);
+    }
+    stage.data(1, "42[1]");
+    let heard = stage.heard_all(worker);
+    assert_eq!(heard, ["OPEN 1", "PRESSURE 1 0", "DATA 1 42[1]"]);
+}
+
+/// What shards are told when a worker dies that was sent a packet, and had dealt with it or not.
+fn told_of(packet: &str, deals: bool, redeliver: bool) -> Vec<String> {
+    let mut stage = stage(8);
+    stage.exchange.settings.redeliver = redeliver;
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    stage.heard_all(worker);
+    stage.data(1, packet);
+    match deals {
+        true => stage.heard(worker),
+        false => stage.read(worker),
+    };
+    stage.kill(worker);
+    stage.take_told()
+}
+
+#[test]
+fn a_namespace_that_a_client_has_left_does_not_come_back() {
+    assert_eq!(told_of("1", false, false), ["left 1 /"]);
+    assert_eq!(told_of("1/chat,", false, false), ["left 1 /chat"]);
+    assert_eq!(told_of("1/chat?a=1,", false, false), ["left 1 /chat"]);
+    assert_eq!(told_of("2[1]", false, false), [""; 0]);
+    assert_eq!(
+        told_of("1", true, false),
+        [""; 0],
+        "its worker has seen to that"
+    );
+    assert_eq!(told_of("1", false, true), [""; 0], "the next one hears it");
+}
+
 /// Clients that talk, workers that die: each client's words are numbered.
 struct Run {
     random: Random,
@@ -394,8 +437,11 @@ impl Run {
             }
         }
         self.answer_calls();
-        for _ in 0..10_000 {
-            self.hear();
+        // A worker whose kin has failed waits at first, and then has one client for a second.
+        for _ in 0..130 {
+            self.stage.pass(100_000);
+            self.answer_calls();
+            (0..100).for_each(|_| self.hear());
         }
         for (at, (next, is_open, charged, _)) in self.clients.iter().enumerate() {
             if *is_open {

@@ -3,10 +3,13 @@
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
 use super::asking::Questioning;
+use super::breaker::{self, Breaker, BreakerSettings};
 use super::deal::Client;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
+use super::mend::Notice;
+use super::migrate::Pace;
 use super::pressure::Pressure;
 use super::proof::Secret;
 use super::recovery::Recovery;
@@ -45,6 +48,10 @@ pub struct ExchangeSettings {
     pub hold_ms: u32,
     /// Whether the next worker hears what the last one was sent and had not dealt with.
     pub redeliver: bool,
+    /// How many clients of workers that leave go to others in a second.
+    pub migrations_per_second: u32,
+    /// When workers are kept from clients.
+    pub breaker: BreakerSettings,
     /// What workers must prove that they know; none for links that only one's own user can open.
     pub secret: Option<Secret>,
 }
@@ -83,6 +90,8 @@ pub struct ExchangeStats {
     pub links_joined: u64,
     /// Links that were closed for what they said, or for saying nothing.
     pub links_refused: u64,
+    /// Links of peers that had lied too often.
+    pub links_turned_away: u64,
     /// Links that came back in time.
     pub links_resumed: u64,
     /// Workers that did not.
@@ -109,6 +118,20 @@ pub struct ExchangeStats {
     pub sessions_recovered: u64,
     /// Sockets that were asked for in vain.
     pub sessions_refused: u64,
+    /// Workers that get no clients for now.
+    pub workers_isolated: u64,
+    /// Times that a worker was stuck.
+    pub stalls: u64,
+    /// Times that a circuit opened.
+    pub circuits_opened: u64,
+    /// Times that a worker was tried with one client.
+    pub probes: u64,
+    /// Times that a circuit closed again.
+    pub circuits_closed: u64,
+    /// Clients that went from a worker that left to another one.
+    pub clients_migrated: u64,
+    /// Clients that were refused, as every worker was failing.
+    pub clients_refused: u64,
 }
 
 pub(crate) struct Exchange {
@@ -136,6 +159,11 @@ pub(crate) struct Exchange {
     /// The one that was read last: the one behind it is next.
     read_last: Option<ConnId>,
     ping_us: u64,
+    pub(super) pace: Pace,
+    pub(super) breaker: Breaker,
+    /// The same for peers, whoever they say they are.
+    pub(super) door: Breaker,
+    pub(super) notices: Vec<Notice>,
     pub(super) stats: ExchangeStats,
 }
 
@@ -143,7 +171,12 @@ impl Exchange {
     /// An exchange without links. `epoch` names this life of the daemon.
     pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
         let name = format!("{:016x}{:016x}", epoch[0], epoch[1]);
+        let seed = epoch[0] ^ epoch[1].rotate_left(23);
         Self {
+            breaker: Breaker::new(settings.breaker.clone(), settings.hold_ms, seed),
+            door: Breaker::of_peers(settings.breaker.clone(), seed),
+            pace: Pace::default(),
+            notices: Vec::new(),
             settings,
             shards,
             recovery: Recovery::new(&name),
@@ -179,6 +212,7 @@ impl Exchange {
             questions_open: self.questioning.len() as u64,
             sessions_waiting: self.recovery.sessions_waiting(),
             log_bytes: self.recovery.log_bytes(),
+            workers_isolated: self.isolated() as u64,
             ..self.stats
         }
     }
@@ -199,14 +233,19 @@ impl Exchange {
     }
 
     /// A link was accepted; `nonce` is unpredictable.
-    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2]) {
+    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &str) {
         self.stats.links_accepted += 1;
+        if self.turns_away(now, peer) {
+            self.stats.links_turned_away += 1;
+            self.orders.push(Order::Close(conn));
+            return;
+        }
         if self.links.len() >= LINKS_MAX {
             self.stats.links_refused += 1;
             self.orders.push(Order::Close(conn));
             return;
         }
-        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US);
+        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US, peer);
         self.links.insert(conn, link);
         self.orders.push(Order::Dirty(conn));
         if self.blocked {
@@ -255,7 +294,7 @@ impl Exchange {
         let (taken, outcome) = self.take_frames(now, conn, &input);
         input.drain(..taken);
         if let Err(fault) = outcome {
-            return self.refuse(conn, fault);
+            return self.refuse(now, conn, fault);
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.give_input_back(input);
@@ -284,7 +323,17 @@ impl Exchange {
     }
 
     /// The link said what it must not: it is told, and closed. Its worker may come back; other links and clients are untouched.
-    fn refuse(&mut self, conn: ConnId, fault: Fault) {
+    fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
+        self.say_fault(conn, &fault);
+        let id = self.links.get(&conn).and_then(Link::worker);
+        if id.is_some() && fault == Fault::Silent {
+            return;
+        }
+        self.note_refused(now, conn);
+        id.into_iter().for_each(|id| self.note_lie(now, id));
+    }
+
+    pub(super) fn say_fault(&mut self, conn: ConnId, fault: &Fault) {
         self.stats.links_refused += 1;
         if let Some(link) = self.links.get_mut(&conn) {
             link.say_error(fault.code(), &fault.to_string());
@@ -337,7 +386,7 @@ impl Exchange {
         self.admit(conn, &json, mac)?;
         let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
-        if received.is_none() {
+        if received.is_none() && self.worker_mut(id).standing.is_closed() {
             self.call_the_waiting();
             self.pose_the_waiting(now);
         }
@@ -395,12 +444,16 @@ impl Exchange {
         }
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
-        let worker = Worker::new(
+        let mut worker = Worker::new(
             &hello.instance,
             hello.weight.unwrap_or(1),
             conn,
             self.settings.window,
         );
+        let kin = breaker::kin(hello.name.as_deref());
+        worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
+        worker.standing.kin = kin;
+        worker.standing.joined_us = now.monotonic_us;
         self.workers.insert(id, worker);
         Ok((id, None))
     }
@@ -468,7 +521,7 @@ impl Exchange {
         {
             worker.link = None;
             worker.lost_us = now.monotonic_us;
-            if worker.going.is_some() {
+            if worker.said_goodbye() {
                 self.lose(now, id);
             }
         }
@@ -502,7 +555,7 @@ impl Exchange {
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;
-            self.ping();
+            self.ping(now);
         }
         let grace_us = u64::from(self.settings.grace_ms) * 1000;
         let is_lost = |worker: &Worker| {
@@ -514,7 +567,13 @@ impl Exchange {
             .filter(|(_, worker)| is_lost(worker))
             .map(|(id, _)| *id)
             .collect();
-        lost.into_iter().for_each(|id| self.lose(now, id));
+        for id in lost {
+            self.note_death(now, id);
+            self.lose(now, id);
+            self.refuse_the_waiting(now);
+        }
+        self.mend(now, !self.blocked);
+        self.migrate(now);
         self.settle(now);
         self.end_late_questions(now);
     }
@@ -532,7 +591,7 @@ impl Exchange {
             }
         }
         for conn in silent {
-            self.refuse(conn, Fault::Silent);
+            self.refuse(now, conn, Fault::Silent);
         }
         for conn in stuck {
             self.orders.push(Order::Close(conn));
@@ -541,7 +600,7 @@ impl Exchange {
     }
 
     /// Nobody is silent while nothing is read.
-    fn ping(&mut self) {
+    fn ping(&mut self, now: Now) {
         if self.blocked {
             return;
         }
@@ -559,7 +618,7 @@ impl Exchange {
         }
         silent
             .into_iter()
-            .for_each(|conn| self.refuse(conn, Fault::Silent));
+            .for_each(|conn| self.refuse(now, conn, Fault::Silent));
     }
 
     pub(super) fn link_mut(&mut self, conn: ConnId) -> Option<&mut Link> {

@@ -25,6 +25,8 @@ pub(super) enum Fault {
     NoOffset,
     /// It has said nothing for too long.
     Silent,
+    /// It has dealt with nothing for too long.
+    Stalled,
 }
 
 impl Fault {
@@ -39,6 +41,7 @@ impl Fault {
             Self::TooMany(_) => "too-many",
             Self::NoOffset => "bad-value",
             Self::Silent => "silent",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -66,6 +69,7 @@ impl core::fmt::Display for Fault {
                 f.write_str("a packet with RECOVER has no arguments to put an offset behind")
             }
             Self::Silent => f.write_str("nothing was said for too long"),
+            Self::Stalled => f.write_str("nothing was dealt with for too long"),
         }
     }
 }

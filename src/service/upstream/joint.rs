@@ -51,6 +51,10 @@ pub(crate) struct Joint {
     pub(crate) pressed: BTreeMap<Key, Pressed>,
     /// What the links know of that.
     pub(crate) is_pressed: bool,
+    /// Clients of which their workers know that they do not keep up.
+    pub(crate) slow: BTreeSet<Key>,
+    /// Of these, those that do again, and of whom that was not said yet.
+    pub(crate) eased: BTreeSet<Key>,
     /// Bytes of the links' mail that were dealt with here, and of which they have not heard.
     pub(crate) carried_bytes: u64,
     /// Too much mail waits.
@@ -89,6 +93,8 @@ impl Joint {
             called: BTreeSet::new(),
             ending: BTreeSet::new(),
             pressed: BTreeMap::new(),
+            slow: BTreeSet::new(),
+            eased: BTreeSet::new(),
             is_pressed: false,
             carried_bytes: 0,
             is_mail_blocked: false,

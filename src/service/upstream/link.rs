@@ -10,7 +10,7 @@ use ringway_proto::link::{self, Flags, Frame, Json};
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
 /// What is done beyond the version (docs/link.md "Capabilities").
-const CAPS: &[&str] = &["handshake", "recovery"];
+const CAPS: &[&str] = &["handshake", "recovery", "migrate"];
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
 /// A frame of a peer that has not said who it is.
@@ -36,6 +36,8 @@ pub(super) struct Welcome<'a> {
 }
 
 pub(super) struct Link {
+    /// Who has connected, as the system says.
+    peer: Box<str>,
     /// The JSON of CHALLENGE, which proofs cover.
     challenge: String,
     input: Vec<u8>,
@@ -56,7 +58,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that was just accepted: it is challenged.
-    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64) -> Self {
+    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64, peer: &str) -> Self {
         let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
         let json = Json::new(link::Challenge {
             proto: PROTO,
@@ -66,6 +68,7 @@ impl Link {
         let (challenge, mut control) = (json.text().to_owned(), Vec::new());
         Frame::Challenge { json }.encode_into(0, Flags::NONE, &mut control);
         Self {
+            peer: peer.into(),
             challenge,
             input: Vec::new(),
             control,
@@ -78,6 +81,10 @@ impl Link {
             is_closing: false,
             closing_by_us: None,
         }
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
     }
 
     pub(super) const fn worker(&self) -> Option<WorkerId> {
@@ -198,6 +205,21 @@ impl Link {
                 Lateness::None
             }
         }
+    }
+
+    /// The worker's clients wait for the next one when it goes.
+    pub(super) fn say_keep(&mut self, reason: &str) {
+        let json = Json::new(link::GoAway {
+            mode: link::GoAwayMode::Keep,
+            reason: reason.into(),
+            deadline_ms: 0,
+        });
+        self.say(&Frame::GoAway { json });
+    }
+
+    /// Whether it was asked whether it is there, and has said nothing since.
+    pub(super) const fn owes_word(&self) -> bool {
+        self.pings_missed > 0
     }
 
     /// The link has said something.

@@ -128,8 +128,12 @@ pub(crate) enum ToClients<'a> {
     Dealt { client: ClientNumber, bytes: u32 },
     /// The client's worker is gone and there is another: say again what OPEN said.
     Again { client: ClientNumber },
+    /// The client has left the namespace; its worker was sent that and is gone, and nobody else will hear it.
+    Left { client: ClientNumber, name: &'a str },
     /// The client's worker is gone, and none came in time.
     Lost { client: ClientNumber },
+    /// Every worker is failing, and clients are not to wait.
+    Failing { client: ClientNumber },
 }
 
 /// What became of a question.

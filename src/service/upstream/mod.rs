@@ -6,6 +6,7 @@ mod asking;
 #[cfg(test)]
 mod asking_tests;
 mod binding;
+mod breaker;
 mod clients;
 mod deal;
 #[cfg(test)]
@@ -19,6 +20,12 @@ mod keeping;
 mod link;
 mod log;
 mod mail;
+mod mend;
+#[cfg(test)]
+mod mend_tests;
+mod migrate;
+#[cfg(test)]
+mod migrate_tests;
 mod obey;
 mod pressure;
 mod proof;
@@ -39,11 +46,13 @@ mod window;
 mod worker;
 
 pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
+pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
+pub use mend::{Failure, Notice};
 pub use proof::{Prover, Secret, is_proof, prove};
 pub(crate) use questions::{Admitted, Asked, Judged, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;

@@ -53,10 +53,12 @@ impl Exchange {
                 Ok(())
             }
             Frame::GoAway { json } => {
-                self.worker_mut(id).going = Some(match json.value().mode {
-                    GoAwayMode::Close => Going::Close,
-                    GoAwayMode::Keep | GoAwayMode::Migrate => Going::Keep,
-                });
+                let goaway = json.value();
+                match goaway.mode {
+                    GoAwayMode::Close => self.worker_mut(id).going = Some(Going::Close),
+                    GoAwayMode::Keep => self.worker_mut(id).going = Some(Going::Keep),
+                    GoAwayMode::Migrate => self.depart(id, goaway.deadline_ms),
+                }
                 Ok(())
             }
             Frame::Nsp { name } => {
@@ -79,9 +81,10 @@ impl Exchange {
                 self.for_client(id, raw, Some(space))
             }
             Frame::Send { .. } | Frame::CloseConn {} => self.for_client(id, raw, None),
+            Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
             Frame::Bind { json } => self.bind(id, json),
-            Frame::HsRes { request, json } => self.judge(id, *request, json),
+            Frame::HsRes { request, json } => self.take_answer(id, *request, json),
             // Its words, and those of later versions, change nothing.
             Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => Ok(()),
             Frame::Hello { .. } => Err(Fault::Turn("a second HELLO")),

@@ -5,7 +5,7 @@ use super::mail::{LeftSocket, SpaceId, ToLinks};
 use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Bind, Flags, Frame, Json, Long, Part, Payload};
+use ringway_proto::link::{Bind, Flags, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
 use serde_json::value::RawValue;
 
 const SPACE: SpaceId = SpaceId(0);
@@ -330,6 +330,14 @@ fn who_is_late_starts_anew() {
     let (mut stage, conn, offset) = scene();
     leave(&mut stage, 1, 0);
     save(&mut stage, conn, 1);
+    // It says goodbye: one that is silent for so long would be kept from clients, and its kin with it.
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Keep,
+        reason: "".into(),
+        deadline_ms: 0,
+    });
+    stage.say(conn, 0, &Frame::GoAway { json });
+    stage.cut(conn);
     stage.pass(59_000_000);
     assert_eq!(stage.exchange.stats().sessions_waiting, 1);
     stage.pass(2_000_000);

@@ -53,13 +53,13 @@ impl Exchange {
     fn hold_or_close(&mut self, at: (ClientNumber, SpaceId), raw: &Raw<'_>) -> bool {
         if self.recovery.hold(at, raw.kind, raw.body).is_none() {
             self.recovery.put_back(at);
-            self.cut_off(at.0);
+            self.cut_off_client(at.0);
         }
         true
     }
 
     /// A client that cannot be given what it missed is closed, and starts anew when it comes again.
-    fn cut_off(&mut self, client: ClientNumber) {
+    fn cut_off_client(&mut self, client: ClientNumber) {
         self.say_frame(client, None, (Kind::CloseConn, Flags::DISCARD), &[]);
     }
 
@@ -94,7 +94,7 @@ impl Exchange {
         };
         let listener = listener(&entering.session);
         let Some(packets) = self.recovery.logs.missed(space, entering.from, listener) else {
-            return self.cut_off(client);
+            return self.cut_off_client(client);
         };
         let parts = packets.into_iter().flat_map(|packet| &packet.parts);
         let parts: Vec<(Flags, Box<[u8]>)> = parts.cloned().collect();

@@ -1,5 +1,6 @@
 //! An exchange whose links and clients are played by a test.
 
+use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::mail::{ClientNumber, ToClients, ToLinks};
 use super::window::{Sum, Window};
@@ -26,6 +27,8 @@ pub(super) struct Stage {
     next_conn: u64,
     /// The shard of clients says at once that it does what the application wants.
     pub(super) is_obedient: bool,
+    /// Whose links come.
+    pub(super) peer: String,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
     /// Frames of workers that went to clients' shards, with what is in them.
@@ -38,6 +41,18 @@ pub(super) const fn client(number: u64) -> ClientNumber {
     ClientNumber::new(0, number)
 }
 
+/// As it is by default.
+pub(super) const fn breaker() -> BreakerSettings {
+    BreakerSettings {
+        stall_ms: 10_000,
+        failures_max: 5,
+        failures_within_ms: 60_000,
+        isolate_ms_min: 1_000,
+        isolate_ms_max: 10_000,
+        on_failure: OnFailure::Hold,
+    }
+}
+
 impl Stage {
     pub(super) fn new(window: Window) -> Self {
         let settings = ExchangeSettings {
@@ -46,6 +61,8 @@ impl Stage {
             grace_ms: 500,
             hold_ms: 30_000,
             redeliver: false,
+            migrations_per_second: 100,
+            breaker: breaker(),
             secret: None,
         };
         Self {
@@ -54,6 +71,7 @@ impl Stage {
             peers: HashMap::new(),
             next_conn: 1,
             is_obedient: true,
+            peer: "process 1".to_owned(),
             told: Vec::new(),
             frames: Vec::new(),
             dealt: HashMap::new(),
@@ -82,7 +100,7 @@ impl Stage {
         let conn = ConnId::new(self.next_conn);
         self.next_conn += 1;
         self.peers.insert(conn, Peer::default());
-        self.exchange.accepted(self.now(), conn, [3, 4]);
+        self.exchange.accepted(self.now(), conn, [3, 4], &self.peer);
         self.carry();
         conn
     }
@@ -102,8 +120,23 @@ impl Stage {
         self.hello_again(conn, instance, None);
     }
 
+    /// A worker that people call by a name.
+    pub(super) fn hello_named(&mut self, conn: ConnId, instance: &str, name: &str) {
+        self.hello_with(conn, instance, Some(name), None);
+    }
+
     /// The same worker on another link; it says how many frames it has dealt with.
     pub(super) fn hello_again(&mut self, conn: ConnId, instance: &str, received: Option<u64>) {
+        self.hello_with(conn, instance, None, received);
+    }
+
+    fn hello_with(
+        &mut self,
+        conn: ConnId,
+        instance: &str,
+        name: Option<&str>,
+        received: Option<u64>,
+    ) {
         let epoch = self.exchange.epoch().to_owned();
         let resume = received.map(|received| ResumePoint {
             epoch: epoch.into(),
@@ -115,7 +148,7 @@ impl Stage {
             instance: instance.into(),
             role: "worker".into(),
             nonce: "0".repeat(32).into(),
-            name: None,
+            name: name.map(Into::into),
             weight: None,
             resume,
             caps: None,
@@ -193,6 +226,17 @@ impl Stage {
         });
     }
 
+    pub(super) fn pressure(&mut self, number: u64, on: bool) {
+        let body = Frame::Pressure { on, waiting: 0 }.body();
+        self.mail(&ToLinks::Frame {
+            client: client(number),
+            kind: Kind::Pressure.to_byte(),
+            flags: Flags::NONE.bits(),
+            has_more: false,
+            body: &body,
+        });
+    }
+
     pub(super) fn close(&mut self, number: u64) {
         self.mail(&ToLinks::Closed {
             client: client(number),
@@ -260,6 +304,8 @@ impl Stage {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Left { client, name } => format!("left {} {name}", client.0),
+            ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Gone { space } => format!("gone {}", space.0),
@@ -361,6 +407,7 @@ fn described(raw: &Raw<'_>) -> String {
         Frame::Error { code, .. } => format!("{name} {code}"),
         Frame::Welcome { json, .. } if json.value().resumed => format!("{name} back"),
         Frame::Pong { number } => format!("{name} {number}"),
+        Frame::Pressure { on, .. } => format!("{name} {} {}", raw.conn, u8::from(on)),
         _ => format!("{name} {}", raw.conn),
     }
 }

@@ -122,6 +122,24 @@ impl Outgoing {
         &self.bytes[self.start..self.handed]
     }
 
+    /// Whether a link was handed what the peer has not dealt with.
+    #[must_use]
+    pub const fn has_undealt(&self) -> bool {
+        self.handed > self.start
+    }
+
+    /// How many frames the peer has dealt with.
+    #[must_use]
+    pub const fn done_frames(&self) -> u64 {
+        self.done.frames
+    }
+
+    /// How many frames there were so far.
+    #[must_use]
+    pub const fn sent_frames(&self) -> u64 {
+        self.sent.frames
+    }
+
     /// The peer has dealt with so much. A sum that it said before changes nothing.
     ///
     /// # Errors

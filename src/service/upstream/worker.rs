@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
+use super::breaker::Standing;
 use super::mail::{ClientNumber, SpaceId};
+use super::migrate::Departure;
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
@@ -46,6 +48,8 @@ pub(super) enum Going {
     Keep,
     /// Its clients are closed.
     Close,
+    /// Its clients go to others before it does.
+    Migrate,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,10 @@ pub(super) struct Worker {
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
     /// Its clients.
     pub(super) load: u32,
+    /// Those that go to others before it does.
+    pub(super) departure: Departure,
+    /// Whether it gets more of them.
+    pub(super) standing: Standing,
 }
 
 impl Worker {
@@ -103,12 +111,19 @@ impl Worker {
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             load: 0,
+            departure: Departure::default(),
+            standing: Standing::default(),
         }
     }
 
     /// Whether it takes clients.
     pub(super) const fn is_open(&self) -> bool {
         self.going.is_none()
+    }
+
+    /// Whether it will not come back.
+    pub(super) fn said_goodbye(&self) -> bool {
+        self.going.is_some_and(|going| going != Going::Migrate)
     }
 
     /// Whether its clients go with it.

@@ -97,7 +97,7 @@ export const FRAMES = {
   },
   SET_DATA: { type: 45, from: "worker", flags: 0, fields: [["nsp", "u16"], ["data", "s32"]] },
   CONN_ERROR: { type: 46, from: "daemon", flags: 0, fields: JSON_ONLY },
-  MIGRATE_OUT: { type: 50, from: "daemon", flags: 0, fields: [] },
+  MIGRATE_OUT: { type: 50, from: "both", flags: 0, fields: [] },
 } as const satisfies Record<string, Shape>;
 
 /**

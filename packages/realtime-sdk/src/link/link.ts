@@ -142,6 +142,11 @@ export class Link {
     while (this.#listeners[0] && this.#listeners[0].frames <= this.#outgoing.dealtFrames) this.#listeners.shift()?.heard();
   }
 
+  /** Says that this worker wants to go, and stays. */
+  announce(goaway: Goaway): void {
+    if (this.#phase === "open") this.#writeNow(encode("GOAWAY", 0, 0, { json: json(goaway) }));
+  }
+
   /** Says GOAWAY behind all that was sent, and closes. */
   stop(goaway: Goaway): Promise<void> {
     if (this.#phase === "open") {

@@ -62,7 +62,8 @@ export class RingwayAdapter extends IoAdapter {
     // No port and no http server: nobody but the daemon brings clients.
     const io = super.createIOServer(undefined as unknown as number, options);
     const link = this.#linkOptions();
-    this.#ringway = joinRingway(io, link);
+    // A deployment replaces one process after the other: what is left of them serves the clients of the one that goes.
+    this.#ringway = joinRingway(io, { onClose: "migrate", ...link });
     this.#server = { io, port, path: io.path() };
     this.#status.watch(this.#ringway, link.url);
     tellWhoDecides(port, options);
@@ -74,7 +75,7 @@ export class RingwayAdapter extends IoAdapter {
     this.#dispatch.bind(socket, handlers);
   }
 
-  /** Leaves the daemon; its clients wait there for the next process, or are closed with `onClose: "close"`. */
+  /** Leaves the daemon; its clients go to other processes or wait for the next one, or are closed with `onClose: "close"`. */
   override async close(server: Server): Promise<void> {
     // NestJS brings namespaces here, too, which have nothing to close.
     if (server !== this.#server?.io) return super.close(server);

@@ -91,6 +91,7 @@ export class Dispatch {
   }
 
   async #run(socket: NestSocket, listening: Listening, handler: Handler, payload: unknown): Promise<void> {
+    const finish = running(socket);
     try {
       const { data, ack } = this.#payloadOf(payload);
       const result: unknown = await handler.callback(data, ack);
@@ -102,6 +103,8 @@ export class Dispatch {
       listening.follow(result, next, (error) => this.#logger.error(error));
     } catch (error) {
       this.#logger.error(error);
+    } finally {
+      finish();
     }
   }
 
@@ -112,6 +115,13 @@ export class Dispatch {
       this.#logger.error(error);
     }
   }
+}
+
+/** A handler runs: its client does not go to another worker before that is over. What an Observable gives later is not waited for. */
+function running(socket: NestSocket): () => void {
+  const connection = socket.conn as { begin?: () => void; finish?: () => void } | undefined;
+  connection?.begin?.();
+  return () => connection?.finish?.();
 }
 
 /** What a handler gave, to the client. */

@@ -78,7 +78,7 @@ impl Both {
         let client = self.by_unix();
         let (socket, peer) = self.bench.accepted_on(UNIX);
         let uid = self.folder.uid();
-        assert_eq!(peer, Peer::Unix { uid }, "the test connects to itself");
+        assert_eq!(peer, local(uid), "the test connects to itself");
         (socket, client)
     }
 }
@@ -119,7 +119,7 @@ fn clients_come_by_their_own_listener() {
         .iter()
         .map(|_| both.bench.accepted_on(UNIX))
         .collect();
-    assert!(links.iter().all(|(_, peer)| *peer == Peer::Unix { uid }));
+    assert!(links.iter().all(|(_, peer)| *peer == local(uid)));
     let clients: Vec<_> = by_tcp.iter().map(|_| both.bench.accepted()).collect();
     let addresses: HashSet<_> = clients.iter().map(|(_, address)| *address).collect();
     let locals = by_tcp.iter().map(|client| client.local_addr());
@@ -281,7 +281,13 @@ fn another_user_is_kept_out_by_the_mode_or_told_by_name() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     std::fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("root may");
     let _client = connect_as(NOBODY, path).expect("a listener");
-    assert_eq!(both.bench.accepted_on(UNIX).1, Peer::Unix { uid: NOBODY });
+    assert_eq!(both.bench.accepted_on(UNIX).1, local(NOBODY));
+}
+
+/// This process, as a user.
+fn local(uid: u32) -> Peer {
+    let pid = std::process::id();
+    Peer::Unix { uid, pid }
 }
 
 /// On a thread of its own, which alone becomes that user and ends with it: libc's function would make all threads of the process that user.

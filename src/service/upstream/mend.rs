@@ -1,0 +1,336 @@
+//! What becomes of workers that fail, and of their clients: a circuit opens, waits, tries one client, and closes.
+//!
+//! Deliberately absent: how often and for how long (`breaker`).
+
+use super::breaker::{Circuit, Probe};
+use super::exchange::Exchange;
+use super::fault::Fault;
+use super::mail::{ClientNumber, ToClients};
+use super::worker::{Worker, WorkerId};
+use crate::time::{ConnId, Now};
+
+/// How long a worker must be well with its one client before it gets the others.
+const PROBE_US: u64 = 1_000_000;
+/// For how long it may owe something at the end of that.
+const PROBE_OWES_US: u64 = 500_000;
+/// A daemon that looks so late did not run: what workers owe may have come meanwhile.
+const LATE_US: u64 = 1_000_000;
+/// What is kept to be told; more at a time is not worth a line.
+const NOTICES_MAX: usize = 64;
+
+/// Why a circuit opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The worker deals with nothing of what it was sent.
+    Stalled,
+    /// Workers of the name died again and again, soon after they had come.
+    Died,
+    /// Workers of the name said again and again what they must not.
+    Lied,
+}
+
+impl Failure {
+    /// For a log line.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Stalled => "it deals with nothing of what it was sent",
+            Self::Died => "it died again and again",
+            Self::Lied => "it said again and again what it must not",
+        }
+    }
+}
+
+/// What an operator wants to hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The worker gets no clients for now.
+    Opened {
+        /// Its name, or its instance when it has none.
+        worker: String,
+        /// Why.
+        failure: Failure,
+        /// For how long at least.
+        wait_ms: u64,
+        /// Clients that it had.
+        clients: u32,
+    },
+    /// A peer's links are closed as soon as they come.
+    TurnedAway {
+        /// Its process or its host.
+        peer: String,
+        /// For how long.
+        wait_ms: u64,
+    },
+    /// It gets one client.
+    HalfOpen {
+        /// As of [`Self::Opened`].
+        worker: String,
+    },
+    /// It gets clients as the others do.
+    Closed {
+        /// As of [`Self::Opened`].
+        worker: String,
+    },
+}
+
+/// What people call the worker.
+fn called(worker: &Worker) -> String {
+    let kin = &worker.standing.kin;
+    let name = if kin.is_empty() {
+        &worker.instance
+    } else {
+        kin
+    };
+    name.to_string()
+}
+
+impl Exchange {
+    /// Takes what an operator wants to hear of.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        core::mem::take(&mut self.notices)
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        if self.notices.len() < NOTICES_MAX {
+            self.notices.push(notice);
+        }
+    }
+
+    /// How many workers get no clients, or one.
+    pub(super) fn isolated(&self) -> usize {
+        let workers = self.workers.values();
+        workers
+            .filter(|worker| !worker.standing.is_closed())
+            .count()
+    }
+
+    /// Whether there is a worker that takes clients as ever.
+    pub(super) fn has_sound_worker(&self) -> bool {
+        let mut workers = self.workers.values();
+        workers.any(|worker| worker.is_open() && worker.standing.is_closed())
+    }
+
+    /// Whether clients for whom there is no worker are told so at once.
+    pub(super) fn refuses_clients(&self, now: Now) -> bool {
+        let is_failing = || {
+            let mut workers = self.workers.values();
+            let fails = workers.any(|worker| !worker.standing.is_closed());
+            fails || self.breaker.is_failing(now.monotonic_us)
+        };
+        self.breaker.refuses() && !self.has_sound_worker() && is_failing()
+    }
+
+    /// Now and then: who is stuck, who may try, and who has shown that it is sound.
+    pub(super) fn mend(&mut self, now: Now, is_reading: bool) {
+        let now_us = now.monotonic_us;
+        let is_late = now_us > self.breaker.looked_us + LATE_US;
+        self.breaker.looked_us = now_us;
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            let owes_for_us = self.owes_for_us(now_us, id, is_late || !is_reading);
+            self.mend_one(now, id, owes_for_us);
+        }
+    }
+
+    /// For how long the worker has owed something and dealt with nothing.
+    fn owes_for_us(&mut self, now_us: u64, id: WorkerId, is_forgiven: bool) -> u64 {
+        let link = self.workers.get(&id).and_then(|worker| worker.link);
+        let owes_word = link
+            .and_then(|conn| self.link_mut(conn))
+            .is_some_and(|link| link.owes_word());
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return 0;
+        };
+        let outgoing = &worker.outgoing;
+        let owes = link.is_some() && (owes_word || outgoing.has_undealt());
+        let progress = &mut worker.standing.progress;
+        progress.look(now_us, outgoing.done_frames(), owes);
+        if is_forgiven {
+            progress.forgive(now_us);
+        }
+        progress.owes_for_us(now_us)
+    }
+
+    fn mend_one(&mut self, now: Now, id: WorkerId, owes_for_us: u64) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        let is_stuck = self.breaker.is_stall(owes_for_us);
+        match worker.standing.circuit {
+            Circuit::Open { .. } if is_stuck => self.leave_if_possible(now, id),
+            _ if is_stuck => self.stall(now, id),
+            Circuit::Closed => {}
+            Circuit::Open { until_us } => {
+                if now.monotonic_us >= until_us && worker.link.is_some() {
+                    self.half_open(id);
+                }
+            }
+            // It had clients when it got stuck, and deals with them again.
+            Circuit::HalfOpen { probe: None } if worker.load > 0 => self.close_circuit(id),
+            Circuit::HalfOpen { probe: None } => self.call_one(),
+            Circuit::HalfOpen { probe: Some(probe) } => {
+                self.judge(now, id, probe, owes_for_us);
+            }
+        }
+    }
+
+    /// The worker is stuck.
+    fn stall(&mut self, now: Now, id: WorkerId) {
+        self.stats.stalls += 1;
+        let kin = self.worker_mut(id).standing.kin.clone();
+        let until_us = self.breaker.open(now.monotonic_us, &kin);
+        self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
+        self.tell_opened(now, id, Failure::Stalled, until_us);
+        self.leave_if_possible(now, id);
+    }
+
+    /// Clients of a stuck worker go to others. Alone it keeps them, as it may go on: it is the only one that has what it was sent.
+    fn leave_if_possible(&mut self, now: Now, id: WorkerId) {
+        if self.has_sound_worker() || self.breaker.refuses() {
+            self.cut_off(now, id, &Fault::Stalled);
+            self.refuse_the_waiting(now);
+        }
+    }
+
+    /// Ends a worker's life: it may come back with another one.
+    fn cut_off(&mut self, now: Now, id: WorkerId, fault: &Fault) {
+        if let Some(conn) = self.worker_mut(id).link.take() {
+            self.say_fault(conn, fault);
+        }
+        self.lose(now, id);
+    }
+
+    fn half_open(&mut self, id: WorkerId) {
+        self.stats.probes += 1;
+        let worker = self.worker_mut(id);
+        worker.standing.circuit = Circuit::HalfOpen { probe: None };
+        let worker = called(worker);
+        self.notice(Notice::HalfOpen { worker });
+    }
+
+    fn close_circuit(&mut self, id: WorkerId) {
+        let worker = self.worker_mut(id);
+        worker.standing.circuit = Circuit::Closed;
+        let (kin, worker) = (worker.standing.kin.clone(), called(worker));
+        self.breaker.close(&kin);
+        self.stats.circuits_closed += 1;
+        self.notice(Notice::Closed { worker });
+        self.call_the_waiting();
+    }
+
+    /// A worker got a client: perhaps it is its one.
+    pub(super) fn note_probe(&mut self, now: Now, id: WorkerId, client: ClientNumber) {
+        if let Circuit::HalfOpen { probe } = &mut self.worker_mut(id).standing.circuit {
+            *probe = Some(Probe {
+                client,
+                since_us: now.monotonic_us,
+                opened_at: None,
+            });
+        }
+    }
+
+    fn judge(&mut self, now: Now, id: WorkerId, probe: Probe, owes_for_us: u64) {
+        let done_frames = self.worker_mut(id).outgoing.done_frames();
+        let is_dealt = probe.opened_at.is_some_and(|at| done_frames >= at);
+        let is_over = now.monotonic_us >= probe.since_us + PROBE_US;
+        if is_dealt && is_over && owes_for_us < PROBE_OWES_US {
+            self.close_circuit(id);
+        } else if !is_dealt && !self.clients.contains_key(&probe.client) {
+            // It left before it was any use.
+            self.worker_mut(id).standing.circuit = Circuit::HalfOpen { probe: None };
+        }
+    }
+
+    /// A worker is gone without a goodbye.
+    pub(super) fn note_death(&mut self, now: Now, id: WorkerId) {
+        let standing = &self.worker_mut(id).standing;
+        let lived_us = now.monotonic_us - standing.joined_us;
+        if !standing.is_closed() || self.breaker.is_early(lived_us) {
+            self.fail(now, id, Failure::Died);
+        }
+    }
+
+    /// A joined worker said what it must not. It may come back, unless it does so again and again.
+    pub(super) fn note_lie(&mut self, now: Now, id: WorkerId) {
+        if self.fail(now, id, Failure::Lied) {
+            self.worker_mut(id).link = None;
+            self.lose(now, id);
+            self.refuse_the_waiting(now);
+        }
+    }
+
+    /// Whether a peer's link is closed as soon as it comes: its waiting time is not over.
+    pub(super) fn turns_away(&self, now: Now, peer: &str) -> bool {
+        let circuit = self.door.join(now.monotonic_us, peer);
+        matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us)
+    }
+
+    /// A link was refused for what it said.
+    pub(super) fn note_refused(&mut self, now: Now, conn: ConnId) {
+        let Some(peer) = self.link_mut(conn).map(|link| link.peer().to_owned()) else {
+            return;
+        };
+        if let Some(until_us) = self.door.fail(now.monotonic_us, &peer) {
+            let wait_ms = (until_us - now.monotonic_us) / 1000;
+            self.notice(Notice::TurnedAway { peer, wait_ms });
+        }
+    }
+
+    /// Whether that opens the circuit.
+    fn fail(&mut self, now: Now, id: WorkerId, failure: Failure) -> bool {
+        let kin = self.worker_mut(id).standing.kin.clone();
+        let until_us = self.breaker.fail(now.monotonic_us, &kin);
+        if let Some(until_us) = until_us {
+            self.tell_opened(now, id, failure, until_us);
+        }
+        until_us.is_some()
+    }
+
+    fn tell_opened(&mut self, now: Now, id: WorkerId, failure: Failure, until_us: u64) {
+        self.stats.circuits_opened += 1;
+        let worker = self.worker_mut(id);
+        let (worker, clients) = (called(worker), worker.load);
+        self.notice(Notice::Opened {
+            worker,
+            failure,
+            wait_ms: (until_us - now.monotonic_us) / 1000,
+            clients,
+        });
+    }
+
+    /// Those that wait are told to come later, if that is the policy.
+    pub(super) fn refuse_the_waiting(&mut self, now: Now) {
+        if !self.refuses_clients(now) {
+            return;
+        }
+        while let Some((_, client)) = self.waiting.pop_first() {
+            self.refuse_client(client);
+        }
+    }
+
+    pub(super) fn refuse_client(&mut self, client: ClientNumber) {
+        self.clients.remove(&client);
+        self.stats.clients_refused += 1;
+        self.say(client.shard(), &ToClients::Failing { client });
+    }
+
+    /// One of those that wait says again who it is: whoever has been tried least, so that one on whom workers die does not keep all others out.
+    fn call_one(&mut self) {
+        let waiting = self.waiting.iter().map(|(_, number)| *number);
+        let waiting = waiting.filter_map(|number| Some((self.clients.get(&number)?, number)));
+        let is_called = |client: &super::deal::Client| client.is_called;
+        let mut best: Option<(u32, ClientNumber)> = None;
+        for (client, number) in waiting {
+            if is_called(client) {
+                return;
+            }
+            if best.is_none_or(|(probes, _)| client.probes < probes) {
+                best = Some((client.probes, number));
+            }
+        }
+        if let Some((_, number)) = best {
+            self.call(number);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// Workers that get stuck, crash in a loop or lie: they are kept from clients, and clients are held, moved or refused.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net from "node:net";
+import test from "node:test";
+import { until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
+import { on } from "./stage.mjs";
+
+const SHARDS = ["--shards", "2"];
+const set = (...values) => values.flatMap((value) => ["--set", value]);
+const pidOf = async (socket) => (await socket.emitWithAck("who")).pid;
+const metric = (stage, name) => total(stage.daemon, `ringway_upstream_${name}`);
+
+/** Clients, with the worker that each has. */
+async function crowd(stage, count) {
+  const sockets = await Promise.all([...Array(count).keys()].map((who) => stage.connected({ auth: { who } })));
+  const pids = await Promise.all(sockets.map(pidOf));
+  return sockets.map((socket, at) => ({ socket, id: socket.id, pid: pids[at] }));
+}
+
+/** Makes a client's worker hang, and then asks it for something: a worker that is asked for nothing is not missed. */
+async function hang(socket, ms, other = socket) {
+  socket.emit("hang", ms);
+  await socket.timeout(200).emitWithAck("echo", "with it").catch(() => {});
+  other.emit("echo", "behind it", () => {});
+}
+
+test("a worker whose event loop hangs: its clients are with another one in time, and none is disconnected", on({ args: [...SHARDS, ...set("link.stall_ms=1000")] }, async (stage) => {
+  const [stuck, well] = [await stage.worker(), await stage.worker()];
+  const clients = await crowd(stage, 20);
+  const mine = clients.filter(({ pid }) => pid === stuck.pid);
+  assert.equal(mine.length, 10);
+  await mine[0].socket.emitWithAck("join", "room");
+  const start = performance.now();
+  mine[0].socket.emit("hang", 600_000);
+  // It is in the daemon's hands when the next one is.
+  const pids = await Promise.all(mine.map(async ({ socket }) => {
+    let pid;
+    while (pid === undefined) pid = (await socket.timeout(500).emitWithAck("who").catch(() => ({}))).pid;
+    return pid;
+  }));
+  const took = performance.now() - start;
+  assert.deepEqual([...new Set(pids)], [well.pid]);
+  // The bound, a tick, and what a busy machine adds; without the breaker it is twenty seconds.
+  assert.ok(took > 900 && took < 8_000, `${took} ms`);
+  assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
+  assert.deepEqual(mine.map(({ socket }) => socket.id), mine.map(({ id }) => id));
+  assert.deepEqual((await mine[0].socket.emitWithAck("who")).rooms, [mine[0].id, "lobby", "room"].sort());
+  await until(async () => (await metric(stage, "stalls_total")) === 1);
+  assert.match(stage.daemon.log(), /a worker gets no clients for now: it deals with nothing.*RW-2604/);
+}));
+
+test("a worker that hangs and comes back is tried with one client, and then has clients as ever", on({ args: [...SHARDS, ...set("link.stall_ms=1000", "link.isolate_ms_min=300")] }, async (stage) => {
+  const [stuck, well] = [await stage.worker(), await stage.worker()];
+  const clients = await crowd(stage, 6);
+  const mine = clients.filter(({ pid }) => pid === stuck.pid);
+  await hang(mine[0].socket, 3_000, mine[1].socket);
+  await until(async () => (await metric(stage, "probes_total")) === 1);
+  assert.equal(await metric(stage, "workers_isolated"), 1);
+  // The first one that comes is the one; whoever comes while it is looked at goes elsewhere.
+  const probe = await stage.connected();
+  assert.equal(await pidOf(probe), stuck.pid);
+  if ((await metric(stage, "circuits_closed_total")) === 0) {
+    const next = await stage.connected();
+    const isJudged = (await metric(stage, "circuits_closed_total")) === 1;
+    assert.ok(isJudged || (await pidOf(next)) === well.pid);
+  }
+  await until(async () => (await metric(stage, "circuits_closed_total")) === 1);
+  assert.equal(await pidOf(await stage.connected()), stuck.pid, "it has least to do");
+  assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
+  assert.match(stage.daemon.log(), /a worker is tried with one client[^]*a worker gets clients again/);
+}));
+
+test("a pause of two seconds opens nothing by default", on({ args: SHARDS }, async (stage) => {
+  const [paused] = [await stage.worker(), await stage.worker()];
+  const clients = await crowd(stage, 4);
+  const own = clients.find(({ pid }) => pid === paused.pid).socket;
+  own.emit("hang", 2_000);
+  assert.equal(await pidOf(own), paused.pid);
+  assert.equal(await metric(stage, "circuits_opened_total"), 0);
+}));
+
+test("a worker that hangs and is alone keeps its clients, and answers them all", on({ args: [...SHARDS, ...set("link.stall_ms=1000")] }, async (stage) => {
+  const worker = await stage.worker();
+  const [{ socket }] = await crowd(stage, 1);
+  await hang(socket, 3_000);
+  const answers = Promise.all([...Array(20).keys()].map((number) => socket.emitWithAck("echo", number)));
+  await until(async () => (await metric(stage, "circuits_opened_total")) === 1);
+  const late = stage.connected();
+  assert.deepEqual(await answers, [...Array(20).keys()]);
+  assert.equal(await pidOf(await late), worker.pid, "who came meanwhile was held");
+  assert.deepEqual([socket.disconnects, await metric(stage, "workers_lost_total")], [[], 0]);
+}));
+
+test("the same with `refuse`: clients are told at once to come again later, and do", on({ args: [...SHARDS, ...set("link.stall_ms=1000", "link.on_failure=refuse")] }, async (stage) => {
+  const worker = await stage.worker();
+  const [{ socket }] = await crowd(stage, 1);
+  await hang(socket, 3_000);
+  await until(() => socket.disconnects.length === 1);
+  assert.deepEqual(socket.disconnects, ["transport close"]);
+  await until(async () => (await total(stage.daemon, "ringway_refusals_total", { code: "RW-2603" })) >= 1);
+  await until(() => socket.connected);
+  assert.equal(await pidOf(socket), worker.pid);
+}));
+
+test("workers that crash on their first client: after some, one client is tried at a time, and all are served by one that is well", on({ args: [...SHARDS, ...set("link.failures_max=3", "link.isolate_ms_min=200", "link.isolate_ms_max=400")] }, async (stage) => {
+  let worker = await stage.worker();
+  const clients = await crowd(stage, 10);
+  await stage.kill(worker);
+  /** How many clients a worker that crashes has seen. */
+  const crash = async () => {
+    worker = await stage.worker([], { CRASHES: "1" });
+    if (worker.child.exitCode === null) await once(worker.child, "exit");
+    await until(async () => (await metric(stage, "workers")) === 0);
+    return worker.events.filter(({ event }) => event === "connection").length;
+  };
+  const seen = [];
+  for (let life = 0; life < 5; life += 1) seen.push(await crash());
+  // The first death is the one above; after the third none sees them all.
+  assert.deepEqual(seen.slice(2), [1, 1, 1], `${seen}`);
+  assert.ok(seen[0] > 1, `${seen}`);
+  worker = await stage.worker();
+  const pids = await Promise.all(clients.map(({ socket }) => pidOf(socket)));
+  assert.deepEqual([...new Set(pids)], [worker.pid]);
+  assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
+  assert.deepEqual(clients.map(({ socket }) => socket.id), clients.map(({ id }) => id));
+  await until(async () => (await metric(stage, "circuits_closed_total")) === 1);
+}));
+
+/** Says what no worker says; resolves with what the daemon answers. */
+const lie = (stage) => new Promise((resolve) => {
+  const socket = net.connect(`${stage.folder}/link.sock`, () => socket.write(Buffer.from([1, 0, 0, 0])));
+  let said = "";
+  socket.on("data", (chunk) => { said += chunk.toString("latin1"); });
+  socket.on("error", () => {});
+  socket.on("close", () => resolve(said));
+});
+
+test("a process that lies again and again is refused at once and for a while, and no worker is", on({ args: [...SHARDS, ...set("link.isolate_ms_min=4000")] }, async (stage) => {
+  const worker = await stage.worker();
+  const [{ socket }] = await crowd(stage, 1);
+  for (let count = 0; count < 20; count += 1) assert.match(await lie(stage), /bad-length/);
+  const start = performance.now();
+  assert.equal(await lie(stage), "", "it is not even challenged");
+  await stage.kill(worker);
+  const next = await stage.worker();
+  assert.equal(await pidOf(socket), next.pid);
+  let said = "";
+  while (said === "") said = await lie(stage);
+  assert.match(said, /bad-length/);
+  const waited = performance.now() - start;
+  assert.ok(waited > 500 && waited < 30_000, `${waited} ms`);
+  await until(async () => (await total(stage.daemon, "ringway_links_turned_away_total")) >= 1);
+  assert.match(stage.daemon.log(), /links are refused at once.*RW-2605/);
+  assert.deepEqual(socket.disconnects, []);
+}));
