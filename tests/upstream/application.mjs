@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
 
 const [url, secretFile] = process.argv.slice(2);
-const io = new Server({ connectTimeout: 45_000 });
+// A parser of its own, by the name of its module.
+const parser = process.env.PARSER === undefined ? {} : { parser: await import(process.env.PARSER) };
+const io = new Server({ connectTimeout: 45_000, ...parser });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
 attachRingway(io, options);
@@ -13,6 +15,8 @@ attachRingway(io, options);
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 io.use((socket, next) => {
+  // It never answers.
+  if (process.env.HANGS) return undefined;
   if (socket.handshake.auth.refuse) {
     const error = new Error("not you");
     error.data = { reason: socket.handshake.auth.refuse };
@@ -56,6 +60,7 @@ io.on("connection", (socket) => {
 
 io.on("who are you", (answer) => answer(process.pid));
 
+io.of("/admin").use((socket, next) => { if (!process.env.ADMIN_HANGS) next(); });
 io.of("/admin").on("connection", (socket) => {
   socket.emit("welcome", socket.nsp.name);
   socket.on("echo", (value, answer) => answer(["admin", value]));

@@ -3,7 +3,6 @@
 // `says` stands word for word in docs/upstream.md, "What does not carry over"; `why` is for whoever wants to change it.
 import { request } from "node:http";
 import { event, until } from "../it/daemon.mjs";
-import * as msgpack from "socket.io-msgpack-parser";
 import { thrown } from "./both.mjs";
 
 /** A server that the daemon may refuse: `ready`, or the error's names. */
@@ -51,14 +50,6 @@ export const DIFFERENCES = [
     },
     stock: ["ready", "ready", "ready", "ready", "nothing"],
     ringway: [REFUSED("handshake"), REFUSED("handshake"), REFUSED("handshake"), REFUSED("handshake"), "UnsupportedError"],
-  },
-  {
-    says: "a `parser` of one's own is refused with an `UnsupportedError` when the server joins",
-    why: "the daemon reads packets to find their namespace, and does not obey `parser: opaque` of BIND: WELCOME's caps lack `opaque`",
-    serves: false,
-    behaviour: (side) => served(side, { parser: msgpack }),
-    stock: "ready",
-    ringway: REFUSED("opaque"),
   },
   {
     says: "connection state recovery is off: a client that lost its connection starts anew. A server with `connectionStateRecovery` works otherwise, and is warned (`RINGWAY_NO_RECOVERY`)",

@@ -59,8 +59,8 @@ export class Stage {
   }
 
   /** A worker process of application.mjs. */
-  async worker(arguments_ = [this.secretFile].filter(Boolean)) {
-    const worker = await this.join([application, this.link, ...arguments_]);
+  async worker(arguments_ = [this.secretFile].filter(Boolean), environment = {}) {
+    const worker = await this.join([application, this.link, ...arguments_], { ...this.environment, ...environment });
     const events = [];
     const parsed = () => {
       while (events.length < worker.lines.length) events.push(JSON.parse(worker.lines[events.length]));

@@ -29,6 +29,8 @@ export interface PacketOptions {
 /** Where frames of a connection go. */
 export interface ConnectionPort {
   readonly isWritable: boolean;
+  /** Whether packets are Socket.IO's text: the daemon sees by itself where one ends. */
+  readonly parsesText: boolean;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
@@ -74,6 +76,8 @@ export class VirtualConnection extends EventEmitter {
   #held: { data: string | Buffer }[] | undefined;
   #heldBytes = 0;
   #filter: OutgoingFilter | undefined;
+  /** Of the last part that was sent: Socket.IO writes the parts of one packet with the same object. */
+  #options: PacketOptions | undefined;
 
   /** @internal */
   constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
@@ -138,6 +142,8 @@ export class VirtualConnection extends EventEmitter {
   transmit(data: PacketData, options: PacketOptions): void {
     if (this.readyState !== "open") return;
     let flags = (options.volatile === true ? FLAG.VOLATILE : 0) | (options.compress === false ? FLAG.NO_COMPRESS : 0);
+    if (!this.#port.parsesText && options === this.#options) flags |= FLAG.REST;
+    this.#options = options;
     if (typeof data === "string") {
       // As many bytes as characters: none is above 0x7f.
       if (Buffer.byteLength(data) === data.length) flags |= FLAG.ASCII;
@@ -213,7 +219,7 @@ export class VirtualConnection extends EventEmitter {
   end(reason: CloseReason, description?: Error): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
-    this.#held = this.#filter = undefined;
+    this.#held = this.#filter = this.#options = undefined;
     this.#port.forget(this);
     this.emit("close", reason, description);
   }

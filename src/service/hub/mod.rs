@@ -11,6 +11,7 @@ mod http;
 mod links;
 mod namespaces;
 mod obeyed;
+mod opaque;
 mod output;
 mod packets;
 mod prefix;

@@ -39,6 +39,7 @@ impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         match ToClients::decode(bytes) {
             ToClients::Space { space, name } => self.upstream.clients.name(space, name),
+            ToClients::Parser { parser } => self.upstream.parser = Some(parser),
             ToClients::Gone { space } => self.upstream.clients.retire(space),
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
@@ -150,6 +151,8 @@ impl Hub {
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;
+        } else if matches!(frame, Frame::Member { .. }) && self.is_opaque() {
+            self.opaque_joined(key);
         }
         let bytes = self.upstream.clients.bytes();
         if bytes > before && bytes > self.settings.shard_input_bytes_max {
@@ -158,6 +161,7 @@ impl Hub {
     }
 
     fn upstream_send(&mut self, key: Key, flags: Flags, part: Part<'_>, turn: &mut Turn<'_>) {
+        let is_opaque = self.is_opaque();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -165,24 +169,28 @@ impl Hub {
         let Some(upstream) = session.upstream_mut() else {
             return;
         };
-        // A volatile packet goes whole or not at all: its text decides for its attachments.
-        if let Part::Text(_) = part {
+        // A volatile packet goes whole or not at all: its text decides for its attachments, and of one that cannot be read the first part.
+        let begins = match is_opaque {
+            true => !flags.contains(Flags::REST),
+            false => matches!(part, Part::Text(_)),
+        };
+        if begins {
             upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
         }
         if upstream.is_dropping {
             self.stats.volatile_dropped += 1;
             return;
         }
-        if let Part::Text(text) = part
-            && text.starts_with(['0', '4'])
-        {
-            self.note_answer(key, text);
+        match part {
+            // Who is in no namespace is told nothing but that it may not come in.
+            _ if is_opaque && begins && self.is_nameless(key) => self.opaque_answered(key),
+            Part::Text(text) if !is_opaque && text.starts_with(['0', '4']) => {
+                self.note_answer(key, text);
+            }
+            _ => {}
         }
-        let packet = match part {
-            Part::Text(text) => Packet::new(text.as_bytes(), &[], None),
-            Part::Binary(bytes) => Packet::binary(bytes),
-        };
-        let packet = Rc::new(packet.for_deflate(self.settings.deflate));
+        let packet = Packet::of_parts(&[part]).for_deflate(self.settings.deflate);
+        let packet = Rc::new(packet);
         self.push_of_worker(key, packet, turn);
     }
 
@@ -218,9 +226,9 @@ impl Hub {
         let space = space.expect("it names a namespace");
         let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
-        let Some((text, attachments)) = parts.split_first() else {
+        if parts.is_empty() {
             return;
-        };
+        }
         if flags.contains(Flags::VOLATILE) {
             keys.retain(|key| {
                 self.sessions
@@ -228,9 +236,7 @@ impl Hub {
                     .is_some_and(|session| session.outbox.is_empty())
             });
         }
-        let attachments: Vec<&[u8]> = attachments.iter().map(Part::bytes).collect();
-        let packet =
-            Packet::new(text.bytes(), &attachments, None).for_deflate(self.settings.deflate);
+        let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
         let packet = Rc::new(packet);
         for key in keys {
             self.push_of_worker(key, Rc::clone(&packet), turn);

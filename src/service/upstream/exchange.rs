@@ -6,6 +6,7 @@ use super::deal::Client;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
+use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
 use super::window::Window;
@@ -105,6 +106,10 @@ pub(crate) struct Exchange {
     pub(super) next_space: u32,
     /// A worker was lost since namespaces were looked through for those that nobody has.
     pub(super) may_retire: bool,
+    /// How packets are encoded, once a worker has said it.
+    pub(super) parser: Option<Parser>,
+    /// They need not be Socket.IO's text.
+    pub(super) allows_opaque: bool,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     /// Other shards or clients cannot follow: no link is read.
@@ -132,6 +137,8 @@ impl Exchange {
             spaces: BTreeMap::new(),
             next_space: 0,
             may_retire: false,
+            parser: None,
+            allows_opaque: true,
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             blocked: false,
@@ -401,12 +408,19 @@ impl Exchange {
             window: settings.window,
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
+            caps: self.capabilities(),
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
             link.welcome(id, &welcome, settings.secret.as_ref(), hello);
             self.orders.push(Order::Dirty(conn));
         }
+    }
+
+    /// The optional parts of docs/link.md that are obeyed here.
+    fn capabilities(&self) -> Vec<&'static str> {
+        let opaque = self.allows_opaque.then_some("opaque");
+        opaque.into_iter().collect()
     }
 
     /// The next bytes for a link: its own frames, then what its worker has not been sent.

@@ -21,6 +21,10 @@ pub(super) enum Fault {
     NotAllowed(&'static str),
     /// More of something than there may be.
     TooMany(&'static str),
+    /// A parser that the application's other workers do not have.
+    OtherParser,
+    /// A parser of the application's own, where clients speak to the daemon's namespaces as well.
+    ParserBesideNative,
     /// It has said nothing for too long.
     Silent,
 }
@@ -33,7 +37,7 @@ impl Fault {
             Self::Version(_) => "version",
             Self::Proof => "proof",
             Self::Window | Self::Credit => "window",
-            Self::NotAllowed(_) => "not-allowed",
+            Self::NotAllowed(_) | Self::OtherParser | Self::ParserBesideNative => "not-allowed",
             Self::TooMany(_) => "too-many",
             Self::Silent => "silent",
         }
@@ -58,6 +62,10 @@ impl core::fmt::Display for Fault {
             Self::Window => f.write_str("more frames than the window allows"),
             Self::Credit => f.write_str("credit for what was never sent, or less than before"),
             Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
+            Self::OtherParser => f.write_str("the application's other workers have another parser"),
+            Self::ParserBesideNative => f.write_str(
+                "a parser of one's own has no place beside namespaces.native: clients have one parser for all namespaces",
+            ),
             Self::TooMany(what) => write!(f, "there are too many {what}"),
             Self::Silent => f.write_str("nothing was said for too long"),
         }

@@ -31,6 +31,7 @@ pub(super) struct Welcome<'a> {
     pub(super) window: super::Window,
     pub(super) hold_ms: u32,
     pub(super) grace_ms: u32,
+    pub(super) caps: Vec<&'static str>,
 }
 
 pub(super) struct Link {
@@ -125,7 +126,7 @@ impl Link {
             window,
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
-            caps: Vec::new(),
+            caps: welcome.caps.iter().copied().map(Into::into).collect(),
         });
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];

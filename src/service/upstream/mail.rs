@@ -1,5 +1,6 @@
 //! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
 
+use super::parsing::Parser;
 use serde::{Deserialize, Serialize};
 
 /// The first byte of such a message; those of rooms begin with a small number.
@@ -30,6 +31,22 @@ impl ClientNumber {
     }
 }
 
+/// What a client has said and no worker has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said<'a> {
+    pub(crate) is_binary: bool,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Said<'a> {
+    pub(crate) const fn text(text: &'a str) -> Self {
+        Self {
+            is_binary: false,
+            body: text.as_bytes(),
+        }
+    }
+}
+
 /// From a client's shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToLinks<'a> {
@@ -39,7 +56,7 @@ pub(crate) enum ToLinks<'a> {
         resumes: bool,
         json: &'a str,
         #[serde(borrow)]
-        connects: Vec<&'a str>,
+        connects: Vec<Said<'a>>,
     },
     /// A frame of a client that has asked for a worker before.
     Frame {
@@ -77,6 +94,8 @@ pub(crate) enum ToClients<'a> {
         #[serde(borrow)]
         body: &'a [u8],
     },
+    /// How the application's packets are encoded from now on.
+    Parser { parser: Parser },
     /// Nobody has the namespace any more.
     Gone { space: SpaceId },
     /// The client is in a namespace that there cannot be.

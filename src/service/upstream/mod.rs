@@ -14,6 +14,9 @@ mod joint;
 mod link;
 mod mail;
 mod obey;
+mod parsing;
+#[cfg(test)]
+mod parsing_tests;
 mod pressure;
 mod proof;
 #[cfg(test)]
@@ -30,7 +33,8 @@ pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
-pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
+pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
+pub(crate) use parsing::Parser;
 pub use proof::{Prover, Secret, is_proof, prove};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};

@@ -22,7 +22,7 @@ impl Exchange {
         self.orders.push(Order::Mail { to, bytes });
     }
 
-    fn say_to_all(&mut self, mail: &ToClients<'_>) {
+    pub(super) fn say_to_all(&mut self, mail: &ToClients<'_>) {
         let bytes: Rc<[u8]> = mail.encode().into();
         for to in 0..self.shards {
             let bytes = bytes.clone();
@@ -74,10 +74,9 @@ impl Exchange {
             }
             Frame::Send { .. } | Frame::CloseConn {} => self.for_client(id, raw, None),
             Frame::Bus { .. } => self.bus(id, raw, frame),
-            // What it serves is the daemon's to say; its words, and those of later versions, change nothing.
-            Frame::Bind { .. } | Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => {
-                Ok(())
-            }
+            Frame::Bind { json } => self.bind(id, json.value()),
+            // Its words, and those of later versions, change nothing.
+            Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => Ok(()),
             Frame::Hello { .. } => Err(Fault::Turn("a second HELLO")),
             // WELCOME offers none of these.
             _ => Err(Fault::Turn(raw.kind.name())),

@@ -1,7 +1,7 @@
 //! An exchange whose links and clients are played by a test.
 
 use super::exchange::{Exchange, ExchangeSettings, Order};
-use super::mail::{ClientNumber, ToClients, ToLinks};
+use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Raw, ResumePoint, Side};
@@ -159,7 +159,7 @@ impl Stage {
             client: client(number),
             resumes: false,
             json: "{}",
-            connects: connects.to_vec(),
+            connects: connects.iter().copied().map(Said::text).collect(),
         });
     }
 
@@ -235,6 +235,7 @@ impl Stage {
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Parser { parser } => format!("parser {parser:?}"),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Frame { kind, .. } => {
                 Kind::from_byte(kind).expect("a kind").name().to_owned()

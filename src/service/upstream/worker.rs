@@ -3,6 +3,7 @@
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
 use super::mail::{ClientNumber, SpaceId};
+use super::parsing::Parser;
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
@@ -47,6 +48,8 @@ pub(super) struct Worker {
     pub(super) going: Option<Going>,
     /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
     pub(super) knows: bool,
+    /// How its clients' packets are encoded, once it has said it.
+    pub(super) parser: Option<Parser>,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// What waits for room in the window, one turn each.
@@ -74,6 +77,7 @@ impl Worker {
             lost_us: 0,
             going: None,
             knows: false,
+            parser: None,
             outgoing: Outgoing::new(window),
             incoming: Incoming::new(window),
             row: VecDeque::new(),
