@@ -15,6 +15,7 @@ import {
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
+import { isOrder, orderOf } from "./order.js";
 import { creatingOn, hookNamespace } from "./resume.js";
 
 /** The application's own copy of socket.io-adapter. */
@@ -227,16 +228,21 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     takeBus(from: string, opaque: Buffer): void {
-      // Of a worker that the daemon did not name nothing is expected.
-      if (!this.#peers.has(from)) return;
-      let message: ClusterMessage;
+      let message: Record<string, unknown>;
       try {
-        message = decodeBus(opaque) as ClusterMessage;
+        message = decodeBus(opaque);
       } catch {
         // Another worker's fault, which is none of the daemon's: the link goes on.
         return;
       }
-      this.onMessage(Object.assign(message, { uid: from, nsp: this.#nsp.name }));
+      if (isOrder(message)) {
+        const order = orderOf(message, this.#nsp.name, module.MessageType);
+        if (order) this.onMessage(order);
+        return;
+      }
+      // Of a worker that the daemon did not name nothing is expected.
+      if (!this.#peers.has(from)) return;
+      this.onMessage(Object.assign(message, { uid: from, nsp: this.#nsp.name }) as unknown as ClusterMessage);
     }
 
     saveData(connection: VirtualConnection): void {

@@ -484,7 +484,7 @@ impl Exchange {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
-        self.stats.workers_lost += 1;
+        self.stats.workers_lost += u64::from(!worker.is_emitter());
         if let Some(conn) = worker.link {
             self.end_link(conn);
         }

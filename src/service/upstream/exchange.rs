@@ -3,6 +3,7 @@
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
 use super::deal::Client;
+use super::emitter::Role;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
@@ -70,6 +71,8 @@ pub(crate) enum Order {
 pub struct ExchangeStats {
     /// Workers that are joined, or may still come back.
     pub workers: u64,
+    /// Emitters that are joined, or may still come back.
+    pub emitters: u64,
     /// Clients that wait for a worker.
     pub clients_waiting: u64,
     /// Links that were accepted.
@@ -108,8 +111,8 @@ pub(crate) struct Exchange {
     pub(super) may_retire: bool,
     /// How packets are encoded, once a worker has said it.
     pub(super) parser: Option<Parser>,
-    /// They need not be Socket.IO's text.
-    pub(super) allows_opaque: bool,
+    /// Namespaces that are the daemon's own.
+    pub(super) native: BTreeSet<String>,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     /// Other shards or clients cannot follow: no link is read.
@@ -138,7 +141,7 @@ impl Exchange {
             next_space: 0,
             may_retire: false,
             parser: None,
-            allows_opaque: true,
+            native: BTreeSet::new(),
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             blocked: false,
@@ -156,7 +159,8 @@ impl Exchange {
 
     pub(crate) fn stats(&self) -> ExchangeStats {
         ExchangeStats {
-            workers: self.workers.len() as u64,
+            workers: (self.workers.len() - self.emitters()) as u64,
+            emitters: self.emitters() as u64,
             clients_waiting: self.waiting.len() as u64,
             ..self.stats
         }
@@ -311,7 +315,7 @@ impl Exchange {
         self.admit(conn, &json, mac)?;
         let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
-        if received.is_none() {
+        if received.is_none() && !self.is_emitter(id) {
             self.call_the_waiting();
         }
         self.pump(id);
@@ -332,7 +336,7 @@ impl Exchange {
         if hello.app != *self.settings.application {
             return Err(Fault::NotAllowed("application"));
         }
-        if hello.role != "worker" {
+        if Role::of(hello).is_none() {
             return Err(Fault::NotAllowed("role"));
         }
         if !(1..=INSTANCE_BYTES_MAX).contains(&hello.instance.len()) {
@@ -353,6 +357,11 @@ impl Exchange {
             .iter()
             .filter(|(_, worker)| *worker.instance == hello.instance);
         let known = known.map(|(id, _)| *id).min();
+        let role = Role::of(hello).expect("it may join");
+        // Nobody takes the place of a worker by its name.
+        if known.is_some_and(|id| self.workers[&id].role != role) {
+            return Err(Fault::NotAllowed("instance"));
+        }
         let point = hello
             .resume
             .as_ref()
@@ -366,9 +375,11 @@ impl Exchange {
         if self.workers.len() >= WORKERS_MAX {
             return Err(Fault::TooMany("workers"));
         }
+        self.has_place(role)?;
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let worker = Worker::new(
+            role,
             &hello.instance,
             hello.weight.unwrap_or(1),
             conn,
@@ -419,7 +430,7 @@ impl Exchange {
 
     /// The optional parts of docs/link.md that are obeyed here.
     fn capabilities(&self) -> Vec<&'static str> {
-        let opaque = self.allows_opaque.then_some("opaque");
+        let opaque = self.native.is_empty().then_some("opaque");
         opaque.into_iter().collect()
     }
 

@@ -21,6 +21,8 @@ pub(super) enum Fault {
     NotAllowed(&'static str),
     /// More of something than there may be.
     TooMany(&'static str),
+    /// What a worker may say, said by an emitter.
+    NoWorker(&'static str),
     /// A parser that the application's other workers do not have.
     OtherParser,
     /// A parser of the application's own, where clients speak to the daemon's namespaces as well.
@@ -37,7 +39,10 @@ impl Fault {
             Self::Version(_) => "version",
             Self::Proof => "proof",
             Self::Window | Self::Credit => "window",
-            Self::NotAllowed(_) | Self::OtherParser | Self::ParserBesideNative => "not-allowed",
+            Self::NotAllowed(_)
+            | Self::NoWorker(_)
+            | Self::OtherParser
+            | Self::ParserBesideNative => "not-allowed",
             Self::TooMany(_) => "too-many",
             Self::Silent => "silent",
         }
@@ -62,6 +67,7 @@ impl core::fmt::Display for Fault {
             Self::Window => f.write_str("more frames than the window allows"),
             Self::Credit => f.write_str("credit for what was never sent, or less than before"),
             Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
+            Self::NoWorker(what) => write!(f, "an emitter may not say {what}"),
             Self::OtherParser => f.write_str("the application's other workers have another parser"),
             Self::ParserBesideNative => f.write_str(
                 "a parser of one's own has no place beside namespaces.native: clients have one parser for all namespaces",

@@ -70,7 +70,7 @@ impl Joint {
                 seed[2] ^ seed[3].rotate_left(31),
             ];
             let mut exchange = Exchange::new(upstream.exchange.clone(), shards, epoch);
-            exchange.allow_opaque(upstream.native.is_empty());
+            exchange.keep_native(upstream.native.clone());
             Box::new(exchange)
         });
         let rooms_max = usize::from(settings.session_rooms_max);

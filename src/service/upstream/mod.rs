@@ -6,6 +6,9 @@ mod clients;
 mod deal;
 #[cfg(test)]
 mod deal_tests;
+mod emitter;
+#[cfg(test)]
+mod emitter_tests;
 mod exchange;
 #[cfg(test)]
 mod exchange_tests;

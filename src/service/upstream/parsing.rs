@@ -8,6 +8,7 @@ use super::mail::ToClients;
 use super::worker::WorkerId;
 use ringway_proto::link::Bind;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How the application's packets are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl Exchange {
     /// A worker says what it serves. All of an application have one parser, as all of its clients do: one that has another waits until the others are gone.
     pub(super) fn bind(&mut self, id: WorkerId, bind: &Bind<'_>) -> Result<(), Fault> {
         let parser = Parser::of(bind)?;
-        if parser == Parser::Opaque && !self.allows_opaque {
+        if parser == Parser::Opaque && !self.native.is_empty() {
             return Err(Fault::ParserBesideNative);
         }
         let mut others = self.workers.iter().filter(|(other, _)| **other != id);
@@ -46,9 +47,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether an application may have a parser of its own: clients have one for all namespaces, and the daemon's own ones are read.
-    pub(crate) const fn allow_opaque(&mut self, allows: bool) {
-        self.allows_opaque = allows;
+    /// Which namespaces are the daemon's own. Beside one an application has no parser of its own: clients have one for all namespaces, and here it is read.
+    pub(crate) fn keep_native(&mut self, native: BTreeSet<String>) {
+        self.native = native;
     }
 
     pub(super) fn is_opaque(&self) -> bool {

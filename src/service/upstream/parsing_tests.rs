@@ -68,7 +68,7 @@ fn an_application_has_one_parser_and_no_third_kind() {
 #[test]
 fn a_parser_of_ones_own_has_no_place_beside_native_namespaces() {
     let mut stage = stage();
-    stage.exchange.allow_opaque(false);
+    stage.exchange.keep_native(["/live".to_owned()].into());
     let conn = stage.worker("a");
     bind(&mut stage, conn, "opaque");
     is_refused(&mut stage, conn);

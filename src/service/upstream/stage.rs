@@ -98,6 +98,16 @@ impl Stage {
 
     /// The same worker on another link; it says how many frames it has dealt with.
     pub(super) fn hello_again(&mut self, conn: ConnId, instance: &str, received: Option<u64>) {
+        self.hello_as("worker", conn, instance, received);
+    }
+
+    pub(super) fn hello_as(
+        &mut self,
+        role: &'static str,
+        conn: ConnId,
+        instance: &str,
+        received: Option<u64>,
+    ) {
         let epoch = self.exchange.epoch().to_owned();
         let resume = received.map(|received| ResumePoint {
             epoch: epoch.into(),
@@ -107,7 +117,7 @@ impl Stage {
             proto: [1, 0],
             app: "default".into(),
             instance: instance.into(),
-            role: "worker".into(),
+            role: role.into(),
             nonce: "0".repeat(32).into(),
             name: None,
             weight: None,

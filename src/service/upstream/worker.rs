@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
+use super::emitter::Role;
 use super::mail::{ClientNumber, SpaceId};
 use super::parsing::Parser;
 use super::window::{Incoming, Outgoing, Window};
@@ -40,6 +41,7 @@ pub(super) enum Going {
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) role: Role,
     pub(super) instance: Box<str>,
     pub(super) weight: u32,
     pub(super) link: Option<ConnId>,
@@ -64,13 +66,22 @@ pub(super) struct Worker {
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
+    /// The names of an emitter's.
+    pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
     pub(super) load: u32,
 }
 
 impl Worker {
-    pub(super) fn new(instance: &str, weight: u32, link: ConnId, window: Window) -> Self {
+    pub(super) fn new(
+        role: Role,
+        instance: &str,
+        weight: u32,
+        link: ConnId,
+        window: Window,
+    ) -> Self {
         Self {
+            role,
             instance: instance.into(),
             weight: weight.max(1),
             link: Some(link),
@@ -86,13 +97,19 @@ impl Worker {
             bus_bytes: 0,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
+            names: HashMap::new(),
             load: 0,
         }
     }
 
     /// Whether it takes clients.
     pub(super) const fn is_open(&self) -> bool {
-        self.going.is_none()
+        self.going.is_none() && !self.is_emitter()
+    }
+
+    /// Whether it only publishes.
+    pub(super) const fn is_emitter(&self) -> bool {
+        matches!(self.role, Role::Emitter)
     }
 
     /// Whether its clients go with it.
