@@ -40,6 +40,7 @@ io.on("connection", (socket) => {
   socket.on("leave", (room, answer) => { socket.leave(room); answer([...socket.rooms].sort()); });
   socket.on("to", (rooms, except, ...values) => io.to(rooms).except(except).emit("told", ...values));
   socket.on("others", (value) => socket.broadcast.to("lobby").emit("told", value));
+  socket.on("local", (...values) => io.local.emit("told", ...values));
   socket.on("everybody", (...values) => io.emit("told", ...values));
   socket.on("ask me", async (question, answer) => answer(await socket.timeout(2_000).emitWithAck("question", question)));
   socket.on("sequence", (count) => { for (let number = 0; number < count; number += 1) socket.emit("number", number); });

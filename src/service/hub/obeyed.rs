@@ -6,13 +6,18 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients};
+use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, WorkerId};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
 
 /// What a worker says of a socket.
-fn change(space: &mut Space, key: Key, frame: &Frame<'_>) -> Result<(), SpaceError> {
+fn change(
+    space: &mut Space,
+    key: Key,
+    worker: WorkerId,
+    frame: &Frame<'_>,
+) -> Result<(), SpaceError> {
     match frame {
         Frame::Member {
             sid,
@@ -21,7 +26,11 @@ fn change(space: &mut Space, key: Key, frame: &Frame<'_>) -> Result<(), SpaceErr
             auth,
             data,
             ..
-        } => space.set(key, sid, pid, (auth.0, data.0), rooms),
+        } => {
+            space.set(key, sid, pid, (auth.0, data.0), rooms)?;
+            space.belongs(key, worker);
+            Ok(())
+        }
         Frame::Join { rooms, .. } => space.join(key, rooms),
         Frame::SetData { data, .. } => space.set_data(key, data.0),
         Frame::Leave { rooms, .. } => {
@@ -50,6 +59,7 @@ impl Hub {
             ToClients::Frame {
                 client,
                 space,
+                worker,
                 kind,
                 flags,
                 body,
@@ -64,8 +74,11 @@ impl Hub {
                 };
                 let frame = Frame::parse(&raw, Side::Worker).expect("the exchange has parsed it");
                 match client {
-                    Some(client) => self.client_frame(client, space, flags, &frame, turn),
-                    None => self.upstream_broadcast(space, flags, &frame, turn),
+                    Some(client) => {
+                        let space = space.map(|space| (space, worker));
+                        self.client_frame(client, space, flags, &frame, turn);
+                    }
+                    None => self.upstream_broadcast((space, worker), flags, &frame, turn),
                 }
             }
         }
@@ -118,7 +131,7 @@ impl Hub {
     fn client_frame(
         &mut self,
         client: ClientNumber,
-        space: Option<SpaceId>,
+        space: Option<(SpaceId, WorkerId)>,
         flags: Flags,
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
@@ -142,12 +155,18 @@ impl Hub {
     }
 
     /// What a worker says of a client's socket. What is kept of that has a bound, and whoever's socket goes beyond it is closed.
-    fn membership(&mut self, key: Key, id: SpaceId, frame: &Frame<'_>, turn: &mut Turn<'_>) {
+    fn membership(
+        &mut self,
+        key: Key,
+        (id, worker): (SpaceId, WorkerId),
+        frame: &Frame<'_>,
+        turn: &mut Turn<'_>,
+    ) {
         let before = self.upstream.clients.bytes();
         let outcome = self
             .upstream
             .clients
-            .change(id, |space| change(space, key, frame));
+            .change(id, |space| change(space, key, worker, frame));
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;
@@ -209,7 +228,7 @@ impl Hub {
 
     fn upstream_broadcast(
         &mut self,
-        space: Option<SpaceId>,
+        (space, worker): (Option<SpaceId>, WorkerId),
         flags: Flags,
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
@@ -226,6 +245,9 @@ impl Hub {
         let space = space.expect("it names a namespace");
         let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
+        if flags.contains(Flags::LOCAL) {
+            keys.retain(|key| space.is_of(*key, worker));
+        }
         if parts.is_empty() {
             return;
         }

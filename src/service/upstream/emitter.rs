@@ -101,7 +101,7 @@ impl Exchange {
         let space = space.filter(|_| !raw.flags.contains(Flags::LOCAL));
         space
             .into_iter()
-            .for_each(|space| self.broadcast_to(space, raw));
+            .for_each(|space| self.broadcast_to(id, space, raw));
         Ok(())
     }
 }

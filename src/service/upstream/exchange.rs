@@ -431,7 +431,7 @@ impl Exchange {
     /// The optional parts of docs/link.md that are obeyed here.
     fn capabilities(&self) -> Vec<&'static str> {
         let opaque = self.native.is_empty().then_some("opaque");
-        opaque.into_iter().collect()
+        ["local"].into_iter().chain(opaque).collect()
     }
 
     /// The next bytes for a link: its own frames, then what its worker has not been sent.

@@ -1,6 +1,7 @@
 //! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
 
 use super::parsing::Parser;
+use super::worker::WorkerId;
 use serde::{Deserialize, Serialize};
 
 /// The first byte of such a message; those of rooms begin with a small number.
@@ -89,6 +90,8 @@ pub(crate) enum ToClients<'a> {
     Frame {
         client: Option<ClientNumber>,
         space: Option<SpaceId>,
+        /// Who says it.
+        worker: WorkerId,
         kind: u8,
         flags: u8,
         #[serde(borrow)]
@@ -168,6 +171,7 @@ mod tests {
         let frame = ToClients::Frame {
             client: None,
             space,
+            worker: WorkerId(9),
             kind: 37,
             flags: 0,
             body,

@@ -42,3 +42,4 @@ pub use proof::{Prover, Secret, is_proof, prove};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};
+pub use worker::WorkerId;

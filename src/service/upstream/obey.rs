@@ -227,14 +227,15 @@ impl Exchange {
         let Some(space) = self.space(id, nsp)? else {
             return Ok(());
         };
-        self.broadcast_to(space, raw);
+        self.broadcast_to(id, space, raw);
         Ok(())
     }
 
-    pub(super) fn broadcast_to(&mut self, space: SpaceId, raw: &Raw<'_>) {
+    pub(super) fn broadcast_to(&mut self, worker: WorkerId, space: SpaceId, raw: &Raw<'_>) {
         self.say_to_all(&ToClients::Frame {
             client: None,
             space: Some(space),
+            worker,
             kind: raw.kind.to_byte(),
             flags: raw.flags.bits(),
             body: raw.body,
@@ -262,6 +263,7 @@ impl Exchange {
             space => ToClients::Frame {
                 client: Some(client),
                 space: space.flatten(),
+                worker: id,
                 kind: raw.kind.to_byte(),
                 flags: raw.flags.bits(),
                 body: raw.body,

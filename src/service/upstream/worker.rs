@@ -8,6 +8,7 @@ use super::parsing::Parser;
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -16,8 +17,8 @@ use std::rc::Rc;
 const BUS_BYTES_MAX: usize = 16 << 20;
 
 /// A worker's place at the exchange, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct WorkerId(pub(super) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkerId(pub(super) u64);
 
 /// Who has something for a worker.
 #[derive(Debug)]
