@@ -120,6 +120,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.packets_unconnected,
     ),
     (
+        "ringway_upstream_emitters",
+        "Emitters that are joined, or may still come back.",
+        true,
+        |stats, _| stats.exchange.emitters,
+    ),
+    (
         "ringway_upstream_workers",
         "Workers that are joined, or may still come back.",
         true,

@@ -4,6 +4,7 @@
 
 use crate::rooms::SlowConsumerPolicy;
 use core::cell::OnceCell;
+use ringway_proto::link::Part;
 use ringway_proto::{engineio, ws};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -56,20 +57,38 @@ pub(crate) struct Packet {
     deflated: OnceCell<Rc<[u8]>>,
 }
 
+/// A message of Engine.IO's text, with its `4` in front.
+fn push_text(text: &[u8], frames: &mut Vec<u8>) {
+    let text_bytes = text.len() as u64 + 1;
+    ws::encode_header(ws::Opcode::Text, true, false, text_bytes, frames);
+    frames.push(engineio::PacketKind::Message as u8);
+    frames.extend_from_slice(text);
+}
+
 impl Packet {
     pub(crate) fn new(text: &[u8], attachments: &[&[u8]], origin: Option<Origin>) -> Self {
         let payload_bytes = text.len() + attachments.iter().map(|one| one.len()).sum::<usize>();
         let mut frames = Vec::with_capacity(payload_bytes + 11 * (1 + attachments.len()));
-        let text_bytes = text.len() as u64 + 1;
-        ws::encode_header(ws::Opcode::Text, true, false, text_bytes, &mut frames);
-        frames.push(engineio::PacketKind::Message as u8);
-        frames.extend_from_slice(text);
+        push_text(text, &mut frames);
         Self::of_frames(frames, attachments, origin)
     }
 
     /// A binary message alone (the bare Engine.IO echo).
     pub(crate) fn binary(bytes: &[u8]) -> Self {
         Self::of_frames(Vec::with_capacity(bytes.len() + 10), &[bytes], None)
+    }
+
+    /// What a worker says: messages in the order in which they came, with or without a text before the others.
+    pub(crate) fn of_parts(parts: &[Part<'_>]) -> Self {
+        let payload_bytes = parts.iter().map(|part| part.bytes().len()).sum::<usize>();
+        let mut frames = Vec::with_capacity(payload_bytes + 11 * parts.len());
+        for part in parts {
+            match part {
+                Part::Text(text) => push_text(text.as_bytes(), &mut frames),
+                Part::Binary(bytes) => ws::encode_frame(ws::Opcode::Binary, bytes, &mut frames),
+            }
+        }
+        Self::of_frames(frames, &[], None)
     }
 
     fn of_frames(mut frames: Vec<u8>, attachments: &[&[u8]], origin: Option<Origin>) -> Self {

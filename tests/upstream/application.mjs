@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
 
 const [url, secretFile] = process.argv.slice(2);
-const io = new Server({ connectTimeout: 45_000 });
+// A parser of its own, by the name of its module.
+const parser = process.env.PARSER === undefined ? {} : { parser: await import(process.env.PARSER) };
+const io = new Server({ connectTimeout: 45_000, ...parser });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
@@ -14,6 +16,8 @@ attachRingway(io, options);
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 io.use((socket, next) => {
+  // It never answers.
+  if (process.env.HANGS) return undefined;
   if (socket.handshake.auth.refuse) {
     const error = new Error("not you");
     error.data = { reason: socket.handshake.auth.refuse };
@@ -39,6 +43,7 @@ io.on("connection", (socket) => {
   socket.on("leave", (room, answer) => { socket.leave(room); answer([...socket.rooms].sort()); });
   socket.on("to", (rooms, except, ...values) => io.to(rooms).except(except).emit("told", ...values));
   socket.on("others", (value) => socket.broadcast.to("lobby").emit("told", value));
+  socket.on("local", (...values) => io.local.emit("told", ...values));
   socket.on("everybody", (...values) => io.emit("told", ...values));
   socket.on("ask me", async (question, answer) => answer(await socket.timeout(2_000).emitWithAck("question", question)));
   socket.on("sequence", (count) => { for (let number = 0; number < count; number += 1) socket.emit("number", number); });
@@ -75,6 +80,7 @@ io.on("connection", (socket) => {
 
 io.on("who are you", (answer) => answer(process.pid));
 
+io.of("/admin").use((socket, next) => { if (!process.env.ADMIN_HANGS) next(); });
 io.of("/admin").on("connection", (socket) => {
   socket.emit("welcome", socket.nsp.name);
   socket.on("echo", (value, answer) => answer(["admin", value]));

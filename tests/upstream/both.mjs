@@ -10,6 +10,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
+import * as msgpack from "socket.io-msgpack-parser";
 import { ClusterAdapterWithHeartbeat } from "socket.io-adapter";
 import { io as connect } from "socket.io-client";
 import { serve, until } from "../it/daemon.mjs";
@@ -51,10 +52,10 @@ export class Side {
   clients = [];
   marks = 0;
 
-  /** `at` says where the daemon is; without it the servers listen themselves. */
+  /** With UPSTREAM_PARSER=msgpack all of it is done by that parser. `at` says where the daemon is; without it the servers listen themselves. */
   constructor(at, options = {}) {
     this.at = at;
-    this.options = options;
+    this.options = { ...(process.env.UPSTREAM_PARSER === "msgpack" ? { parser: msgpack } : {}), ...options };
   }
 
   get isStock() {
@@ -108,7 +109,9 @@ export class Side {
 
   /** A client that may connect or not; `heard` has the events that come, without marks. */
   client({ io = this.io, namespace = "", ...options } = {}) {
-    const client = connect(`${io.url}${namespace}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
+    // Both ends have one.
+    const parser = this.options.parser === undefined ? {} : { parser: this.options.parser };
+    const client = connect(`${io.url}${namespace}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...parser, ...options });
     return this.watch(client);
   }
 

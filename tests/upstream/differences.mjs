@@ -3,7 +3,6 @@
 // `says` stands word for word in docs/upstream.md, "What does not carry over"; `why` is for whoever wants to change it.
 import { request } from "node:http";
 import { event, until } from "../it/daemon.mjs";
-import * as msgpack from "socket.io-msgpack-parser";
 import { thrown } from "./both.mjs";
 
 /** A server that the daemon may refuse: `ready`, or the error's names. */
@@ -83,14 +82,6 @@ export const DIFFERENCES = [
     },
     stock: ["mine", true],
     ringway: ["mine", false],
-  },
-  {
-    says: "a `parser` of one's own is refused with an `UnsupportedError` when the server joins",
-    why: "the daemon reads packets to find their namespace, and does not obey `parser: opaque` of BIND: WELCOME's caps lack `opaque`",
-    serves: false,
-    behaviour: (side) => served(side, { parser: msgpack }),
-    stock: "ready",
-    ringway: REFUSED("opaque"),
   },
   {
     says: "a client that comes back to its socket hears what it missed behind its event `connect`, where stock says it before",

@@ -60,7 +60,7 @@ export class Stage {
 
   /** A worker process of application.mjs. */
   async worker(arguments_ = [this.secretFile].filter(Boolean), environment = {}) {
-    const worker = await this.join([application, this.link, ...arguments_], environment);
+    const worker = await this.join([application, this.link, ...arguments_], { ...this.environment, ...environment });
     const events = [];
     const parsed = () => {
       while (events.length < worker.lines.length) events.push(JSON.parse(worker.lines[events.length]));

@@ -17,6 +17,7 @@ import {
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
+import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
 
@@ -257,19 +258,25 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     takeBus(from: string, opaque: Buffer): void {
-      // Of a worker that the daemon did not name nothing is expected.
-      if (!this.#peers.has(from)) return;
-      let message: BusMessage;
+      let message: Record<string, unknown>;
       try {
-        message = decodeBus(opaque) as unknown as BusMessage;
+        message = decodeBus(opaque);
       } catch {
         // Another worker's fault, which is none of the daemon's: the link goes on.
         return;
       }
-      if (typeof message.passed === "number") return this.#fence.pass(from, message.passed);
-      this.#dealWith(Object.assign(message, { uid: from, nsp: this.#nsp.name }));
+      if (isOrder(message)) {
+        const order = orderOf(message, this.#nsp.name, module.MessageType);
+        if (order) this.onMessage(order);
+        return;
+      }
+      // Of a worker that the daemon did not name nothing is expected.
+      if (!this.#peers.has(from)) return;
+      const bus = message as unknown as BusMessage;
+      if (typeof bus.passed === "number") return this.#fence.pass(from, bus.passed);
+      this.#dealWith(Object.assign(bus, { uid: from, nsp: this.#nsp.name }));
       // What it did here is said to the daemon already: what the other one says behind this comes behind it.
-      if (typeof message.fence === "number") this.#sendBus(from, { passed: message.fence });
+      if (typeof bus.fence === "number") this.#sendBus(from, { passed: bus.fence });
     }
 
     #dealWith(message: ClusterMessage): void {

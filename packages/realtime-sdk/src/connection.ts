@@ -33,6 +33,8 @@ export interface PacketOptions {
 /** Where frames of a connection go. */
 export interface ConnectionPort {
   readonly isWritable: boolean;
+  /** Whether packets are Socket.IO's text: the daemon sees by itself where one ends. */
+  readonly parsesText: boolean;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
@@ -91,6 +93,8 @@ export class VirtualConnection extends EventEmitter {
   readonly #answers = new Answers();
   #running = 0;
   #settling: { done: () => void; timer: NodeJS.Timeout } | undefined;
+  /** Of the last part that was sent: Socket.IO writes the parts of one packet with the same object. */
+  #options: PacketOptions | undefined;
 
   /** @internal */
   constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
@@ -183,6 +187,8 @@ export class VirtualConnection extends EventEmitter {
   transmit(data: PacketData, options: PacketOptions): void {
     if (this.readyState !== "open") return;
     let flags = (options.volatile === true ? FLAG.VOLATILE : 0) | (options.compress === false ? FLAG.NO_COMPRESS : 0);
+    if (!this.#port.parsesText && options === this.#options) flags |= FLAG.REST;
+    this.#options = options;
     if (typeof data === "string") {
       this.#answers.answered(data);
       if (this.#settling) this.#settleSoon();
@@ -319,7 +325,7 @@ export class VirtualConnection extends EventEmitter {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
     if (this.#settling) this.#settle();
-    this.#held = this.#filter = this.#behind = undefined;
+    this.#held = this.#filter = this.#behind = this.#options = undefined;
     this.#port.forget(this);
     this.emit("close", reason, description);
   }

@@ -65,6 +65,10 @@ export class Connections implements ConnectionPort {
     return this.#link.isWritable;
   }
 
+  get parsesText(): boolean {
+    return this.#io.opts.parser === undefined;
+  }
+
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void {
     this.#link.send(name, flags, conn, fields);
   }

@@ -51,7 +51,7 @@ function plain(frame: Frame): Expected {
     else fields[field] = value;
     if (value === false) break;
   }
-  const names = Object.entries(FLAG).filter(([, bit]) => (flags & bit) !== 0).map(([flag]) => flag);
+  const names = Object.entries(FLAG).filter(([flag, bit]) => (flags & bit) !== 0 && flag !== (name === "SEND" ? "REMOVED" : "REST")).map(([flag]) => flag);
   return { type: name, conn: String(conn), flags: names, fields };
 }
 

@@ -25,6 +25,8 @@ impl Flags {
     pub const ASCII: Self = Self(64);
     /// The namespace is no more.
     pub const REMOVED: Self = Self(128);
+    /// The packet that the last one began goes on. Only SEND knows it, which does not know `REMOVED`.
+    pub const REST: Self = Self(128);
     /// Every bit: a type of a later version knows flags that we do not.
     pub(super) const ALL: Self = Self(0xff);
 

@@ -33,6 +33,7 @@ const SEND: Flags = set(&[
     Flags::VOLATILE,
     Flags::NO_COMPRESS,
     Flags::ASCII,
+    Flags::REST,
 ]);
 const DATA: Flags = set(&[Flags::BINARY, Flags::ASCII]);
 const NONE: Flags = Flags::NONE;

@@ -57,9 +57,14 @@ const FLAGS: [(Flags, &str); 8] = [
     (Flags::REMOVED, "REMOVED"),
 ];
 
-fn flags_of(flags: Flags) -> Vec<&'static str> {
+fn flags_of(kind: Kind, flags: Flags) -> Vec<&'static str> {
     let set = FLAGS.iter().filter(|(flag, _)| flags.contains(*flag));
-    set.map(|(_, name)| *name).collect()
+    let name = |(_, name): &(Flags, &'static str)| match *name {
+        // One bit, which two types know by two names.
+        "REMOVED" if kind == Kind::Send => "REST",
+        name => name,
+    };
+    set.map(name).collect()
 }
 
 fn part_of(part: &Part<'_>) -> Value {
@@ -198,7 +203,7 @@ fn judge(raw: &Raw<'_>, from: Side) -> Result<Value, LinkError> {
         return Ok(json!({ "ignored": byte }));
     }
     Ok(json!({
-        "type": raw.kind.name(), "conn": raw.conn.to_string(), "flags": flags_of(raw.flags), "fields": fields_of(&frame),
+        "type": raw.kind.name(), "conn": raw.conn.to_string(), "flags": flags_of(raw.kind, raw.flags), "fields": fields_of(&frame),
     }))
 }
 

@@ -13,6 +13,7 @@ mod http;
 mod links;
 mod namespaces;
 mod obeyed;
+mod opaque;
 mod output;
 mod packets;
 mod prefix;

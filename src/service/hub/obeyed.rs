@@ -6,13 +6,18 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks};
+use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
 
 /// What a worker says of a socket.
-fn change(space: &mut Space, key: Key, frame: &Frame<'_>) -> Result<(), SpaceError> {
+fn change(
+    space: &mut Space,
+    key: Key,
+    worker: WorkerId,
+    frame: &Frame<'_>,
+) -> Result<(), SpaceError> {
     match frame {
         Frame::Member {
             sid,
@@ -21,7 +26,11 @@ fn change(space: &mut Space, key: Key, frame: &Frame<'_>) -> Result<(), SpaceErr
             auth,
             data,
             ..
-        } => space.set(key, sid, pid, (auth.0, data.0), rooms),
+        } => {
+            space.set(key, sid, pid, (auth.0, data.0), rooms)?;
+            space.belongs(key, worker);
+            Ok(())
+        }
         Frame::Join { rooms, .. } => space.join(key, rooms),
         Frame::SetData { data, .. } => space.set_data(key, data.0),
         Frame::Leave { rooms, .. } => {
@@ -41,6 +50,7 @@ impl Hub {
             ToClients::Space { space, name } => self.upstream.clients.name(space, name),
             ToClients::Bound { json } => self.bind(json),
             ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
+            ToClients::Parser { parser } => self.upstream.parser = Some(parser),
             ToClients::Gone { space } => self.upstream.clients.retire(space),
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
@@ -60,6 +70,7 @@ impl Hub {
             ToClients::Frame {
                 client,
                 space,
+                worker,
                 kind,
                 flags,
                 body,
@@ -74,8 +85,11 @@ impl Hub {
                 };
                 let frame = Frame::parse(&raw, Side::Worker).expect("the exchange has parsed it");
                 match client {
-                    Some(client) => self.client_frame(client, space, flags, &frame, turn),
-                    None => self.upstream_broadcast(space, flags, &frame, turn),
+                    Some(client) => {
+                        let space = space.map(|space| (space, worker));
+                        self.client_frame(client, space, flags, &frame, turn);
+                    }
+                    None => self.upstream_broadcast((space, worker), flags, &frame, turn),
                 }
             }
         }
@@ -136,7 +150,7 @@ impl Hub {
     fn client_frame(
         &mut self,
         client: ClientNumber,
-        space: Option<SpaceId>,
+        space: Option<(SpaceId, WorkerId)>,
         flags: Flags,
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
@@ -160,15 +174,23 @@ impl Hub {
     }
 
     /// What a worker says of a client's socket. What is kept of that has a bound, and whoever's socket goes beyond it is closed.
-    fn membership(&mut self, key: Key, id: SpaceId, frame: &Frame<'_>, turn: &mut Turn<'_>) {
+    fn membership(
+        &mut self,
+        key: Key,
+        (id, worker): (SpaceId, WorkerId),
+        frame: &Frame<'_>,
+        turn: &mut Turn<'_>,
+    ) {
         let before = self.upstream.clients.bytes();
         let outcome = self
             .upstream
             .clients
-            .change(id, |space| change(space, key, frame));
+            .change(id, |space| change(space, key, worker, frame));
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;
+        } else if matches!(frame, Frame::Member { .. }) && self.is_opaque() {
+            self.opaque_joined(key);
         }
         let bytes = self.upstream.clients.bytes();
         if bytes > before && bytes > self.settings.shard_input_bytes_max {
@@ -177,6 +199,7 @@ impl Hub {
     }
 
     fn upstream_send(&mut self, key: Key, flags: Flags, part: Part<'_>, turn: &mut Turn<'_>) {
+        let is_opaque = self.is_opaque();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -184,24 +207,28 @@ impl Hub {
         let Some(upstream) = session.upstream_mut() else {
             return;
         };
-        // A volatile packet goes whole or not at all: its text decides for its attachments.
-        if let Part::Text(_) = part {
+        // A volatile packet goes whole or not at all: its text decides for its attachments, and of one that cannot be read the first part.
+        let begins = match is_opaque {
+            true => !flags.contains(Flags::REST),
+            false => matches!(part, Part::Text(_)),
+        };
+        if begins {
             upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
         }
         if upstream.is_dropping {
             self.stats.volatile_dropped += 1;
             return;
         }
-        if let Part::Text(text) = part
-            && text.starts_with(['0', '4'])
-        {
-            self.note_answer(key, text);
+        match part {
+            // Who is in no namespace is told nothing but that it may not come in.
+            _ if is_opaque && begins && self.is_nameless(key) => self.opaque_answered(key),
+            Part::Text(text) if !is_opaque && text.starts_with(['0', '4']) => {
+                self.note_answer(key, text);
+            }
+            _ => {}
         }
-        let packet = match part {
-            Part::Text(text) => Packet::new(text.as_bytes(), &[], None),
-            Part::Binary(bytes) => Packet::binary(bytes),
-        };
-        let packet = Rc::new(packet.for_deflate(self.settings.deflate));
+        let packet = Packet::of_parts(&[part]).for_deflate(self.settings.deflate);
+        let packet = Rc::new(packet);
         self.push_of_worker(key, packet, turn);
     }
 
@@ -220,7 +247,7 @@ impl Hub {
 
     fn upstream_broadcast(
         &mut self,
-        space: Option<SpaceId>,
+        (space, worker): (Option<SpaceId>, WorkerId),
         flags: Flags,
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
@@ -237,9 +264,12 @@ impl Hub {
         let space = space.expect("it names a namespace");
         let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
-        let Some((text, attachments)) = parts.split_first() else {
+        if flags.contains(Flags::LOCAL) {
+            keys.retain(|key| space.is_of(*key, worker));
+        }
+        if parts.is_empty() {
             return;
-        };
+        }
         if flags.contains(Flags::VOLATILE) {
             keys.retain(|key| {
                 self.sessions
@@ -247,9 +277,7 @@ impl Hub {
                     .is_some_and(|session| session.outbox.is_empty())
             });
         }
-        let attachments: Vec<&[u8]> = attachments.iter().map(Part::bytes).collect();
-        let packet =
-            Packet::new(text.bytes(), &attachments, None).for_deflate(self.settings.deflate);
+        let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
         let packet = Rc::new(packet);
         for key in keys {
             self.push_of_worker(key, Rc::clone(&packet), turn);

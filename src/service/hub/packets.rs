@@ -5,6 +5,7 @@
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound, Session};
+use ringway_proto::link::Part;
 use ringway_proto::socketio::SocketIoError;
 use ringway_proto::{engineio, socketio};
 use std::collections::VecDeque;
@@ -94,6 +95,10 @@ impl Hub {
     pub(crate) fn socket_text(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
         let bounds = self.settings.packet_bounds();
         self.stats.packets_received += 1;
+        if self.is_opaque() {
+            return self.upstream_whole(key, Part::Text(text), turn);
+        }
+        let may_be_opaque = self.may_be_opaque();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -101,6 +106,7 @@ impl Hub {
         let is_due = session.rare().reassembly.is_none() && session.awaits_no_attachment();
         let packet = match socketio::Packet::parse(text, &bounds) {
             Ok(packet) if is_due => packet,
+            _ if may_be_opaque => return self.upstream_whole(key, Part::Text(text), turn),
             Ok(_) | Err(SocketIoError::Packet) if self.worker_judges(key) => {
                 return self.upstream_nonsense(key, Inbound::Text(text.into()), turn);
             }
@@ -146,6 +152,11 @@ impl Hub {
     }
 
     pub(crate) fn attachment(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
+        if self.is_opaque() {
+            self.stats.packets_received += 1;
+            return self.upstream_whole(key, Part::Binary(bytes), turn);
+        }
+        let may_be_opaque = self.may_be_opaque();
         let bytes_max = self.settings.payload_bytes_max;
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -155,6 +166,9 @@ impl Hub {
         }
         let rare = session.rare_if();
         let Some(reassembly) = rare.and_then(|rare| rare.reassembly.as_mut()) else {
+            if may_be_opaque {
+                return self.upstream_whole(key, Part::Binary(bytes), turn);
+            }
             if self.worker_judges(key) {
                 return self.upstream_nonsense(key, Inbound::Binary(bytes.into()), turn);
             }

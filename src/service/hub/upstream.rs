@@ -6,7 +6,7 @@ use super::{Hub, Key, Turn};
 use crate::auth::Header;
 use crate::refusal::Refusal;
 use crate::session::{Cause, Inbound, Upstream};
-use crate::upstream::{Admitted, ClientNumber, LINKS, ToLinks, frame_cost};
+use crate::upstream::{Admitted, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ impl Hub {
     }
 
     /// Whether the client may send its worker something: it is known to the links, and not too much is on the way.
-    fn upstream_is_open(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+    pub(super) fn upstream_is_open(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
         let Some(upstream) = self.upstream_of(key) else {
             return false;
         };
@@ -253,18 +253,26 @@ impl Hub {
         let mut json = format!("{{\"transport\":\"{transport}\",{}", upstream.head);
         let sockets = self.sockets_of(client_key);
         let resumes = !sockets.is_empty();
+        if resumes && self.is_in_doubt(client_key) {
+            self.close_in_doubt(client_key, turn);
+            return true;
+        }
         if resumes {
             let sockets = serde_json::to_string(&sockets).expect("these shapes always serialise");
             json.push_str(&format!(",\"sockets\":{sockets}"));
         }
         json.push('}');
-        let connects = upstream.connects.iter().map(|(_, text)| &**text);
+        let connects = upstream.connects.iter().map(|(_, text)| Said::text(text));
+        let openers = upstream.openers.iter().map(|(is_binary, body)| Said {
+            is_binary: *is_binary,
+            body,
+        });
         let mail = ToLinks::Open {
             client,
             resumes,
             worker: upstream.worker.filter(|_| !resumes),
             json: &json,
-            connects: connects.collect(),
+            connects: connects.chain(openers).collect(),
         };
         let mail = mail.encode();
         self.forget_slow(client_key);
@@ -298,7 +306,7 @@ impl Hub {
     }
 
     /// `false`: there is no ring space.
-    fn upstream_data(
+    pub(super) fn upstream_data(
         &mut self,
         key: Key,
         flags: Flags,

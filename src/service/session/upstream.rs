@@ -6,6 +6,7 @@ use super::Session;
 use crate::auth::Header;
 use crate::upstream::ClientNumber;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Bytes of a client's frames that may be on the way to its worker; then nothing more is received from it.
 const OUTSTANDING_BYTES_MAX: u32 = 64 * 1024;
@@ -33,6 +34,8 @@ pub(crate) struct Upstream {
     outstanding_bytes: u32,
     /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
     pub(crate) connects: Vec<(Box<str>, Box<str>)>,
+    /// The same of a client with a parser of its own: what it has said before it was in a namespace, whether it is binary and the message.
+    pub(crate) openers: VecDeque<(bool, Box<[u8]>)>,
 }
 
 impl Upstream {
@@ -48,6 +51,7 @@ impl Upstream {
             is_upgrading: false,
             outstanding_bytes: 0,
             connects: Vec::new(),
+            openers: VecDeque::new(),
         }
     }
 
@@ -60,12 +64,14 @@ impl Upstream {
     pub(crate) fn input_bytes(&self) -> u64 {
         let connects = self.connects.iter();
         let connects: usize = connects.map(|(_, text)| text.len()).sum();
-        connects as u64 + u64::from(self.outstanding_bytes)
+        let openers: usize = self.openers.iter().map(|(_, bytes)| bytes.len()).sum();
+        (connects + openers) as u64 + u64::from(self.outstanding_bytes)
     }
 
     pub(crate) fn forget_input(&mut self) {
         self.outstanding_bytes = 0;
         self.connects.clear();
+        self.openers.clear();
     }
 
     pub(crate) const fn sent(&mut self, cost: u32) {
@@ -93,6 +99,25 @@ impl Upstream {
     /// The namespace's CONNECT was answered, or is of no use any more.
     pub(crate) fn answered(&mut self, namespace: &str) {
         self.connects.retain(|(name, _)| **name != *namespace);
+    }
+
+    /// A message that nobody here can read, which a client says before it is in a namespace: a CONNECT, as Socket.IO has it. The oldest of too many
+    /// gives way.
+    pub(crate) fn opens(&mut self, is_binary: bool, bytes: &[u8], openers_max: usize) {
+        if self.openers.len() >= openers_max {
+            self.openers.pop_front();
+        }
+        self.openers.push_back((is_binary, bytes.into()));
+    }
+
+    /// One of these was answered: Socket.IO does not say which, and most clients have said one.
+    pub(crate) fn opener_answered(&mut self) {
+        if self.connects.is_empty() {
+            self.openers.pop_front();
+        } else {
+            // It was read as a CONNECT before a worker said that it is not to be read.
+            self.connects.remove(0);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use super::binding::BIND_BYTES_MAX;
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::mail::{Said, ToClients};
+use super::mail::{Ruling, ToClients};
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{Bind, HsResponse, Json, Kind};
@@ -80,7 +80,7 @@ impl Exchange {
         let is_full = questions.open.len() >= QUESTIONS_MAX
             || questions.bytes + json.len() > QUESTION_BYTES_MAX;
         if is_full {
-            let (question, said) = (number, Said::Busy);
+            let (question, said) = (number, Ruling::Busy);
             return self.say(shard, &ToClients::Judged { question, said });
         }
         let request = questions.next;
@@ -165,7 +165,7 @@ impl Exchange {
         if question.worker != Some(id) || question.is_ready {
             return Err(Fault::NotAllowed("answer"));
         }
-        let answer = Said::Answer {
+        let answer = Ruling::Answer {
             worker: id.0,
             json: json.text(),
         };
@@ -173,7 +173,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn settle_question(&mut self, request: u32, said: Said<'_>) {
+    fn settle_question(&mut self, request: u32, said: Ruling<'_>) {
         if let Some(asked) = self.questioning.take(request) {
             let question = asked.number;
             self.say(asked.shard, &ToClients::Judged { question, said });
@@ -188,8 +188,8 @@ impl Exchange {
         let mut late = Vec::new();
         for (request, question) in &self.questioning.open {
             match question.worker {
-                Some(_) if is_late(question, ANSWER_US) => late.push((*request, Said::Late)),
-                None if is_late(question, AWAY_US) => late.push((*request, Said::Away)),
+                Some(_) if is_late(question, ANSWER_US) => late.push((*request, Ruling::Late)),
+                None if is_late(question, AWAY_US) => late.push((*request, Ruling::Away)),
                 _ => {}
             }
         }
@@ -206,6 +206,7 @@ impl Exchange {
             return Err(Fault::TooMany("bytes in BIND"));
         }
         self.bind_recovery(id, value)?;
+        self.bind_parser(id, value.value())?;
         if *self.questioning.bound != *json {
             self.questioning.bound = json.into();
             self.questioning.unobeyed += u32::from(self.shards);

@@ -161,8 +161,9 @@ fn what_the_application_wants_is_said_when_it_changes() {
     bind(&mut stage, one, "/a");
     bind(&mut stage, other, "/a");
     let told = stage.take_told();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with(r#"bound {"path":"/a""#), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], "parser Text");
+    assert!(told[1].starts_with(r#"bound {"path":"/a""#), "{told:?}");
     bind(&mut stage, other, "/b");
     assert_eq!(stage.take_told().len(), 1);
     bind(&mut stage, one, &"/c".repeat(40_000));

@@ -3,7 +3,7 @@
 //! Deliberately absent: what workers say (`obey`), and links (`exchange`).
 
 use super::exchange::{Exchange, Order};
-use super::mail::{ClientNumber, ToClients, ToLinks};
+use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
@@ -54,8 +54,15 @@ impl Waiting {
         }
     }
 
-    fn repeated(connect: &str) -> Self {
-        Self::own(Kind::Data, connect.as_bytes().into())
+    fn repeated(connect: &Said<'_>) -> Self {
+        let flags = match connect.is_binary {
+            true => Flags::BINARY,
+            false => Flags::NONE,
+        };
+        Self {
+            flags,
+            ..Self::own(Kind::Data, connect.body.into())
+        }
     }
 
     /// Whether it is the client's word, which the next worker hears if this one does not.
@@ -68,8 +75,9 @@ impl Waiting {
         self.kind == Kind::Data && self.origin == Origin::Said
     }
 
-    const fn is_text(&self) -> bool {
-        matches!(self.kind, Kind::Data) && !self.flags.contains(Flags::BINARY)
+    fn is(&self, said: &Said<'_>) -> bool {
+        let is_binary = self.flags.contains(Flags::BINARY);
+        self.kind == Kind::Data && is_binary == said.is_binary && *self.body == *said.body
     }
 
     const fn cost(&self) -> u32 {
@@ -226,8 +234,9 @@ impl Client {
     }
 }
 
-/// What clients had said in frames that a worker was sent and had not dealt with. Attachments of a packet that it had begun to deal with are left out.
-fn undealt(mut frames: &[u8]) -> HashMap<ClientNumber, Vec<Waiting>> {
+/// What clients had said in frames that a worker was sent and had not dealt with. Attachments of a packet that it had begun to deal with are left out;
+/// of an opaque application each message is one whole.
+fn undealt(mut frames: &[u8], is_opaque: bool) -> HashMap<ClientNumber, Vec<Waiting>> {
     let mut again: HashMap<ClientNumber, Vec<Waiting>> = HashMap::new();
     let mut left: HashMap<ClientNumber, u32> = HashMap::new();
     while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
@@ -237,6 +246,7 @@ fn undealt(mut frames: &[u8]) -> HashMap<ClientNumber, Vec<Waiting>> {
             continue;
         }
         let left = match raw.flags.contains(Flags::BINARY) {
+            _ if is_opaque => Some(0),
             false => Some(attachments(raw.body)),
             true => left.get(&client).and_then(|left| left.checked_sub(1)),
         }
@@ -342,7 +352,7 @@ impl Exchange {
         now: Now,
         number: ClientNumber,
         (resumes, wanted, json): (bool, Option<WorkerId>, &str),
-        connects: &[&str],
+        connects: &[Said<'_>],
     ) {
         let worker = self.open_worker(wanted).or_else(|| self.least_loaded());
         let is_new = !self.clients.contains_key(&number);
@@ -365,14 +375,14 @@ impl Exchange {
         let mut body = (json.len() as u32).to_le_bytes().to_vec();
         body.extend_from_slice(json.as_bytes());
         // What still waits is not said again.
-        let is_waiting = |connect: &str| {
+        let is_waiting = |connect: &Said<'_>| {
             let mut queue = client.queue.iter();
-            queue.any(|frame| frame.is_text() && *frame.body == *connect.as_bytes())
+            queue.any(|frame| frame.is(connect))
         };
         let repeated: Vec<Waiting> = connects
             .iter()
             .filter(|connect| !is_waiting(connect))
-            .map(|connect| Waiting::repeated(connect))
+            .map(Waiting::repeated)
             .collect();
         let queue = core::mem::take(&mut client.queue);
         client.queue.push_back(Waiting::own(kind, body.into()));
@@ -609,13 +619,13 @@ impl Exchange {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
-        self.stats.workers_lost += 1;
+        self.stats.workers_lost += u64::from(!worker.is_emitter());
         if let Some(conn) = worker.link {
             self.end_link(conn);
         }
         let closes = worker.closes();
         let mut again = match self.settings.redeliver {
-            true => undealt(worker.outgoing.undealt()),
+            true => undealt(worker.outgoing.undealt(), self.is_opaque()),
             false => HashMap::new(),
         };
         if !self.settings.redeliver {

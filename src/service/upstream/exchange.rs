@@ -5,11 +5,13 @@
 use super::asking::Questioning;
 use super::breaker::{self, Breaker, BreakerSettings};
 use super::deal::Client;
+use super::emitter::Role;
 use super::fault::Fault;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
 use super::migrate::Pace;
+use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
 use super::recovery::Recovery;
@@ -78,6 +80,8 @@ pub(crate) enum Order {
 pub struct ExchangeStats {
     /// Workers that are joined, or may still come back.
     pub workers: u64,
+    /// Emitters that are joined, or may still come back.
+    pub emitters: u64,
     /// Clients that wait for a worker.
     pub clients_waiting: u64,
     /// Sockets whose clients are gone and may come back.
@@ -149,6 +153,10 @@ pub(crate) struct Exchange {
     /// A worker was lost since namespaces were looked through for those that nobody has.
     pub(super) may_retire: bool,
     pub(super) questioning: Questioning,
+    /// How packets are encoded, once a worker has said it.
+    pub(super) parser: Option<Parser>,
+    /// Namespaces that are the daemon's own.
+    pub(super) native: BTreeSet<String>,
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     pub(super) recovery: Recovery,
@@ -190,6 +198,8 @@ impl Exchange {
             next_space: 0,
             may_retire: false,
             questioning: Questioning::default(),
+            parser: None,
+            native: BTreeSet::new(),
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             blocked: false,
@@ -207,7 +217,8 @@ impl Exchange {
 
     pub(crate) fn stats(&self) -> ExchangeStats {
         ExchangeStats {
-            workers: self.workers.len() as u64,
+            workers: (self.workers.len() - self.emitters()) as u64,
+            emitters: self.emitters() as u64,
             clients_waiting: self.waiting.len() as u64,
             questions_open: self.questioning.len() as u64,
             sessions_waiting: self.recovery.sessions_waiting(),
@@ -386,7 +397,8 @@ impl Exchange {
         self.admit(conn, &json, mac)?;
         let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
-        if received.is_none() && self.worker_mut(id).standing.is_closed() {
+        let is_sound = !self.is_emitter(id) && self.worker_mut(id).standing.is_closed();
+        if received.is_none() && is_sound {
             self.call_the_waiting();
             self.pose_the_waiting(now);
         }
@@ -408,7 +420,7 @@ impl Exchange {
         if hello.app != *self.settings.application {
             return Err(Fault::NotAllowed("application"));
         }
-        if hello.role != "worker" {
+        if Role::of(hello).is_none() {
             return Err(Fault::NotAllowed("role"));
         }
         if !(1..=INSTANCE_BYTES_MAX).contains(&hello.instance.len()) {
@@ -429,6 +441,11 @@ impl Exchange {
             .iter()
             .filter(|(_, worker)| *worker.instance == hello.instance);
         let known = known.map(|(id, _)| *id).min();
+        let role = Role::of(hello).expect("it may join");
+        // Nobody takes the place of a worker by its name.
+        if known.is_some_and(|id| self.workers[&id].role != role) {
+            return Err(Fault::NotAllowed("instance"));
+        }
         let point = hello
             .resume
             .as_ref()
@@ -442,9 +459,11 @@ impl Exchange {
         if self.workers.len() >= WORKERS_MAX {
             return Err(Fault::TooMany("workers"));
         }
+        self.has_place(role)?;
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let mut worker = Worker::new(
+            role,
             &hello.instance,
             hello.weight.unwrap_or(1),
             conn,
@@ -488,12 +507,22 @@ impl Exchange {
             window: settings.window,
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
+            caps: self.capabilities(),
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
             link.welcome(id, &welcome, settings.secret.as_ref(), hello);
             self.orders.push(Order::Dirty(conn));
         }
+    }
+
+    /// The optional parts of docs/link.md that are obeyed here.
+    fn capabilities(&self) -> Vec<&'static str> {
+        let opaque = self.native.is_empty().then_some("opaque");
+        ["handshake", "local", "migrate", "recovery"]
+            .into_iter()
+            .chain(opaque)
+            .collect()
     }
 
     /// The next bytes for a link: its own frames, then what its worker has not been sent.

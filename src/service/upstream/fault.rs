@@ -23,6 +23,12 @@ pub(super) enum Fault {
     TooMany(&'static str),
     /// A packet that is to be kept and has no list of arguments.
     NoOffset,
+    /// What a worker may say, said by an emitter.
+    NoWorker(&'static str),
+    /// A parser that the application's other workers do not have.
+    OtherParser,
+    /// A parser of the application's own, where clients speak to the daemon's namespaces as well.
+    ParserBesideNative,
     /// It has said nothing for too long.
     Silent,
     /// It has dealt with nothing for too long.
@@ -37,7 +43,10 @@ impl Fault {
             Self::Version(_) => "version",
             Self::Proof => "proof",
             Self::Window | Self::Credit => "window",
-            Self::NotAllowed(_) => "not-allowed",
+            Self::NotAllowed(_)
+            | Self::NoWorker(_)
+            | Self::OtherParser
+            | Self::ParserBesideNative => "not-allowed",
             Self::TooMany(_) => "too-many",
             Self::NoOffset => "bad-value",
             Self::Silent => "silent",
@@ -64,6 +73,11 @@ impl core::fmt::Display for Fault {
             Self::Window => f.write_str("more frames than the window allows"),
             Self::Credit => f.write_str("credit for what was never sent, or less than before"),
             Self::NotAllowed(what) => write!(f, "this {what} may not join here"),
+            Self::NoWorker(what) => write!(f, "an emitter may not say {what}"),
+            Self::OtherParser => f.write_str("the application's other workers have another parser"),
+            Self::ParserBesideNative => f.write_str(
+                "a parser of one's own has no place beside namespaces.native: clients have one parser for all namespaces",
+            ),
             Self::TooMany(what) => write!(f, "there are too many {what}"),
             Self::NoOffset => {
                 f.write_str("a packet with RECOVER has no arguments to put an offset behind")

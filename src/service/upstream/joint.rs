@@ -4,6 +4,7 @@ use super::binding::Binding;
 use super::clients::Clients;
 use super::exchange::{Exchange, Order};
 use super::mail::ClientNumber;
+use super::parsing::Parser;
 use super::questions::{Judged, Questions};
 use crate::hub::Key;
 use crate::settings::Settings;
@@ -40,6 +41,8 @@ impl Pressed {
 pub(crate) struct Joint {
     pub(crate) clients: Clients,
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// How the application's packets are encoded, once one of its workers has said it.
+    pub(crate) parser: Option<Parser>,
     /// Mail for other shards that found no room, the oldest first.
     waiting: VecDeque<(u16, Rc<[u8]>)>,
     waiting_bytes: usize,
@@ -82,12 +85,15 @@ impl Joint {
                 seed[0] ^ seed[1].rotate_left(17),
                 seed[2] ^ seed[3].rotate_left(31),
             ];
-            Box::new(Exchange::new(upstream.exchange.clone(), shards, epoch))
+            let mut exchange = Exchange::new(upstream.exchange.clone(), shards, epoch);
+            exchange.keep_native(upstream.native.clone());
+            Box::new(exchange)
         });
         let rooms_max = usize::from(settings.session_rooms_max);
         Self {
             clients: Clients::new(shard, seed[0] ^ seed[2], rooms_max),
             exchange,
+            parser: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             called: BTreeSet::new(),

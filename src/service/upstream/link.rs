@@ -9,8 +9,6 @@ use ringway_proto::link::{self, Flags, Frame, Json};
 
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
-/// What is done beyond the version (docs/link.md "Capabilities").
-const CAPS: &[&str] = &["handshake", "recovery", "migrate"];
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
 /// A frame of a peer that has not said who it is.
@@ -33,6 +31,7 @@ pub(super) struct Welcome<'a> {
     pub(super) window: super::Window,
     pub(super) hold_ms: u32,
     pub(super) grace_ms: u32,
+    pub(super) caps: Vec<&'static str>,
 }
 
 pub(super) struct Link {
@@ -134,7 +133,7 @@ impl Link {
             window,
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
-            caps: CAPS.iter().map(|cap| (*cap).into()).collect(),
+            caps: welcome.caps.iter().copied().map(Into::into).collect(),
         });
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];

@@ -1,5 +1,7 @@
 //! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
 
+use super::parsing::Parser;
+use super::worker::WorkerId;
 use serde::{Deserialize, Serialize};
 
 /// The first byte of such a message; those of rooms begin with a small number.
@@ -30,6 +32,22 @@ impl ClientNumber {
     }
 }
 
+/// What a client has said and no worker has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said<'a> {
+    pub(crate) is_binary: bool,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Said<'a> {
+    pub(crate) const fn text(text: &'a str) -> Self {
+        Self {
+            is_binary: false,
+            body: text.as_bytes(),
+        }
+    }
+}
+
 /// From a client's shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToLinks<'a> {
@@ -41,7 +59,7 @@ pub(crate) enum ToLinks<'a> {
         worker: Option<u64>,
         json: &'a str,
         #[serde(borrow)]
-        connects: Vec<&'a str>,
+        connects: Vec<Said<'a>>,
     },
     /// A frame of a client that has asked for a worker before.
     Frame {
@@ -102,6 +120,8 @@ pub(crate) enum ToClients<'a> {
     Frame {
         client: Option<ClientNumber>,
         space: Option<SpaceId>,
+        /// Who says it.
+        worker: WorkerId,
         kind: u8,
         flags: u8,
         #[serde(borrow)]
@@ -113,8 +133,10 @@ pub(crate) enum ToClients<'a> {
     Judged {
         question: u32,
         #[serde(borrow)]
-        said: Said<'a>,
+        said: Ruling<'a>,
     },
+    /// How the application's packets are encoded from now on.
+    Parser { parser: Parser },
     /// Nobody has the namespace any more.
     Gone { space: SpaceId },
     /// The client has come back to its socket: its shard says so, too, unless the client was gone before.
@@ -138,7 +160,7 @@ pub(crate) enum ToClients<'a> {
 
 /// What became of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Said<'a> {
+pub(crate) enum Ruling<'a> {
     /// A worker has answered: the body of HS_RES.
     Answer { worker: u64, json: &'a str },
     /// None has, in time.
@@ -209,6 +231,7 @@ mod tests {
         let frame = ToClients::Frame {
             client: None,
             space,
+            worker: WorkerId(9),
             kind: 37,
             flags: 0,
             body,

@@ -11,6 +11,9 @@ mod clients;
 mod deal;
 #[cfg(test)]
 mod deal_tests;
+mod emitter;
+#[cfg(test)]
+mod emitter_tests;
 mod exchange;
 #[cfg(test)]
 mod exchange_tests;
@@ -27,6 +30,9 @@ mod migrate;
 #[cfg(test)]
 mod migrate_tests;
 mod obey;
+mod parsing;
+#[cfg(test)]
+mod parsing_tests;
 mod pressure;
 mod proof;
 mod questions;
@@ -51,10 +57,12 @@ pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use joint::{Joint, LINKS, Pressed};
-pub(crate) use mail::{ClientNumber, MAIL, SpaceId, ToClients, ToLinks};
+pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
+pub(crate) use parsing::Parser;
 pub use proof::{Prover, Secret, is_proof, prove};
 pub(crate) use questions::{Admitted, Asked, Judged, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};
+pub use worker::WorkerId;

@@ -11,9 +11,9 @@ use ringway_proto::link::{Flags, Frame, GoAwayMode, Raw};
 use std::rc::Rc;
 
 /// Namespaces of the application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
-const SPACES_MAX: usize = 1024;
+pub(super) const SPACES_MAX: usize = 1024;
 /// A namespace's name.
-const SPACE_NAME_BYTES_MAX: usize = 1024;
+pub(super) const SPACE_NAME_BYTES_MAX: usize = 1024;
 
 impl Exchange {
     pub(super) fn say(&mut self, to: u16, mail: &ToClients<'_>) {
@@ -38,6 +38,11 @@ impl Exchange {
         raw: &Raw<'_>,
         frame: &Frame<'_>,
     ) -> Result<(), Fault> {
+        if self.is_emitter(id)
+            && let Some(outcome) = self.obey_emitter(id, raw, frame)
+        {
+            return outcome;
+        }
         match frame {
             Frame::Credit { frames, bytes } => {
                 let (frames, bytes) = (*frames, *bytes);
@@ -201,7 +206,9 @@ impl Exchange {
     }
 
     fn owe_workers(&mut self, mut owe: impl FnMut(&mut Worker)) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let workers = self.workers.iter();
+        let workers = workers.filter(|(_, worker)| !worker.is_emitter());
+        let ids: Vec<WorkerId> = workers.map(|(id, _)| *id).collect();
         for id in ids {
             owe(self.worker_mut(id));
             self.pump(id);
@@ -233,14 +240,20 @@ impl Exchange {
         };
         let kept = raw.flags.contains(Flags::RECOVER);
         let kept = kept.then(|| self.keep(id, raw, space)).transpose()?;
+        let body = kept.as_deref().unwrap_or(raw.body);
+        self.broadcast_to(id, space, &Raw { body, ..*raw });
+        Ok(())
+    }
+
+    pub(super) fn broadcast_to(&mut self, worker: WorkerId, space: SpaceId, raw: &Raw<'_>) {
         self.say_to_all(&ToClients::Frame {
             client: None,
             space: Some(space),
+            worker,
             kind: raw.kind.to_byte(),
             flags: raw.flags.bits(),
-            body: kept.as_deref().unwrap_or(raw.body),
+            body: raw.body,
         });
-        Ok(())
     }
 
     /// A frame about one client goes to its shard. One that is gone is no fault: the worker has not heard of it yet.
@@ -267,6 +280,7 @@ impl Exchange {
             space => ToClients::Frame {
                 client: Some(client),
                 space: space.flatten(),
+                worker: id,
                 kind: raw.kind.to_byte(),
                 flags: raw.flags.bits(),
                 body: raw.body,

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: who answers (`asking`), and HTTP.
 
-use super::mail::Said;
+use super::mail::Ruling;
 use crate::auth::Header;
 use crate::hub::Key;
 use crate::refusal::Refusal;
@@ -95,7 +95,7 @@ impl Questions {
 
     /// # Panics
     /// When it was not asked, or answered before.
-    pub(crate) fn hear(&mut self, number: u32, said: Said<'_>) {
+    pub(crate) fn hear(&mut self, number: u32, said: Ruling<'_>) {
         let asked = self.open.remove(&number);
         let asked = asked.expect("a question has one answer");
         let (key, verdict) = (asked.key, verdict(&asked, said));
@@ -111,12 +111,12 @@ impl Questions {
     }
 }
 
-fn verdict(asked: &Asked, said: Said<'_>) -> Verdict {
+fn verdict(asked: &Asked, said: Ruling<'_>) -> Verdict {
     let (worker, json) = match said {
-        Said::Answer { worker, json } => (worker, json),
-        Said::Late => return Verdict::Failed(Refusal::NoAnswer),
-        Said::Away => return Verdict::Failed(Refusal::NoWorker),
-        Said::Busy => return Verdict::Failed(Refusal::Busy),
+        Ruling::Answer { worker, json } => (worker, json),
+        Ruling::Late => return Verdict::Failed(Refusal::NoAnswer),
+        Ruling::Away => return Verdict::Failed(Refusal::NoWorker),
+        Ruling::Busy => return Verdict::Failed(Refusal::Busy),
     };
     let answer = serde_json::from_str(json).expect("the exchange has parsed it");
     judged(asked, worker, &answer).unwrap_or(Verdict::Failed(Refusal::BadAnswer))
@@ -185,7 +185,7 @@ mod tests {
             key: Key::from_bits(7),
             sid: Some(Sid::new([1, 2], 0, 0)),
         };
-        verdict(&asked, Said::Answer { worker: 3, json })
+        verdict(&asked, Ruling::Answer { worker: 3, json })
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
             assert!(questions.open(asked).is_some());
         }
         assert_eq!(questions.open(asked), None);
-        questions.hear(0, Said::Late);
+        questions.hear(0, Ruling::Late);
         assert!(questions.open(asked).is_some());
         assert!(matches!(
             questions.take_heard()[..],

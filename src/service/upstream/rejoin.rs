@@ -5,6 +5,7 @@
 use super::exchange::Exchange;
 use super::mail::{ClientNumber, SpaceId, ToClients};
 use super::recovery::{answered, listener};
+use super::worker::WorkerId;
 use ringway_proto::link::{Flags, Frame, Kind, Raw, Side};
 
 impl Exchange {
@@ -125,9 +126,13 @@ impl Exchange {
         (kind, flags): (Kind, Flags),
         body: &[u8],
     ) {
+        let known = self.clients.get(&client);
+        // One that has lost its worker meanwhile is of nobody, which is no worker's number.
+        let worker = known.and_then(|known| known.worker);
         let mail = ToClients::Frame {
             client: Some(client),
             space,
+            worker: worker.unwrap_or(WorkerId(u64::MAX)),
             kind: kind.to_byte(),
             flags: flags.bits(),
             body,

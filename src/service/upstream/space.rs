@@ -3,6 +3,7 @@
 //! A socket's id is a room of its own, without an entry in the table. Deliberately absent: numbers and homes; the order of upstream broadcasts is that of
 //! their link.
 
+use super::worker::WorkerId;
 use crate::hub::{Key, Seed};
 use hashbrown::HashMap;
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub struct Member {
     pub auth: Box<str>,
     /// `socket.data`, as JSON.
     pub data: Box<str>,
+    /// Who has described it.
+    worker: Option<WorkerId>,
     stays: Vec<Stay>,
 }
 
@@ -139,11 +142,26 @@ impl Space {
             pid,
             auth,
             data,
+            worker: None,
             stays,
         };
         self.bytes += member.bytes();
         self.members.insert(key, member);
         self.join(key, rooms)
+    }
+
+    /// Whose the socket is: of the worker that described it last.
+    pub fn belongs(&mut self, key: Key, worker: WorkerId) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.worker = Some(worker);
+        }
+    }
+
+    /// Whether the session's socket is that worker's.
+    #[must_use]
+    pub fn is_of(&self, key: Key, worker: WorkerId) -> bool {
+        let member = self.members.get(&key);
+        member.is_some_and(|member| member.worker == Some(worker))
     }
 
     /// The socket's data, anew.

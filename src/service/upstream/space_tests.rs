@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use super::space::{Space, SpaceError};
+use super::worker::WorkerId;
 use crate::hub::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,16 @@ fn a_broadcast_reaches_each_socket_once() {
     check(&space, &["c"], &[], &[3]);
     check(&space, &["nobody"], &[], &[]);
     check(&space, &["x"], &["nobody"], &[1, 3]);
+}
+
+#[test]
+fn a_socket_is_of_the_worker_that_described_it_last() {
+    let mut space = with(&[(1, "a", &[])]);
+    assert!(!space.is_of(key(1), WorkerId(0)), "nobody said so");
+    space.belongs(key(1), WorkerId(0));
+    assert!(space.is_of(key(1), WorkerId(0)) && !space.is_of(key(1), WorkerId(1)));
+    space.belongs(key(1), WorkerId(1));
+    assert!(space.is_of(key(1), WorkerId(1)) && !space.is_of(key(2), WorkerId(1)));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
-use super::mail::{ClientNumber, ToClients, ToLinks};
+use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
-use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Raw, ResumePoint, Side};
+use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Part, Raw, ResumePoint, Side};
 use std::collections::HashMap;
 
 /// The peer's end of a link.
@@ -122,16 +122,27 @@ impl Stage {
 
     /// A worker that people call by a name.
     pub(super) fn hello_named(&mut self, conn: ConnId, instance: &str, name: &str) {
-        self.hello_with(conn, instance, Some(name), None);
+        self.hello_with("worker", conn, instance, Some(name), None);
     }
 
     /// The same worker on another link; it says how many frames it has dealt with.
     pub(super) fn hello_again(&mut self, conn: ConnId, instance: &str, received: Option<u64>) {
-        self.hello_with(conn, instance, None, received);
+        self.hello_with("worker", conn, instance, None, received);
+    }
+
+    pub(super) fn hello_as(
+        &mut self,
+        role: &'static str,
+        conn: ConnId,
+        instance: &str,
+        received: Option<u64>,
+    ) {
+        self.hello_with(role, conn, instance, None, received);
     }
 
     fn hello_with(
         &mut self,
+        role: &'static str,
         conn: ConnId,
         instance: &str,
         name: Option<&str>,
@@ -146,7 +157,7 @@ impl Stage {
             proto: [1, 0],
             app: "default".into(),
             instance: instance.into(),
-            role: "worker".into(),
+            role: role.into(),
             nonce: "0".repeat(32).into(),
             name: name.map(Into::into),
             weight: None,
@@ -199,7 +210,7 @@ impl Stage {
             resumes: false,
             worker: None,
             json: "{}",
-            connects: connects.to_vec(),
+            connects: connects.iter().copied().map(Said::text).collect(),
         });
     }
 
@@ -308,6 +319,7 @@ impl Stage {
             ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
+            ToClients::Parser { parser } => format!("parser {parser:?}"),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Bound { json } => format!("bound {json}"),
             ToClients::Judged { question, said } => format!("judged {question} {said:?}"),
@@ -385,7 +397,8 @@ fn described(raw: &Raw<'_>) -> String {
     let name = raw.kind.name();
     match frame {
         Frame::Bcast { parts, .. } => {
-            let text = String::from_utf8_lossy(parts[0].bytes()).into_owned();
+            let text = parts.first().map_or(&[][..], Part::bytes);
+            let text = String::from_utf8_lossy(text).into_owned();
             format!("{name} {} {text}", raw.conn)
         }
         Frame::SessionRes { request, session } => {

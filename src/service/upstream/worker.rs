@@ -3,11 +3,14 @@
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
 use super::breaker::Standing;
+use super::emitter::Role;
 use super::mail::{ClientNumber, SpaceId};
 use super::migrate::Departure;
+use super::parsing::Parser;
 use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -21,8 +24,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 const ANSWER_COST_BYTES: usize = 64;
 
 /// A worker's place at the exchange, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct WorkerId(pub(super) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkerId(pub(super) u64);
 
 /// Who has something for a worker.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ pub(super) enum Going {
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) role: Role,
     pub(super) instance: Box<str>,
     pub(super) weight: u32,
     pub(super) link: Option<ConnId>,
@@ -64,6 +68,8 @@ pub(super) struct Worker {
     pub(super) knows: bool,
     /// Not all shards do what it wants. It is given no credit until they do, so that it knows.
     pub(super) is_binding: bool,
+    /// How its clients' packets are encoded, once it has said it.
+    pub(super) parser: Option<Parser>,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// What waits for room in the window, one turn each.
@@ -82,6 +88,8 @@ pub(super) struct Worker {
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
+    /// The names of an emitter's.
+    pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
     pub(super) load: u32,
     /// Those that go to others before it does.
@@ -91,8 +99,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(instance: &str, weight: u32, link: ConnId, window: Window) -> Self {
+    pub(super) fn new(
+        role: Role,
+        instance: &str,
+        weight: u32,
+        link: ConnId,
+        window: Window,
+    ) -> Self {
         Self {
+            role,
             instance: instance.into(),
             weight: weight.max(1),
             link: Some(link),
@@ -100,6 +115,7 @@ impl Worker {
             going: None,
             knows: false,
             is_binding: false,
+            parser: None,
             outgoing: Outgoing::new(window),
             incoming: Incoming::new(window),
             row: VecDeque::new(),
@@ -110,6 +126,7 @@ impl Worker {
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
+            names: HashMap::new(),
             load: 0,
             departure: Departure::default(),
             standing: Standing::default(),
@@ -118,7 +135,12 @@ impl Worker {
 
     /// Whether it takes clients.
     pub(super) const fn is_open(&self) -> bool {
-        self.going.is_none()
+        self.going.is_none() && !self.is_emitter()
+    }
+
+    /// Whether it only publishes.
+    pub(super) const fn is_emitter(&self) -> bool {
+        matches!(self.role, Role::Emitter)
     }
 
     /// Whether it will not come back.

@@ -19,7 +19,10 @@ export type LinkErrorCode =
   | "too-many"
   // Not on the wire: the peer fell silent, or what waits for it is more than may wait.
   | "silent"
-  | "queue-full";
+  | "queue-full"
+  // Of an emitter: a link was lost, and nobody knows what of the last messages was heard; or it ends, and some were not sent.
+  | "unsure"
+  | "unsent";
 
 /** A fault with its name; `remote` when the peer named it, in an ERROR frame. */
 export class LinkError extends Error {

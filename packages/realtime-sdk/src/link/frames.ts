@@ -19,6 +19,8 @@ export const FLAG = {
   DISCARD: 32,
   ASCII: 64,
   REMOVED: 128,
+  /** Of SEND, which does not know `REMOVED`. */
+  REST: 128,
 } as const;
 
 /**
@@ -38,7 +40,7 @@ interface Shape {
   readonly fields: readonly (readonly [string, Kind])[];
 }
 
-const { BINARY, VOLATILE, NO_COMPRESS, LOCAL, RECOVER, DISCARD, ASCII, REMOVED } = FLAG;
+const { BINARY, VOLATILE, NO_COMPRESS, LOCAL, RECOVER, DISCARD, ASCII, REMOVED, REST } = FLAG;
 const BROADCAST_FLAGS = VOLATILE | NO_COMPRESS | LOCAL | RECOVER | ASCII;
 const MAC = [["json", "json"], ["mac", "s16"]] as const;
 const JSON_ONLY = [["json", "json"]] as const;
@@ -62,7 +64,7 @@ export const FRAMES = {
   CLOSE: { type: 18, from: "daemon", flags: 0, fields: [["reason", "reason"], ["code", "u16"], ["text", "s16"]] },
   TRANSPORT: { type: 19, from: "daemon", flags: 0, fields: [["phase", "bit"], ["transport", "bit"]] },
   RESUME: { type: 20, from: "daemon", flags: 0, fields: JSON_ONLY },
-  SEND: { type: 21, from: "worker", flags: BINARY | VOLATILE | NO_COMPRESS | ASCII, fields: [["payload", "payload"]] },
+  SEND: { type: 21, from: "worker", flags: BINARY | VOLATILE | NO_COMPRESS | ASCII | REST, fields: [["payload", "payload"]] },
   CLOSE_CONN: { type: 22, from: "worker", flags: DISCARD, fields: [] },
   HS_REQ: { type: 23, from: "daemon", flags: 0, fields: [["request", "u32"], ["json", "json"]] },
   HS_RES: { type: 24, from: "worker", flags: 0, fields: [["request", "u32"], ["json", "json"]] },

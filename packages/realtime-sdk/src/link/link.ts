@@ -26,6 +26,9 @@ const PINGS_MAX = 3;
 
 /** Frames that go later when there is no daemon now: they are for the application's clients as a whole. */
 const LASTING: ReadonlySet<FrameName> = new Set<FrameName>(["BCAST", "BUS"]);
+const LASTING_TYPES: ReadonlySet<number> = new Set([...LASTING].map((name) => FRAMES[name].type));
+/** Where a frame's type stands, behind its length. */
+const TYPE_AT = 4;
 
 /** Settings of a link. */
 export interface LinkOptions {
@@ -33,6 +36,8 @@ export interface LinkOptions {
   readonly secret?: Uint8Array;
   readonly app: string;
   readonly instance: string;
+  /** An emitter serves nobody, and keeps what it has to say. @defaultValue `"worker"` */
+  readonly role?: "worker" | "emitter";
   readonly name?: string;
   readonly weight?: number;
   readonly backoff: BackoffOptions;
@@ -125,7 +130,11 @@ export class Link {
       if (LASTING.has(name)) this.#keepLasting(encode(name, flags, conn, fields));
       return;
     }
-    this.#outgoing.push(encode(name, flags, conn, fields));
+    const frame = encode(name, flags, conn, fields);
+    if (this.#isEmitter && LASTING.has(name) && this.#outgoing.keptBytes + frame.length > this.#options.queue_bytes_max) {
+      return this.#handler.fault(new LinkError("queue-full", "a message was dropped: too much waits for the daemon"));
+    }
+    this.#outgoing.push(frame);
     if (this.#outgoing.keptBytes > this.#options.queue_bytes_max) {
       this.#giveUp(new LinkError("queue-full", `${this.#outgoing.keptBytes} bytes wait for the daemon`));
     } else {
@@ -191,7 +200,7 @@ export class Link {
   #take(raw: RawFrame): void {
     const frame = decode(raw, "worker");
     if (frame === undefined) return;
-    if (frame.name === "ERROR") return this.#fault(new LinkError(frame.code, frame.message, true));
+    if (frame.name === "ERROR") return this.#refused(new LinkError(frame.code, frame.message, true));
     switch (this.#phase) {
       case "challenge":
         if (frame.name !== "CHALLENGE") throw outOfTurn(frame);
@@ -255,7 +264,7 @@ export class Link {
       proto: PROTO,
       app,
       instance,
-      role: "worker",
+      role: this.#options.role ?? "worker",
       nonce: nonce(),
       caps: [],
       ...(name === undefined ? {} : { name }),
@@ -330,8 +339,13 @@ export class Link {
     this.#pump();
   }
 
+  get #isEmitter(): boolean {
+    return this.#options.role === "emitter";
+  }
+
   #keepLasting(frame: Buffer): void {
-    if (this.#lasting.bytes + frame.length > this.#window.bytes) {
+    const bytes_max = this.#isEmitter ? this.#options.queue_bytes_max : this.#window.bytes;
+    if (this.#lasting.bytes + frame.length > bytes_max) {
       this.#handler.fault(new LinkError("queue-full", "a broadcast was dropped, as there is no daemon"));
       return;
     }
@@ -403,6 +417,16 @@ export class Link {
     this.#down(error);
   }
 
+  #refused(error: LinkError): void {
+    const wasOpen = this.#phase === "open";
+    this.#fault(error);
+    if (!(wasOpen && this.#isEmitter && error.code === "not-allowed")) return;
+    // An emitter has nobody that goes on: what was refused would be refused again, and with it what stands behind it.
+    this.#outgoing.reset();
+    this.#lasting = { frames: [], bytes: 0 };
+    if (this.#session) this.#lose(error);
+  }
+
   #giveUp(error: LinkError): void {
     this.#fault(error);
     if (this.#session) this.#lose(error);
@@ -429,14 +453,30 @@ export class Link {
   #lose(cause: Error): void {
     clearTimeout(this.#graceTimer);
     this.#session = undefined;
+    if (this.#isEmitter) this.#keepUnsent();
     this.#outgoing.reset();
     this.#incoming.reset();
     this.#handler.lost(cause);
   }
 
+  /** What an emitter's link was not handed goes when there is a daemon again; of the rest nobody knows. */
+  #keepUnsent(): void {
+    const isLasting = (frame: Buffer): boolean => LASTING_TYPES.has(frame.readUInt8(TYPE_AT));
+    const { onWay, unsent } = this.#outgoing.kept();
+    for (const frame of unsent.filter(isLasting)) this.#keepLasting(frame);
+    const unsure = onWay.filter(isLasting).length;
+    if (unsure > 0) this.#handler.fault(new LinkError("unsure", `${unsure} messages may have been heard or not`));
+  }
+
+  #tellUnsent(): void {
+    const unsent = this.#lasting.frames.length + this.#outgoing.kept().unsent.length;
+    if (this.#isEmitter && unsent > 0) this.#handler.fault(new LinkError("unsent", `${unsent} messages were not sent`));
+  }
+
   #finish(): void {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
+    this.#tellUnsent();
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.destroy();

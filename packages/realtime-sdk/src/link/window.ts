@@ -68,6 +68,14 @@ export class Outgoing {
     this.#window = window;
   }
 
+  /** Frames that are kept: those that a link was handed, and those that none was. */
+  kept(): { onWay: Buffer[]; unsent: Buffer[] } {
+    const isFrame = (frame: Buffer | undefined): frame is Buffer => frame !== undefined;
+    // After a cut some of those that wait have been on a link before.
+    const sent = this.#head + this.#sent.frames - this.#done.frames;
+    return { onWay: this.#frames.slice(this.#head, sent).filter(isFrame), unsent: this.#frames.slice(sent).filter(isFrame) };
+  }
+
   push(frame: Buffer): void {
     this.#frames.push(frame);
     this.#bytes += frame.length;
