@@ -1,9 +1,9 @@
-// An application whose clients may come back to their sockets. Started as `node recovering.mjs LINK`.
+// An application whose clients may come back to their sockets. Started as `node recovering.mjs LINK [count]`.
 import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
 
-const [url] = process.argv.slice(2);
+const [url, counts] = process.argv.slice(2);
 const io = new Server({ connectionStateRecovery: { maxDisconnectionDuration: 60_000 } });
 attachRingway(io, { url, resolveFrom: fileURLToPath(import.meta.url) });
 
@@ -15,7 +15,7 @@ function count() {
       number += 1;
       io.to(`room-${number % 3}`).except("deaf").emit("counted", process.pid, number, number % 7 ? null : Buffer.from(`${number}`));
     }
-  }, 3);
+  }, 6);
 }
 
 io.on("connection", (socket) => {
@@ -26,5 +26,6 @@ io.on("connection", (socket) => {
   socket.on("who", (answer) => answer({ pid: process.pid, id: socket.id, recovered: socket.recovered, data: socket.data, rooms: [...socket.rooms].sort() }));
   socket.on("note", (data, answer) => { Object.assign(socket.data, data); answer(); });
   socket.on("say", (rooms, value, answer) => { io.to(rooms).emit("told", value); answer(); });
-  socket.on("count", (answer) => { count(); answer(process.pid); });
 });
+
+if (counts) count();
