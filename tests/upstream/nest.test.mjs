@@ -297,6 +297,7 @@ test("two processes are one chat; when one is killed its clients go on with the 
 test("health says when the daemon is away, and when it is back", on({ args: SHARDS }, async (stage) => {
   const app = await start(stage);
   const { port } = stage.daemon;
+  await until(async () => (await get(app, "health")).status === 200);
   await stage.daemon.stop("SIGKILL");
   const down = await until(async () => { const answer = await get(app, "health"); return answer.status === 503 && answer; });
   const { ringway } = JSON.parse(down.body).error;

@@ -103,7 +103,7 @@ test("a namespace that a client leaves while its worker hangs does not come back
   const worker = await stage.worker();
   const socket = await stage.connected();
   const admin = await stage.connected({ forceNew: false }, "/admin");
-  const both = socket.io.socket("/admin").connect();
+  const both = socket.io.socket("/admin");
   await until(() => both.connected);
   await both.emitWithAck("echo", 1);
   worker.child.kill("SIGSTOP");
