@@ -261,7 +261,8 @@ export class VirtualConnection extends EventEmitter {
     this.#held = undefined;
     this.#filter = undefined;
     this.#heldBytes = 0;
-    for (const { data } of held) this.deliver(data);
+    // As they come: a CONNECT among them keeps back what was said behind it.
+    for (const { data } of held) this.#hear(data);
     if (this.#settling) this.#settleSoon();
   }
 

@@ -337,6 +337,30 @@ test("what comes in one chunk with a CONNECT is heard when it is connected", asy
   assert.deepEqual(heard, ["connection", 1, "connection", "forced close"]);
 });
 
+test("a client that nobody was asked about is shown to the middlewares before it is heard, and what it said meanwhile is not lost", async () => {
+  await start();
+  io.engine.use((request: { url: string; seen?: boolean }, _response: unknown, next: (error?: Error) => void) => {
+    request.seen = true;
+    setImmediate(next, request.url.includes("refused") ? new Error("no") : undefined);
+  });
+  const heard: unknown[] = [];
+  io.on("connection", (socket) => {
+    heard.push((socket.request as unknown as { seen?: boolean }).seen);
+    socket.on("event", (value, answer) => {
+      heard.push(value);
+      answer();
+    });
+  });
+  link.open(1);
+  for (const payload of ["0", '21["event",7]']) link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.from(payload) });
+  assert.match(await link.text(1), /^0\{/);
+  assert.equal(await link.text(1), "31[]");
+  assert.deepEqual(heard, [true, 7]);
+  link.open(2, { url: "/socket.io/?refused" });
+  const closed = await link.next("CLOSE_CONN");
+  assert.deepEqual([closed.conn, closed.flags], [2, FLAG.DISCARD]);
+});
+
 test("a message without data is no CONNECT", async () => {
   await start();
   link.open(1);
