@@ -123,9 +123,7 @@ fn allow(origin: Option<&Value>) -> Option<Allow> {
         None => Some(Allow::Any),
         Some(Value::Bool(true)) => Some(Allow::Asking),
         Some(Value::String(one)) if one == "*" => Some(Allow::Any),
-        Some(Value::String(one)) if one.len() <= OPTION_BYTES_MAX => {
-            Some(Allow::One(one.as_str().into()))
-        }
+        Some(Value::String(one)) if is_value(one) => Some(Allow::One(one.as_str().into())),
         Some(Value::Array(some)) if some.len() <= ORIGINS_MAX => {
             let some = some.iter().filter_map(Value::as_str);
             Some(Allow::Some(some.map(Into::into).collect()))
@@ -144,7 +142,13 @@ fn joined(option: Option<&Value>) -> Option<Box<str>> {
         }
         _ => return None,
     };
-    (!text.is_empty() && text.len() <= OPTION_BYTES_MAX).then(|| text.into())
+    (!text.is_empty() && is_value(&text)).then(|| text.into())
+}
+
+/// Whether a text may stand in a header: it comes from a worker, and must not end it early.
+fn is_value(text: &str) -> bool {
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    text.len() <= OPTION_BYTES_MAX && text.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -186,6 +190,7 @@ mod tests {
             assert_eq!(text(&cors.answer(origin)), expected, "{option}");
         }
         for off in [
+            json!({ "origin": "https://a.com\r\nSet-Cookie: b" }),
             json!(false),
             json!(null),
             json!("*"),
