@@ -127,7 +127,9 @@ impl Hub {
             "" | "/" => true,
             rest => !own.is_empty() && rest.starts_with('/'),
         });
-        is_below && !self.settings.assets.contains_key(path)
+        // A path that climbs is nobody's, whatever it begins with.
+        let climbs = path.split('/').any(|part| part == "..");
+        is_below && !climbs && !self.settings.assets.contains_key(path)
     }
 
     fn serve_asset(&mut self, key: Key, request: &http1::Request, turn: &mut Turn<'_>) {
