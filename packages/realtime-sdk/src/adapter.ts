@@ -197,18 +197,22 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       // A client that waits for the next worker was not disconnected.
       if (host.stopping === "keep" || !host.can("recovery")) return;
       const { sid, pid, rooms } = session;
-      const conn = this.#members.get(sid)?.ref ?? 0;
+      const member = this.#members.get(sid);
+      if (member?.isHandedOver) return;
+      const conn = member?.ref ?? 0;
       host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(String), sid, data: jsonText(session.data) });
     }
 
     override restoreSession(pid: string, offset: string): Promise<StoredSession> {
-      const conn = creatingOn(this.#nsp)?.ref ?? 0;
+      const connection = creatingOn(this.#nsp);
+      const conn = connection?.ref ?? 0;
       return new Promise((resolve) => {
         // socket.io declares that there always is one, and asks whether there is.
         const none = (): void => resolve(null as unknown as StoredSession);
         // Both are the client's words: what is longer than any that was given out is unknown.
         const isLong = Buffer.byteLength(pid) > ID_BYTES_MAX || Buffer.byteLength(offset) > ID_BYTES_MAX;
-        if (isLong || !host.hasSession || !host.can("recovery")) return none();
+        const isGone = connection !== undefined && connection.readyState !== "open";
+        if (isLong || isGone || !host.hasSession || !host.can("recovery")) return none();
         const request = host.namespaces.open(SESSION_MS_MAX, {
           session: (found) => {
             host.namespaces.close(request);

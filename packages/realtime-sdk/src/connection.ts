@@ -77,6 +77,8 @@ export class VirtualConnection extends EventEmitter {
   /** The transport, or its name until somebody asks for more. */
   #transport: VirtualTransport | string;
   readyState: "open" | "closing" | "closed" = "open";
+  /** @internal It goes on at another worker: nothing of it is kept for a client that comes back. */
+  isHandedOver = false;
   upgrading = false;
   upgraded = false;
 
@@ -230,6 +232,7 @@ export class VirtualConnection extends EventEmitter {
       this.#behind = undefined;
       // Another CONNECT among them keeps back the rest.
       for (const next of behind) this.#hear(next);
+      if (this.#settling) this.#settleSoon();
     });
   }
 
@@ -284,7 +287,7 @@ export class VirtualConnection extends EventEmitter {
   }
 
   get #isSettled(): boolean {
-    return this.#answers.size === 0 && this.#running === 0 && this.#held === undefined;
+    return this.#answers.size === 0 && this.#running === 0 && this.#held === undefined && this.#behind === undefined;
   }
 
   /** Not within a packet: its attachments come behind it, and what was held has handlers to reach. */

@@ -35,6 +35,8 @@ type KnownFrame = Exclude<ConnectionFrame, { name: "OPEN" | "RESUME" | "HS_REQ" 
 export class Connections implements ConnectionPort {
   readonly #byRef = new Map<Conn, VirtualConnection>();
   readonly #prepared = new Map<string, VirtualRequest>();
+  /** Sessions that were lost. */
+  #life = 0;
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
   readonly #link: Pick<Link, "send" | "isWritable">;
@@ -81,13 +83,14 @@ export class Connections implements ConnectionPort {
   }
 
   overhear(connection: VirtualConnection): void {
-    this.overheard.add(connection);
+    if (this.#byRef.get(connection.ref) === connection) this.overheard.add(connection);
   }
 
   /** The session is gone: the daemon gives the clients to others, or has closed them. */
   endAll(reason: CloseReason): void {
     for (const connection of [...this.#byRef.values()]) connection.end(reason);
     this.#prepared.clear();
+    this.#life += 1;
   }
 
   receive(frame: ConnectionFrame): void {
@@ -137,6 +140,7 @@ export class Connections implements ConnectionPort {
     if (connection.readyState !== "open") return;
     this.handedOver += 1;
     this.#saveData(connection);
+    connection.isHandedOver = true;
     connection.end("server shutting down");
     this.#link.send("MIGRATE_OUT", 0, connection.ref, {});
   }
@@ -198,7 +202,10 @@ export class Connections implements ConnectionPort {
   }
 
   async #shakeHands(request: number, asked: HandshakeRequest): Promise<void> {
+    const life = this.#life;
     const shaken = await shakeHands(this.#engine, asked);
+    // Of another session it would be the answer to another question.
+    if (life !== this.#life) return;
     const sid = shaken.response.sid ?? asked.sid;
     if (shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
       this.#prepare(sid, shaken.request);

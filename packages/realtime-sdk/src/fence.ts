@@ -21,7 +21,8 @@ export class Fence {
 
   /** The number of one more message that the others must deal with. */
   raise(): number {
-    if (this.#over === this.#last) this.#since_ms = this.#now();
+    // What stood so far may have been dealt with since somebody looked, or be too late.
+    if (!this.stands) this.#since_ms = this.#now();
     this.#last += 1;
     return this.#last;
   }

@@ -5,7 +5,7 @@
 use super::{Hub, Turn};
 use crate::auth::Header;
 use crate::settings::Settings;
-use crate::upstream::{ApplicationOrigins, Binding, ToLinks};
+use crate::upstream::{ApplicationOrigins, Asks, Binding, ToLinks};
 use ringway_proto::engineio::Params;
 use ringway_proto::http1;
 use std::sync::Arc;
@@ -69,7 +69,8 @@ impl Hub {
             || match &self.upstream.binding.origins {
                 ApplicationOrigins::Unsaid => false,
                 ApplicationOrigins::Rules(cors) => is_free && cors.allows(origin),
-                ApplicationOrigins::Asked => is_free,
+                // Whoever is not asked allows nobody.
+                ApplicationOrigins::Asked => is_free && self.upstream.binding.asks != Asks::None,
             }
     }
 

@@ -246,6 +246,8 @@ impl Hub {
     pub(crate) fn pong(&mut self, key: Key, turn: &mut Turn<'_>) {
         let (interval_us, _) = self.pings_us(key);
         let due_us = self.on_the_beat(turn.now.monotonic_us + interval_us);
+        // The beat may be another one than when the client was told of its interval, and longer than that.
+        let due_us = due_us.max(turn.now.monotonic_us + interval_us / 2);
         let Some(session) = self
             .sessions
             .get_mut(key)

@@ -61,7 +61,10 @@ impl Hub {
             Ok(Some((request, head_bytes))) => {
                 self.stats.http_requests += 1;
                 self.clear_deadline(key);
-                match self.route(key, &request, turn) {
+                let routed = self.route(key, &request, turn);
+                // It was about this request and no other.
+                self.upstream.judged = None;
+                match routed {
                     Routed::Done => (head_bytes, None),
                     Routed::Elsewhere(shard) => (0, Some(shard)),
                     Routed::Later => (0, None),

@@ -19,6 +19,8 @@ const QUESTION_BYTES_MAX: usize = 32 << 20;
 const ANSWER_US: u64 = 5_000_000;
 /// How long one waits for a worker: as long as clients wait for an answer, and no longer.
 const AWAY_US: u64 = 20_000_000;
+/// Workers that may die of a question before it is given up: it may be what they die of.
+const TRIES_MAX: u8 = 2;
 /// Refused requests that wait for a worker that does not read; it hears of no more.
 const ERRORS_MAX: usize = 64;
 
@@ -34,6 +36,8 @@ struct Question {
     /// It is in the worker's row, and not on its link.
     is_ready: bool,
     since_us: u64,
+    /// Workers that died with it before them.
+    tries: u8,
 }
 
 /// All that are not answered.
@@ -93,6 +97,7 @@ impl Exchange {
             worker: None,
             is_ready: false,
             since_us: now.monotonic_us,
+            tries: 0,
         };
         questions.open.insert(request, question);
         self.stats.questions += 1;
@@ -101,7 +106,7 @@ impl Exchange {
 
     /// Gives a question to a worker, if there is one.
     fn pose(&mut self, now: Now, request: u32) {
-        let Some(id) = self.least_loaded() else {
+        let Some(id) = self.judge_of_requests() else {
             return;
         };
         let Some(question) = self.questioning.open.get_mut(&request) else {
@@ -110,8 +115,19 @@ impl Exchange {
         question.worker = Some(id);
         question.is_ready = true;
         question.since_us = now.monotonic_us;
-        self.worker_mut(id).row.push_back(Ready::Question(request));
+        let worker = self.worker_mut(id);
+        worker.asked += 1;
+        worker.row.push_back(Ready::Question(request));
         self.pump(id);
+    }
+
+    /// Who is asked: a sound worker; if there is none one that is tried again, one question at a time.
+    fn judge_of_requests(&self) -> Option<WorkerId> {
+        let tried = || {
+            let tried = self.probing()?;
+            (self.workers.get(&tried)?.asked == 0).then_some(tried)
+        };
+        self.soundest().or_else(tried)
     }
 
     /// A worker is there: whoever waits is asked about.
@@ -125,11 +141,18 @@ impl Exchange {
     /// A worker is gone: another one is asked.
     pub(super) fn lose_questions(&mut self, now: Now, id: WorkerId) {
         for request in self.questioning.of(Some(id)) {
-            if let Some(question) = self.questioning.open.get_mut(&request) {
-                question.worker = None;
-                question.since_us = now.monotonic_us;
+            let Some(question) = self.questioning.open.get_mut(&request) else {
+                continue;
+            };
+            question.tries += u8::from(!question.is_ready);
+            question.worker = None;
+            question.since_us = now.monotonic_us;
+            if question.tries < TRIES_MAX {
+                self.pose(now, request);
+            } else {
+                self.stats.questions_late += 1;
+                self.settle_question(request, Ruling::Late);
             }
-            self.pose(now, request);
         }
     }
 
@@ -175,6 +198,10 @@ impl Exchange {
 
     fn settle_question(&mut self, request: u32, said: Ruling<'_>) {
         if let Some(asked) = self.questioning.take(request) {
+            let worker = asked.worker.and_then(|id| self.workers.get_mut(&id));
+            if let Some(worker) = worker {
+                worker.asked -= 1;
+            }
             let question = asked.number;
             self.say(asked.shard, &ToClients::Judged { question, said });
         }

@@ -204,3 +204,27 @@ fn whoever_binds_is_given_credit_when_all_shards_do_so() {
     bind(&mut stage, conn, "/a");
     assert_eq!(stage.heard(conn), ["CREDIT 0"]);
 }
+
+#[test]
+fn a_question_that_workers_die_of_is_given_up() {
+    let mut stage = Stage::new(WINDOW);
+    ask(&mut stage, 1);
+    for instance in ["a", "b"] {
+        assert!(stage.take_told().is_empty());
+        let conn = stage.accept();
+        stage.hello(conn, instance);
+        assert_eq!(stage.heard(conn), ["CHALLENGE 0", "WELCOME 0", "HS_REQ 0"]);
+        stage.kill(conn);
+    }
+    assert_eq!(stage.take_told(), ["judged 1 Late"]);
+    assert_eq!(stage.exchange.stats().questions_open, 0);
+}
+
+#[test]
+fn questions_are_spread_over_workers_before_anybody_opens() {
+    let mut stage = Stage::new(WINDOW);
+    let (one, other) = (stage.worker("a"), stage.worker("b"));
+    (0..6).for_each(|question| ask(&mut stage, question));
+    assert_eq!(stage.heard(one).len(), 3);
+    assert_eq!(stage.heard(other).len(), 3);
+}

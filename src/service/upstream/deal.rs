@@ -354,7 +354,9 @@ impl Exchange {
         (resumes, wanted, json): (bool, Option<WorkerId>, &str),
         connects: &[Said<'_>],
     ) {
-        let worker = self.open_worker(wanted).or_else(|| self.least_loaded());
+        // Whoever is to be tried with one client gets it, whoever let it in.
+        let worker = self.probing().or_else(|| self.open_worker(wanted));
+        let worker = worker.or_else(|| self.soundest());
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
@@ -396,19 +398,24 @@ impl Exchange {
     /// The worker, if it is there and is given clients.
     fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
         let worker = self.workers.get(&id?);
-        let takes = |worker: &Worker| {
-            let is_sound = worker.standing.is_closed() || worker.standing.wants_probe();
-            worker.is_open() && is_sound
-        };
+        let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
         id.filter(|_| worker.is_some_and(takes))
     }
 
     /// Whoever is to be tried with one client gets it; else the one that has least to do.
     pub(super) fn least_loaded(&self) -> Option<WorkerId> {
+        self.probing().or_else(|| self.soundest())
+    }
+
+    /// Whoever is to be tried with one client.
+    pub(super) fn probing(&self) -> Option<WorkerId> {
         let mut open = self.workers.iter().filter(|(_, worker)| worker.is_open());
-        if let Some((id, _)) = open.find(|(_, worker)| worker.standing.wants_probe()) {
-            return Some(*id);
-        }
+        let found = open.find(|(_, worker)| worker.standing.wants_probe());
+        found.map(|(id, _)| *id)
+    }
+
+    /// Of those that take clients as ever, the one that has least to do.
+    pub(super) fn soundest(&self) -> Option<WorkerId> {
         let mut best: Option<(&WorkerId, &Worker)> = None;
         let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
         for (id, worker) in self.workers.iter().filter(|(_, worker)| takes(worker)) {

@@ -470,7 +470,10 @@ impl Exchange {
             self.settings.window,
         );
         let kin = breaker::kin(hello.name.as_deref());
-        worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
+        // One that only publishes has no clients to be kept from.
+        if !worker.is_emitter() {
+            worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
+        }
         worker.standing.kin = kin;
         worker.standing.joined_us = now.monotonic_us;
         self.workers.insert(id, worker);

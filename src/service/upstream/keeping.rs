@@ -10,7 +10,7 @@ use super::recovery::{
     Ask, NOTICE_US, PID_BYTES_MAX, SAVED_MAX, UNSURE_US, spaces_of, ttl_us, with_offset,
 };
 use super::sessions::{Place, Session};
-use super::worker::WorkerId;
+use super::worker::{Worker, WorkerId};
 use ringway_proto::link::{
     self, Bind, CloseReason, Flags, Frame, Json, Kind, LinkError, Long, Part, Raw, Side,
 };
@@ -136,7 +136,11 @@ impl Exchange {
     ) -> Result<bool, Fault> {
         let recovery = &mut self.recovery;
         match self.clients.get(&client).filter(|known| known.is_there()) {
-            Some(known) if known.worker != Some(id) => Err(Fault::NotAllowed("client")),
+            Some(known) if known.worker != Some(id) => {
+                let departs = self.workers.get(&id).is_some_and(Worker::departs);
+                // It may not have heard that the client was taken from it.
+                departs.then_some(false).ok_or(Fault::NotAllowed("client"))
+            }
             Some(_) if recovery.saved.len() >= SAVED_MAX => Ok(false),
             Some(_) => {
                 // Its shard, which has not heard of that, will say another thing in the end.
@@ -174,7 +178,11 @@ impl Exchange {
         };
         let client = self.clients.get(&ask.client);
         if client.is_some_and(|client| client.worker != Some(id)) {
-            return Err(Fault::NotAllowed("client"));
+            if !self.workers.get(&id).is_some_and(Worker::departs) {
+                return Err(Fault::NotAllowed("client"));
+            }
+            self.answer(ask, None);
+            return Ok(());
         }
         let Some(space) = space.filter(|_| pid.len() <= PID_BYTES_MAX) else {
             self.answer(ask, None);

@@ -128,6 +128,10 @@ impl Exchange {
         self.breaker.looked_us = now_us;
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
+            // What it owes is no client's.
+            if self.worker_mut(id).is_emitter() {
+                continue;
+            }
             let owes_for_us = self.owes_for_us(now_us, id, is_late || !is_reading);
             self.mend_one(now, id, owes_for_us);
         }
@@ -279,6 +283,9 @@ impl Exchange {
 
     /// Whether that opens the circuit.
     fn fail(&mut self, now: Now, id: WorkerId, failure: Failure) -> bool {
+        if self.worker_mut(id).is_emitter() {
+            return false;
+        }
         let kin = self.worker_mut(id).standing.kin.clone();
         let until_us = self.breaker.fail(now.monotonic_us, &kin);
         if let Some(until_us) = until_us {

@@ -266,8 +266,11 @@ impl Exchange {
         let client = ClientNumber(raw.conn);
         match self.clients.get(&client) {
             Some(known) if known.worker == Some(id) => {}
-            Some(_) => return Err(Fault::NotAllowed("client")),
-            None => {
+            // It may not have heard that a client was taken from it.
+            Some(_) if !self.workers.get(&id).is_some_and(Worker::departs) => {
+                return Err(Fault::NotAllowed("client"));
+            }
+            _ => {
                 self.stats.frames_stale += 1;
                 return Ok(());
             }

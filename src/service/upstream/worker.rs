@@ -92,6 +92,8 @@ pub(super) struct Worker {
     pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
     pub(super) load: u32,
+    /// Requests that it is to judge.
+    pub(super) asked: u32,
     /// Those that go to others before it does.
     pub(super) departure: Departure,
     /// Whether it gets more of them.
@@ -128,6 +130,7 @@ impl Worker {
             spaces: HashMap::new(),
             names: HashMap::new(),
             load: 0,
+            asked: 0,
             departure: Departure::default(),
             standing: Standing::default(),
         }
@@ -136,6 +139,11 @@ impl Worker {
     /// Whether it takes clients.
     pub(super) const fn is_open(&self) -> bool {
         self.going.is_none() && !self.is_emitter()
+    }
+
+    /// Whether its clients go to others, one after the other.
+    pub(super) fn departs(&self) -> bool {
+        self.going == Some(Going::Migrate)
     }
 
     /// Whether it only publishes.
@@ -153,10 +161,10 @@ impl Worker {
         self.going == Some(Going::Close)
     }
 
-    /// How busy it is beside another.
+    /// How busy it is beside another. Whom it is asked about will be its client.
     pub(super) fn is_less_loaded_than(&self, other: &Self) -> bool {
-        u64::from(self.load) * u64::from(other.weight)
-            < u64::from(other.load) * u64::from(self.weight)
+        let load = |worker: &Self| u64::from(worker.load) + u64::from(worker.asked);
+        load(self) * u64::from(other.weight) < load(other) * u64::from(self.weight)
     }
 
     /// The workers of a namespace have changed.
