@@ -161,20 +161,12 @@ impl Hub {
 
     /// Says a question, now or when there is ring space.
     fn pose(&mut self, question: u32, json: Box<str>, turn: &mut Turn<'_>) {
-        let shard = self.shard;
-        let is_first = self.upstream.questions.unsaid.is_empty();
-        let mail = ToLinks::Ask {
-            shard,
-            question,
-            json: &json,
-        };
-        if !is_first || !self.say_to_links(&mail, turn) {
-            self.upstream.questions.unsaid.push_back((question, json));
-        }
+        self.upstream.questions.unsaid.push_back((question, json));
+        self.say_questions(turn);
     }
 
-    /// Once per lap: questions that found no ring space, and what was heard of others.
-    pub(super) fn settle_questions(&mut self, turn: &mut Turn<'_>) {
+    /// Says what waits, as far as there is ring space.
+    fn say_questions(&mut self, turn: &mut Turn<'_>) {
         let shard = self.shard;
         while let Some((question, json)) = self.upstream.questions.unsaid.pop_front() {
             let mail = ToLinks::Ask {
@@ -184,9 +176,14 @@ impl Hub {
             };
             if !self.say_to_links(&mail, turn) {
                 self.upstream.questions.unsaid.push_front((question, json));
-                break;
+                return;
             }
         }
+    }
+
+    /// Once per lap: questions that found no ring space, and what was heard of others.
+    pub(super) fn settle_questions(&mut self, turn: &mut Turn<'_>) {
+        self.say_questions(turn);
         for judged in self.upstream.questions.take_heard() {
             self.go_on(judged, turn);
         }

@@ -283,8 +283,8 @@ impl Worker {
     }
 }
 
-/// A text with its length.
-fn long(text: &str) -> Vec<u8> {
+/// A text with its length, as frames have it.
+pub(super) fn long(text: &str) -> Vec<u8> {
     let mut body = (text.len() as u32).to_le_bytes().to_vec();
     body.extend_from_slice(text.as_bytes());
     body

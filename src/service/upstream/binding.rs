@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: whoever obeys them (`hub/bound`).
 
+use super::questions::is_token;
 use crate::auth::Cors;
 use serde_json::Value;
 
@@ -129,7 +130,6 @@ fn origins(value: &Value) -> Origins {
 fn cookie(value: &Value) -> Option<Cookie> {
     let name = value["name"].as_str()?;
     let attributes = value["attributes"].as_str().unwrap_or("");
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte);
     let is_text = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let fits = (1..=TEXT_BYTES_MAX).contains(&name.len()) && attributes.len() <= TEXT_BYTES_MAX;
     let is_good = name.bytes().all(is_token) && attributes.bytes().all(is_text);

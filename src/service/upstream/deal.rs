@@ -374,8 +374,7 @@ impl Exchange {
         self.waiting.remove(&(client.waiting_us, number));
         client.worker = Some(id);
         let kind = if resumes { Kind::Resume } else { Kind::Open };
-        let mut body = (json.len() as u32).to_le_bytes().to_vec();
-        body.extend_from_slice(json.as_bytes());
+        let body = super::asking::long(json);
         // What still waits is not said again.
         let is_waiting = |connect: &Said<'_>| {
             let mut queue = client.queue.iter();
@@ -398,8 +397,7 @@ impl Exchange {
     /// The worker, if it is there and is given clients.
     fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
         let worker = self.workers.get(&id?);
-        let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
-        id.filter(|_| worker.is_some_and(takes))
+        id.filter(|_| worker.is_some_and(Worker::takes_clients))
     }
 
     /// Whoever is to be tried with one client gets it; else the one that has least to do.
@@ -417,8 +415,11 @@ impl Exchange {
     /// Of those that take clients as ever, the one that has least to do.
     pub(super) fn soundest(&self) -> Option<WorkerId> {
         let mut best: Option<(&WorkerId, &Worker)> = None;
-        let takes = |worker: &Worker| worker.is_open() && worker.standing.is_closed();
-        for (id, worker) in self.workers.iter().filter(|(_, worker)| takes(worker)) {
+        for (id, worker) in self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.takes_clients())
+        {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));
             }

@@ -107,8 +107,7 @@ impl Exchange {
 
     /// Whether there is a worker that takes clients as ever.
     pub(super) fn has_sound_worker(&self) -> bool {
-        let mut workers = self.workers.values();
-        workers.any(|worker| worker.is_open() && worker.standing.is_closed())
+        self.workers.values().any(Worker::takes_clients)
     }
 
     /// Whether clients for whom there is no worker are told so at once.

@@ -146,6 +146,11 @@ fn judged(asked: &Asked, worker: u64, answer: &HsResponse<'_>) -> Option<Verdict
     })
 }
 
+/// Whether a name may have the byte (RFC 9110 §5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// The headers that are the application's to say. `None`: they are too many, or none that HTTP has (RFC 9110 §5.1, §5.5).
 fn headers(answer: &HsResponse<'_>) -> Option<Vec<Header>> {
     let said = answer.headers.as_deref().unwrap_or_default();
@@ -153,7 +158,6 @@ fn headers(answer: &HsResponse<'_>) -> Option<Vec<Header>> {
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_good = |name: &str, value: &str| {
         let is_named = !name.is_empty() && name.bytes().all(is_token);
         is_named

@@ -141,6 +141,11 @@ impl Worker {
         self.going.is_none() && !self.is_emitter()
     }
 
+    /// Whether it takes clients as ever.
+    pub(super) const fn takes_clients(&self) -> bool {
+        self.is_open() && self.standing.is_closed()
+    }
+
     /// Whether its clients go to others, one after the other.
     pub(super) fn departs(&self) -> bool {
         self.going == Some(Going::Migrate)
