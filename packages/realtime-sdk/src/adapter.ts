@@ -45,6 +45,10 @@ const LIST_MAX = 0xffff;
 const MEMBER_ROOMS = 64;
 /** How long the daemon may take to find a session. */
 const SESSION_MS_MAX = 5_000;
+/** How many numbers a namespace's acknowledgements have. */
+const ACK_IDS = 2 ** 29;
+/** Requests that may be open, before this worker gathers answers itself: the daemon keeps a few more, and then forgets the oldest. */
+const ASKED_MAX = 100;
 /** What a client's acknowledgement may come later than the timeout that its sender gave. */
 const LATE_MS = 1_000;
 
@@ -73,6 +77,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       Object.assign(this, { uid: host.instance });
       this.#number = host.namespaces.add(nsp.name, this);
       hookNamespace(nsp);
+      keepIdsSmall(nsp);
     }
 
     override init(): void {}
@@ -129,7 +134,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       ack: (...args: unknown[]) => void,
     ): void {
       // The daemon cannot put its own id into a packet that it cannot read.
-      if (this.#isMine(opts) || !host.parsesText || !host.can("ackgather")) {
+      if (this.#isMine(opts) || !host.parsesText || !host.can("ackgather") || host.namespaces.openRequests >= ASKED_MAX) {
         // Alone there is nobody to ask, and no timer to keep for the answers.
         const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
         return broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
@@ -144,9 +149,21 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       packet.id = 0;
       const parts = this.#encode(packet, opts);
       const timeout_ms = Math.min(opts.flags?.timeout ?? 0, 0xffff_ffff);
+      let [asked, answered] = [Infinity, 0];
+      const closeIfDone = (): void => { if (answered >= asked) host.namespaces.close(request); };
       const request = host.namespaces.open(Math.min(timeout_ms + LATE_MS, 0x7fff_ffff), {
-        count: answer,
-        reply: (replies) => this.#decode(replies, (reply) => ack(...reply)),
+        count: (clients) => {
+          asked = clients;
+          answer(clients);
+          closeIfDone();
+        },
+        reply: (replies) => {
+          this.#decode(replies, (reply) => {
+            answered += 1;
+            ack(...reply);
+          });
+          closeIfDone();
+        },
         fail: () => {},
       });
       const flags = this.#flags(packet, opts.flags, parts);
@@ -352,6 +369,14 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
   }
 
   return RingwayAdapter as unknown as AdapterClass;
+}
+
+/** The daemon's own numbers of acknowledgements begin at 2^30: those of sockets, of which a namespace has one count, stay below. */
+function keepIdsSmall(nsp: NamespaceInternals): void {
+  const before: unknown = Reflect.get(nsp, "_ids");
+  if (typeof before !== "number" || Object.getOwnPropertyDescriptor(nsp, "_ids")?.get) return;
+  let ids = before % ACK_IDS;
+  Object.defineProperty(nsp, "_ids", { configurable: true, enumerable: true, get: () => ids, set: (next: number) => { ids = next % ACK_IDS; } });
 }
 
 function plain(opts: BroadcastOptions): { rooms: string[]; except: string[]; flags: BroadcastFlags } {

@@ -157,6 +157,7 @@ impl Hub {
         for (client, body) in core::mem::take(&mut self.upstream.clients.unsaid) {
             self.say_closed(client, body, turn);
         }
+        self.say_waiting_answers(turn);
         for client in core::mem::take(&mut self.upstream.called) {
             self.answer_call(client, turn);
         }

@@ -6,6 +6,7 @@
 mod closing;
 mod engine;
 mod frozen;
+mod gathered;
 mod heartbeat;
 mod http;
 mod links;
@@ -28,6 +29,7 @@ mod wire;
 mod tests;
 
 pub use frozen::Frozen;
+pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;

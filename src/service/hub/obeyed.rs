@@ -6,7 +6,7 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, WorkerId};
+use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, WorkerId, numbered};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
@@ -48,6 +48,7 @@ impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         match ToClients::decode(bytes) {
             ToClients::Space { space, name } => self.upstream.clients.name(space, name),
+            ToClients::Answered { number } => self.end_asked(number),
             ToClients::Parser { parser } => self.upstream.parser = Some(parser),
             ToClients::Gone { space } => self.upstream.clients.retire(space),
             ToClients::Refused { client } => {
@@ -233,21 +234,62 @@ impl Hub {
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let Frame::Bcast {
-            rooms,
-            except,
-            parts,
-            ..
-        } = frame
-        else {
-            return;
-        };
         let space = space.expect("it names a namespace");
+        match frame {
+            Frame::Bcast {
+                rooms,
+                except,
+                parts,
+                ..
+            } => {
+                let keys = self.planned(space, worker, flags, (rooms, except));
+                self.broadcast_parts(keys, flags, parts, turn);
+            }
+            Frame::BcastAck {
+                request,
+                rooms,
+                except,
+                parts,
+                ..
+            } => {
+                let keys = self.planned(space, worker, flags, (rooms, except));
+                let number = u64::from(*request);
+                self.note_asked(number, space, &keys, turn);
+                let mut parts = parts.clone();
+                let Some(Part::Text(text)) = parts.first() else {
+                    return;
+                };
+                let text = numbered(text, number).expect("the exchange has looked for its place");
+                parts[0] = Part::Text(&text);
+                self.broadcast_parts(keys, flags, &parts, turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whom a broadcast reaches.
+    fn planned(
+        &self,
+        space: SpaceId,
+        worker: WorkerId,
+        flags: Flags,
+        (rooms, except): (&[&str], &[&str]),
+    ) -> Vec<Key> {
         let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
         if flags.contains(Flags::LOCAL) {
             keys.retain(|key| space.is_of(*key, worker));
         }
+        keys
+    }
+
+    fn broadcast_parts(
+        &mut self,
+        mut keys: Vec<Key>,
+        flags: Flags,
+        parts: &[Part<'_>],
+        turn: &mut Turn<'_>,
+    ) {
         if parts.is_empty() {
             return;
         }

@@ -239,6 +239,8 @@ impl Exchange {
                 self.pressure.set(now.monotonic_us, shard, is_pressed);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
+            ToLinks::Asked { number, clients } => self.was_asked(number, clients),
+            ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed { client, body } => self.forget(client, body),
         }
     }
@@ -344,6 +346,7 @@ impl Exchange {
                 self.pump_peers(id, &name)
             }
             Ready::Bus(_) => worker.pump_bus(),
+            Ready::Answer { .. } => worker.pump_answer(),
         }
     }
 
@@ -498,6 +501,7 @@ impl Exchange {
             self.lose_for(now, number, closes, again);
         }
         self.lose_names(&worker);
+        self.lose_asked(id);
         if !self.waiting.is_empty() && self.least_loaded().is_some() {
             self.call_the_waiting();
         }

@@ -5,6 +5,7 @@
 use super::deal::Client;
 use super::emitter::Role;
 use super::fault::Fault;
+use super::gather::Gather;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::parsing::Parser;
@@ -109,6 +110,7 @@ pub(crate) struct Exchange {
     pub(super) next_space: u32,
     /// A worker was lost since namespaces were looked through for those that nobody has.
     pub(super) may_retire: bool,
+    pub(super) gather: Gather,
     /// How packets are encoded, once a worker has said it.
     pub(super) parser: Option<Parser>,
     /// Namespaces that are the daemon's own.
@@ -140,6 +142,7 @@ impl Exchange {
             spaces: BTreeMap::new(),
             next_space: 0,
             may_retire: false,
+            gather: Gather::default(),
             parser: None,
             native: BTreeSet::new(),
             orders: Vec::new(),
@@ -431,7 +434,7 @@ impl Exchange {
     /// The optional parts of docs/link.md that are obeyed here.
     fn capabilities(&self) -> Vec<&'static str> {
         let opaque = self.native.is_empty().then_some("opaque");
-        ["local"].into_iter().chain(opaque).collect()
+        ["ackgather", "local"].into_iter().chain(opaque).collect()
     }
 
     /// The next bytes for a link: its own frames, then what its worker has not been sent.
@@ -505,6 +508,7 @@ impl Exchange {
             .collect();
         lost.into_iter().for_each(|id| self.lose(now, id));
         self.settle(now);
+        self.settle_asked(now.monotonic_us);
     }
 
     /// Links that do not say who they are, and those that were told to go and do not read that.

@@ -13,6 +13,9 @@ mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 mod fault;
+mod gather;
+#[cfg(test)]
+mod gather_tests;
 mod joint;
 mod link;
 mod mail;
@@ -35,6 +38,7 @@ mod worker;
 pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
+pub(crate) use gather::{ACK_ID_MIN, numbered};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub(crate) use parsing::Parser;

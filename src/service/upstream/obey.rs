@@ -69,6 +69,7 @@ impl Exchange {
                 Ok(())
             }
             Frame::Bcast { nsp, .. } => self.broadcast(id, raw, *nsp),
+            Frame::BcastAck { .. } => self.ask(id, raw, frame),
             Frame::Member { nsp, .. }
             | Frame::Join { nsp, .. }
             | Frame::Leave { nsp, .. }
@@ -102,7 +103,7 @@ impl Exchange {
     }
 
     /// A namespace by its worker's number; `None` for one that it may not have.
-    fn space(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
+    pub(super) fn space(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
         let worker = self.workers.get(&id);
         let space = worker.and_then(|worker| worker.spaces.get(&nsp));
         space.copied().ok_or(Fault::NotAllowed("namespace"))

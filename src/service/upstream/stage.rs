@@ -245,6 +245,7 @@ impl Stage {
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Answered { .. } => "answered".to_owned(),
             ToClients::Parser { parser } => format!("parser {parser:?}"),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Frame { kind, .. } => {

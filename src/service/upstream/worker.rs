@@ -29,6 +29,13 @@ pub(super) enum Ready {
     Peers(Rc<str>),
     /// Another worker.
     Bus(Box<[u8]>),
+    /// Clients that a broadcast has asked: how many they are, or what they say, in so many parts.
+    Answer {
+        kind: Kind,
+        request: u32,
+        body: Vec<u8>,
+        parts: u16,
+    },
 }
 
 /// How a worker said goodbye.
@@ -63,6 +70,8 @@ pub(super) struct Worker {
     pub(super) farewell_bytes: usize,
     /// Other workers' messages in the row.
     bus_bytes: usize,
+    /// Answers of clients in the row.
+    pub(super) reply_bytes: usize,
     /// Namespaces in the row.
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
@@ -96,6 +105,7 @@ impl Worker {
             row_gone: 0,
             farewell_bytes: 0,
             bus_bytes: 0,
+            reply_bytes: 0,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             names: HashMap::new(),
@@ -152,6 +162,23 @@ impl Worker {
             return None;
         }
         self.bus_bytes -= body.len();
+        Some(())
+    }
+
+    pub(super) fn pump_answer(&mut self) -> Option<()> {
+        let Some(Ready::Answer { kind, body, .. }) = self.row.front_mut() else {
+            return None;
+        };
+        let (kind, body) = (*kind, core::mem::take(body));
+        if self.push_own(kind, &body).is_none() {
+            if let Some(Ready::Answer { body: place, .. }) = self.row.front_mut() {
+                *place = body;
+            }
+            return None;
+        }
+        if kind == Kind::BcastReply {
+            self.reply_bytes = self.reply_bytes.saturating_sub(body.len());
+        }
         Some(())
     }
 
