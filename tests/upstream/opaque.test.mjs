@@ -223,18 +223,23 @@ describe("who is late, who lies", () => {
     const io = new Server();
     const faults = [];
     const ringway = attachRingway(io, { url: stage.link, resolveFrom: here("opaque.test.mjs"), bounds: { retry_ms_max: 100 } });
+    ringway.prepareStop();
     ringway.on("fault", ({ code, message, remote }) => faults.push([code, message, remote]));
     await until(() => faults.length > 1);
     assert.deepEqual(faults[0], ["not-allowed", "not-allowed: the application's other workers have another parser", true]);
     assert.deepEqual(socket.disconnects, []);
     await stage.kill(worker);
-    const opened = new Promise((resolve) => {
-      // One that is not refused stays.
-      const look = async () => ((await total(stage.daemon, "ringway_upstream_workers")) === 1 ? resolve() : setTimeout(look, 20));
-      ringway.on("open", look);
-    });
-    await opened;
+    // What it says is carried while nothing is read, and read from then on.
+    const plain = await stage.connected({ parser: undefined });
+    const [served] = await io.fetchSockets();
+    assert.equal(served.id, plain.id);
     await ringway.close();
+    const next = new Server();
+    const again = attachRingway(next, { url: stage.link, resolveFrom: here("opaque.test.mjs") });
+    next.on("connection", (one) => one.emit("told", one.recovered));
+    await until(() => plain.told.length === 1);
+    assert.deepEqual([plain.told, plain.disconnects], [[[true]], []]);
+    await again.close();
   }));
 });
 

@@ -219,7 +219,13 @@ impl Hub {
         let Ok(packet) = socketio::Packet::parse(text, &self.settings.packet_bounds()) else {
             return;
         };
-        self.count_input_of(key, |upstream| upstream.answered(packet.namespace));
+        self.count_input_of(key, |upstream| {
+            if !upstream.asks_for(packet.namespace) {
+                // It was said when nothing was read: the application had another parser.
+                upstream.openers.pop_front();
+            }
+            upstream.answered(packet.namespace);
+        });
         let session = self.sessions.get_mut(key);
         let joined = session.filter(|_| packet.kind == socketio::PacketKind::Connect);
         if let Some(session) = joined {
