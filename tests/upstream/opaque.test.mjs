@@ -58,6 +58,10 @@ const CARRIED = {
 
   async "volatile packets are whole or not there"(side) {
     const { client, socket } = await side.meet();
+    await side.mark();
+    // Nothing waits: it goes, and all of it.
+    socket.volatile.emit("kept", "idle", { with: "data" });
+    await side.mark();
     for (let number = 0; number < 50; number += 1) {
       if (number % 10 === 0) socket.emit("kept", number, "é");
       socket.volatile.emit("told", number, { with: "data" });
