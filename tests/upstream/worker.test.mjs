@@ -230,3 +230,34 @@ test("over TCP both sides prove the secret", async () => {
     assert.equal(await socket.emitWithAck("echo", "proven"), "proven");
   })();
 });
+
+test("a HELLO that was overheard is worth nothing on another link", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "ringway-secret-"));
+  const secretFile = path.join(folder, "secret");
+  writeFileSync(secretFile, "a secret of more than sixteen bytes\n");
+  const [port, outer] = [await freePort(), await freePort()];
+  await on({ args: ["--set", `link.secret_file="${secretFile}"`], link: `tcp://127.0.0.1:${port}`, secretFile }, async (stage) => {
+    const overheard = [];
+    const server = net.createServer((near) => {
+      const far = net.connect(port, "127.0.0.1");
+      near.on("data", (chunk) => overheard.push(chunk));
+      for (const socket of [near, far]) socket.on("error", () => {}).on("close", () => [near, far].forEach((end) => end.destroy()));
+      near.pipe(far).pipe(near);
+    });
+    await new Promise((resolve) => { server.listen(outer, "127.0.0.1", resolve); });
+    stage.link = `tcp://127.0.0.1:${outer}`;
+    await stage.worker();
+    const socket = await stage.connected();
+    const said = await new Promise((resolve) => {
+      const liar = net.connect(port, "127.0.0.1", () => liar.write(Buffer.concat(overheard)));
+      let all = "";
+      liar.on("data", (chunk) => { all += chunk.toString("latin1"); });
+      liar.on("error", () => {});
+      liar.on("close", () => resolve(all));
+    });
+    assert.match(said, /the proof is wrong/);
+    assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 1);
+    assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
+    server.close();
+  })();
+});
