@@ -58,6 +58,10 @@ const CARRIED = {
 
   async "volatile packets are whole or not there"(side) {
     const { client, socket } = await side.meet();
+    await side.mark();
+    // Nothing waits: it goes, and all of it.
+    socket.volatile.emit("kept", "idle", { with: "data" });
+    await side.mark();
     for (let number = 0; number < 50; number += 1) {
       if (number % 10 === 0) socket.emit("kept", number, "é");
       socket.volatile.emit("told", number, { with: "data" });
@@ -223,6 +227,7 @@ describe("who is late, who lies", () => {
     const io = new Server();
     const faults = [];
     const ringway = attachRingway(io, { url: stage.link, resolveFrom: here("opaque.test.mjs"), bounds: { retry_ms_max: 100 } });
+    ringway.prepareStop();
     ringway.on("fault", ({ code, message, remote }) => faults.push([code, message, remote]));
     await until(() => faults.length > 1);
     assert.deepEqual(faults[0], ["not-allowed", "not-allowed: the application's other workers have another parser", true]);
@@ -231,7 +236,17 @@ describe("who is late, who lies", () => {
     const opened = new Promise((resolve) => { ringway.once("open", resolve); });
     await stage.kill(worker);
     await opened;
+    // What it says is carried while nothing is read, and read from then on.
+    const plain = await stage.connected({ parser: undefined });
+    const [served] = await io.fetchSockets();
+    assert.equal(served.id, plain.id);
     await ringway.close();
+    const next = new Server();
+    const again = attachRingway(next, { url: stage.link, resolveFrom: here("opaque.test.mjs") });
+    next.on("connection", (one) => one.emit("told", one.recovered));
+    await until(() => plain.told.length === 1);
+    assert.deepEqual([plain.told, plain.disconnects], [[[true]], []]);
+    await again.close();
   }));
 });
 

@@ -55,6 +55,10 @@ const MEMBER_ROOMS = 64;
 const ID_BYTES_MAX = 128;
 /** How long the daemon may take to find a session. */
 const SESSION_MS_MAX = 5_000;
+/** How many numbers a namespace's acknowledgements have. */
+const ACK_IDS = 2 ** 29;
+/** Requests that may be open, before this worker gathers answers itself: the daemon keeps a few more, and then forgets the oldest. */
+const ASKED_MAX = 100;
 /** What a client's acknowledgement may come later than the timeout that its sender gave. */
 const LATE_MS = 1_000;
 
@@ -87,6 +91,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       Object.assign(this, { uid: host.instance });
       this.#number = host.namespaces.add(nsp.name, this);
       hookNamespace(nsp);
+      keepIdsSmall(nsp);
     }
 
     override init(): void {}
@@ -148,7 +153,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     ): void {
       // The daemon cannot put its own id into a packet that it cannot read, nor wait for what others were asked.
       const isBehind = !isLocal(opts) && this.#fence.stands;
-      if (this.#isMine(opts) || isBehind || !host.parsesText || !host.can("ackgather")) {
+      if (this.#isMine(opts) || isBehind || !host.parsesText || !host.can("ackgather") || host.namespaces.openRequests >= ASKED_MAX) {
         // Alone there is nobody to ask, and no timer to keep for the answers.
         const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
         return broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
@@ -163,9 +168,21 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       packet.id = 0;
       const parts = this.#encode(packet, opts);
       const timeout_ms = Math.min(opts.flags?.timeout ?? 0, 0xffff_ffff);
+      let [asked, answered] = [Infinity, 0];
+      const closeIfDone = (): void => { if (answered >= asked) host.namespaces.close(request); };
       const request = host.namespaces.open(Math.min(timeout_ms + LATE_MS, 0x7fff_ffff), {
-        count: answer,
-        reply: (replies) => this.#decode(replies, (reply) => ack(...reply)),
+        count: (clients) => {
+          asked = clients;
+          answer(clients);
+          closeIfDone();
+        },
+        reply: (replies) => {
+          this.#decode(replies, (reply) => {
+            answered += 1;
+            ack(...reply);
+          });
+          closeIfDone();
+        },
         fail: () => {},
       });
       const flags = this.#flags(packet, opts.flags, parts);
@@ -408,6 +425,13 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;
 
 const localOf = (opts: BroadcastOptions): BroadcastOptions => ({ ...opts, flags: { ...opts.flags, local: true } });
+/** The daemon's own numbers of acknowledgements begin at 2^30: those of sockets, of which a namespace has one count, stay below. */
+function keepIdsSmall(nsp: NamespaceInternals): void {
+  const before: unknown = Reflect.get(nsp, "_ids");
+  if (typeof before !== "number" || Object.getOwnPropertyDescriptor(nsp, "_ids")?.get) return;
+  let ids = before % ACK_IDS;
+  Object.defineProperty(nsp, "_ids", { configurable: true, enumerable: true, get: () => ids, set: (next: number) => { ids = next % ACK_IDS; } });
+}
 
 function plain(opts: BroadcastOptions): { rooms: string[]; except: string[]; flags: BroadcastFlags } {
   return { rooms: [...opts.rooms], except: [...(opts.except ?? [])], flags: opts.flags ?? {} };

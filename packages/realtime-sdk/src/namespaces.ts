@@ -84,6 +84,11 @@ export class Namespaces {
     for (const adapter of this.#adapters.values()) adapter.saveData(connection);
   }
 
+  /** How many requests wait for an answer. */
+  get openRequests(): number {
+    return this.#requests.size;
+  }
+
   /** The number of a request that is open for at most so long. */
   open(timeout_ms: number, request: Request): number {
     do this.#lastRequest = (this.#lastRequest + 1) >>> 0;

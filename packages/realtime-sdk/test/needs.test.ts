@@ -121,3 +121,12 @@ test("a local broadcast is sent to each client here when the daemon would give i
   const { parts } = await link.next("BCAST");
   assert.deepEqual(parts.slice(1).map((part) => part.bytes), [bytes, Buffer.of(0)]);
 });
+
+test("numbers of acknowledgements stay below those of the daemon", async () => {
+  await start([]);
+  await ringway.ready;
+  const nsp = io.of("/") as unknown as { _ids: number };
+  nsp._ids = 2 ** 29 - 1;
+  const numbers = [nsp._ids++, nsp._ids++, nsp._ids++];
+  assert.deepEqual(numbers, [2 ** 29 - 1, 0, 1]);
+});

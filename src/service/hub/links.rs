@@ -165,6 +165,7 @@ impl Hub {
         for mail in core::mem::take(&mut self.upstream.clients.unsaid) {
             self.say_or_keep(mail, turn);
         }
+        self.say_waiting_answers(turn);
         for client in core::mem::take(&mut self.upstream.called) {
             self.answer_call(client, turn);
         }

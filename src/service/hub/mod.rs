@@ -8,6 +8,7 @@ mod bound;
 mod closing;
 mod engine;
 mod frozen;
+mod gathered;
 mod heartbeat;
 mod http;
 mod links;
@@ -31,6 +32,7 @@ mod wire;
 mod tests;
 
 pub use frozen::Frozen;
+pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;

@@ -6,7 +6,9 @@ use super::{Hub, Key, Turn};
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::{ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId};
+use crate::upstream::{
+    ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, numbered,
+};
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
 use std::rc::Rc;
@@ -50,6 +52,7 @@ impl Hub {
             ToClients::Space { space, name } => self.upstream.clients.name(space, name),
             ToClients::Bound { json } => self.bind(json),
             ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
+            ToClients::Answered { number } => self.end_asked(number),
             ToClients::Parser { parser } => self.upstream.parser = Some(parser),
             ToClients::Gone { space } => self.upstream.clients.retire(space),
             ToClients::Refused { client } => {
@@ -237,7 +240,13 @@ impl Hub {
         let Ok(packet) = socketio::Packet::parse(text, &self.settings.packet_bounds()) else {
             return;
         };
-        self.count_input_of(key, |upstream| upstream.answered(packet.namespace));
+        self.count_input_of(key, |upstream| {
+            if !upstream.asks_for(packet.namespace) {
+                // It was said when nothing was read: the application had another parser.
+                upstream.openers.pop_front();
+            }
+            upstream.answered(packet.namespace);
+        });
         let session = self.sessions.get_mut(key);
         let joined = session.filter(|_| packet.kind == socketio::PacketKind::Connect);
         if let Some(session) = joined {
@@ -252,21 +261,62 @@ impl Hub {
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let Frame::Bcast {
-            rooms,
-            except,
-            parts,
-            ..
-        } = frame
-        else {
-            return;
-        };
         let space = space.expect("it names a namespace");
+        match frame {
+            Frame::Bcast {
+                rooms,
+                except,
+                parts,
+                ..
+            } => {
+                let keys = self.planned(space, worker, flags, (rooms, except));
+                self.broadcast_parts(keys, flags, parts, turn);
+            }
+            Frame::BcastAck {
+                request,
+                rooms,
+                except,
+                parts,
+                ..
+            } => {
+                let keys = self.planned(space, worker, flags, (rooms, except));
+                let number = u64::from(*request);
+                self.note_asked(number, space, &keys, turn);
+                let mut parts = parts.clone();
+                let Some(Part::Text(text)) = parts.first() else {
+                    return;
+                };
+                let text = numbered(text, number).expect("the exchange has looked for its place");
+                parts[0] = Part::Text(&text);
+                self.broadcast_parts(keys, flags, &parts, turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whom a broadcast reaches.
+    fn planned(
+        &self,
+        space: SpaceId,
+        worker: WorkerId,
+        flags: Flags,
+        (rooms, except): (&[&str], &[&str]),
+    ) -> Vec<Key> {
         let space = &self.upstream.clients.named(space).space;
         let mut keys = space.plan(rooms, except);
         if flags.contains(Flags::LOCAL) {
             keys.retain(|key| space.is_of(*key, worker));
         }
+        keys
+    }
+
+    fn broadcast_parts(
+        &mut self,
+        mut keys: Vec<Key>,
+        flags: Flags,
+        parts: &[Part<'_>],
+        turn: &mut Turn<'_>,
+    ) {
         if parts.is_empty() {
             return;
         }

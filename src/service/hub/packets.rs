@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: who may come in (`auth`) and what a native namespace does with an event (`native/`).
 
+use super::gathered::answered;
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Event, Inbound, Session};
@@ -113,6 +114,9 @@ impl Hub {
             _ => return self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn),
         };
         if self.is_upstream(packet.namespace) {
+            if answered(&packet).is_some() {
+                return self.gather_text(key, text, &packet, turn);
+            }
             return self.upstream_text(key, text, &packet, turn);
         }
         match packet.kind {
@@ -139,7 +143,12 @@ impl Hub {
         }
     }
 
-    fn reassemble(&mut self, key: Key, packet: &socketio::Packet<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn reassemble(
+        &mut self,
+        key: Key,
+        packet: &socketio::Packet<'_>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
@@ -198,6 +207,9 @@ impl Hub {
         let packet = *reassembly;
         self.input_bytes -= packet.kept_bytes() as u64;
         if packet.kind == socketio::PacketKind::BinaryAck {
+            if self.gather_whole(key, &packet, turn) {
+                return;
+            }
             self.stats.acks_unasked += 1;
             return;
         }

@@ -352,7 +352,7 @@ impl Hub {
         true
     }
 
-    fn say_encoded(&mut self, mail: &[u8], turn: &mut Turn<'_>) -> bool {
+    pub(super) fn say_encoded(&mut self, mail: &[u8], turn: &mut Turn<'_>) -> bool {
         if self.shard != LINKS {
             return turn.post.request_one_way(LINKS, &[mail]);
         }

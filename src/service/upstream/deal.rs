@@ -335,6 +335,8 @@ impl Exchange {
                 self.pressure.set(now.monotonic_us, shard, is_pressed);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
+            ToLinks::Asked { number, clients } => self.was_asked(number, clients),
+            ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed {
                 client,
                 body,
@@ -482,6 +484,7 @@ impl Exchange {
             }
             Ready::Error(_) => worker.pump_error(),
             Ready::Answer(..) => worker.pump_answer(),
+            Ready::Replies(_) => worker.pump_replies(),
         }
     }
 
@@ -644,6 +647,7 @@ impl Exchange {
             self.lose_for(now, number, closes, again);
         }
         self.lose_names(&worker);
+        self.lose_asked(id);
         self.lose_questions(now, id);
         self.lose_sessions(id);
         if !self.waiting.is_empty() && self.has_sound_worker() {

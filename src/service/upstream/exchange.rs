@@ -7,6 +7,7 @@ use super::breaker::{self, Breaker, BreakerSettings};
 use super::deal::Client;
 use super::emitter::Role;
 use super::fault::Fault;
+use super::gather::Gather;
 use super::link::{Lateness, Link, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
@@ -153,6 +154,7 @@ pub(crate) struct Exchange {
     /// A worker was lost since namespaces were looked through for those that nobody has.
     pub(super) may_retire: bool,
     pub(super) questioning: Questioning,
+    pub(super) gather: Gather,
     /// How packets are encoded, once a worker has said it.
     pub(super) parser: Option<Parser>,
     /// Namespaces that are the daemon's own.
@@ -198,6 +200,7 @@ impl Exchange {
             next_space: 0,
             may_retire: false,
             questioning: Questioning::default(),
+            gather: Gather::default(),
             parser: None,
             native: BTreeSet::new(),
             orders: Vec::new(),
@@ -522,7 +525,7 @@ impl Exchange {
     /// The optional parts of docs/link.md that are obeyed here.
     fn capabilities(&self) -> Vec<&'static str> {
         let opaque = self.native.is_empty().then_some("opaque");
-        ["handshake", "local", "migrate", "recovery"]
+        ["ackgather", "handshake", "local", "migrate", "recovery"]
             .into_iter()
             .chain(opaque)
             .collect()
@@ -608,6 +611,7 @@ impl Exchange {
         self.migrate(now);
         self.settle(now);
         self.end_late_questions(now);
+        self.settle_asked(now.monotonic_us);
     }
 
     /// Links that do not say who they are, and those that were told to go and do not read that.

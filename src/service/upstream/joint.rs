@@ -6,7 +6,7 @@ use super::exchange::{Exchange, Order};
 use super::mail::ClientNumber;
 use super::parsing::Parser;
 use super::questions::{Judged, Questions};
-use crate::hub::Key;
+use crate::hub::{Gathered, Key};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::time::{ConnId, Now};
@@ -41,6 +41,8 @@ impl Pressed {
 pub(crate) struct Joint {
     pub(crate) clients: Clients,
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// Broadcasts that wait for answers.
+    pub(crate) gathered: Gathered,
     /// How the application's packets are encoded, once one of its workers has said it.
     pub(crate) parser: Option<Parser>,
     /// Mail for other shards that found no room, the oldest first.
@@ -93,6 +95,7 @@ impl Joint {
         Self {
             clients: Clients::new(shard, seed[0] ^ seed[2], rooms_max),
             exchange,
+            gathered: Gathered::default(),
             parser: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,

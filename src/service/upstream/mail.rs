@@ -2,6 +2,7 @@
 
 use super::parsing::Parser;
 use super::worker::WorkerId;
+use ringway_proto::link::Part;
 use serde::{Deserialize, Serialize};
 
 /// The first byte of such a message; those of rooms begin with a small number.
@@ -44,6 +45,14 @@ impl<'a> Said<'a> {
         Self {
             is_binary: false,
             body: text.as_bytes(),
+        }
+    }
+
+    /// The same on a link.
+    pub(crate) fn part(&self) -> Option<Part<'a>> {
+        match self.is_binary {
+            true => Some(Part::Binary(self.body)),
+            false => core::str::from_utf8(self.body).ok().map(Part::Text),
         }
     }
 }
@@ -90,6 +99,14 @@ pub(crate) enum ToLinks<'a> {
     Pressed { shard: u16, is_pressed: bool },
     /// So many bytes of mail of the links were dealt with on this shard.
     Carried { shard: u16, bytes: u64 },
+    /// So many clients of a shard were asked by a broadcast.
+    Asked { number: u64, clients: u32 },
+    /// One of them has answered: its packet.
+    Answer {
+        number: u64,
+        #[serde(borrow)]
+        parts: Vec<Said<'a>>,
+    },
     /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
@@ -135,6 +152,8 @@ pub(crate) enum ToClients<'a> {
         #[serde(borrow)]
         said: Ruling<'a>,
     },
+    /// Nobody waits for answers to a broadcast any more.
+    Answered { number: u64 },
     /// How the application's packets are encoded from now on.
     Parser { parser: Parser },
     /// Nobody has the namespace any more.
@@ -167,6 +186,8 @@ pub(crate) enum Ruling<'a> {
     Late,
     /// There was none, all the time.
     Away,
+    /// Those that there are fail, and clients are not to wait for others.
+    Failing,
     /// There are as many questions as there may be.
     Busy,
 }

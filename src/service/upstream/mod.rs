@@ -18,6 +18,9 @@ mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 mod fault;
+mod gather;
+#[cfg(test)]
+mod gather_tests;
 mod joint;
 mod keeping;
 mod link;
@@ -56,6 +59,7 @@ pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
 pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
+pub(crate) use gather::{ACK_ID_MIN, numbered};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};

@@ -78,6 +78,7 @@ impl Exchange {
                 self.leave_for_good(id, raw.conn, space);
                 self.for_client(id, raw, Some(space))
             }
+            Frame::BcastAck { .. } => self.ask_clients(id, raw, frame),
             Frame::Member { nsp, .. }
             | Frame::Join { nsp, .. }
             | Frame::Leave { nsp, .. }

@@ -319,6 +319,7 @@ impl Stage {
             ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
+            ToClients::Answered { .. } => "answered".to_owned(),
             ToClients::Parser { parser } => format!("parser {parser:?}"),
             ToClients::Gone { space } => format!("gone {}", space.0),
             ToClients::Bound { json } => format!("bound {json}"),

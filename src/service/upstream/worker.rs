@@ -4,6 +4,7 @@
 
 use super::breaker::Standing;
 use super::emitter::Role;
+use super::gather::Replies;
 use super::mail::{ClientNumber, SpaceId};
 use super::migrate::Departure;
 use super::parsing::Parser;
@@ -42,6 +43,8 @@ pub(super) enum Ready {
     Error(Box<str>),
     /// What it asked for.
     Answer(Kind, Box<[u8]>),
+    /// What clients say that a broadcast has asked.
+    Replies(Replies),
 }
 
 /// How a worker said goodbye.
@@ -219,6 +222,39 @@ impl Worker {
         let (kind, body) = (*kind, core::mem::take(body));
         if self.push_own(kind, &body).is_none() {
             self.row[0] = Ready::Answer(kind, body);
+            return None;
+        }
+        self.answer_bytes -= ANSWER_COST_BYTES + body.len();
+        Some(())
+    }
+
+    /// Takes what clients answer into the row, with what stands last there if it is of the same question. `false`: too much waits.
+    pub(super) fn owe_replies(&mut self, replies: Replies) -> bool {
+        let bytes = self.answer_bytes + ANSWER_COST_BYTES + replies.bytes();
+        if bytes > ANSWER_BYTES_MAX {
+            return false;
+        }
+        if let Some(Ready::Replies(last)) = self.row.back_mut() {
+            let before = last.bytes();
+            if last.takes(&replies) {
+                self.answer_bytes += last.bytes() - before;
+                return true;
+            }
+        }
+        self.answer_bytes = bytes;
+        self.row.push_back(Ready::Replies(replies));
+        true
+    }
+
+    pub(super) fn pump_replies(&mut self) -> Option<()> {
+        let Some(Ready::Replies(replies)) = self.row.front_mut() else {
+            return None;
+        };
+        let body = replies.take_body();
+        if self.push_own(Kind::BcastReply, &body).is_none() {
+            if let Some(Ready::Replies(replies)) = self.row.front_mut() {
+                replies.give_body(body);
+            }
             return None;
         }
         self.answer_bytes -= ANSWER_COST_BYTES + body.len();
