@@ -5,6 +5,7 @@
 
 use crate::start::StartError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -112,8 +113,11 @@ section! {
     Link {
         /// Where its workers join: `unix:PATH` or `tcp://ADDRESS`; without any, every namespace is the daemon's own.
         listen: Vec<String> = Vec::new(),
-        /// The application whose workers may join.
+        /// The application whose workers may join: the main one, which has the namespace `/` and all that no other one has.
         application: String = "default".to_owned(),
+        /// Applications beside it, each with the namespaces that are its own alone (`*` at the end stands for anything): clients reach all of them over
+        /// one connection.
+        applications: BTreeMap<String, Vec<String>> = BTreeMap::new(),
         /// A file with the secret that workers must prove over TCP; at least 16 bytes.
         secret_file: Option<PathBuf> = None,
         /// Allow TCP beyond loopback: what goes over it can be read on the way.

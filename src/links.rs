@@ -7,11 +7,11 @@ use crate::start::StartError;
 use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
-    BreakerSettings, ExchangeSettings, FAILURES_MAX, FRAME_BODY_BYTES_MAX, Notice, OnFailure,
-    Secret, Window,
+    APPLICATIONS_MAX, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
+    FRAME_BODY_BYTES_MAX, Notice, OnFailure, Secret, Window,
 };
 use ringway_uring::{bind_shared, bind_unix};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -142,6 +142,45 @@ fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
     })
 }
 
+/// The applications beside the main one.
+fn applications(config: &Config) -> Result<Vec<Application>, StartError> {
+    let refused = |what: String| Err(StartError::invalid_value("link.applications", &what));
+    let others = &config.link.applications;
+    if others.len() >= APPLICATIONS_MAX {
+        let most = APPLICATIONS_MAX - 1;
+        return refused(format!("there are {most} at most beside link.application"));
+    }
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, namespaces) in others {
+        if name.is_empty() || name.contains('\0') || *name == config.link.application {
+            return refused(format!(
+                "{name:?} is no name of an application beside link.application"
+            ));
+        }
+        for namespace in namespaces {
+            let (bare, is_own) = (namespace.trim_end_matches('*'), |native: &String| {
+                native == namespace
+            });
+            if bare.len() < 2 || !bare.starts_with('/') || bare.contains(['*', ',', '?']) {
+                return refused(format!(
+                    "{namespace:?} is no namespace but /, which is the main application's"
+                ));
+            }
+            if config.namespaces.native.iter().any(is_own) {
+                return refused(format!("{namespace:?} is in namespaces.native"));
+            }
+            if let Some(other) = owners.insert(namespace, name) {
+                return refused(format!("{namespace:?} is of {other:?} and of {name:?}"));
+            }
+        }
+    }
+    let applications = others.iter().map(|(name, namespaces)| Application {
+        name: name.clone(),
+        namespaces: namespaces.clone(),
+    });
+    Ok(applications.collect())
+}
+
 /// What the service reads of the application behind the daemon; `None` without a link.
 ///
 /// # Errors
@@ -168,6 +207,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
         native,
         exchange: ExchangeSettings {
             application: link.application.clone(),
+            applications: applications(config)?,
             window: Window::default(),
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
@@ -295,6 +335,38 @@ mod tests {
         });
         check("link.failures_max", |link| link.failures_max = 1_001);
         check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);
+    }
+
+    #[test]
+    fn applications_have_namespaces_of_their_own() {
+        let check = |name: &str, namespaces: &[&str], is_allowed: bool| {
+            let mut config = Config::default();
+            config.link.listen = vec!["unix:/run/a.sock".to_owned()];
+            config.namespaces.native = vec!["/live".to_owned()];
+            let shop = vec!["/orders".to_owned(), "/tenant-*".to_owned()];
+            let namespaces = namespaces.iter().map(|name| (*name).to_owned());
+            config.link.applications.insert("shop".to_owned(), shop);
+            config
+                .link
+                .applications
+                .insert(name.to_owned(), namespaces.collect());
+            let is_ok = upstream(&config).is_ok();
+            assert_eq!(
+                is_ok,
+                is_allowed,
+                "{name} {namespaces:?}",
+                namespaces = config.link.applications
+            );
+        };
+        check("chat", &[], true);
+        check("chat", &["/chat", "/tenant-7*"], true);
+        check("chat", &["/orders"], false);
+        check("chat", &["/live"], false);
+        check("default", &["/chat"], false);
+        check("", &["/chat"], false);
+        for namespace in ["/", "*", "/*", "chat", "/a*b", "/a,b", ""] {
+            check("chat", &[namespace], false);
+        }
     }
 
     #[test]

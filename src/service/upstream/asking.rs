@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: which requests are asked about, and what becomes of them, which their shards know (`hub/asking`).
 
+use super::applications::AppId;
 use super::binding::BIND_BYTES_MAX;
 use super::exchange::Exchange;
 use super::fault::Fault;
@@ -124,10 +125,10 @@ impl Exchange {
     /// Who is asked: a sound worker; if there is none one that is tried again, one question at a time.
     fn judge_of_requests(&self) -> Option<WorkerId> {
         let tried = || {
-            let tried = self.probing()?;
+            let tried = self.probing(AppId::MAIN)?;
             (self.workers.get(&tried)?.asked == 0).then_some(tried)
         };
-        self.soundest().or_else(tried)
+        self.soundest(AppId::MAIN).or_else(tried)
     }
 
     /// A worker is there: whoever waits is asked about.
@@ -232,8 +233,12 @@ impl Exchange {
         if json.len() > BIND_BYTES_MAX {
             return Err(Fault::TooMany("bytes in BIND"));
         }
+        self.may_bind(id, value.value())?;
         self.bind_recovery(id, value)?;
         self.bind_parser(id, value.value())?;
+        if self.app_of(id) != AppId::MAIN {
+            return Ok(());
+        }
         if *self.questioning.bound != *json {
             self.questioning.bound = json.into();
             self.questioning.unobeyed += u32::from(self.shards);
@@ -261,7 +266,7 @@ impl Exchange {
 
     /// A request was refused: one of the workers hears of it, as one of several servers would.
     pub(super) fn tell_refused(&mut self, json: &str) {
-        let Some(id) = self.least_loaded() else {
+        let Some(id) = self.least_loaded(AppId::MAIN) else {
             return;
         };
         let worker = self.worker_mut(id);

@@ -1,5 +1,6 @@
 //! Requests that workers judge, and what they say of themselves in BIND.
 
+use super::applications::AppId;
 use super::mail::ToLinks;
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -140,6 +141,7 @@ fn a_client_goes_to_the_worker_that_let_it_in_if_that_is_there() {
     let (one, other) = (stage.worker("a"), stage.worker("b"));
     let open = |stage: &mut Stage, number: u64, worker: u64| {
         stage.mail(&ToLinks::Open {
+            app: AppId::MAIN,
             client: client(number),
             resumes: false,
             worker: Some(worker),

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what workers say (`obey`), and links (`exchange`).
 
+use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::worker::{Ready, Worker, WorkerId};
@@ -105,9 +106,21 @@ pub(super) enum Leaving {
     Away,
 }
 
+/// What a client that asks for a worker says of itself.
+pub(super) struct Opening<'a> {
+    app: AppId,
+    /// Its last worker had sockets of it.
+    resumes: bool,
+    /// Who has let it in.
+    wanted: Option<WorkerId>,
+    /// The body of OPEN or RESUME.
+    json: &'a str,
+}
+
 /// A client that has asked for a worker.
 #[derive(Debug, Default)]
 pub(super) struct Client {
+    pub(super) app: AppId,
     pub(super) worker: Option<WorkerId>,
     /// Since when there is none.
     waiting_us: u64,
@@ -302,11 +315,20 @@ impl Exchange {
         match *mail {
             ToLinks::Open {
                 client,
+                app,
                 resumes,
                 worker,
                 json,
                 ref connects,
-            } => self.open(now, client, (resumes, worker.map(WorkerId), json), connects),
+            } => {
+                let opening = Opening {
+                    app,
+                    resumes,
+                    wanted: worker.map(WorkerId),
+                    json,
+                };
+                self.open(now, client, &opening, connects);
+            }
             ToLinks::Ask {
                 shard,
                 question,
@@ -339,10 +361,11 @@ impl Exchange {
             ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed {
                 client,
+                app,
                 body,
                 ref sockets,
             } => {
-                self.leave(client, body, sockets);
+                self.leave((client, app), body, sockets);
                 self.forget(client, body);
             }
         }
@@ -353,21 +376,24 @@ impl Exchange {
         &mut self,
         now: Now,
         number: ClientNumber,
-        (resumes, wanted, json): (bool, Option<WorkerId>, &str),
+        opening: &Opening<'_>,
         connects: &[Said<'_>],
     ) {
+        let app = opening.app;
         // Whoever is to be tried with one client gets it, whoever let it in.
-        let worker = self.probing().or_else(|| self.open_worker(wanted));
-        let worker = worker.or_else(|| self.soundest());
+        let worker = self.probing(app);
+        let worker = worker.or_else(|| self.open_worker(opening));
+        let worker = worker.or_else(|| self.soundest(app));
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
+        client.app = app;
         if is_new {
             client.waiting_us = now.monotonic_us;
             self.waiting.insert((client.waiting_us, number));
         }
         let Some(id) = worker.filter(|_| client.worker.is_none()) else {
-            if client.worker.is_none() && self.refuses_clients(now) {
+            if client.worker.is_none() && self.refuses_clients(now, app) {
                 self.forget(number, &[]);
                 self.refuse_client(number);
             }
@@ -375,8 +401,11 @@ impl Exchange {
         };
         self.waiting.remove(&(client.waiting_us, number));
         client.worker = Some(id);
-        let kind = if resumes { Kind::Resume } else { Kind::Open };
-        let body = super::asking::long(json);
+        let kind = match opening.resumes {
+            true => Kind::Resume,
+            false => Kind::Open,
+        };
+        let body = super::asking::long(opening.json);
         // What still waits is not said again.
         let is_waiting = |connect: &Said<'_>| {
             let mut queue = client.queue.iter();
@@ -397,36 +426,36 @@ impl Exchange {
     }
 
     /// The worker, if it is there and is given clients.
-    fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
-        let worker = self.workers.get(&id?);
-        id.filter(|_| worker.is_some_and(Worker::takes_clients))
+    fn open_worker(&self, opening: &Opening<'_>) -> Option<WorkerId> {
+        let id = opening.wanted?;
+        let worker = self.workers.get(&id)?;
+        (worker.app == opening.app && worker.takes_clients()).then_some(id)
     }
 
     /// Whoever is to be tried with one client gets it; else the one that has least to do.
-    pub(super) fn least_loaded(&self) -> Option<WorkerId> {
-        self.probing().or_else(|| self.soundest())
+    pub(super) fn least_loaded(&self, app: AppId) -> Option<WorkerId> {
+        self.probing(app).or_else(|| self.soundest(app))
     }
 
     /// Whoever is to be tried with one client.
-    pub(super) fn probing(&self) -> Option<WorkerId> {
-        let mut open = self.workers.iter().filter(|(_, worker)| worker.is_open());
+    pub(super) fn probing(&self, app: AppId) -> Option<WorkerId> {
+        let mut open = self.workers_of(app).filter(|(_, worker)| worker.is_open());
         let found = open.find(|(_, worker)| worker.standing.wants_probe());
-        found.map(|(id, _)| *id)
+        found.map(|(id, _)| id)
     }
 
     /// Of those that take clients as ever, the one that has least to do.
-    pub(super) fn soundest(&self) -> Option<WorkerId> {
-        let mut best: Option<(&WorkerId, &Worker)> = None;
+    pub(super) fn soundest(&self, app: AppId) -> Option<WorkerId> {
+        let mut best: Option<(WorkerId, &Worker)> = None;
         for (id, worker) in self
-            .workers
-            .iter()
+            .workers_of(app)
             .filter(|(_, worker)| worker.takes_clients())
         {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));
             }
         }
-        best.map(|(id, _)| *id)
+        best.map(|(id, _)| id)
     }
 
     fn forward(&mut self, number: ClientNumber, frame: Waiting) {
@@ -530,7 +559,7 @@ impl Exchange {
         if !outgoing.fits(HEADER_BYTES + name.len()) {
             return None;
         }
-        let space = self.spaces.get(name).copied();
+        let space = self.names.get(self.app_of(id), name);
         let has_it = |worker: &&Worker| {
             let mut spaces = worker.spaces.values().flatten();
             spaces.any(|other| Some(*other) == space)
@@ -610,10 +639,19 @@ impl Exchange {
         }
     }
 
-    /// A new worker is there: whoever waits for one says again who it is.
-    pub(super) fn call_the_waiting(&mut self) {
-        let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
-        waiting.into_iter().for_each(|number| self.call(number));
+    /// A new worker of an application is there: whoever waits for one says again who it is.
+    pub(super) fn call_the_waiting(&mut self, app: AppId) {
+        let waiting = self.waiting_for(app);
+        waiting
+            .into_iter()
+            .for_each(|(_, number)| self.call(number));
+    }
+
+    /// Those that wait for a worker of an application, and since when.
+    pub(super) fn waiting_for(&self, app: AppId) -> Vec<(u64, ClientNumber)> {
+        let waiting = self.waiting.iter().copied();
+        let waiting = waiting.filter(|(_, number)| self.app_of_client(*number) == Some(app));
+        waiting.collect()
     }
 
     pub(super) fn call(&mut self, number: ClientNumber) {
@@ -650,8 +688,8 @@ impl Exchange {
         self.lose_asked(id);
         self.lose_questions(now, id);
         self.lose_sessions(id);
-        if !self.waiting.is_empty() && self.has_sound_worker() {
-            self.call_the_waiting();
+        if !self.waiting.is_empty() && self.has_sound_worker(worker.app) {
+            self.call_the_waiting(worker.app);
         }
     }
 

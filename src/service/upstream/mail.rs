@@ -1,5 +1,6 @@
 //! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
 
+use super::applications::AppId;
 use super::parsing::Parser;
 use super::worker::WorkerId;
 use ringway_proto::link::Part;
@@ -63,6 +64,7 @@ pub(crate) enum ToLinks<'a> {
     /// A client wants a worker, or answers [`ToClients::Again`]: the body of OPEN or RESUME, and the CONNECTs that no worker has answered.
     Open {
         client: ClientNumber,
+        app: AppId,
         resumes: bool,
         /// The one that let it in, and knows more of its request than the request says.
         worker: Option<u64>,
@@ -110,6 +112,7 @@ pub(crate) enum ToLinks<'a> {
     /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
+        app: AppId,
         #[serde(borrow)]
         body: &'a [u8],
         #[serde(borrow)]
@@ -131,8 +134,12 @@ pub(crate) struct LeftSocket<'a> {
 /// To the clients' shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToClients<'a> {
-    /// The name of a namespace, before it is used.
-    Space { space: SpaceId, name: &'a str },
+    /// The name of a namespace, and whose it is, before it is used.
+    Space {
+        space: SpaceId,
+        app: AppId,
+        name: &'a str,
+    },
     /// A frame of a worker; those of no single client have the number that no client has.
     Frame {
         client: Option<ClientNumber>,

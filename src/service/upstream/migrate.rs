@@ -57,7 +57,7 @@ impl Exchange {
     pub(super) fn depart(&mut self, id: WorkerId, deadline_ms: u32) {
         self.worker_mut(id).going = Some(Going::Migrate);
         let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
-        let departure = match self.has_sound_worker() {
+        let departure = match self.has_sound_worker(self.app_of(id)) {
             true => Departure {
                 left: self.clients_of(id).into(),
                 asked: VecDeque::new(),
@@ -98,7 +98,7 @@ impl Exchange {
         }
         // Each is looked at once: those that cannot go now come behind the others.
         for _ in 0..self.worker_mut(id).departure.left.len() {
-            if !self.has_sound_worker() || self.worker_mut(id).link.is_none() {
+            if !self.has_sound_worker(self.app_of(id)) || self.worker_mut(id).link.is_none() {
                 return;
             }
             let Some(number) = self.worker_mut(id).departure.left.pop_front() else {

@@ -2,6 +2,9 @@
 //!
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
+mod applications;
+#[cfg(test)]
+mod applications_tests;
 mod asking;
 #[cfg(test)]
 mod asking_tests;
@@ -33,6 +36,7 @@ mod migrate;
 #[cfg(test)]
 mod migrate_tests;
 mod obey;
+mod owning;
 mod parsing;
 #[cfg(test)]
 mod parsing_tests;
@@ -54,6 +58,8 @@ mod stage;
 mod window;
 mod worker;
 
+pub(crate) use applications::AppId;
+pub use applications::{APPLICATIONS_MAX, Application};
 pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
 pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
