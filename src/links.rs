@@ -7,8 +7,8 @@ use crate::start::StartError;
 use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
-    APPLICATIONS_MAX, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
-    FRAME_BODY_BYTES_MAX, Notice, OnFailure, Secret, Window,
+    APPLICATIONS_MAX, Affinity, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
+    FRAME_BODY_BYTES_MAX, Notice, OnFailure, OnWorkerLoss, Secret, Window,
 };
 use ringway_uring::{bind_shared, bind_unix};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,14 @@ fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
     })
 }
 
+/// What decides which worker a client gets.
+fn affinity(link: &config::Link) -> Result<Affinity, StartError> {
+    Affinity::parse(&link.affinity).ok_or_else(|| {
+        let what = "it is header:NAME, cookie:NAME, query:NAME or address";
+        StartError::invalid_value("link.affinity", what)
+    })
+}
+
 /// The applications beside the main one.
 fn applications(config: &Config) -> Result<Vec<Application>, StartError> {
     let refused = |what: String| Err(StartError::invalid_value("link.applications", &what));
@@ -205,6 +213,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
+        affinity: affinity(link)?,
         exchange: ExchangeSettings {
             application: link.application.clone(),
             applications: applications(config)?,
@@ -213,6 +222,10 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             hold_ms: link.hold_ms,
             redeliver: link.redeliver,
             migrations_per_second: link.migrations_per_second,
+            on_worker_loss: match link.on_worker_loss {
+                config::OnWorkerLoss::Keep => OnWorkerLoss::Keep,
+                config::OnWorkerLoss::Strict => OnWorkerLoss::Strict,
+            },
             breaker: breaker(link)?,
             secret: secret(config)?,
         },
@@ -248,6 +261,14 @@ pub fn log(notice: &Notice) {
         }
         Notice::TurnedAway { peer, wait_ms } => {
             tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
+        }
+        Notice::Unanswered { worker, clients } => {
+            tracing::warn!(
+                code = "RW-2606",
+                ?worker,
+                clients,
+                "a worker is gone, and clients were closed that waited for its acknowledgements"
+            );
         }
         Notice::HalfOpen { worker } => {
             tracing::info!(
@@ -333,6 +354,7 @@ mod tests {
         check("link.migrations_per_second", |link| {
             link.migrations_per_second = 0;
         });
+        check("link.affinity", |link| link.affinity = "path".to_owned());
         check("link.failures_max", |link| link.failures_max = 1_001);
         check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);
     }

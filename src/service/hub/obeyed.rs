@@ -78,6 +78,9 @@ impl Hub {
                     self.upstream.clients.leave(leg, name);
                 }
             }
+            ToClients::Unanswered { client } => {
+                self.end_client(client, Refusal::AnswerLost, turn);
+            }
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
             ToClients::Failing { client } => {
                 self.end_client(client, Refusal::WorkersFailing, turn);
@@ -112,7 +115,7 @@ impl Hub {
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
         let code = match refusal {
-            Refusal::NoWorker | Refusal::WorkersFailing => 1013,
+            Refusal::NoWorker | Refusal::WorkersFailing | Refusal::AnswerLost => 1013,
             _ => 1008,
         };
         if let Some(key) = self.upstream.clients.find(client) {

@@ -77,6 +77,9 @@ impl Hub {
             self.settings.ping_timeout_ms,
         );
         let mut upstream = Upstream::new(fields, pings_ms);
+        let affinity = self.settings.upstream.as_ref();
+        let affinity = affinity.map(|settings| &settings.affinity);
+        upstream.affinity = affinity.and_then(|said| said.value(request, session.address));
         if let Some(admitted) = admitted {
             upstream.worker = Some(admitted.worker);
             upstream.headers = repeated(admitted.headers);
@@ -284,6 +287,7 @@ impl Hub {
             app,
             resumes,
             worker: upstream.worker.filter(|_| !resumes && app == AppId::MAIN),
+            affinity: upstream.affinity,
             json: &json,
             connects: connects.chain(openers).collect(),
         };

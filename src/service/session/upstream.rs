@@ -44,6 +44,8 @@ pub(crate) struct Upstream {
     pub(crate) legs: Vec<Leg>,
     /// The worker that let the client in.
     pub(crate) worker: Option<u64>,
+    /// What decides who its workers are, if anything does.
+    pub(crate) affinity: Option<u64>,
     /// What each answer to it says beside what all say: whose pages may read it.
     pub(crate) headers: Box<[Header]>,
     /// The pings that the client was told of: interval and timeout in milliseconds. The application may have come to want others.
@@ -67,6 +69,7 @@ impl Upstream {
             head,
             legs: Vec::new(),
             worker: None,
+            affinity: None,
             headers: Box::default(),
             pings_ms,
             attachments: 0,

@@ -31,6 +31,8 @@ struct Question {
     shard: u16,
     /// Its number there.
     number: u32,
+    /// What decides who is asked, and has the client then.
+    affinity: Option<u64>,
     json: Box<str>,
     /// Who was asked, and when.
     worker: Option<WorkerId>,
@@ -80,7 +82,13 @@ impl Questioning {
 
 impl Exchange {
     /// A shard wants to know whether a request may come in.
-    pub(super) fn ask_about(&mut self, now: Now, shard: u16, number: u32, json: &str) {
+    pub(super) fn ask_about(
+        &mut self,
+        now: Now,
+        (shard, number): (u16, u32),
+        affinity: Option<u64>,
+        json: &str,
+    ) {
         let questions = &mut self.questioning;
         let is_full = questions.open.len() >= QUESTIONS_MAX
             || questions.bytes + json.len() > QUESTION_BYTES_MAX;
@@ -94,6 +102,7 @@ impl Exchange {
         let question = Question {
             shard,
             number,
+            affinity,
             json: json.into(),
             worker: None,
             is_ready: false,
@@ -107,7 +116,9 @@ impl Exchange {
 
     /// Gives a question to a worker, if there is one.
     fn pose(&mut self, now: Now, request: u32) {
-        let Some(id) = self.judge_of_requests() else {
+        let question = self.questioning.open.get(&request);
+        let affinity = question.and_then(|question| question.affinity);
+        let Some(id) = self.judge_of_requests(affinity) else {
             return;
         };
         let Some(question) = self.questioning.open.get_mut(&request) else {
@@ -123,12 +134,12 @@ impl Exchange {
     }
 
     /// Who is asked: a sound worker; if there is none one that is tried again, one question at a time.
-    fn judge_of_requests(&self) -> Option<WorkerId> {
+    fn judge_of_requests(&self, affinity: Option<u64>) -> Option<WorkerId> {
         let tried = || {
             let tried = self.probing(AppId::MAIN)?;
             (self.workers.get(&tried)?.asked == 0).then_some(tried)
         };
-        self.soundest(AppId::MAIN).or_else(tried)
+        self.chosen(AppId::MAIN, affinity).or_else(tried)
     }
 
     /// A worker is there: whoever waits is asked about.

@@ -21,6 +21,7 @@ fn ask(stage: &mut Stage, question: u32) {
     stage.mail(&ToLinks::Ask {
         shard: 0,
         question,
+        affinity: None,
         json,
     });
 }
@@ -145,6 +146,7 @@ fn a_client_goes_to_the_worker_that_let_it_in_if_that_is_there() {
             client: client(number),
             resumes: false,
             worker: Some(worker),
+            affinity: None,
             json: "{}",
             connects: Vec::new(),
         });

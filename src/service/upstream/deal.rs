@@ -5,6 +5,7 @@
 use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
+use super::owed::Owed;
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
@@ -113,6 +114,7 @@ pub(super) struct Opening<'a> {
     resumes: bool,
     /// Who has let it in.
     wanted: Option<WorkerId>,
+    affinity: Option<u64>,
     /// The body of OPEN or RESUME.
     json: &'a str,
 }
@@ -139,6 +141,8 @@ pub(super) struct Client {
     /// How often a worker was tried with it alone.
     pub(super) probes: u32,
     pub(super) leaving: Leaving,
+    /// Acknowledgements that it waits for, if that is looked at.
+    pub(super) owed: Option<Box<Owed>>,
     /// It has left; its worker has not been sent all of its last words.
     pub(super) is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
@@ -221,6 +225,7 @@ impl Client {
         self.waiting_us = now_us;
         self.is_opened = false;
         self.leaving = Leaving::No;
+        self.forgets_owed();
         self.queue.retain(Waiting::is_kept);
     }
 
@@ -318,6 +323,7 @@ impl Exchange {
                 app,
                 resumes,
                 worker,
+                affinity,
                 json,
                 ref connects,
             } => {
@@ -325,6 +331,7 @@ impl Exchange {
                     app,
                     resumes,
                     wanted: worker.map(WorkerId),
+                    affinity,
                     json,
                 };
                 self.open(now, client, &opening, connects);
@@ -332,8 +339,9 @@ impl Exchange {
             ToLinks::Ask {
                 shard,
                 question,
+                affinity,
                 json,
-            } => self.ask_about(now, shard, question, json),
+            } => self.ask_about(now, (shard, question), affinity, json),
             ToLinks::Refused { json } => self.tell_refused(json),
             ToLinks::Obeyed => self.is_obeyed(),
             ToLinks::Frame {
@@ -383,11 +391,15 @@ impl Exchange {
         // Whoever is to be tried with one client gets it, whoever let it in.
         let worker = self.probing(app);
         let worker = worker.or_else(|| self.open_worker(opening));
-        let worker = worker.or_else(|| self.soundest(app));
+        let worker = worker.or_else(|| self.chosen(app, opening.affinity));
+        let owed = self.owed();
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
         client.app = app;
+        if is_new {
+            client.owed = owed;
+        }
         if is_new {
             client.waiting_us = now.monotonic_us;
             self.waiting.insert((client.waiting_us, number));
@@ -534,6 +546,7 @@ impl Exchange {
         worker
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
+        client.note_asked(frame.kind, frame.flags, &frame.body);
         if client.is_sent(frame.kind, frame.has_more) {
             let sent_frames = worker.outgoing.sent_frames();
             worker.standing.opened(number, sent_frames);
@@ -680,10 +693,12 @@ impl Exchange {
         if !self.settings.redeliver {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }
+        let before = self.stats.clients_unanswered;
         for number in self.clients_of(id) {
             let again = again.remove(&number).unwrap_or_default();
             self.lose_for(now, number, closes, again);
         }
+        self.tell_unanswered(&worker, self.stats.clients_unanswered - before);
         self.lose_names(&worker);
         self.lose_asked(id);
         self.lose_questions(now, id);
@@ -717,6 +732,11 @@ impl Exchange {
         if client.is_gone {
             self.clients.remove(&number);
             return;
+        }
+        let is_again = again.iter().map(|frame| &*frame.body);
+        if client.waits_in_vain(is_again) && !closes {
+            self.recovery.begin_anew(number);
+            return self.end_unanswered(number);
         }
         let unheard = client.lose_worker(now.monotonic_us, again);
         self.recovery.begin_anew(number);

@@ -13,6 +13,7 @@ use super::link::{Lateness, Link, Welcome};
 use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
+use super::owed::OnWorkerLoss;
 use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
@@ -20,6 +21,7 @@ use super::recovery::Recovery;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
+use core::cell::Cell;
 use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -56,6 +58,8 @@ pub struct ExchangeSettings {
     pub redeliver: bool,
     /// How many clients of workers that leave go to others in a second.
     pub migrations_per_second: u32,
+    /// What becomes of clients that wait for an acknowledgement of a worker that is gone.
+    pub on_worker_loss: OnWorkerLoss,
     /// When workers are kept from clients.
     pub breaker: BreakerSettings,
     /// What workers must prove that they know; none for links that only one's own user can open.
@@ -140,6 +144,8 @@ pub struct ExchangeStats {
     pub clients_migrated: u64,
     /// Clients that were refused, as every worker was failing.
     pub clients_refused: u64,
+    /// Clients that were closed, as they waited for an acknowledgement of a worker that is gone.
+    pub clients_unanswered: u64,
 }
 
 pub(crate) struct Exchange {
@@ -156,6 +162,10 @@ pub(crate) struct Exchange {
     /// Whose a namespace is to clients.
     pub(super) routes: Routes,
     pub(super) next_space: u32,
+    /// So that whoever chooses a value cannot choose a worker by it.
+    pub(super) affinity_seed: u64,
+    /// Acknowledgements that all clients wait for, as far as they are known one by one.
+    pub(super) all_owed: Rc<Cell<usize>>,
     /// Applications that have lost a worker since their namespaces were looked through for those that nobody has.
     pub(super) may_retire: BTreeSet<AppId>,
     pub(super) questioning: Questioning,
@@ -205,6 +215,8 @@ impl Exchange {
             names: Names::default(),
             routes,
             next_space: 0,
+            affinity_seed: epoch[1] ^ epoch[0].rotate_left(41),
+            all_owed: Rc::default(),
             may_retire: BTreeSet::new(),
             questioning: Questioning::default(),
             gather: Gather::default(),

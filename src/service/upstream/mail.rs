@@ -68,6 +68,8 @@ pub(crate) enum ToLinks<'a> {
         resumes: bool,
         /// The one that let it in, and knows more of its request than the request says.
         worker: Option<u64>,
+        /// What decides who its worker is, if anything does.
+        affinity: Option<u64>,
         json: &'a str,
         #[serde(borrow)]
         connects: Vec<Said<'a>>,
@@ -86,6 +88,7 @@ pub(crate) enum ToLinks<'a> {
     Ask {
         shard: u16,
         question: u32,
+        affinity: Option<u64>,
         json: &'a str,
     },
     /// A shard does what the application wants, as it was told.
@@ -180,6 +183,8 @@ pub(crate) enum ToClients<'a> {
     Left { client: ClientNumber, name: &'a str },
     /// The client's worker is gone, and none came in time.
     Lost { client: ClientNumber },
+    /// The client's worker is gone, and with it an answer that the client waits for.
+    Unanswered { client: ClientNumber },
     /// Every worker is failing, and clients are not to wait.
     Failing { client: ClientNumber },
 }

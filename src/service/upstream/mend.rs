@@ -64,6 +64,13 @@ pub enum Notice {
         /// For how long.
         wait_ms: u64,
     },
+    /// A worker is gone, and clients were closed that waited for its acknowledgements.
+    Unanswered {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// How many.
+        clients: u64,
+    },
     /// It gets one client.
     HalfOpen {
         /// As of [`Self::Opened`].
@@ -94,6 +101,13 @@ impl Exchange {
     pub(super) fn notice(&mut self, notice: Notice) {
         if self.notices.len() < NOTICES_MAX {
             self.notices.push(notice);
+        }
+    }
+
+    pub(super) fn tell_unanswered(&mut self, worker: &Worker, clients: u64) {
+        if clients > 0 {
+            let worker = called(worker);
+            self.notice(Notice::Unanswered { worker, clients });
         }
     }
 

@@ -43,6 +43,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Lied => "lied",
         },
         Notice::TurnedAway { .. } => "turned away",
+        Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
     };

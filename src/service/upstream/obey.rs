@@ -289,8 +289,8 @@ impl Exchange {
         space: Option<Option<SpaceId>>,
     ) -> Result<(), Fault> {
         let client = ClientNumber(raw.conn);
-        match self.clients.get(&client) {
-            Some(known) if known.worker == Some(id) => {}
+        match self.clients.get_mut(&client) {
+            Some(known) if known.worker == Some(id) => known.note_answered(raw),
             // It may not have heard that a client was taken from it.
             Some(_) if !self.workers.get(&id).is_some_and(Worker::departs) => {
                 return Err(Fault::NotAllowed("client"));

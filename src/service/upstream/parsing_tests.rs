@@ -122,6 +122,7 @@ fn what_nobody_answered_and_still_waits_is_not_said_twice() {
         client: client(1),
         resumes: false,
         worker: None,
+        affinity: None,
         json: "{}",
         connects: vec![said(true), said(false)],
     });

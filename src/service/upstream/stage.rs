@@ -4,6 +4,7 @@ use super::applications::{AppId, Application};
 use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
+use super::owed::OnWorkerLoss;
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Part, Raw, ResumePoint, Side};
@@ -75,6 +76,7 @@ impl Stage {
             hold_ms: 30_000,
             redeliver: false,
             migrations_per_second: 100,
+            on_worker_loss: OnWorkerLoss::Keep,
             breaker: breaker(),
             secret: None,
         };
@@ -232,11 +234,22 @@ impl Stage {
 
     /// A client of an application.
     pub(super) fn open_at(&mut self, app: AppId, number: u64, connects: &[&str]) {
+        self.open_with((app, None), number, connects);
+    }
+
+    /// A client whose worker something decides.
+    pub(super) fn open_with(
+        &mut self,
+        (app, affinity): (AppId, Option<u64>),
+        number: u64,
+        connects: &[&str],
+    ) {
         self.mail(&ToLinks::Open {
             client: client(number),
             app,
             resumes: false,
             worker: None,
+            affinity,
             json: "{}",
             connects: connects.iter().copied().map(Said::text).collect(),
         });
@@ -342,6 +355,7 @@ impl Stage {
         }
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),
+            ToClients::Unanswered { client } => format!("unanswered {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Left { client, name } => format!("left {} {name}", client.0),
