@@ -23,7 +23,10 @@ export interface RingwayOptions {
   url: string;
   /** What both sides prove over TCP that they know: 16 bytes at least. Not used over a Unix socket. */
   secret?: string | Uint8Array;
-  /** The application; workers of the same one share clients. @defaultValue `"default"` */
+  /**
+   * The application; workers of the same one share clients. Which ones there are beside the main one, and which namespaces are theirs, the
+   * daemon's configuration says (`link.applications`); they are not asked about requests, and have no `parser`. @defaultValue `"default"`
+   */
   app?: string;
   /** What people call this worker. */
   name?: string;

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: how a client that was given its session enters (`rejoin`).
 
+use super::applications::AppId;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::log::Audience;
@@ -25,7 +26,10 @@ impl Exchange {
     ) -> Result<(), Fault> {
         let ttl_us = ttl_us(json.value().opts.get())?;
         self.worker_mut(id).recovery_us = ttl_us;
-        self.recovery.ttl_us = ttl_us.or(self.recovery.ttl_us);
+        if let Some(ttl_us) = ttl_us {
+            let app = self.app_of(id);
+            self.recovery.ttls_us.insert(app, ttl_us);
+        }
         Ok(())
     }
 
@@ -252,7 +256,12 @@ impl Exchange {
     }
 
     /// A client is gone: its sockets wait, as they were said to be last. A worker that is there will say what they were in the end.
-    pub(super) fn leave(&mut self, number: ClientNumber, body: &[u8], sockets: &[LeftSocket<'_>]) {
+    pub(super) fn leave(
+        &mut self,
+        (number, app): (ClientNumber, AppId),
+        body: &[u8],
+        sockets: &[LeftSocket<'_>],
+    ) {
         let client = self.clients.get(&number);
         let worker = client.and_then(|client| client.worker);
         let worker_hears = client.is_some_and(|client| client.is_opened());
@@ -265,7 +274,7 @@ impl Exchange {
         }
         let ttl_us = match worker {
             Some(id) => self.worker_mut(id).recovery_us,
-            None => self.recovery.ttl_us,
+            None => self.recovery.ttls_us.get(&app).copied(),
         };
         // socket.io does not have a client come back that said what is no packet.
         let ttl_us = ttl_us.filter(|_| body.first() != Some(&(CloseReason::ParseError as u8)));
@@ -322,7 +331,7 @@ impl Exchange {
         let recovery = &mut self.recovery;
         let now_us = recovery.now_us;
         recovery.sessions.expire(now_us);
-        let kept_us = recovery.ttl_us.unwrap_or(0) + NOTICE_US;
+        let kept_us = recovery.ttls_us.values().max().unwrap_or(&0) + NOTICE_US;
         recovery.logs.expire(now_us.saturating_sub(kept_us));
         let asks = recovery.asks.iter().filter(|(_, ask)| now_us >= ask.due_us);
         let due: Vec<Place> = asks.map(|(place, _)| place.clone()).collect();

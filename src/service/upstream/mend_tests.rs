@@ -44,6 +44,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Lied => "lied",
         },
         Notice::TurnedAway { .. } => "turned away",
+        Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
     };
@@ -340,6 +341,7 @@ fn requests_hear_at_once_that_workers_fail_and_one_may_try() {
             shard: 0,
             question,
             json,
+            affinity: None,
         });
         stage.take_told()
     };
