@@ -65,6 +65,19 @@ describe("several applications", () => {
     assert.equal(await who(tenant), "shop");
   }));
 
+  test("dynamic namespaces of an application that are reserved are its own", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "^/any-\\d+$");
+    await worker(stage, "shop", "^/tenant-\\d+$");
+    const { sockets: [any, tenant, another] } = client(stage, "/any-1", "/tenant-1", "/tenant-2");
+    await connected(any, tenant, another);
+    assert.deepEqual([await who(any), await who(tenant), await who(another)], ["default", "shop", "shop"]);
+    tenant.emit("everybody", 1);
+    await until(() => tenant.told.length === 1);
+    assert.deepEqual([any.told, another.told], [[], []]);
+    const refusal = new Promise((resolve) => { client(stage, "/tenant-x").sockets[0].once("connect_error", resolve); });
+    assert.equal((await refusal).message, "Invalid namespace");
+  }));
+
   test("a worker's death is its own application's affair", on({ args: SET }, async (stage) => {
     await worker(stage, "default", "/");
     const first = await worker(stage, "shop", "/orders");

@@ -1,9 +1,10 @@
-// An application that has one namespace of several that its clients use. Started as `node shop.mjs LINK APP NAMESPACE`.
+// An application that has one namespace of several that its clients use, or dynamic ones by a RegExp. Started as `node shop.mjs LINK APP NAMESPACE`.
 import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
 
-const [url, app, namespace] = process.argv.slice(2);
+const [url, app, name] = process.argv.slice(2);
+const namespace = name.startsWith("^") ? new RegExp(name) : name;
 const io = new Server();
 const ringway = attachRingway(io, { url, app, resolveFrom: fileURLToPath(import.meta.url), ...(process.env.ON_CLOSE ? { onClose: process.env.ON_CLOSE } : {}) });
 ringway.on("error", (error) => process.stdout.write(`${JSON.stringify({ error: error.code ?? error.message })}\n`));
@@ -13,7 +14,7 @@ const me = `${app} ${process.pid}`;
 io.of(namespace).on("connection", (socket) => {
   process.stdout.write(`${JSON.stringify({ connection: socket.id, recovered: socket.recovered })}\n`);
   socket.on("who", (answer) => answer(me));
-  socket.on("everybody", (value) => io.of(namespace).emit("told", me, value));
+  socket.on("everybody", (value) => socket.nsp.emit("told", me, value));
   // One packet of several parts.
   socket.on("binary", (count) => { for (let at = 0; at < count; at += 1) socket.emit("parts", at, Buffer.alloc(1000, 1), Buffer.alloc(1000, 2), Buffer.alloc(1000, 3)); });
   socket.on("ring", async (answer) => answer(await io.serverSideEmitWithAck("who are you")));

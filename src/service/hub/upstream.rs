@@ -5,7 +5,7 @@
 use super::{Hub, Key, Turn};
 use crate::auth::Header;
 use crate::refusal::Refusal;
-use crate::session::{Cause, Inbound, Leg, Upstream};
+use crate::session::{Assembly, Cause, Inbound, Leg, Upstream};
 use crate::upstream::{Admitted, AppId, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
@@ -255,6 +255,11 @@ impl Hub {
         client: ClientNumber,
         turn: &mut Turn<'_>,
     ) -> bool {
+        // What its last worker left half said, the next one says anew, or nobody.
+        let upstream = self.upstream_of(client_key);
+        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
+            leg.assembly = Assembly::default();
+        }
         let Some(session) = self.sessions.get(client_key) else {
             return true;
         };
