@@ -99,6 +99,12 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// What it is sent first may not have been dealt with when it is looked at first: that it owes begins now, and not when time does.
+    pub(super) const fn join(&mut self, now_us: u64) {
+        self.joined_us = now_us;
+        self.progress.forgive(now_us);
+    }
+
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.circuit, Circuit::Closed)
     }

@@ -498,9 +498,7 @@ impl Exchange {
             worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
         }
         worker.standing.kin = kin;
-        worker.standing.joined_us = now.monotonic_us;
-        // It may owe something before it is looked at for the first time.
-        worker.standing.progress.forgive(now.monotonic_us);
+        worker.standing.join(now.monotonic_us);
         self.workers.insert(id, worker);
         Ok((id, None))
     }

@@ -8,7 +8,8 @@ use super::fault::Fault;
 use super::log::Audience;
 use super::mail::{ClientNumber, LeftSocket, SpaceId};
 use super::recovery::{
-    Ask, NOTICE_US, PID_BYTES_MAX, SAVED_MAX, UNSURE_US, spaces_of, ttl_us, with_offset,
+    Ask, NOTICE_US, OVERTAKEN_US, PID_BYTES_MAX, SAVED_MAX, UNSURE_US, spaces_of, ttl_us,
+    with_offset,
 };
 use super::sessions::{Place, Session};
 use super::worker::{Worker, WorkerId};
@@ -173,7 +174,7 @@ impl Exchange {
         };
         self.recovery_us(id, "SESSION_GET")?;
         let space = self.space(id, *nsp)?;
-        let ask = Ask {
+        let mut ask = Ask {
             worker: id,
             request: *request,
             client: ClientNumber(raw.conn),
@@ -193,8 +194,13 @@ impl Exchange {
             return Ok(());
         };
         let place = (space, Rc::from(*pid));
-        let session = self.recovery.sessions.get(space, pid);
-        if session.is_some_and(|session| session.is_unsure) {
+        let recovery = &self.recovery;
+        let session = recovery.sessions.get(space, pid);
+        let is_ahead = session.is_none() && recovery.is_ahead(&place, &ask);
+        if is_ahead {
+            ask.due_us = recovery.now_us + OVERTAKEN_US;
+        }
+        if is_ahead || session.is_some_and(|session| session.is_unsure) {
             let before = self.recovery.asks.insert(place, ask);
             before.into_iter().for_each(|ask| self.answer(ask, None));
         } else {
@@ -262,6 +268,17 @@ impl Exchange {
         body: &[u8],
         sockets: &[LeftSocket<'_>],
     ) {
+        let had = self.recovery.living.remove_all(number);
+        self.keep_left((number, app), body, sockets);
+        had.iter().for_each(|place| self.has_gone(place));
+    }
+
+    fn keep_left(
+        &mut self,
+        (number, app): (ClientNumber, AppId),
+        body: &[u8],
+        sockets: &[LeftSocket<'_>],
+    ) {
         let client = self.clients.get(&number);
         let worker = client.and_then(|client| client.worker);
         let worker_hears = client.is_some_and(|client| client.is_opened());
@@ -306,10 +323,45 @@ impl Exchange {
         let Some(space) = space else {
             return;
         };
+        let client = ClientNumber(conn);
         let sessions = &mut self.recovery.sessions;
-        if let Some(pid) = sessions.unsure_of(ClientNumber(conn), space, id) {
-            sessions.remove(space, &pid);
-            self.answer_waiting(&(space, pid));
+        let pid = match sessions.unsure_of(client, space, id) {
+            Some(pid) => sessions.remove(space, &pid).map(|_| pid),
+            None if self.is_its_client(id, client) => self.recovery.living.remove((client, space)),
+            None => None,
+        };
+        pid.into_iter()
+            .for_each(|pid| self.answer_waiting(&(space, pid)));
+    }
+
+    fn is_its_client(&self, id: WorkerId, client: ClientNumber) -> bool {
+        let client = self.clients.get(&client);
+        client.is_some_and(|client| client.is_there() && client.worker == Some(id))
+    }
+
+    /// A worker says that its client has a socket.
+    pub(super) fn note_member(
+        &mut self,
+        id: WorkerId,
+        conn: u64,
+        space: Option<SpaceId>,
+        pid: &str,
+    ) {
+        let client = ClientNumber(conn);
+        let is_pid = (1..=PID_BYTES_MAX).contains(&pid.len());
+        if let Some(space) = space.filter(|_| is_pid && self.is_its_client(id, client)) {
+            self.recovery.living.insert((client, space), pid);
+        }
+    }
+
+    /// The client that had a socket is gone: who waits for that waits for its worker's word now, if there is one to come.
+    fn has_gone(&mut self, place: &Place) {
+        let session = self.recovery.sessions.get(place.0, &place.1);
+        if session.is_none_or(|session| !session.is_unsure) {
+            return self.answer_waiting(place);
+        }
+        if let Some(ask) = self.recovery.asks.get_mut(place) {
+            ask.due_us = self.recovery.now_us + UNSURE_US;
         }
     }
 
@@ -319,7 +371,10 @@ impl Exchange {
         let recovery = &self.recovery;
         let is_sure = |place: &Place| {
             let session = recovery.sessions.get(place.0, &place.1);
-            session.is_none_or(|session| !session.is_unsure)
+            match session {
+                Some(session) => !session.is_unsure,
+                None => !recovery.living.has(place),
+            }
         };
         let asks = recovery.asks.keys().filter(|place| is_sure(place));
         let places: Vec<Place> = asks.cloned().collect();

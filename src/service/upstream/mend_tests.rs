@@ -98,6 +98,22 @@ fn clients_of_a_stuck_worker_go_to_another_one() {
 }
 
 #[test]
+fn a_worker_that_has_just_come_is_not_stuck_however_old_the_daemon_is() {
+    let mut stage = stage(OnFailure::Hold);
+    let well = stage.worker("a");
+    pass_with(&mut stage, &[well], 60 * SECOND_US);
+    let new = stage.worker("b");
+    stage.open(1, &[]);
+    stage.open(2, &[]);
+    // It has not dealt with what it was sent when workers are looked at next.
+    pass_with(&mut stage, &[well], 9 * SECOND_US);
+    assert_eq!(notices(&mut stage), [""; 0]);
+    assert!(!stage.read(new).contains(&"ERROR stalled".to_owned()));
+    pass_with(&mut stage, &[well], 2 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["stalled"], "it is, behind that");
+}
+
+#[test]
 fn what_a_stuck_worker_was_sent_is_delivered_again_if_that_is_wanted() {
     let mut stage = stage(OnFailure::Hold);
     stage.exchange.settings.redeliver = true;

@@ -30,6 +30,7 @@ mod gather_tests;
 mod joint;
 mod keeping;
 mod link;
+mod living;
 mod log;
 mod mail;
 mod mend;

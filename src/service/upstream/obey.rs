@@ -77,10 +77,12 @@ impl Exchange {
                 self.for_client(id, raw, Some(space))
             }
             Frame::BcastAck { .. } => self.ask_clients(id, raw, frame),
-            Frame::Member { nsp, .. }
-            | Frame::Join { nsp, .. }
-            | Frame::Leave { nsp, .. }
-            | Frame::SetData { nsp, .. } => {
+            Frame::Member { nsp, pid, .. } => {
+                let space = self.reached(id, *nsp)?;
+                self.note_member(id, raw.conn, space, pid);
+                self.for_client(id, raw, Some(space))
+            }
+            Frame::Join { nsp, .. } | Frame::Leave { nsp, .. } | Frame::SetData { nsp, .. } => {
                 let space = self.reached(id, *nsp)?;
                 self.for_client(id, raw, Some(space))
             }

@@ -6,6 +6,7 @@
 
 use super::applications::AppId;
 use super::fault::Fault;
+use super::living::Living;
 use super::log::{Listener, Logs};
 use super::mail::{ClientNumber, SpaceId};
 use super::sessions::{Place, Session, Sessions};
@@ -21,6 +22,8 @@ const TTL_MS_MAX: u64 = 3_600_000;
 pub(super) const NOTICE_US: u64 = 60_000_000;
 /// How long a worker may take to say what a socket was in the end. Then it is what was known of it.
 pub(super) const UNSURE_US: u64 = 2_000_000;
+/// How long the end of a connection may be overtaken by the client that comes back. Its socket may also be there for good: then it is another's.
+pub(super) const OVERTAKEN_US: u64 = 250_000;
 /// A private id.
 pub(super) const PID_BYTES_MAX: usize = 128;
 /// Clients that are coming back, and bytes of their sessions and of what is held back of them.
@@ -74,12 +77,13 @@ pub(super) struct Recovery {
     pub(super) ttls_us: BTreeMap<AppId, u64>,
     pub(super) logs: Logs,
     pub(super) sessions: Sessions,
+    pub(super) living: Living,
     pub(super) entering: BTreeMap<(ClientNumber, SpaceId), Entering>,
     pub(super) entering_bytes: usize,
     /// What clients were given that came back since links were looked at last: a few words of a worker cause much.
     pub(super) given_bytes: usize,
     pub(super) saved: BTreeSet<(ClientNumber, SpaceId)>,
-    /// Questions for sessions of which a worker is still to say what they were in the end: one of each.
+    /// Questions for sessions of which a worker is still to say what they were in the end, or whose clients are still to go: one of each.
     pub(super) asks: BTreeMap<Place, Ask>,
 }
 
@@ -92,6 +96,7 @@ impl Recovery {
             ttls_us: BTreeMap::new(),
             logs: Logs::new(),
             sessions: Sessions::default(),
+            living: Living::default(),
             entering: BTreeMap::new(),
             entering_bytes: 0,
             given_bytes: 0,
@@ -122,6 +127,7 @@ impl Recovery {
     pub(super) fn retire(&mut self, space: SpaceId) {
         self.logs.retire(space);
         self.sessions.retire(space);
+        self.living.retire(space);
         let entering: Vec<_> = self.entering.keys().copied().collect();
         for at in entering.into_iter().filter(|at| at.1 == space) {
             self.stop_entering(at);
@@ -153,6 +159,15 @@ impl Recovery {
         (!is_late && is_whole).then_some((session, from))
     }
 
+    /// Whether who asks has overtaken the end of the connection that it had: another client is still believed to have its socket. An offset that was not
+    /// given out is nobody's.
+    pub(super) fn is_ahead(&self, place: &Place, ask: &Ask) -> bool {
+        let has_offset = ask
+            .from
+            .is_some_and(|number| self.logs.has(place.0, number));
+        has_offset && self.living.is_of_another(place, ask.client)
+    }
+
     pub(super) fn may_enter(&self, session: &Session) -> bool {
         let bytes = self.entering_bytes + session.bytes();
         self.entering.len() < ENTERING_MAX && bytes <= ENTERING_BYTES_MAX
@@ -167,6 +182,7 @@ impl Recovery {
         let session = self.sessions.remove(space, &pid)?;
         // One client has one socket in a namespace.
         self.put_back((client, space));
+        self.living.insert((client, space), &pid);
         let entering = Entering {
             pid,
             session,

@@ -191,7 +191,11 @@ fn a_session_is_given_to_one_client() {
     leave(&mut stage, 1, 0);
     save(&mut stage, conn, 1);
     asks(&mut stage, conn, 2, &offset, SAVED);
-    asks(&mut stage, conn, 3, &offset, NONE);
+    stage.open(3, &[]);
+    get(&mut stage, conn, 3, &offset);
+    stage.pass(300_000);
+    let heard = hears(&mut stage, conn);
+    assert!(heard.contains(&"SESSION_RES 3 none".to_owned()));
     // Its worker asks again, or the next one does.
     asks(&mut stage, conn, 2, &offset, SAVED);
     stage.kill(conn);
@@ -239,6 +243,96 @@ fn what_a_worker_that_lives_says_is_waited_for() {
     save(&mut stage, conn, 1);
     assert_eq!(stage.exchange.stats().sessions_waiting, 0);
     assert_eq!(stage.exchange.stats().frames_stale, 1);
+}
+
+#[test]
+fn who_comes_before_its_end_is_heard_of_is_waited_for() {
+    // Its old connection is on another shard: that it ended is heard later, and what its socket was later still.
+    let (mut stage, conn, offset) = scene();
+    stage.open(2, &[]);
+    hears(&mut stage, conn);
+    get(&mut stage, conn, 2, &offset);
+    stage.pass(100_000);
+    assert_eq!(hears(&mut stage, conn), ["PING 0"]);
+    leave(&mut stage, 1, 0);
+    assert_eq!(hears(&mut stage, conn), ["CLOSE 1"]);
+    stage.pass(1_000_000);
+    save(&mut stage, conn, 1);
+    assert_eq!(hears(&mut stage, conn), [format!("SESSION_RES 2 {SAVED}")]);
+    member(&mut stage, conn, 2, "p");
+    answer(&mut stage, conn, 2, "0{}");
+    stage.mail(&ToLinks::Entered {
+        client: client(2),
+        space: SPACE,
+    });
+    assert_eq!(stage.exchange.stats().sessions_recovered, 1);
+    // The same of a client that came back and went again before it was in.
+    stage.open(3, &[]);
+    leave(&mut stage, 2, 0);
+    save(&mut stage, conn, 2);
+    asks(&mut stage, conn, 3, &offset, SAVED);
+    stage.open(4, &[]);
+    hears(&mut stage, conn);
+    get(&mut stage, conn, 4, &offset);
+    assert_eq!(hears(&mut stage, conn), [""; 0]);
+    stage.close(3);
+    let heard = hears(&mut stage, conn);
+    assert!(
+        heard.contains(&format!("SESSION_RES 4 {SAVED}")),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn an_end_that_does_not_come_is_not_waited_for() {
+    let (mut stage, conn, offset) = scene();
+    let check = |stage: &mut Stage, end: &dyn Fn(&mut Stage)| {
+        stage.open(2, &[]);
+        hears(stage, conn);
+        get(stage, conn, 2, &offset);
+        stage.pass(200_000);
+        assert!(!hears(stage, conn).contains(&"SESSION_RES 2 none".to_owned()));
+        end(stage);
+        let heard = hears(stage, conn);
+        assert!(
+            heard.contains(&"SESSION_RES 2 none".to_owned()),
+            "{heard:?}"
+        );
+        stage.close(2);
+    };
+    // The socket is another's.
+    check(&mut stage, &|stage| stage.pass(100_000));
+    // It said what is no packet.
+    check(&mut stage, &|stage| leave(stage, 1, 3));
+    // It took leave.
+    enter_anew(&mut stage, conn, 1);
+    check(&mut stage, &|stage| {
+        stage.say(conn, client(1).0, &Frame::LeaveAll { nsp: 0 });
+    });
+    // It is one's own, or nobody's, or the offset is none.
+    enter_anew(&mut stage, conn, 1);
+    get(&mut stage, conn, 1, &offset);
+    assert_eq!(hears(&mut stage, conn), ["SESSION_RES 1 none"]);
+    asks(&mut stage, conn, 2, "guess", NONE);
+    stage.say(conn, client(1).0, &Frame::LeaveAll { nsp: 0 });
+    asks(&mut stage, conn, 2, &offset, NONE);
+}
+
+#[test]
+fn a_worker_that_dies_takes_no_end_along_that_is_waited_for() {
+    let (mut stage, conn, offset) = scene();
+    let other = worker(&mut stage, "b");
+    stage.open(2, &[]);
+    hears(&mut stage, other);
+    get(&mut stage, other, 2, &offset);
+    stage.cut(conn);
+    leave(&mut stage, 1, 0);
+    stage.kill(conn);
+    let heard = hears(&mut stage, other);
+    assert!(
+        heard.contains(&format!("SESSION_RES 2 {TOLD}")),
+        "{heard:?}"
+    );
 }
 
 #[test]
