@@ -112,7 +112,9 @@ impl Exchange {
         parts
             .first()
             .map_or(Ok(()), |part| self.may_say(id, *part))?;
-        self.broadcast_to(id, space, raw);
+        let kept = self.keep_emitted(id, raw, space)?;
+        let body = kept.as_deref().unwrap_or(raw.body);
+        self.broadcast_to(id, space, &Raw { body, ..*raw });
         Ok(())
     }
 }

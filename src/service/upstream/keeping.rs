@@ -40,7 +40,7 @@ impl Exchange {
         ttl_us.ok_or(Fault::Turn(what))
     }
 
-    /// A broadcast is kept; gives its body with the offset in it.
+    /// A worker's broadcast is kept; gives its body with the offset in it.
     pub(super) fn keep(
         &mut self,
         id: WorkerId,
@@ -48,6 +48,31 @@ impl Exchange {
         space: SpaceId,
     ) -> Result<Vec<u8>, Fault> {
         self.recovery_us(id, "RECOVER")?;
+        self.keep_broadcast(id, raw, space)
+    }
+
+    /// The same of an emitter's, which does not know whether the application's clients may come back. `None`: they may not.
+    pub(super) fn keep_emitted(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        space: SpaceId,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let app = self.app_of(id);
+        let is_kept = raw.flags.contains(Flags::RECOVER)
+            && !self.is_opaque()
+            && self.recovery.ttls_us.contains_key(&app);
+        is_kept
+            .then(|| self.keep_broadcast(id, raw, space))
+            .transpose()
+    }
+
+    fn keep_broadcast(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        space: SpaceId,
+    ) -> Result<Vec<u8>, Fault> {
         let frame = Frame::parse(raw, Side::Worker)?;
         let Frame::Bcast {
             nsp,
