@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { createAdapterClass } from "./adapter.js";
 import { adapterModuleOf, dependencyOf } from "./application.js";
 import { isPlain, type Rpc } from "./binding.js";
+import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import { Ringway, type OnClose } from "./worker.js";
@@ -101,6 +102,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     ...(options.rpc === undefined ? {} : { rpc: options.rpc }),
   });
   addCors(ringway, options.resolveFrom);
+  if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
   server.bind(ringway.engine);
   closeWith(server, ringway);
