@@ -627,6 +627,15 @@ impl Exchange {
 
     /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, self.settings.redeliver);
+    }
+
+    /// A process begins anew, as it never read that it had joined: it was cut before. So it has dealt with nothing, and what it was sent is for the next one.
+    pub(super) fn lose_unheard(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, true);
+    }
+
+    fn lose_with(&mut self, now: Now, id: WorkerId, redelivers: bool) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -635,11 +644,11 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match self.settings.redeliver {
+        let mut again = match redelivers {
             true => undealt(worker.outgoing.undealt(), self.is_opaque()),
             false => HashMap::new(),
         };
-        if !self.settings.redeliver {
+        if !redelivers {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }
         for number in self.clients_of(id) {

@@ -66,10 +66,15 @@ impl Known {
 
     /// The daemon has obeyed so many frames of a life.
     fn settle(&mut self, life: LifeName, frames: u64) {
-        while let Some((_, _, stay)) = self
-            .pending
-            .pop_front_if(|(by, frame, _)| *by == life && *frame <= frames)
-        {
+        let obeyed =
+            |(by, frame, _): &(LifeName, u64, Option<Stay>)| *by == life && *frame <= frames;
+        // What a life before said that never came is over by then, too.
+        if let Some(last) = self.pending.iter().rposition(obeyed) {
+            let (_, _, stay) = self
+                .pending
+                .drain(..=last)
+                .next_back()
+                .expect("it is there");
             self.sure = stay;
         }
     }
@@ -93,6 +98,8 @@ struct Client {
     may_skip: bool,
     /// Namespaces: those it is in as it knows, and those that it left or has not heard of.
     joined: BTreeSet<&'static str>,
+    /// Those that it has ever left.
+    parted: BTreeSet<&'static str>,
     spaces: BTreeMap<&'static str, Known>,
     expected: BTreeMap<LifeName, BTreeMap<u64, Expect>>,
     /// Lives that spoke to it alone.
@@ -129,6 +136,7 @@ pub(crate) struct Counts {
     pub(crate) handed_over: u64,
     pub(crate) deaths: u64,
     pub(crate) parted: u64,
+    pub(crate) nowhere: u64,
 }
 
 /// Everything that clients and workers saw.
@@ -245,6 +253,11 @@ impl Model {
                 known.sure,
                 known.pending
             );
+            if may_be_out {
+                // The daemon may know of its last socket all the same.
+                known.is_leaving = true;
+                continue;
+            }
             known.sure = stay.cloned();
             known.pending.clear();
         }
@@ -301,6 +314,17 @@ impl Model {
         }
     }
 
+    /// An event is of a socket that its worker does not know: the client has left it behind the event, and connects again.
+    pub(crate) fn says_nowhere(&mut self, who: Who, number: u64, space: &'static str) {
+        self.counts.nowhere += 1;
+        let client = self.client(who);
+        assert!(
+            client.parted.contains(space),
+            "client {who} says {number} in {space}, where it is not"
+        );
+        client.asked.remove(&number);
+    }
+
     /// A client is answered.
     pub(crate) fn answers(&mut self, who: Who, number: u64) {
         self.counts.answered += 1;
@@ -325,6 +349,7 @@ impl Model {
         self.counts.parted += 1;
         let client = self.clients.entry(who).or_default();
         client.joined.remove(space);
+        client.parted.insert(space);
         client.spaces.entry(space).or_default().is_leaving = true;
         for (name, expected) in &mut client.expected {
             let words = self.lives.get(name).map(|life| &life.words);

@@ -117,6 +117,9 @@ impl Worker {
         for news in self.link.read(scene.kernel, scene.random) {
             self.hear(&news, scene);
         }
+        if self.is_over {
+            return;
+        }
         if self.link.has_ended(scene.kernel) {
             return self.be_cut(scene);
         }
@@ -385,13 +388,12 @@ impl Worker {
     ) {
         let known = &self.conns[&conn];
         let who = known.who;
-        assert!(
-            known.sockets.contains_key(space),
-            "client {who} says {number} in {space}, where it is not"
-        );
         scene
             .model
             .dispatches(who, number, self.life, scene.kernel.now());
+        if !known.sockets.contains_key(space) {
+            return scene.model.says_nowhere(who, number, space);
+        }
         if let Some(id) = id {
             let answer = format!("3{}{id}[{number},{who}]", prefix(space));
             let payload = Payload(Part::Text(&answer));
