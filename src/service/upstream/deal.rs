@@ -167,7 +167,8 @@ impl Client {
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
-        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && again.is_empty();
+        let is_whole = again.last().is_some_and(|frame| frame.has_more);
+        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && !is_whole;
         let mut unheard = 0;
         let rest = core::mem::replace(&mut self.queue, again.into());
         for frame in rest.into_iter().filter(Waiting::is_kept) {
@@ -644,10 +645,12 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match redelivers {
-            true => undealt(worker.outgoing.undealt(), self.is_opaque()),
-            false => HashMap::new(),
+        // What no link has taken was never sent, although it was in the window.
+        let frames = match redelivers {
+            true => worker.outgoing.kept(),
+            false => worker.outgoing.unsent(),
         };
+        let mut again = undealt(frames, self.is_opaque());
         if !redelivers {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }
