@@ -17,7 +17,7 @@ pub(crate) static TRACE: std::sync::LazyLock<bool> =
 pub(crate) fn trace(who: &str, name: usize, what: &dyn core::fmt::Debug) {
     if *TRACE {
         let mut line = format!("{what:?}");
-        line.truncate(200);
+        line.truncate(240);
         eprintln!("{who} {name}: {line}");
     }
 }

@@ -3,6 +3,7 @@
 //! Events go up, numbered by their client; words go down, numbered by the life of the worker that says them. What the daemon knows of memberships is known by
 //! its CREDIT: before a frame is covered the daemon may have obeyed it or not, and both outcomes are right.
 
+use super::client::trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ struct Client {
     is_handed_over: bool,
     /// When a worker heard of it last.
     heard_at: Duration,
+    /// Workers that were in doubt when an event of it was dispatched last.
+    doubts: u64,
     /// The next event may come behind some that a worker took with it.
     may_skip: bool,
     /// Namespaces: those it is in as it knows, and those that it left or has not heard of.
@@ -148,6 +151,7 @@ pub(crate) struct Model {
     /// How many frames a worker may take with it.
     window_frames: u64,
     died_at: Option<Duration>,
+    doubts: u64,
     clients: BTreeMap<Who, Client>,
     lives: BTreeMap<LifeName, Life>,
     pub(crate) counts: Counts,
@@ -178,13 +182,14 @@ impl Model {
 
     /// A worker may have been given up.
     pub(crate) const fn doubts(&mut self, now: Duration) {
+        self.doubts += 1;
         self.died_at = Some(now);
     }
 
     /// A worker is gone with all that it knew, or will come back as another one.
     pub(crate) fn dies(&mut self, name: LifeName, now: Duration) {
         self.life(name).is_over = true;
-        self.died_at = Some(now);
+        self.doubts(now);
         self.counts.deaths += 1;
     }
 
@@ -230,6 +235,7 @@ impl Model {
     ) {
         let heard_at = self.client(who).heard_at;
         let may_skip = self.may_have_died_since(heard_at);
+        trace("life", name, &("opens", who, sockets));
         let client = self.clients.entry(who).or_default();
         assert_ne!(
             client.life,
@@ -279,7 +285,7 @@ impl Model {
 
     pub(crate) fn dispatches(&mut self, who: Who, number: u64, name: LifeName, now: Duration) {
         self.counts.dispatched += 1;
-        let window_frames = self.window_frames;
+        let (window_frames, total) = (self.window_frames, self.doubts);
         let redelivers = self.redelivers;
         let client = self.clients.entry(who).or_default();
         assert_eq!(client.life, Some(name), "client {who} is another worker's");
@@ -287,11 +293,13 @@ impl Model {
         let next = client.dispatched + 1;
         let may_skip = core::mem::take(&mut client.may_skip);
         client.heard_at = now;
+        // Each worker that is gone may have taken a window's worth with it, the last one before this, too.
+        let doubts = 1 + total - core::mem::replace(&mut client.doubts, total);
         if number > next {
             let mut between = next..number;
             let is_lost = match redelivers {
                 true => between.all(|number| client.binaries.contains(&number)),
-                false => number - next <= window_frames,
+                false => number - next <= window_frames * doubts,
             };
             assert!(
                 may_skip && is_lost,
@@ -336,6 +344,11 @@ impl Model {
             None if redelivers && number <= client.said => {}
             other => panic!("client {who}: an answer to {number}, which is {other:?}"),
         }
+    }
+
+    /// A worker is asked for a namespace in which the client is: only where things are said again.
+    pub(crate) fn connects_again(&self, who: Who) {
+        assert!(self.redelivers, "client {who} connects twice");
     }
 
     /// The client knows that it is in a namespace, or has left it.

@@ -10,7 +10,7 @@ use ringway_proto::link::{
 };
 use ringway_sim::{Client, Kernel, Random};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms of the application.
 const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) life: LifeName,
     link: Link,
     conns: BTreeMap<u64, Conn>,
+    /// Those that it has let go of: they may go before the daemon knows it.
+    handed_over: BTreeSet<u64>,
     pub(crate) mood: Mood,
     /// When it tries to join again.
     again_at: Duration,
@@ -69,6 +71,7 @@ impl Worker {
             life,
             link: Link::new(format!("life-{life}")),
             conns: BTreeMap::new(),
+            handed_over: BTreeSet::new(),
             mood: Mood::Well,
             again_at: Duration::ZERO,
             ghosts: Vec::new(),
@@ -258,8 +261,13 @@ impl Worker {
             }
             Frame::Data { payload } => self.data(raw.conn, payload.0, scene),
             Frame::Close { .. } => {
-                let conn = self.conns.remove(&raw.conn);
-                assert!(conn.is_some(), "CLOSE of {}, who is not here", raw.conn);
+                let is_here = self.conns.remove(&raw.conn).is_some();
+                let was_here = self.handed_over.remove(&raw.conn);
+                assert!(
+                    is_here || was_here,
+                    "CLOSE of {}, who is not here",
+                    raw.conn
+                );
             }
             Frame::MigrateOut {} => self.hand_over(raw.conn, scene),
             Frame::Peers { .. } | Frame::Pressure { .. } | Frame::Transport { .. } => {}
@@ -356,6 +364,11 @@ impl Worker {
     }
 
     fn let_in(&mut self, conn: u64, space: &'static str, scene: &mut Scene<'_>) {
+        // What was dealt with and is said again: as socket.io, it takes no notice.
+        let known = &self.conns[&conn];
+        if known.sockets.contains_key(space) {
+            return scene.model.connects_again(known.who);
+        }
         self.sockets_made += 1;
         let sid = format!("s{}-{}", self.life, self.sockets_made);
         let answer = format!(r#"0{}{{"sid":"{sid}"}}"#, prefix(space));
@@ -494,6 +507,7 @@ impl Worker {
     fn hand_over(&mut self, conn: u64, scene: &mut Scene<'_>) {
         let known = self.conns.remove(&conn);
         let known = known.expect("a client that is here is asked for");
+        self.handed_over.insert(conn);
         assert!(known.header.is_none(), "a packet goes whole to one worker");
         assert_eq!(self.mood, Mood::Leaving, "nobody wanted to go");
         scene.model.hands_over(known.who, scene.kernel.now());

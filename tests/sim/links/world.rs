@@ -1,6 +1,6 @@
 //! Shards, workers, clients and what goes wrong between them.
 
-use super::client::{LinkClient, SPACES};
+use super::client::{LinkClient, SPACES, trace};
 use super::liar::Liar;
 use super::model::{Counts, Model};
 use super::worker::{Mood, Scene, Worker};
@@ -122,6 +122,7 @@ impl LinkWorld {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random);
+        trace("seed", seed as usize, &plan);
         let shards = 1 + random.below(3);
         let config = Config {
             recv_buffers: 2 + random.below(6) as u32,
@@ -230,6 +231,9 @@ impl LinkWorld {
 
     fn turn_everybody(&mut self) -> bool {
         let mut moved = false;
+        if self.is_quiet && self.sound_or_coming() == 0 {
+            self.start_worker();
+        }
         for index in 0..self.seats.len() {
             moved |= self.run_shard(index);
         }
@@ -309,6 +313,12 @@ impl LinkWorld {
             let index = self.random.below(self.workers.len());
             self.run_worker(index);
         }
+    }
+
+    /// Workers that take clients, or will.
+    fn sound_or_coming(&self) -> usize {
+        let workers = self.workers.iter();
+        workers.filter(|worker| worker.mood == Mood::Well).count()
     }
 
     fn start_worker(&mut self) {
@@ -469,13 +479,6 @@ impl LinkWorld {
                 Mood::Well | Mood::Leaving => {}
             }
         }
-        let mut stays = self
-            .workers
-            .iter()
-            .filter(|worker| worker.mood == Mood::Well);
-        if stays.next().is_none() {
-            self.start_worker();
-        }
         self.settle(Duration::from_secs(25));
     }
 
@@ -559,6 +562,7 @@ impl LinkWorld {
             assert!(left.is_empty(), "shard {index}: {left:?} is left");
             assert_eq!(hub.stats().sessions, 0, "shard {index}: sessions");
         }
+        self.is_quiet = false;
         for index in (0..self.workers.len()).rev() {
             self.end_worker(index);
         }
