@@ -383,6 +383,7 @@ impl Model {
         space: &'static str,
         stay: Option<Stay>,
     ) {
+        trace("life", name, &("describes", frame, who, space, &stay));
         let client = self.clients.entry(who).or_default();
         for (other, life) in self.lives.iter().filter(|(other, _)| **other != name) {
             let expected = client.expected.entry(*other).or_default();
@@ -438,6 +439,7 @@ impl Model {
 
     /// A worker says a word to all who are in some rooms.
     pub(crate) fn broadcasts(&mut self, (name, frame): (LifeName, u64), target: Target) {
+        trace("life", name, &("broadcasts", frame, &target));
         for client in self.clients.values_mut().filter(|client| !client.is_gone) {
             let Some(known) = client.spaces.get(target.space) else {
                 continue;
@@ -448,7 +450,7 @@ impl Model {
                 all &= reaches;
                 any |= reaches;
             };
-            match is_own && !client.is_handed_over {
+            match is_own && !client.is_handed_over && !known.is_leaving {
                 // One link, one order.
                 true => look(target.reaches(known.last())),
                 false => {

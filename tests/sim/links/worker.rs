@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pongs: u32,
     /// The daemon did not go on where they were: it is another life from now on.
     pub(crate) is_over: bool,
+    /// The daemon has dealt with something of it: before, a cut may end its life.
+    pub(crate) was_heard: bool,
     pub(crate) refused: Option<String>,
 }
 
@@ -79,6 +81,7 @@ impl Worker {
             has_begun: false,
             pongs: 0,
             is_over: false,
+            was_heard: false,
             refused: None,
         }
     }
@@ -160,7 +163,10 @@ impl Worker {
                 self.link.say(&Frame::Ping { number: 0 });
             }
             News::Pong => {}
-            News::Credit(frames) => scene.model.credits(self.life, *frames),
+            News::Credit(frames) => {
+                self.was_heard = true;
+                scene.model.credits(self.life, *frames);
+            }
             // Its clients stay, and it with them.
             News::Keep => {}
             News::Refused(code) => self.refused = Some(code.clone()),

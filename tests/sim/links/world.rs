@@ -343,7 +343,8 @@ impl LinkWorld {
             worker.state()
         );
         if is_over {
-            assert!(self.plan.kills, "life {} did not go on", worker.life);
+            let may_end = self.plan.kills || !self.workers[index].was_heard;
+            assert!(may_end, "{} did not go on", self.workers[index].state());
             self.end_worker(index);
         } else if has_left {
             self.finish_leaving(index);
@@ -453,7 +454,8 @@ impl LinkWorld {
                 self.end_worker(index);
                 self.kills += 1;
             }
-            5 | 6 if is_well => worker.mood = Mood::Stalled,
+            // Where a short stall ends a life, whoever wakes from it says what nobody wants to hear: it is killed instead.
+            5 | 6 if is_well && !self.plan.sticks => worker.mood = Mood::Stalled,
             7 | 8 if worker.mood == Mood::Stalled => worker.mood = Mood::Well,
             9 if self.plan.sticks && is_well => {
                 worker.mood = Mood::Stuck;
