@@ -10,7 +10,7 @@ use ringway_proto::link::{
 };
 use ringway_sim::{Client, Kernel, Random};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Rooms of the application.
 const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
@@ -42,8 +42,8 @@ pub(crate) struct Worker {
     pub(crate) life: LifeName,
     link: Link,
     conns: BTreeMap<u64, Conn>,
-    /// Those that it has let go of: they may go before the daemon knows it.
-    handed_over: BTreeSet<u64>,
+    /// Those that it has let go of, and whether they have said something since: then they are gone, and CLOSE comes behind it.
+    handed_over: BTreeMap<u64, bool>,
     pub(crate) mood: Mood,
     /// When it tries to join again.
     again_at: Duration,
@@ -73,7 +73,7 @@ impl Worker {
             life,
             link: Link::new(format!("life-{life}")),
             conns: BTreeMap::new(),
-            handed_over: BTreeSet::new(),
+            handed_over: BTreeMap::new(),
             mood: Mood::Well,
             again_at: Duration::ZERO,
             ghosts: Vec::new(),
@@ -91,7 +91,8 @@ impl Worker {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.link.is_open() && self.link.is_settled()
+        let has_last_words = self.handed_over.values().any(|has| *has);
+        self.link.is_open() && self.link.is_settled() && !has_last_words
     }
 
     fn reads(&self) -> bool {
@@ -268,7 +269,7 @@ impl Worker {
             Frame::Data { payload } => self.data(raw.conn, payload.0, scene),
             Frame::Close { .. } => {
                 let is_here = self.conns.remove(&raw.conn).is_some();
-                let was_here = self.handed_over.remove(&raw.conn);
+                let was_here = self.handed_over.remove(&raw.conn).is_some();
                 assert!(
                     is_here || was_here,
                     "CLOSE of {}, who is not here",
@@ -337,6 +338,10 @@ impl Worker {
     }
 
     fn data(&mut self, conn: u64, part: Part<'_>, scene: &mut Scene<'_>) {
+        if let Some(has_last_words) = self.handed_over.get_mut(&conn) {
+            *has_last_words = true;
+            return;
+        }
         let known = self.conns.get_mut(&conn);
         let known = known.unwrap_or_else(|| panic!("DATA of {conn}, who is not here"));
         if known.is_closed {
@@ -513,7 +518,7 @@ impl Worker {
     fn hand_over(&mut self, conn: u64, scene: &mut Scene<'_>) {
         let known = self.conns.remove(&conn);
         let known = known.expect("a client that is here is asked for");
-        self.handed_over.insert(conn);
+        self.handed_over.insert(conn, false);
         assert!(known.header.is_none(), "a packet goes whole to one worker");
         assert_eq!(self.mood, Mood::Leaving, "nobody wanted to go");
         scene.model.hands_over(known.who, scene.kernel.now());
