@@ -184,7 +184,8 @@ impl Client {
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
-        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && again.is_empty();
+        let is_whole = again.last().is_some_and(|frame| frame.has_more);
+        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && !is_whole;
         let mut unheard = 0;
         let rest = core::mem::replace(&mut self.queue, again.into());
         for frame in rest.into_iter().filter(Waiting::is_kept) {
@@ -678,6 +679,15 @@ impl Exchange {
 
     /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, self.settings.redeliver);
+    }
+
+    /// A process begins anew, as it never read that it had joined: it was cut before. So it has dealt with nothing, and what it was sent is for the next one.
+    pub(super) fn lose_unheard(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, true);
+    }
+
+    fn lose_with(&mut self, now: Now, id: WorkerId, redelivers: bool) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -686,11 +696,13 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match self.settings.redeliver {
-            true => undealt(worker.outgoing.undealt(), self.is_opaque()),
-            false => HashMap::new(),
+        // What no link has taken was never sent, although it was in the window.
+        let frames = match redelivers {
+            true => worker.outgoing.kept(),
+            false => worker.outgoing.unsent(),
         };
-        if !self.settings.redeliver {
+        let mut again = undealt(frames, self.is_opaque());
+        if !redelivers {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }
         let before = self.stats.clients_unanswered;

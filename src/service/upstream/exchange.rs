@@ -477,8 +477,12 @@ impl Exchange {
         if let Some((id, point)) = known.zip(point) {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }
-        // The same process with another life of its own: what it had is gone.
-        known.into_iter().for_each(|id| self.lose(now, id));
+        // The same process with another life of its own: what it had is gone, if it ever had something.
+        match known {
+            Some(id) if self.workers[&id].knows || hello.resume.is_some() => self.lose(now, id),
+            Some(id) => self.lose_unheard(now, id),
+            None => {}
+        }
         if self.workers.len() >= WORKERS_MAX {
             return Err(Fault::TooMany("workers"));
         }

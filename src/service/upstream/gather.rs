@@ -43,6 +43,11 @@ pub(super) struct Gather {
 }
 
 impl Gather {
+    /// Broadcasts that wait for answers.
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
     fn number(&mut self) -> u64 {
         loop {
             let next = self.last + 1;

@@ -121,6 +121,11 @@ impl Joint {
         }
     }
 
+    /// How much mail found no room.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn is_link(&self, conn: ConnId) -> bool {
         let exchange = self.exchange.as_ref();
         exchange.is_some_and(|exchange| exchange.is_link(conn))

@@ -12,6 +12,7 @@ mod asking;
 #[cfg(test)]
 mod asking_tests;
 mod binding;
+mod books;
 mod breaker;
 mod clients;
 mod deal;
