@@ -205,12 +205,12 @@ export class VirtualConnection extends EventEmitter {
   }
 
   /** @internal A message came from the client. */
-  receive(flags: number, payload: Buffer): void {
+  receive(payload: Buffer | string): void {
     // Binary is copied: an application that keeps it must not keep the whole of what the socket gave.
-    const data = (flags & FLAG.BINARY) !== 0 ? Buffer.from(payload) : payload.toString((flags & FLAG.ASCII) !== 0 ? "latin1" : "utf8");
+    const data = typeof payload === "string" ? payload : Buffer.from(payload);
     if (this.#held) {
       this.#held.push({ data });
-      this.#heldBytes += payload.length;
+      this.#heldBytes += Buffer.byteLength(data);
     } else {
       this.#hear(data);
     }

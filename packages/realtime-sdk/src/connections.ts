@@ -115,7 +115,7 @@ export class Connections implements ConnectionPort {
   #receive(connection: VirtualConnection, frame: KnownFrame): void {
     switch (frame.name) {
       case "DATA": {
-        connection.receive(frame.flags, frame.payload);
+        connection.receive(frame.payload);
         if (connection.heldBytes > HELD_BYTES_MAX) connection.close(true);
         return;
       }

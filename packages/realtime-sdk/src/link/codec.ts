@@ -15,12 +15,44 @@ import { parseJson, type Json, type JsonBodies } from "./json.js";
 export type Side = "daemon" | "worker";
 
 /** A frame whose body was not looked into yet. */
-export interface RawFrame {
+export class RawFrame {
   readonly type: number;
   readonly flags: number;
   readonly conn: Conn;
-  readonly body: Buffer;
+  readonly #bytes: Buffer;
+  readonly #start: number;
+  readonly #end: number;
+
+  /** One that begins at `at` and ends at `end` of `bytes`. */
+  constructor(bytes: Buffer, at: number, end: number) {
+    this.type = bytes[at + 4] as number;
+    this.flags = bytes[at + 5] as number;
+    this.conn = connOf(bytes.readUInt32LE(at + 6), bytes.readUInt32LE(at + 10));
+    this.#bytes = bytes;
+    this.#start = at + HEADER_BYTES;
+    this.#end = end;
+  }
+
+  get bodyBytes(): number {
+    return this.#end - this.#start;
+  }
+
+  /** A view. */
+  get body(): Buffer {
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
+
+  /** The body, which should have no byte above 0x7f. A view costs more than a short text. */
+  ascii(): string | undefined {
+    if (this.bodyBytes > SHORT_BYTES_MAX && !isAscii(this.body)) return undefined;
+    const text = this.#bytes.toString("latin1", this.#start, this.#end);
+    return this.bodyBytes <= SHORT_BYTES_MAX && ABOVE_ASCII.test(text) ? undefined : text;
+  }
 }
+
+/** Of a text that is searched by characters. */
+const SHORT_BYTES_MAX = 256;
+const ABOVE_ASCII = /[\x80-\xff]/;
 
 /** The highest reason of CLOSE (see `CLOSE_REASONS` in connection.ts). */
 const REASON_MAX = 4;
@@ -56,12 +88,7 @@ export class FrameReader {
       return undefined;
     }
     this.#pass(4 + len);
-    return {
-      type: bytes[at + 4] as number,
-      flags: bytes[at + 5] as number,
-      conn: connOf(bytes.readUInt32LE(at + 6), bytes.readUInt32LE(at + 10)),
-      body: bytes.subarray(at + HEADER_BYTES, at + 4 + len),
-    };
+    return new RawFrame(bytes, at, at + 4 + len);
   }
 
   /** The memory of the last chunk is about to be used again: what is left of it is copied. */
@@ -110,7 +137,7 @@ export function decode(raw: RawFrame, reader: Side): Frame | undefined {
   if (shape.from === reader) throw new LinkError("wrong-direction", `${name} comes from the ${reader} only`);
   if ((raw.flags & ~shape.flags) !== 0) throw new LinkError("unknown-flags", `${raw.flags} of ${name}`);
   // What there is most of.
-  if (name === "DATA") return { name, flags: raw.flags, conn: raw.conn, payload: checked(name, raw.flags, raw.body) };
+  if (name === "DATA") return { name, flags: raw.flags, conn: raw.conn, payload: said(raw) };
   const frame: Record<string, unknown> = { name, flags: raw.flags, conn: raw.conn };
   // The number of a namespace, which other frames say in a u16.
   if (name === "NSP" && raw.conn > 0xffff) throw new LinkError("bad-value", `namespace ${raw.conn}`);
@@ -118,6 +145,15 @@ export function decode(raw: RawFrame, reader: Side): Frame | undefined {
   for (const [field, kind] of shape.fields) frame[field] = body.read(kind);
   body.end();
   return frame as Frame;
+}
+
+/** What a client said. */
+function said(raw: RawFrame): Buffer | string {
+  if ((raw.flags & FLAG.BINARY) !== 0) return raw.body;
+  if ((raw.flags & FLAG.ASCII) === 0) return checked("DATA", raw.flags, raw.body).toString();
+  const text = raw.ascii();
+  if (text === undefined) throw new LinkError("bad-text", "DATA");
+  return text;
 }
 
 /** A payload, unless it should be text and is none. It stays bytes here: who gets it knows whether it is ever a string. */

@@ -142,9 +142,9 @@ type Values<Name extends FrameName, Rest> = {
 /** The fields of a frame that is to be written; text that reaches to the end of the body may stay a string. */
 export type Fields<Name extends FrameName> = Values<Name, Uint8Array | string>;
 
-/** A frame that was read. Its bytes are a view into what the socket gave. */
+/** A frame that was read. Its bytes are a view into memory that is used again when it was dealt with. What a client said is a string if it is text. */
 export type Frame<Name extends FrameName = FrameName> = Name extends FrameName
-  ? { readonly name: Name; readonly flags: number; readonly conn: Conn } & Values<Name, Buffer>
+  ? { readonly name: Name; readonly flags: number; readonly conn: Conn } & Values<Name, Name extends "DATA" ? Buffer | string : Buffer>
   : never;
 
 /** Whether a type is counted, that is kept until the peer's CREDIT covers it. */

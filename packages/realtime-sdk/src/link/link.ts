@@ -220,7 +220,7 @@ export class Link {
         if (frame.name !== "WELCOME") throw outOfTurn(frame);
         return this.#welcome(frame.json, frame.mac);
       default:
-        return this.#takeOpen(frame, HEADER_BYTES + raw.body.length);
+        return this.#takeOpen(frame, HEADER_BYTES + raw.bodyBytes);
     }
   }
 

@@ -18,6 +18,12 @@ type Listener = (this: NestSocket, ...values: unknown[]) => void;
 /** What an event brought: data, and how it is acknowledged. */
 type Payload = ReturnType<IoAdapter["mapPayload"]>;
 
+/** While a handler runs its client does not go to another worker. What an Observable gives later is not waited for. */
+interface Counting {
+  begin?(): void;
+  finish?(): void;
+}
+
 /** The handlers of one socket. */
 class Listening {
   handlers: Handlers = [];
@@ -91,7 +97,8 @@ export class Dispatch {
   }
 
   async #run(socket: NestSocket, listening: Listening, handler: Handler, payload: unknown): Promise<void> {
-    const finish = running(socket);
+    const connection = socket.conn as Counting | undefined;
+    connection?.begin?.();
     try {
       const { data, ack } = this.#payloadOf(payload);
       const result: unknown = await handler.callback(data, ack);
@@ -104,7 +111,7 @@ export class Dispatch {
     } catch (error) {
       this.#logger.error(error);
     } finally {
-      finish();
+      connection?.finish?.();
     }
   }
 
@@ -115,13 +122,6 @@ export class Dispatch {
       this.#logger.error(error);
     }
   }
-}
-
-/** A handler runs: its client does not go to another worker before that is over. What an Observable gives later is not waited for. */
-function running(socket: NestSocket): () => void {
-  const connection = socket.conn as { begin?: () => void; finish?: () => void } | undefined;
-  connection?.begin?.();
-  return () => connection?.finish?.();
 }
 
 /** What a handler gave, to the client. */
