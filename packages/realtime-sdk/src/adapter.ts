@@ -363,9 +363,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     #flags(packet: Packet, flags: BroadcastFlags = {}, parts: readonly Part[]): number {
       const isAscii = parts.every(({ bytes }) => typeof bytes !== "string" || Buffer.byteLength(bytes) === bytes.length);
-      // The conditions of socket.io's own: what nobody could acknowledge later, and was not to be dropped.
+      // The conditions of socket.io's own: what nobody could acknowledge later, and was not to be dropped. Of what waits for a daemon the link sees to
+      // whether that one can keep it: a client that is cut off while it is delivered has to be given the rest.
       const isKept =
-        this.#nsp.server.opts.connectionStateRecovery !== undefined && host.can("recovery") &&
+        this.#nsp.server.opts.connectionStateRecovery !== undefined && (!host.hasSession || host.can("recovery")) &&
         host.parsesText && packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
       return (
         (flags.volatile === true ? FLAG.VOLATILE : 0) |

@@ -10,7 +10,7 @@ import { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import type { LinkError } from "./link/errors.js";
 import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
-import { json, type Goaway } from "./link/json.js";
+import { json } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
 import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
@@ -71,7 +71,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   readonly #namespaces: Namespaces;
   #stopping: "keep" | "close" | undefined;
   #stopped: Promise<void> | undefined;
-  #draining: { goaway: Goaway; done: Promise<Drained>; finish: () => void } | undefined;
+  #draining: { by_ms: number; done: Promise<Drained>; finish: () => void } | undefined;
   #isBindDue = false;
   #reject: (error: Error) => void = () => {};
 
@@ -138,7 +138,6 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     const before = this.#connections.handedOver;
     const outcome = (): Drained => ({ moved: this.#connections.handedOver - before, left: this.engine.clientsCount });
     if (!this.#link.hasSession || !this.#can("migrate") || this.#stopping) return Promise.resolve(outcome());
-    const goaway: Goaway = { mode: "migrate", reason: "the worker leaves", deadline_ms };
     let finish = (): void => {};
     const done = new Promise<Drained>((resolve) => {
       const timer = setTimeout(() => finish(), deadline_ms);
@@ -148,9 +147,9 @@ export class Ringway extends EventEmitter<RingwayEvents> {
         resolve(outcome());
       };
     });
-    this.#draining = { goaway, done, finish };
+    this.#draining = { by_ms: performance.now() + deadline_ms, done, finish };
     this.#connections.onEmpty = finish;
-    this.#link.announce(goaway);
+    this.#leave();
     if (this.engine.clientsCount === 0) finish();
     return done;
   }
@@ -168,7 +167,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   }
 
   #opened(resumed: boolean): void {
-    if (this.#draining && !resumed) this.#link.announce(this.#draining.goaway);
+    this.#leave();
     if (!resumed) {
       const refusal = refusalOf(this.#io, this.engine, this.#options.rpc, this.#can);
       if (refusal) return this.#refuse(refusal);
@@ -179,6 +178,13 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       return this.#link.whenHeard(() => void this.emit("open", false));
     }
     this.emit("open", true);
+  }
+
+  /** Whoever drains says so on each link: what was said on one that was cut may not have come. */
+  #leave(): void {
+    if (!this.#draining) return;
+    const deadline_ms = Math.max(0, Math.ceil(this.#draining.by_ms - performance.now()));
+    this.#link.announce({ mode: "migrate", reason: "the worker leaves", deadline_ms });
   }
 
   readonly #can = (capability: Capability): boolean => this.#link.can(capability);

@@ -94,6 +94,20 @@ test("connectionStateRecovery and a cors with functions are warned of, and nothi
   process.off("warning", warned);
 });
 
+for (const caps of [["recovery"], []]) {
+  test(`what was said before the daemon came is marked for recovery as that one can: ${caps.join() || "not"}`, async () => {
+    io = new Server({ connectionStateRecovery: {} });
+    ringway = attachRingway(io, { url: daemon.url });
+    io.emit("early");
+    io.volatile.emit("dropped");
+    link = await daemon.accept();
+    void link.welcome({ caps });
+    const early = await link.next("BCAST");
+    assert.equal(early.flags, FLAG.ASCII | (caps.includes("recovery") ? FLAG.RECOVER : 0));
+    assert.equal((await link.next("BCAST")).flags, FLAG.ASCII | FLAG.VOLATILE);
+  });
+}
+
 test("a local broadcast is sent to each client here when the daemon would give it to all", async () => {
   await start([]);
   await ringway.ready;

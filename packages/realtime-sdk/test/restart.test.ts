@@ -6,6 +6,7 @@ import { afterEach, beforeEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
 
+import type { Welcome } from "../src/link/json.js";
 import { attachRingway, type Ringway, type RingwayOptions } from "../src/server.js";
 import { PeerDaemon, type PeerLink } from "./peer.js";
 import { test } from "./timed.js";
@@ -19,14 +20,16 @@ interface Worker {
   link: PeerLink;
 }
 
-async function worker(prepare: (io: Server) => void = () => {}, options: Partial<RingwayOptions> = {}): Promise<Worker> {
+async function worker(
+  prepare: (io: Server) => void = () => {}, options: Partial<RingwayOptions> = {}, welcome: Partial<Welcome> = {},
+): Promise<Worker> {
   const io = new Server();
   prepare(io);
   servers.push(io);
   const ringway = attachRingway(io, { url: daemon.url, ...options });
   const link = await daemon.accept();
   daemon.received = { frames: 0, bytes: 0 };
-  await link.welcome();
+  await link.welcome(welcome);
   await ringway.ready;
   return { io, ringway, link };
 }
@@ -168,6 +171,23 @@ test("a client that goes to another worker is left without a word, but for its d
   io.emit("after");
   const after = await link.next("BCAST", "LEAVE_ALL", "CLOSE_CONN", "SEND");
   assert.equal(after.name, "BCAST");
+});
+
+test("a leave that is said while the link is cut is said on the next one, with the time that is left", async () => {
+  const { ringway, link } = await worker(undefined, { bounds: { retry_ms_min: 1, retry_ms_max: 1 } }, { caps: ["migrate"] });
+  link.open(5);
+  await link.connect(5);
+  const down = once(ringway, "down");
+  link.cut();
+  await down;
+  const drained = ringway.drain({ deadline_ms: 4_000 });
+  const next = await daemon.accept();
+  await next.welcome({ caps: ["migrate"], resumed: true, received: daemon.received.frames });
+  const { mode, deadline_ms } = (await next.next("GOAWAY")).json.value;
+  assert.equal(mode, "migrate");
+  assert.ok(deadline_ms > 0 && deadline_ms <= 4_000, `${deadline_ms}`);
+  next.send("MIGRATE_OUT", 0, 5, {});
+  assert.deepEqual(await drained, { moved: 1, left: 0 });
 });
 
 test("without the private hook a client is closed, and so reconnects", async () => {

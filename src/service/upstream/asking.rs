@@ -112,6 +112,18 @@ impl Exchange {
         questions.open.insert(request, question);
         self.stats.questions += 1;
         self.pose(now, request);
+        self.refuse_questions(now);
+    }
+
+    /// Whoever waits for a worker is told to come later, if that is the policy.
+    pub(super) fn refuse_questions(&mut self, now: Now) {
+        if !self.refuses_clients(now, AppId::MAIN) {
+            return;
+        }
+        for request in self.questioning.of(None) {
+            self.stats.clients_refused += 1;
+            self.settle_question(request, Ruling::Failing);
+        }
     }
 
     /// Gives a question to a worker, if there is one.
@@ -223,6 +235,7 @@ impl Exchange {
     pub(super) fn end_late_questions(&mut self, now: Now) {
         // A worker may have become sound again.
         self.pose_the_waiting(now);
+        self.refuse_questions(now);
         let is_late = |question: &Question, us: u64| now.monotonic_us >= question.since_us + us;
         let mut late = Vec::new();
         for (request, question) in &self.questioning.open {

@@ -499,6 +499,8 @@ impl Exchange {
         }
         worker.standing.kin = kin;
         worker.standing.joined_us = now.monotonic_us;
+        // It may owe something before it is looked at for the first time.
+        worker.standing.progress.forgive(now.monotonic_us);
         self.workers.insert(id, worker);
         Ok((id, None))
     }

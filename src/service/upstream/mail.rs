@@ -198,6 +198,8 @@ pub(crate) enum Ruling<'a> {
     Late,
     /// There was none, all the time.
     Away,
+    /// Those that there are fail, and clients are not to wait for others.
+    Failing,
     /// There are as many questions as there may be.
     Busy,
 }

@@ -2,6 +2,7 @@
 
 use super::breaker::OnFailure;
 use super::exchange::{Exchange, ExchangeSettings};
+use super::mail::ToLinks;
 use super::mend::{Failure, Notice};
 use super::stage::{Stage, breaker, client};
 use super::window::Window;
@@ -54,6 +55,22 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
 fn die(stage: &mut Stage, instance: &str) {
     let conn = stage.worker(instance);
     stage.kill(conn);
+}
+
+#[test]
+fn a_worker_that_has_just_come_is_not_late_however_long_the_daemon_runs() {
+    let mut stage = stage(OnFailure::Hold);
+    stage.pass(60 * SECOND_US);
+    stage.open(1, &[]);
+    let conn = stage.worker("a");
+    stage.take_told();
+    stage.open(1, &[]);
+    // It has been sent a client, and is busy for nine seconds.
+    stage.read(conn);
+    stage.pass(9 * SECOND_US);
+    assert_eq!(notices(&mut stage), Vec::<&str>::new());
+    stage.pass(2 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["stalled"]);
 }
 
 #[test]
@@ -313,6 +330,32 @@ fn refused_clients_hear_it_at_once_and_one_may_try() {
     assert_eq!(stage.heard_all(back), ["OPEN 5"]);
     assert_eq!(stage.exchange.stats().clients_refused, 3);
     assert!(!stage.exchange.clients.contains_key(&client(1)));
+}
+
+#[test]
+fn requests_hear_at_once_that_workers_fail_and_one_may_try() {
+    let mut stage = stage(OnFailure::Refuse);
+    let ask = |stage: &mut Stage, question| {
+        let json = r#"{"method":"GET","url":"/","headers":[],"address":"::1","secure":false}"#;
+        stage.mail(&ToLinks::Ask {
+            shard: 0,
+            question,
+            affinity: None,
+            json,
+        });
+        stage.take_told()
+    };
+    (0..4).for_each(|number| die(&mut stage, &format!("w{number}")));
+    let last = stage.worker("w4");
+    assert_eq!(ask(&mut stage, 1), Vec::<String>::new(), "it is asked");
+    stage.kill(last);
+    assert_eq!(stage.take_told(), ["judged 1 Failing"]);
+    assert_eq!(ask(&mut stage, 2), ["judged 2 Failing"]);
+    let back = stage.worker("w5");
+    pass_with(&mut stage, &[back], 2 * SECOND_US);
+    assert_eq!(ask(&mut stage, 3), Vec::<String>::new());
+    assert_eq!(ask(&mut stage, 4), ["judged 4 Failing"]);
+    assert_eq!(stage.heard_all(back), ["HS_REQ 0"], "3 is tried");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::mail::ClientNumber;
 use super::worker::{Going, WorkerId};
 use crate::time::Now;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// How long a worker may take to hand a client over. Then it is taken from it: it waits for an answer, too.
 const HAND_OVER_US: u64 = 10_000_000;
@@ -55,16 +55,20 @@ pub(super) struct Departure {
 impl Exchange {
     /// A worker wants to leave, and its clients to go to others before.
     pub(super) fn depart(&mut self, id: WorkerId, deadline_ms: u32) {
+        // Said again behind a link that was cut, it may be heard twice: those that were asked for are on their way.
+        let asked = core::mem::take(&mut self.worker_mut(id).departure.asked);
+        let on_their_way: HashSet<ClientNumber> = asked.iter().map(|(_, number)| *number).collect();
         self.worker_mut(id).going = Some(Going::Migrate);
         let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
-        let departure = match self.has_sound_worker(self.app_of(id)) {
-            true => Departure {
-                left: self.clients_of(id).into(),
-                asked: VecDeque::new(),
-                by_us,
-            },
-            false => Departure::default(),
+        let (left, by_us) = match self.has_sound_worker(self.app_of(id)) {
+            true => {
+                let mut left = self.clients_of(id);
+                left.retain(|number| !on_their_way.contains(number));
+                (left.into(), by_us)
+            }
+            false => (VecDeque::new(), 0),
         };
+        let departure = Departure { left, asked, by_us };
         if departure.by_us == 0 {
             self.tell_nobody_else(id);
         }

@@ -57,6 +57,24 @@ fn clients_go_at_the_pace_that_is_set() {
 }
 
 #[test]
+fn a_leave_that_is_said_again_asks_nobody_twice() {
+    let (mut stage, old, _) = stage(100);
+    leave(&mut stage, old);
+    stage.pass(100_000);
+    let first = asked(&mut stage, old);
+    assert!(!first.is_empty());
+    leave(&mut stage, old);
+    stage.pass(1_000_000);
+    let mut all = asked(&mut stage, old);
+    assert!(!all.is_empty());
+    all.extend(first);
+    all.sort_unstable();
+    let mut once = all.clone();
+    once.dedup();
+    assert_eq!(all, once);
+}
+
+#[test]
 fn what_a_client_says_meanwhile_is_for_the_next_worker_and_in_order() {
     let (mut stage, old, new) = stage(1);
     stage.data(1, "a");

@@ -119,6 +119,7 @@ fn verdict(asked: &Asked, said: Ruling<'_>) -> Verdict {
         Ruling::Answer { worker, json } => (worker, json),
         Ruling::Late => return Verdict::Failed(Refusal::NoAnswer),
         Ruling::Away => return Verdict::Failed(Refusal::NoWorker),
+        Ruling::Failing => return Verdict::Failed(Refusal::WorkersFailing),
         Ruling::Busy => return Verdict::Failed(Refusal::Busy),
     };
     let answer = serde_json::from_str(json).expect("the exchange has parsed it");

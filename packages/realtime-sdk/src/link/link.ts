@@ -8,7 +8,7 @@ import { parseAddress, type LinkAddress } from "./address.js";
 import { Backoff, type BackoffOptions } from "./backoff.js";
 import { decode, encode, FrameReader, type RawFrame } from "./codec.js";
 import { LinkError } from "./errors.js";
-import { FRAMES, HEADER_BYTES, type Conn, type Fields, type Frame, type FrameName } from "./frames.js";
+import { FLAG, FRAMES, HEADER_BYTES, type Conn, type Fields, type Frame, type FrameName } from "./frames.js";
 import { json, type Challenge, type Goaway, type Hello, type Json, type Welcome } from "./json.js";
 import { isProof, nonce, prove, SECRET_BYTES_MIN } from "./proof.js";
 import { Incoming, Outgoing, WINDOW_DEFAULT, type WindowSize } from "./window.js";
@@ -27,8 +27,9 @@ const PINGS_MAX = 3;
 /** Frames that go later when there is no daemon now: they are for the application's clients as a whole. */
 const LASTING: ReadonlySet<FrameName> = new Set<FrameName>(["BCAST", "BUS"]);
 const LASTING_TYPES: ReadonlySet<number> = new Set([...LASTING].map((name) => FRAMES[name].type));
-/** Where a frame's type stands, behind its length. */
+/** Where a frame's type stands, behind its length, and behind that its flags. */
 const TYPE_AT = 4;
+const FLAGS_AT = 5;
 
 /** Settings of a link. */
 export interface LinkOptions {
@@ -334,9 +335,17 @@ export class Link {
     this.#pingTimer = setInterval(() => this.#ping(), this.#options.ping_ms);
     this.#handler.opened(resumed);
     // What waited comes behind what the handler had to say first, its namespaces.
-    for (const frame of this.#lasting.frames) this.#outgoing.push(frame);
+    for (const frame of this.#lasting.frames) this.#outgoing.push(this.#asItCan(frame));
     this.#lasting = { frames: [], bytes: 0 };
     this.#pump();
+  }
+
+  /** What waited was made before it was known what the daemon can: one that keeps nothing is not asked to. */
+  #asItCan(frame: Buffer): Buffer {
+    if (frame.readUInt8(TYPE_AT) === FRAMES.BCAST.type && !this.can("recovery")) {
+      frame.writeUInt8(frame.readUInt8(FLAGS_AT) & ~FLAG.RECOVER, FLAGS_AT);
+    }
+    return frame;
   }
 
   get #isEmitter(): boolean {

@@ -1,0 +1,201 @@
+// The fenced blocks of the guides are what a reader types: each one runs here as it stands, but for where its files and ports are.
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import test from "node:test";
+import { binary, freePort, root, until } from "../it/daemon.mjs";
+import { on } from "./stage.mjs";
+
+const packages = path.join(root, "packages");
+const ts = createRequire(path.join(packages, "package.json"))("typescript");
+
+const blocksOf = (file) => {
+  const text = readFileSync(path.join(root, file), "utf8");
+  return [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, kind, code]) => ({ file, kind, code }));
+};
+const GUIDES = ["docs/upstream.md", "docs/nestjs.md", "packages/examples/nest-chat/README.md"];
+const blocks = GUIDES.flatMap(blocksOf);
+
+// How each block begins. A new block of a guide fails here until something runs it.
+const UNIX = "ringway serve --link unix:";
+const SERVER = "import { Server }";
+const TCP = "ringway serve --link tcp:";
+const TCP_SERVER = "attachRingway(io, { url: \"tcp:";
+const EMITTER = "import { createEmitter }";
+const MAIN = " import { NestFactory }";
+const MODULE = "@Module({";
+const HEALTH = "@Controller(\"health\")";
+const CHAT = "npm run build\nnpm run start:plain";
+const ANNOUNCE = "curl -s -X POST http://127.0.0.1:3000/rooms/lobby/announce";
+const ALL = [UNIX, SERVER, TCP, TCP_SERVER, EMITTER, MAIN, MODULE, HEALTH, CHAT, ANNOUNCE];
+
+/** A block as it stands, with other words for some of its places. */
+const block = (begins, words = {}) => {
+  let { code } = blocks.find((one) => one.code.startsWith(begins));
+  for (const [word, other] of Object.entries(words)) {
+    assert.ok(code.includes(word), `${word} is not in\n${code}`);
+    code = code.replaceAll(word, other);
+  }
+  return code;
+};
+
+test("every block is one that is run", () => {
+  for (const { file, code } of blocks) assert.equal(ALL.filter((begins) => code.startsWith(begins)).length, 1, `nobody runs, in ${file}:\n${code}`);
+  for (const begins of ALL) assert.ok(blocks.some(({ code }) => code.startsWith(begins)), `no guide has ${begins}`);
+});
+
+/** A folder of an application's: what npm would have installed is there. */
+function workshop(stage, files) {
+  const folder = path.join(stage.folder, "shop");
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(path.join(packages, "node_modules"), path.join(folder, "node_modules"));
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  for (const [name, code] of Object.entries(files)) writeFileSync(path.join(folder, name), code);
+  return folder;
+}
+
+/** What a shell makes of a block that starts the daemon. */
+async function daemon(stage, commands) {
+  const [port, admin] = [await freePort(), await freePort()];
+  stage.url = `http://127.0.0.1:${port}`;
+  const environment = {
+    PATH: `${path.dirname(binary)}:${process.env.PATH}`,
+    RINGWAY_LISTEN__ADDRESS: `127.0.0.1:${port}`,
+    RINGWAY_ADMIN__ADDRESS: `127.0.0.1:${admin}`,
+  };
+  // `exec` makes the daemon the process that is stopped in the end.
+  const started = stage.launch(["-euo", "pipefail", "-c", commands.replace(/^ringway serve/m, "exec ringway serve")], environment, "bash");
+  await started.until(async () => (await fetch(`http://127.0.0.1:${admin}/ready`).catch(() => null))?.status === 200);
+  return started;
+}
+
+const LINK = "/run/ringway/link.sock";
+
+/** What the guide leaves to the reader: an application. */
+const SHOP = `
+io.on("connection", (socket) => {
+  socket.join("orders");
+  socket.on("echo", (value, answer) => answer(value));
+});
+io.of("/admin").on("connection", (socket) => socket.join("floor-2"));
+io.on("reload", (what) => console.log("reload", what));
+`;
+
+test("docs/upstream.md: a daemon, a worker over a Unix socket, and an emitter", on({ withDaemon: false }, async (stage) => {
+  const place = { [LINK]: `${stage.folder}/link.sock` };
+  const folder = workshop(stage, { "server.js": block(SERVER, place) + SHOP, "emitter.js": block(EMITTER, place) });
+  await daemon(stage, block(UNIX, place));
+  const server = stage.launch([path.join(folder, "server.js")]);
+  const socket = await stage.connected();
+  const admin = await stage.connected({}, "/admin");
+  const shipped = [];
+  socket.on("shipped", (value) => shipped.push(value));
+  assert.equal(await socket.emitWithAck("echo", 3), 3);
+  stage.launch([path.join(folder, "emitter.js")]);
+  await until(() => shipped.length === 1 && admin.disconnects.length === 1 && server.lines.length === 1);
+  assert.deepEqual([shipped, admin.disconnects, socket.disconnects, server.lines], [[17], ["io server disconnect"], [], ["reload prices"]]);
+}));
+
+test("docs/upstream.md: the same over TCP, with a secret", on({ withDaemon: false }, async (stage) => {
+  const address = `127.0.0.1:${await freePort()}`;
+  const secretFile = path.join(stage.folder, "link.secret");
+  writeFileSync(secretFile, "a secret of more than sixteen bytes", { mode: 0o600 });
+  const unix = block(SERVER);
+  const attach = "attachRingway(io, {";
+  const code = unix.slice(0, unix.indexOf(attach)) + block(TCP_SERVER, { "127.0.0.1:7310": address }) + SHOP;
+  const folder = workshop(stage, { "server.js": code });
+  await daemon(stage, block(TCP, { "127.0.0.1:7310": address, "/etc/ringway/link.secret": secretFile }));
+  stage.launch([path.join(folder, "server.js")], { LINK_SECRET: readFileSync(secretFile, "utf8") });
+  const socket = await stage.connected();
+  assert.equal(await socket.emitWithAck("echo", 3), 3);
+}));
+
+const compile = (code) => ts.transpileModule(code, {
+  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true },
+}).outputText;
+
+/** What the guide leaves to the reader: imports, a gateway, and that there is a ConfigModule. */
+const APP_MODULE = `
+import "reflect-metadata";
+import { Controller, Get, Module } from "@nestjs/common";
+import { ConfigModule, ConfigService } from "@nestjs/config";
+import { HealthCheck, HealthCheckService, TerminusModule } from "@nestjs/terminus";
+import { SubscribeMessage, WebSocketGateway } from "@nestjs/websockets";
+import { RingwayHealthIndicator, RingwayModule } from "@ecommerce-enterprise/realtime-sdk/nest";
+
+${block(HEALTH)}
+${block(MODULE, { "export class AppModule": "class LinkModule" })}
+@WebSocketGateway()
+class EchoGateway {
+  @SubscribeMessage("echo")
+  echo(_client: unknown, value: unknown) {
+    return value;
+  }
+}
+
+@Module({
+  imports: [ConfigModule.forRoot({ isGlobal: true }), LinkModule, TerminusModule],
+  controllers: [HealthController],
+  providers: [EchoGateway],
+})
+export class AppModule {}
+`;
+
+/** A diff's two sides. */
+const before = (diff) => diff.replace(/^\+.*\n/gm, "").replace(/^ /gm, "");
+const after = (diff) => diff.replace(/^[+ ]/gm, "");
+
+for (const [what, change] of [
+  ["with the options in the line", (code) => code],
+  ["with the module's options", (code) => code.replace(/(new RingwayAdapter\(app), \{.*?\}/, "$1")],
+]) {
+  test(`docs/nestjs.md: the one line, the module and health, ${what}`, on({ withDaemon: false }, async (stage) => {
+    const link = `${stage.folder}/link.sock`;
+    const port = await freePort();
+    const diff = block(MAIN, { "3000": `${port}` });
+    assert.match(change(after(diff)), what === "with the options in the line" ? /RingwayAdapter\(app, \{/ : /RingwayAdapter\(app\)/);
+    const folder = workshop(stage, {
+      "main.js": compile(change(after(diff)).replaceAll(LINK, link)),
+      "plain.js": compile(before(diff)),
+      "app.module.js": compile(APP_MODULE),
+    });
+    const environment = { LINK_URL: `unix:${link}`, NO_COLOR: "1" };
+    const plain = stage.launch([path.join(folder, "plain.js")], environment);
+    const health = async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => null))?.json();
+    await plain.until(async () => (await health())?.info?.ringway?.state === "unused");
+    await stage.kill(plain);
+    await daemon(stage, block(UNIX, { [LINK]: link }));
+    const app = stage.launch([path.join(folder, "main.js")], environment);
+    await app.until(async () => (await health())?.info?.ringway?.state === "up");
+    const socket = await stage.connected();
+    assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
+  }));
+}
+
+test("nest-chat's README: both ways to start it, and the operator", on({ withDaemon: false }, async (stage) => {
+  const link = `${stage.folder}/link.sock`;
+  const commands = block(CHAT).split("\n").filter(Boolean);
+  // The first one is what has built the chat before these tests.
+  assert.deepEqual(commands.map((command) => command.replace(/\s*#.*/, "")), ["npm run build", "npm run start:plain", "npm run start:ringway"]);
+  const [, beside] = commands[2].match(/: (ringway serve .*)$/);
+  const port = await freePort();
+  await daemon(stage, `${beside.replace(LINK, link)} --set 'origins.allowed=["http://127.0.0.1:${port}"]'`);
+  const sockets = stage.url;
+  for (const [command, url] of [[commands[1], `http://127.0.0.1:${port}`], [commands[2], sockets]]) {
+    stage.url = url;
+    const environment = { PORT: `${port}`, LINK_URL: `unix:${link}`, SOCKETS_URL: sockets, NO_COLOR: "1" };
+    const chat = stage.launch(["-c", `cd '${packages}/examples/nest-chat' && ${command}`], environment, "bash");
+    await chat.until(() => chat.lines.some((line) => line.includes(`chat: http://127.0.0.1:${port}`)));
+    const socket = await stage.connected({ auth: { name: "ann" } });
+    const { pid } = await socket.emitWithAck("join", "lobby");
+    const heard = [];
+    socket.onAny((...values) => heard.push(JSON.stringify(values)));
+    const curl = stage.launch(["-c", block(ANNOUNCE, { "127.0.0.1:3000": `127.0.0.1:${port}` })], {}, "bash");
+    await until(() => heard.some((line) => line.includes("hello")));
+    assert.equal(curl.errors, "");
+    process.kill(pid, "SIGKILL");
+    await until(() => chat.child.exitCode !== null || chat.child.signalCode !== null);
+    socket.disconnect();
+  }
+}));
