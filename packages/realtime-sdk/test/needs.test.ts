@@ -66,6 +66,22 @@ test("the error is thrown where nobody listens", async () => {
   assert.equal(error.name, "UnsupportedError");
 });
 
+test("a cors of functions is not asked for where the daemon asks somebody else", async () => {
+  const cors = { origin: (_: unknown, done: (error: null, allowed: boolean) => void): void => done(null, true) };
+  for (const [caps, rpc] of [[[], "none"], [["handshake"], "handshake"]] as const) {
+    await start([...caps], { cors });
+    const bind = await link.next("BIND");
+    assert.equal(bind.json.value.rpc, rpc);
+    await io.close();
+  }
+});
+
+test("a worker says whose it is", async () => {
+  io = new Server();
+  attachRingway(io, { url: daemon.url, app: "shop" });
+  assert.equal((await (await daemon.accept()).welcome()).app, "shop");
+});
+
 test("who says rpc none does without being asked", async () => {
   await start([], NEEDS["allowRequest"]?.[1], { rpc: "none" });
   await ringway.ready;

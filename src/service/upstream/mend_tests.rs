@@ -356,6 +356,7 @@ fn requests_hear_at_once_that_workers_fail_and_one_may_try() {
         stage.mail(&ToLinks::Ask {
             shard: 0,
             question,
+            affinity: None,
             json,
             affinity: None,
         });
