@@ -379,6 +379,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Find the process; its own log has what the daemon told it. Two versions of the SDK, a wrong secret, or something that is no worker.",
     ),
     entry(
+        "RW-2606",
+        "A client's worker is gone before it acknowledged an event of the client's, and link.on_worker_loss is strict: the client was closed; it comes back by itself.",
+        "Look at the worker's log for why it died. The client's own timeout and retries say what becomes of the event.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",

@@ -5,6 +5,7 @@
 
 use crate::start::StartError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -112,8 +113,14 @@ section! {
     Link {
         /// Where its workers join: `unix:PATH` or `tcp://ADDRESS`; without any, every namespace is the daemon's own.
         listen: Vec<String> = Vec::new(),
-        /// The application whose workers may join.
+        /// The application whose workers may join: the main one, which has the namespace `/` and all that no other one has.
         application: String = "default".to_owned(),
+        /// Applications beside it, each with the namespaces that are its own alone (`*` at the end stands for anything): clients reach all of them over
+        /// one connection.
+        applications: BTreeMap<String, Vec<String>> = BTreeMap::new(),
+        /// What two clients have in common that are to have one worker, of the request that opens the connection: `header:NAME`, `cookie:NAME`, `query:NAME` or
+        /// `address`. Without it, or when a client does not say it, it gets the worker that has least to do.
+        affinity: String = String::new(),
         /// A file with the secret that workers must prove over TCP; at least 16 bytes.
         secret_file: Option<PathBuf> = None,
         /// Allow TCP beyond loopback: what goes over it can be read on the way.
@@ -124,6 +131,9 @@ section! {
         hold_ms: u32 = 30_000,
         /// Events that a worker was sent and had not dealt with when it died go to the next one, which may so hear some twice; otherwise they are lost with it.
         redeliver: bool = false,
+        /// What becomes of clients whose worker died: `keep`, all go on with the next one; `strict`, those that wait for an acknowledgement of it are closed
+        /// (RW-2606), come back by themselves, and may ask again.
+        on_worker_loss: OnWorkerLoss = OnWorkerLoss::Keep,
         /// How many clients of workers that leave go to others in a second: each runs the application's middlewares there.
         migrations_per_second: u32 = 200,
         /// How long a worker may deal with nothing of what it was sent; then its clients go to others, and it gets none. 0: for ever.
@@ -141,6 +151,16 @@ section! {
         /// What becomes of clients when all workers are kept from them: `hold`, they wait for `hold_ms`; `refuse`, they are told at once to come later (RW-2603).
         on_failure: OnFailure = OnFailure::Hold,
     }
+}
+
+/// What becomes of clients whose worker died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnWorkerLoss {
+    /// They go on with the next one.
+    Keep,
+    /// Those that wait for an acknowledgement are closed.
+    Strict,
 }
 
 /// What becomes of clients when all workers are kept from them.

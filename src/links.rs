@@ -7,11 +7,11 @@ use crate::start::StartError;
 use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
-    BreakerSettings, ExchangeSettings, FAILURES_MAX, FRAME_BODY_BYTES_MAX, Notice, OnFailure,
-    Secret, Window,
+    APPLICATIONS_MAX, Affinity, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
+    FRAME_BODY_BYTES_MAX, Notice, OnFailure, OnWorkerLoss, Secret, Window,
 };
 use ringway_uring::{bind_shared, bind_unix};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -142,6 +142,53 @@ fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
     })
 }
 
+/// What decides which worker a client gets.
+fn affinity(link: &config::Link) -> Result<Affinity, StartError> {
+    Affinity::parse(&link.affinity).ok_or_else(|| {
+        let what = "it is header:NAME, cookie:NAME, query:NAME or address";
+        StartError::invalid_value("link.affinity", what)
+    })
+}
+
+/// The applications beside the main one.
+fn applications(config: &Config) -> Result<Vec<Application>, StartError> {
+    let refused = |what: String| Err(StartError::invalid_value("link.applications", &what));
+    let others = &config.link.applications;
+    if others.len() >= APPLICATIONS_MAX {
+        let most = APPLICATIONS_MAX - 1;
+        return refused(format!("there are {most} at most beside link.application"));
+    }
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, namespaces) in others {
+        if name.is_empty() || name.contains('\0') || *name == config.link.application {
+            return refused(format!(
+                "{name:?} is no name of an application beside link.application"
+            ));
+        }
+        for namespace in namespaces {
+            let (bare, is_own) = (namespace.trim_end_matches('*'), |native: &String| {
+                native == namespace
+            });
+            if bare.len() < 2 || !bare.starts_with('/') || bare.contains(['*', ',', '?']) {
+                return refused(format!(
+                    "{namespace:?} is no namespace but /, which is the main application's"
+                ));
+            }
+            if config.namespaces.native.iter().any(is_own) {
+                return refused(format!("{namespace:?} is in namespaces.native"));
+            }
+            if let Some(other) = owners.insert(namespace, name) {
+                return refused(format!("{namespace:?} is of {other:?} and of {name:?}"));
+            }
+        }
+    }
+    let applications = others.iter().map(|(name, namespaces)| Application {
+        name: name.clone(),
+        namespaces: namespaces.clone(),
+    });
+    Ok(applications.collect())
+}
+
 /// What the service reads of the application behind the daemon; `None` without a link.
 ///
 /// # Errors
@@ -166,13 +213,19 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
+        affinity: affinity(link)?,
         exchange: ExchangeSettings {
             application: link.application.clone(),
+            applications: applications(config)?,
             window: Window::default(),
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
             redeliver: link.redeliver,
             migrations_per_second: link.migrations_per_second,
+            on_worker_loss: match link.on_worker_loss {
+                config::OnWorkerLoss::Keep => OnWorkerLoss::Keep,
+                config::OnWorkerLoss::Strict => OnWorkerLoss::Strict,
+            },
             breaker: breaker(link)?,
             secret: secret(config)?,
         },
@@ -208,6 +261,14 @@ pub fn log(notice: &Notice) {
         }
         Notice::TurnedAway { peer, wait_ms } => {
             tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
+        }
+        Notice::Unanswered { worker, clients } => {
+            tracing::warn!(
+                code = "RW-2606",
+                ?worker,
+                clients,
+                "a worker is gone, and clients were closed that waited for its acknowledgements"
+            );
         }
         Notice::HalfOpen { worker } => {
             tracing::info!(
@@ -293,8 +354,41 @@ mod tests {
         check("link.migrations_per_second", |link| {
             link.migrations_per_second = 0;
         });
+        check("link.affinity", |link| link.affinity = "path".to_owned());
         check("link.failures_max", |link| link.failures_max = 1_001);
         check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);
+    }
+
+    #[test]
+    fn applications_have_namespaces_of_their_own() {
+        let check = |name: &str, namespaces: &[&str], is_allowed: bool| {
+            let mut config = Config::default();
+            config.link.listen = vec!["unix:/run/a.sock".to_owned()];
+            config.namespaces.native = vec!["/live".to_owned()];
+            let shop = vec!["/orders".to_owned(), "/tenant-*".to_owned()];
+            let namespaces = namespaces.iter().map(|name| (*name).to_owned());
+            config.link.applications.insert("shop".to_owned(), shop);
+            config
+                .link
+                .applications
+                .insert(name.to_owned(), namespaces.collect());
+            let is_ok = upstream(&config).is_ok();
+            assert_eq!(
+                is_ok,
+                is_allowed,
+                "{name} {namespaces:?}",
+                namespaces = config.link.applications
+            );
+        };
+        check("chat", &[], true);
+        check("chat", &["/chat", "/tenant-7*"], true);
+        check("chat", &["/orders"], false);
+        check("chat", &["/live"], false);
+        check("default", &["/chat"], false);
+        check("", &["/chat"], false);
+        for namespace in ["/", "*", "/*", "chat", "/a*b", "/a,b", ""] {
+            check("chat", &[namespace], false);
+        }
     }
 
     #[test]

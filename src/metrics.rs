@@ -288,6 +288,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.clients_refused,
     ),
     (
+        "ringway_upstream_clients_unanswered_total",
+        "Clients that were closed, as they waited for an acknowledgement of a worker that is gone (RW-2606).",
+        false,
+        |stats, _| stats.exchange.clients_unanswered,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

@@ -152,7 +152,7 @@ fn advance(state: &mut State, shard: usize, index: usize) -> Progress {
     }
 }
 
-/// Who connects to the first listener has an address, who connects to another is a user of this host.
+/// Who connects to the first listener has an address, who connects to another is a process of this host.
 fn peer_of(pair: usize, listener: usize) -> Peer {
     match listener {
         0 => {
@@ -160,8 +160,9 @@ fn peer_of(pair: usize, listener: usize) -> Peer {
             Peer::Inet(SocketAddr::from((address, 40_000)))
         }
         _ => Peer::Unix {
-            uid: pair as u32,
-            pid: 1,
+            // Root, whom whoever listens trusts.
+            uid: 0,
+            pid: pair as u32,
         },
     }
 }

@@ -101,6 +101,8 @@ pub enum Refusal {
     WorkerClosed,
     /// RW-2603: the application is failing; connect again later.
     WorkersFailing,
+    /// RW-2606: the application's process is gone before it answered; connect again.
+    AnswerLost,
     /// RW-2611: the application has not said in time whether the client may come in.
     NoAnswer,
     /// RW-2612: what the application said of the request cannot be said to the client.
@@ -160,6 +162,7 @@ impl Refusal {
         Self::NoWorker,
         Self::WorkerClosed,
         Self::WorkersFailing,
+        Self::AnswerLost,
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
@@ -217,6 +220,7 @@ impl Refusal {
             Self::NoWorker => "RW-2601",
             Self::WorkerClosed => "RW-2602",
             Self::WorkersFailing => "RW-2603",
+            Self::AnswerLost => "RW-2606",
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
@@ -283,6 +287,9 @@ impl Refusal {
             Self::NoWorker => "the application is away; connect again",
             Self::WorkerClosed => "the application closed the connection",
             Self::WorkersFailing => "the application is failing; connect again later",
+            Self::AnswerLost => {
+                "the application's process is gone before it answered; connect again"
+            }
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",

@@ -9,7 +9,7 @@ use crate::native::NAMESPACE_BYTES_MAX;
 use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
 use crate::rooms::SlowConsumerRules;
-use crate::upstream::ExchangeSettings;
+use crate::upstream::{Affinity, ExchangeSettings};
 use ringway_proto::{http1, socketio, ws};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,6 +85,8 @@ pub struct Settings {
 pub struct UpstreamSettings {
     /// Namespaces that stay the daemon's own; all others are the application's.
     pub native: BTreeSet<String>,
+    /// What decides which worker a client gets.
+    pub affinity: Affinity,
     /// How links and clients meet.
     pub exchange: ExchangeSettings,
 }

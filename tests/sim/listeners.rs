@@ -28,7 +28,7 @@ impl Handler for Guests {
     fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
         let name = match (listener.0, peer) {
             (0, Peer::Inet(address)) => name_of(address.ip()),
-            (1, Peer::Unix { uid, .. }) => uid as usize,
+            (1, Peer::Unix { pid, .. }) => pid as usize,
             other => panic!("{other:?} came by another kind of socket"),
         };
         assert!(self.0.insert((listener.0, name)), "{name} came twice");

@@ -3,12 +3,14 @@
 //! `SIM_SEED=7` runs one seed, `SIM_SEEDS=100000` that many, from `SIM_FROM` on.
 
 mod client;
+mod links;
 mod listeners;
 mod model;
 mod tokens;
 mod wire;
 mod world;
 
+use links::LinkWorld;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -34,7 +36,10 @@ fn seeds() -> core::ops::Range<u64> {
 }
 
 /// Runs seeds until one fails; all reports, or the seed that failed.
-fn run(seeds: core::ops::Range<u64>) -> Result<Vec<Report>, u64> {
+fn run<R: Send>(
+    seeds: core::ops::Range<u64>,
+    one: impl Fn(u64) -> R + Sync,
+) -> Result<Vec<R>, u64> {
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let worker = || {
         let mut reports = Vec::new();
@@ -43,7 +48,7 @@ fn run(seeds: core::ops::Range<u64>) -> Result<Vec<Report>, u64> {
             if seed >= seeds.end {
                 break;
             }
-            match catch_unwind(AssertUnwindSafe(|| World::new(seed).run())) {
+            match catch_unwind(AssertUnwindSafe(|| one(seed))) {
                 Ok(report) => reports.push(report),
                 Err(_) => drop(failed.fetch_min(seed, Ordering::Relaxed)),
             }
@@ -55,9 +60,8 @@ fn run(seeds: core::ops::Range<u64>) -> Result<Vec<Report>, u64> {
         .min(16);
     let reports = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let join = |worker: thread::ScopedJoinHandle<'_, Vec<Report>>| {
-            worker.join().expect("seeds are caught")
-        };
+        let join =
+            |worker: thread::ScopedJoinHandle<'_, Vec<R>>| worker.join().expect("seeds are caught");
         workers.into_iter().flat_map(join).collect()
     });
     match failed.into_inner() {
@@ -141,11 +145,26 @@ fn each_planted_bug_has_its_place() {
 
 #[test]
 fn every_promise_holds_under_all_faults() {
-    match run(seeds()) {
+    match run(seeds(), |seed| World::new(seed).run()) {
         Ok(reports) => {
             print(&reports);
             if reports.len() as u64 >= SEEDS {
                 demand_every_fault(&reports);
+            }
+        }
+        Err(seed) => panic!("seed {seed} failed; replay it with: make sim SEED={seed}"),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what a run is for")]
+#[test]
+fn every_promise_of_links_holds_under_all_faults() {
+    match run(seeds(), |seed| LinkWorld::new(seed).run()) {
+        Ok(reports) => {
+            println!("{:<24}{:>14}", "seeds of links", reports.len());
+            for (name, count) in links::events(&reports) {
+                println!("{name:<24}{count:>14}");
+                assert!(count > 0 || (reports.len() as u64) < SEEDS, "{name}: none");
             }
         }
         Err(seed) => panic!("seed {seed} failed; replay it with: make sim SEED={seed}"),

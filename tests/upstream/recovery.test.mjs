@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { createEmitter } from "../../packages/realtime-sdk/dist/esm/emitter/index.js";
 import { event, serve, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
 import { alike } from "./both.mjs";
@@ -293,6 +294,27 @@ describe("behind the daemon", () => {
     assert.deepEqual([socket.recovered, told(socket)], [true, ["hello", "missed", "live"]]);
     assert.deepEqual({ ...after, pid: 0 }, { ...before, pid: 0, recovered: true, data: { who: "ann", noted: [1, "two"] } });
     assert.equal(await total(stage.daemon, "ringway_upstream_sessions_recovered_total"), 1);
+  }));
+
+  test("what an emitter said meanwhile is heard, in its place", on(SHARDS, async (stage) => {
+    await worker(stage);
+    const socket = await known(stage, { rooms: ["in"], who: "ann" });
+    const other = await stage.connected();
+    const emitter = createEmitter({ url: stage.link });
+    await emitter.ready;
+    const heardByOther = (value) => until(() => other.told.some(([told]) => told === value));
+    await cutOff(socket);
+    emitter.to(["in", other.id]).emit("told", "from outside");
+    await heardByOther("from outside");
+    await other.emitWithAck("say", ["in"], "from within");
+    emitter.volatile.to(["in", other.id]).emit("told", "volatile");
+    emitter.to(["in", other.id]).emit("told", Buffer.from("bytes"));
+    await until(() => other.told.some(([value]) => Buffer.isBuffer(value)));
+    await backAgain(socket);
+    await other.emitWithAck("say", ["in"], "live");
+    await until(() => socket.told.length === 5);
+    assert.deepEqual([socket.recovered, told(socket).map(String)], [true, ["hello", "from outside", "from within", "bytes", "live"]]);
+    await emitter.close();
   }));
 
   test("its worker was killed meanwhile", on(SHARDS, async (stage) => {

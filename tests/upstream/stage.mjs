@@ -114,21 +114,24 @@ export class Stage {
 }
 
 /** Runs a body; when it fails it says what the processes said. */
-export async function telling(stage, body) {
+export async function telling(stage, body, t) {
   try {
-    await body(stage);
+    await body(stage, t);
   } catch (error) {
     const errors = stage.workers.map((worker) => worker.errors).join("\n");
-    error.message += `\n--- daemon\n${stage.daemon?.log()}\n--- workers\n${errors}`;
+    const said = `\n--- daemon\n${stage.daemon?.log()}\n--- workers\n${errors}`;
+    error.message += said;
+    // It is what reporters print of an assertion.
+    error.stack += said;
     throw error;
   }
 }
 
 /** Runs a body on a stage of its own. */
-export const on = (options, body) => async () => {
+export const on = (options, body) => async (t) => {
   const stage = await Stage.open(options);
   try {
-    await telling(stage, body);
+    await telling(stage, body, t);
   } finally {
     await stage.close();
   }

@@ -3,6 +3,8 @@
 //
 // What needs the sockets of other workers (fetchSockets, socketsJoin, serverSideEmit…) is ClusterAdapter's own, over BUS.
 
+import type { EventEmitter } from "node:events";
+
 import type {
   BroadcastFlags, BroadcastOptions, ClusterAdapterWithHeartbeat, ClusterMessage, ClusterResponse, Session as StoredSession,
 } from "socket.io-adapter";
@@ -15,6 +17,8 @@ import {
   jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
+import { listenersClass, slim } from "./listeners.js";
+import { Mirror } from "./mirror.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
@@ -62,6 +66,9 @@ const ASKED_MAX = 100;
 /** What a client's acknowledgement may come later than the timeout that its sender gave. */
 const LATE_MS = 1_000;
 
+/** Listeners of sockets. */
+const SocketListeners = listenersClass();
+
 /** In-memory members that socket.io-adapter does not declare for others. */
 interface Applied {
   apply(opts: BroadcastOptions, callback: (socket: SocketInternals) => void): void;
@@ -81,9 +88,13 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     readonly #members = new Map<string, VirtualConnection>();
     readonly #peers = new Set<string>();
     readonly #fence = new Fence();
+    readonly #rooms = new Mirror();
+    readonly #sids = new Mirror();
 
     constructor(nsp: NamespaceInternals) {
       super(nsp, {});
+      this.rooms = this.#rooms;
+      this.sids = this.#sids;
       this.#nsp = nsp;
       // Who else is there is said by the daemon (PEERS): no heartbeats, and no timer that looks for missing ones.
       clearInterval(Reflect.get(this, "cleanupTimer") as NodeJS.Timeout | undefined);
@@ -105,23 +116,43 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override addAll(id: string, rooms: Set<string>): void {
-      const before = this.sids.get(id);
-      const added = [...rooms].filter((room) => !before?.has(room));
-      super.addAll(id, rooms);
+      const added: string[] = [];
+      this.#sids.open(id);
+      for (const room of rooms) if (this.#enter(id, room)) added.push(room);
       const connection = this.#members.get(id);
       if (connection) this.#sendRooms("JOIN", connection, added);
       else this.#introduce(id);
     }
 
+    /** Whether the socket was not in the room. The events are those of socket.io-adapter, in its order. */
+    #enter(id: string, room: string): boolean {
+      if (this.#sids.holds(id, room)) return false;
+      this.#sids.put(id, room);
+      const isNew = !this.#rooms.has(room);
+      this.#rooms.open(room);
+      if (isNew) this.emit("create-room", room);
+      if (this.#rooms.holds(room, id)) return true;
+      this.#rooms.put(room, id);
+      this.emit("join-room", room, id);
+      return true;
+    }
+
     override del(id: string, room: string): void {
-      const had = this.sids.get(id)?.has(room) === true;
-      super.del(id, room);
+      const had = this.#sids.take(id, room).wasThere;
+      this.#leave(room, id);
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
     }
 
+    #leave(room: string, id: string): void {
+      const { wasThere, isEmpty } = this.#rooms.take(room, id);
+      if (wasThere) this.emit("leave-room", room, id);
+      if (isEmpty && this.#rooms.delete(room)) this.emit("delete-room", room);
+    }
+
     override delAll(id: string): void {
-      super.delAll(id);
+      for (const room of this.#sids.items(id)) this.#leave(room, id);
+      this.#sids.delete(id);
       const connection = this.#members.get(id);
       if (connection === undefined) return;
       this.#members.delete(id);
@@ -318,8 +349,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (socket === undefined || !(connection instanceof VirtualConnection)) return;
       this.#members.set(id, connection);
       hookSocketClass(socket);
+      slim(socket as unknown as EventEmitter, SocketListeners);
       // The socket's own room needs no saying.
-      const rooms = [...(this.sids.get(id) ?? [])].filter((room) => room !== id).map(String);
+      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(String);
       host.send("MEMBER", 0, connection.ref, {
         nsp: this.#number,
         sid: id,

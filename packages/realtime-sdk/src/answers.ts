@@ -22,24 +22,29 @@ function isDigit(code: number): boolean {
   return code >= 48 && code <= 57;
 }
 
-/** The open events of one client. */
+/** The open events of one client. Mostly there is one, or none: a Set for each client would be larger than all that is kept here. */
 export class Answers {
-  readonly #open = new Set<string>();
+  #first: string | undefined;
+  #others: Set<string> | undefined;
 
   get size(): number {
-    return this.#open.size;
+    return (this.#first === undefined ? 0 : 1) + (this.#others?.size ?? 0);
   }
 
   /** The client said this. */
   asked(packet: string): void {
     const ack = ackOf(packet, "2", "5");
-    if (ack !== undefined && this.#open.size < OPEN_MAX) this.#open.add(ack);
+    if (ack === undefined || this.size >= OPEN_MAX || ack === this.#first) return;
+    if (this.#first === undefined && this.#others === undefined) this.#first = ack;
+    else (this.#others ??= new Set()).add(ack);
   }
 
   /** It was told this. */
   answered(packet: string): void {
-    if (this.#open.size === 0) return;
+    if (this.#first === undefined && this.#others === undefined) return;
     const ack = ackOf(packet, "3", "6");
-    if (ack !== undefined) this.#open.delete(ack);
+    if (ack === undefined) return;
+    if (ack === this.#first) this.#first = undefined;
+    else if (this.#others?.delete(ack) === true && this.#others.size === 0) this.#others = undefined;
   }
 }

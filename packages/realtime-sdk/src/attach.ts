@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { createAdapterClass } from "./adapter.js";
 import { adapterModuleOf, dependencyOf } from "./application.js";
 import { isPlain, type Rpc } from "./binding.js";
+import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import { Ringway, type OnClose } from "./worker.js";
@@ -23,7 +24,10 @@ export interface RingwayOptions {
   url: string;
   /** What both sides prove over TCP that they know: 16 bytes at least. Not used over a Unix socket. */
   secret?: string | Uint8Array;
-  /** The application; workers of the same one share clients. @defaultValue `"default"` */
+  /**
+   * The application; workers of the same one share clients. Which ones there are beside the main one, and which namespaces are theirs, the
+   * daemon's configuration says (`link.applications`); they are not asked about requests, and have no `parser`. @defaultValue `"default"`
+   */
   app?: string;
   /** What people call this worker. */
   name?: string;
@@ -98,6 +102,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     ...(options.rpc === undefined ? {} : { rpc: options.rpc }),
   });
   addCors(ringway, options.resolveFrom);
+  if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
   server.bind(ringway.engine);
   closeWith(server, ringway);

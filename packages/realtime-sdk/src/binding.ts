@@ -46,7 +46,7 @@ function capitalised(word: string): string {
 }
 
 /** The body of BIND as things are now. */
-export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc | undefined): Bind {
+export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc | undefined, canAsk: boolean): Bind {
   const opts: Bind["opts"] = {};
   for (const key of ENGINE_KEYS) {
     const value = engine.opts[key];
@@ -67,7 +67,8 @@ export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc |
   return {
     path: io.path(),
     opts,
-    rpc: rpc ?? (engine.isAsked || engine.corsMiddleware ? "handshake" : "none"),
+    // A daemon that does not ask this worker is not told to: an application beside the main one is refused that.
+    rpc: rpc ?? (canAsk && (engine.isAsked || engine.corsMiddleware) ? "handshake" : "none"),
     parser: io.opts.parser === undefined ? "default" : "opaque",
   };
 }

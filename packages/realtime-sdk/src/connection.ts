@@ -7,6 +7,7 @@ import { EventEmitter } from "node:events";
 import { Answers } from "./answers.js";
 import { FLAG, type Conn, type Fields, type FrameName } from "./link/frames.js";
 import type { Open } from "./link/json.js";
+import { listenersClass, slim } from "./listeners.js";
 import { VirtualRequest } from "./request.js";
 
 /** What `disconnect` handlers are told, by the reason in CLOSE. */
@@ -62,9 +63,8 @@ export class VirtualTransport {
   }
 }
 
-/** Listeners by their event. An object of a class is a third of the one without a prototype that Node makes, and there is one for each client. */
-function Listeners(): void {}
-Listeners.prototype = Object.create(null);
+/** Listeners of connections. */
+const Listeners = listenersClass();
 
 /** A client's connection; `io.on("connection")` gives it as `socket.conn`. */
 export class VirtualConnection extends EventEmitter {
@@ -101,7 +101,7 @@ export class VirtualConnection extends EventEmitter {
   /** @internal */
   constructor(server: EventEmitter, port: ConnectionPort, ref: Conn, open: Open, request?: VirtualRequest) {
     super();
-    (this as unknown as { _events: object })._events = new (Listeners as unknown as new () => object)();
+    slim(this, Listeners);
     this.server = server;
     this.#port = port;
     this.ref = ref;
@@ -189,8 +189,10 @@ export class VirtualConnection extends EventEmitter {
   transmit(data: PacketData, options: PacketOptions): void {
     if (this.readyState !== "open") return;
     let flags = (options.volatile === true ? FLAG.VOLATILE : 0) | (options.compress === false ? FLAG.NO_COMPRESS : 0);
-    if (!this.#port.parsesText && options === this.#options) flags |= FLAG.REST;
-    this.#options = options;
+    if (!this.#port.parsesText) {
+      if (options === this.#options) flags |= FLAG.REST;
+      this.#options = options;
+    }
     if (typeof data === "string") {
       this.#answers.answered(data);
       if (this.#settling) this.#settleSoon();

@@ -72,7 +72,7 @@ export interface ServerInternals extends EventEmitter {
     readonly parser?: unknown;
   };
   readonly encoder: { encode(packet: Packet): Encoded };
-  readonly _parser: { readonly Decoder: new () => Decoder };
+  _parser: { readonly Decoder: new () => Decoder };
   readonly _connectTimeout?: number;
   path(): string;
   serveClient(): boolean;

@@ -5,6 +5,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { parse, type ParsedUrlQuery } from "node:querystring";
 
+import { intern } from "./intern.js";
+
 /** What frames say of a request. */
 export interface RequestLine {
   readonly method: string;
@@ -27,11 +29,15 @@ const FIRST_ONLY = new Set([
   "server", "user-agent",
 ]);
 
+/** These are every client's own. */
+const UNLIKE = new Set(["authorization", "cookie", "sec-websocket-key"]);
+
 /** Header names in lower case, repeated ones joined as Node joins them. */
 export function joinHeaders(pairs: readonly (readonly [string, string])[]): IncomingHttpHeaders {
   const headers: IncomingHttpHeaders = {};
-  for (const [name, value] of pairs) {
+  for (const [name, text] of pairs) {
     const key = name.toLowerCase();
+    const value = UNLIKE.has(key) ? text : intern(text);
     const before = headers[key];
     if (key === "set-cookie") headers[key] = [...(headers[key] ?? []), value];
     else if (before === undefined) headers[key] = value;
@@ -61,22 +67,30 @@ export class VirtualRequest {
   /** Names as they were written, or names and values where a name is there more than once. */
   readonly #raw: readonly string[];
   readonly #isPlain: boolean;
-  readonly socket: VirtualSocket;
-  /** The older name of `socket`, which Socket.IO still asks whether it is encrypted. */
-  readonly connection: VirtualSocket;
+  socket: VirtualSocket;
   /** Socket.IO's name for the query, which becomes `handshake.query`. */
   readonly _query: ParsedUrlQuery;
   [added: string]: unknown;
 
   constructor(line: RequestLine) {
-    this.method = line.method;
-    this.url = line.url;
+    this.method = intern(line.method);
+    this.url = intern(line.url);
     this.headers = joinHeaders(line.headers);
     this.#isPlain = Object.keys(this.headers).length === line.headers.length && this.headers["set-cookie"] === undefined;
     this.#raw = this.#isPlain ? namesOf(line.headers) : line.headers.flat();
-    this.socket = this.connection = { remoteAddress: line.address, encrypted: line.secure };
+    this.socket = { remoteAddress: line.address, encrypted: line.secure };
     const question = line.url.indexOf("?");
     this._query = question < 0 ? {} : parse(line.url.slice(question + 1));
+    for (const [key, value] of Object.entries(this._query)) if (typeof value === "string") this._query[key] = intern(value);
+  }
+
+  /** The older name of `socket`, which Socket.IO still asks whether it is encrypted. */
+  get connection(): VirtualSocket {
+    return this.socket;
+  }
+
+  set connection(socket: VirtualSocket) {
+    this.socket = socket;
   }
 
   get httpVersion(): string {

@@ -223,7 +223,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
 
   #bind(): void {
     this.#isBindDue = false;
-    this.#link.send("BIND", 0, 0, { json: json(bindingOf(this.#io, this.engine, this.#options.rpc)) });
+    this.#link.send("BIND", 0, 0, { json: json(bindingOf(this.#io, this.engine, this.#options.rpc, this.#can("handshake"))) });
   }
 
   /** The application has one more thing to be asked. */

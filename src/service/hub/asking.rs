@@ -8,7 +8,9 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Reply, Stage};
 use crate::refusal::Refusal;
 use crate::session::{Sid, bucket_of};
-use crate::upstream::{Admitted, ApplicationOrigins, Asked, Asks, Judged, ToLinks, Verdict};
+use crate::upstream::{
+    Admitted, ApplicationOrigins, Asked, Asks, Judged, ToLinks, Unsaid, Verdict,
+};
 use ringway_proto::engineio::EngineError;
 use ringway_proto::http1;
 use serde_json::{Map, Value, json};
@@ -145,6 +147,11 @@ impl Hub {
             self.respond_refusal(key, 503, Refusal::Busy, &reply, turn);
             return Routed::Done;
         };
+        let affinity = self.settings.upstream.as_ref();
+        let affinity = affinity.and_then(|settings| {
+            let address = connection.client;
+            settings.affinity.value(request, address)
+        });
         let mut head = head_of(request);
         head.insert("address".into(), connection.client.to_string().into());
         head.insert("secure".into(), false.into());
@@ -155,27 +162,30 @@ impl Hub {
             turn.out.push(Output::Pause(connection.id));
         }
         self.set_deadline(key, turn.now.monotonic_us + ASKED_US, turn);
-        self.pose(number, Value::Object(head).to_string().into(), turn);
+        let json = Value::Object(head).to_string();
+        self.pose((number, affinity, json.into()), turn);
         Routed::Later
     }
 
     /// Says a question, now or when there is ring space.
-    fn pose(&mut self, question: u32, json: Box<str>, turn: &mut Turn<'_>) {
-        self.upstream.questions.unsaid.push_back((question, json));
+    fn pose(&mut self, question: Unsaid, turn: &mut Turn<'_>) {
+        self.upstream.questions.unsaid.push_back(question);
         self.say_questions(turn);
     }
 
     /// Says what waits, as far as there is ring space.
     fn say_questions(&mut self, turn: &mut Turn<'_>) {
         let shard = self.shard;
-        while let Some((question, json)) = self.upstream.questions.unsaid.pop_front() {
+        while let Some((question, affinity, json)) = self.upstream.questions.unsaid.pop_front() {
             let mail = ToLinks::Ask {
                 shard,
                 question,
+                affinity,
                 json: &json,
             };
             if !self.say_to_links(&mail, turn) {
-                self.upstream.questions.unsaid.push_front((question, json));
+                let unsaid = (question, affinity, json);
+                self.upstream.questions.unsaid.push_front(unsaid);
                 return;
             }
         }

@@ -7,7 +7,7 @@ use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::upstream::{
-    ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, numbered,
+    AppId, ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, numbered,
 };
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
@@ -46,10 +46,22 @@ fn change(
     }
 }
 
+/// Texts were texts when they came.
+fn borrowed(parts: &[(bool, Box<[u8]>)]) -> Vec<Part<'_>> {
+    let parts = parts.iter();
+    let borrowed = parts.map(
+        |(is_binary, bytes)| match (is_binary, str::from_utf8(bytes)) {
+            (false, Ok(text)) => Part::Text(text),
+            _ => Part::Binary(bytes),
+        },
+    );
+    borrowed.collect()
+}
+
 impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         match ToClients::decode(bytes) {
-            ToClients::Space { space, name } => self.upstream.clients.name(space, name),
+            ToClients::Space { space, app, name } => self.upstream.clients.name(space, app, name),
             ToClients::Bound { json } => self.bind(json),
             ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
             ToClients::Answered { number } => self.end_asked(number),
@@ -62,9 +74,12 @@ impl Hub {
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
             ToClients::Again { client } => self.answer_call(client, turn),
             ToClients::Left { client, name } => {
-                if let Some(key) = self.upstream.clients.find(client) {
-                    self.upstream.clients.leave(key, name);
+                if let Some(leg) = self.upstream.clients.find_leg(client) {
+                    self.upstream.clients.leave(leg, name);
                 }
+            }
+            ToClients::Unanswered { client } => {
+                self.end_client(client, Refusal::AnswerLost, turn);
             }
             ToClients::Lost { client } => self.end_client(client, Refusal::NoWorker, turn),
             ToClients::Failing { client } => {
@@ -100,7 +115,7 @@ impl Hub {
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
         let code = match refusal {
-            Refusal::NoWorker | Refusal::WorkersFailing => 1013,
+            Refusal::NoWorker | Refusal::WorkersFailing | Refusal::AnswerLost => 1013,
             _ => 1008,
         };
         if let Some(key) = self.upstream.clients.find(client) {
@@ -142,10 +157,10 @@ impl Hub {
 
     /// Tells a new worker of a client.
     pub(super) fn answer_call(&mut self, client: ClientNumber, turn: &mut Turn<'_>) {
-        let Some(key) = self.upstream.clients.find(client) else {
+        let Some(leg) = self.upstream.clients.find_leg(client) else {
             return;
         };
-        if !self.say_open(key, client, turn) {
+        if !self.say_open(leg, client, turn) {
             self.upstream.called.insert(client);
         }
     }
@@ -158,11 +173,12 @@ impl Hub {
         frame: &Frame<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let Some(key) = self.upstream.clients.find(client) else {
+        let Some(leg) = self.upstream.clients.find_leg(client) else {
             return;
         };
+        let key = leg.0;
         match frame {
-            Frame::Send { payload } => self.upstream_send(key, flags, payload.0, turn),
+            Frame::Send { payload } => self.upstream_send(leg, flags, payload.0, turn),
             Frame::CloseConn {} if flags.contains(Flags::DISCARD) => {
                 self.close_session(key, Cause::Told(Refusal::WorkerClosed, 1000), turn);
             }
@@ -201,13 +217,20 @@ impl Hub {
         }
     }
 
-    fn upstream_send(&mut self, key: Key, flags: Flags, part: Part<'_>, turn: &mut Turn<'_>) {
+    fn upstream_send(
+        &mut self,
+        (key, app): (Key, AppId),
+        flags: Flags,
+        part: Part<'_>,
+        turn: &mut Turn<'_>,
+    ) {
         let is_opaque = self.is_opaque();
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
         let is_busy = !session.outbox.is_empty();
-        let Some(upstream) = session.upstream_mut() else {
+        let upstream = session.upstream_mut();
+        let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) else {
             return;
         };
         // A volatile packet goes whole or not at all: its text decides for its attachments, and of one that cannot be read the first part.
@@ -216,12 +239,17 @@ impl Hub {
             false => matches!(part, Part::Text(_)),
         };
         if begins {
-            upstream.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
+            leg.is_dropping = flags.contains(Flags::VOLATILE) && is_busy;
         }
-        if upstream.is_dropping {
+        if leg.is_dropping {
             self.stats.volatile_dropped += 1;
             return;
         }
+        let is_whole = is_opaque || leg.assembly.is_idle_for(part);
+        let parts = match is_whole {
+            true => Vec::new(),
+            false => leg.assembly.take(part),
+        };
         match part {
             // Who is in no namespace is told nothing but that it may not come in.
             _ if is_opaque && begins && self.is_nameless(key) => self.opaque_answered(key),
@@ -230,9 +258,18 @@ impl Hub {
             }
             _ => {}
         }
-        let packet = Packet::of_parts(&[part]).for_deflate(self.settings.deflate);
-        let packet = Rc::new(packet);
-        self.push_of_worker(key, packet, turn);
+        match is_whole {
+            true => self.push_parts(key, &[part], turn),
+            false => self.push_parts(key, &borrowed(&parts), turn),
+        }
+    }
+
+    /// What a worker says to one client, if that is whole.
+    fn push_parts(&mut self, key: Key, parts: &[Part<'_>], turn: &mut Turn<'_>) {
+        if !parts.is_empty() {
+            let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
+            self.push_of_worker(key, Rc::new(packet), turn);
+        }
     }
 
     /// A CONNECT is answered.

@@ -6,7 +6,7 @@
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::session::{Cause, Inbound};
-use crate::upstream::Parser;
+use crate::upstream::{AppId, Parser};
 use ringway_proto::link::{Flags, Part};
 
 fn inbound(part: Part<'_>) -> Inbound {
@@ -33,14 +33,17 @@ impl Hub {
     /// Whether it may come to have one: no worker has said anything else, and clients speak to nobody but the application.
     pub(super) fn may_be_opaque(&self) -> bool {
         let upstream = self.settings.upstream.as_ref();
-        let is_alone = upstream.is_some_and(|upstream| upstream.native.is_empty());
+        let is_alone = upstream.is_some_and(|upstream| {
+            upstream.native.is_empty() && upstream.exchange.applications.is_empty()
+        });
         is_alone && self.upstream.parser != Some(Parser::Text)
     }
 
     /// A message for the application.
     pub(super) fn upstream_whole(&mut self, key: Key, part: Part<'_>, turn: &mut Turn<'_>) {
-        let is_said = self.upstream_is_open(key, turn)
-            && self.upstream_data(key, flags(part), false, part.bytes(), turn);
+        let app = AppId::MAIN;
+        let is_said = self.upstream_is_open((key, app), turn)
+            && self.upstream_data((key, app), flags(part), false, part.bytes(), turn);
         if !is_said {
             return self.park(key, inbound(part), turn);
         }
@@ -62,7 +65,7 @@ impl Hub {
         };
         // What was read as a packet's header was none.
         upstream.attachments = 0;
-        if is_nameless && upstream.number.is_some() {
+        if is_nameless && !upstream.legs.is_empty() {
             let is_binary = matches!(part, Part::Binary(_));
             self.count_input_of(key, |upstream| {
                 upstream.opens(is_binary, part.bytes(), openers_max);

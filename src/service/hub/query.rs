@@ -179,6 +179,16 @@ impl Hub {
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");
         assert_eq!(self.by_sid.len(), self.sessions.len(), "names of sessions");
+        if let Some(exchange) = &self.upstream.exchange {
+            exchange.audit();
+        }
+    }
+
+    /// What is left of clients and their workers, by its name: nothing when all clients are gone and have been said to be.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
+        let all = self.upstream.leftovers().into_iter();
+        all.filter(|(_, count)| *count > 0).collect()
     }
 
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {

@@ -60,19 +60,19 @@ impl Hub {
     }
 
     fn say_slow(&mut self, key: Key, bytes: Option<usize>, turn: &mut Turn<'_>) -> bool {
-        let Some(client) = self.upstream_of(key).and_then(|upstream| upstream.number) else {
-            return true;
-        };
         let waiting = u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX);
         let on = bytes.is_some();
         let body = Frame::Pressure { on, waiting }.body();
-        let mail = ToLinks::Frame {
-            client,
-            kind: Kind::Pressure.to_byte(),
-            flags: Flags::NONE.bits(),
-            has_more: false,
-            body: &body,
-        };
-        self.say_to_links(&mail, turn)
+        // Who hears it twice, as another one found no ring space, knows it already.
+        self.numbers_of(key).into_iter().all(|client| {
+            let mail = ToLinks::Frame {
+                client,
+                kind: Kind::Pressure.to_byte(),
+                flags: Flags::NONE.bits(),
+                has_more: false,
+                body: &body,
+            };
+            self.say_to_links(&mail, turn)
+        })
     }
 }

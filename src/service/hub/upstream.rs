@@ -5,8 +5,8 @@
 use super::{Hub, Key, Turn};
 use crate::auth::Header;
 use crate::refusal::Refusal;
-use crate::session::{Cause, Inbound, Upstream};
-use crate::upstream::{Admitted, ClientNumber, LINKS, Said, ToLinks, frame_cost};
+use crate::session::{Assembly, Cause, Inbound, Leg, Upstream};
+use crate::upstream::{Admitted, AppId, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
 use serde_json::{Value, json};
@@ -77,6 +77,9 @@ impl Hub {
             self.settings.ping_timeout_ms,
         );
         let mut upstream = Upstream::new(fields, pings_ms);
+        let affinity = self.settings.upstream.as_ref();
+        let affinity = affinity.map(|settings| &settings.affinity);
+        upstream.affinity = affinity.and_then(|said| said.value(request, session.address));
         if let Some(admitted) = admitted {
             upstream.worker = Some(admitted.worker);
             upstream.headers = repeated(admitted.headers);
@@ -92,7 +95,8 @@ impl Hub {
         packet: &socketio::Packet<'_>,
         turn: &mut Turn<'_>,
     ) {
-        if !self.upstream_is_open(key, turn) {
+        let app = self.upstream.clients.routes.of(packet.namespace);
+        if !self.upstream_is_open((key, app), turn) {
             return self.park(key, Inbound::Text(text.into()), turn);
         }
         let is_connect = packet.kind == socketio::PacketKind::Connect;
@@ -104,7 +108,7 @@ impl Hub {
             false => Flags::NONE,
         };
         let has_more = packet.attachments > 0;
-        if !self.upstream_data(key, flags, has_more, text.as_bytes(), turn) {
+        if !self.upstream_data((key, app), flags, has_more, text.as_bytes(), turn) {
             return self.park(key, Inbound::Text(text.into()), turn);
         }
         // It is charged once it is said: what waits for ring space comes here again.
@@ -113,19 +117,20 @@ impl Hub {
         {
             return self.close_session(key, Cause::Told(refusal, 1008), turn);
         }
-        self.note_packet(key, text, packet);
+        self.note_packet((key, app), text, packet);
     }
 
     /// Remembers what of a client's packet is not over yet: a CONNECT until it is answered, attachments until they came.
-    fn note_packet(&mut self, key: Key, text: &str, packet: &socketio::Packet<'_>) {
+    fn note_packet(&mut self, (key, app): (Key, AppId), text: &str, packet: &socketio::Packet<'_>) {
         let Some(upstream) = self.upstream_of(key) else {
             return;
         };
-        if upstream.number.is_none() {
+        if upstream.legs.is_empty() {
             // What it said has ended it.
             return;
         }
         upstream.attachments = packet.attachments;
+        upstream.attachments_of = app;
         let namespace = packet.namespace;
         match packet.kind {
             socketio::PacketKind::Connect => {
@@ -141,11 +146,11 @@ impl Hub {
 
     /// An attachment of such a packet.
     pub(crate) fn upstream_attachment(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
-        let left = self
-            .upstream_of(key)
-            .map_or(0, |upstream| upstream.attachments);
-        let is_said = self.upstream_is_open(key, turn)
-            && self.upstream_data(key, Flags::BINARY, left > 1, bytes, turn);
+        let due = self.upstream_of(key);
+        let due = due.map(|upstream| (upstream.attachments, upstream.attachments_of));
+        let (left, app) = due.unwrap_or_default();
+        let is_said = self.upstream_is_open((key, app), turn)
+            && self.upstream_data((key, app), Flags::BINARY, left > 1, bytes, turn);
         if !is_said {
             return self.park(key, Inbound::Binary(bytes.into()), turn);
         }
@@ -160,8 +165,8 @@ impl Hub {
         let upstream = self.settings.upstream.as_ref();
         upstream.is_some_and(|upstream| {
             let session = self.sessions.get(key);
-            let known = session.and_then(|session| session.upstream()?.number);
-            upstream.native.is_empty() || known.is_some()
+            let known = session.and_then(|session| session.upstream());
+            upstream.native.is_empty() || known.is_some_and(|known| !known.legs.is_empty())
         })
     }
 
@@ -173,8 +178,11 @@ impl Hub {
             Inbound::Binary(bytes) => (Flags::BINARY, &**bytes),
             Inbound::Event(_) => unreachable!("an event was parsed"),
         };
-        let is_said =
-            self.upstream_is_open(key, turn) && self.upstream_data(key, flags, false, body, turn);
+        // Whoever knows the client has a parser for it.
+        let known = self.upstream_of(key).and_then(|known| known.legs.first());
+        let app = known.map_or(AppId::MAIN, |leg| leg.app);
+        let is_said = self.upstream_is_open((key, app), turn)
+            && self.upstream_data((key, app), flags, false, body, turn);
         if !is_said {
             return self.park(key, inbound, turn);
         }
@@ -202,14 +210,18 @@ impl Hub {
         })
     }
 
-    /// Whether the client may send its worker something: it is known to the links, and not too much is on the way.
-    pub(super) fn upstream_is_open(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
+    /// Whether the client may send its worker at an application something: it is known to the links, and not too much is on the way.
+    pub(super) fn upstream_is_open(
+        &mut self,
+        (key, app): (Key, AppId),
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let Some(upstream) = self.upstream_of(key) else {
             return false;
         };
-        let (number, has_room) = (upstream.number, upstream.has_room());
+        let (number, has_room) = (upstream.number(app), upstream.has_room());
         let has_room = has_room && !self.over_input();
-        number.is_some() && has_room || number.is_none() && self.ask_for_worker(key, turn)
+        number.is_some() && has_room || number.is_none() && self.ask_for_worker((key, app), turn)
     }
 
     /// Whether as much as may be is on the way to its worker.
@@ -218,20 +230,20 @@ impl Hub {
             .sessions
             .get(key)
             .and_then(|session| session.upstream());
-        upstream.is_some_and(|upstream| upstream.number.is_some() && !upstream.has_room())
+        upstream.is_some_and(|upstream| !upstream.legs.is_empty() && !upstream.has_room())
     }
 
-    fn ask_for_worker(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
-        let number = self.upstream.clients.number(key);
+    fn ask_for_worker(&mut self, (key, app): (Key, AppId), turn: &mut Turn<'_>) -> bool {
+        let number = self.upstream.clients.number(key, app);
         if let Some(upstream) = self.upstream_of(key) {
-            upstream.number = Some(number);
+            upstream.legs.push(Leg::new(app, number));
         }
-        let is_asked = self.say_open(key, number, turn);
+        let is_asked = self.say_open((key, app), number, turn);
         if !is_asked {
             self.upstream.clients.forget(number);
             self.upstream_of(key)
                 .into_iter()
-                .for_each(|upstream| upstream.number = None);
+                .for_each(|upstream| upstream.legs.retain(|leg| leg.app != app));
         }
         is_asked
     }
@@ -239,10 +251,15 @@ impl Hub {
     /// Says who a client is, and which sockets it has. `false`: there is no ring space.
     pub(super) fn say_open(
         &mut self,
-        client_key: Key,
+        (client_key, app): (Key, AppId),
         client: ClientNumber,
         turn: &mut Turn<'_>,
     ) -> bool {
+        // What its last worker left half said, the next one says anew, or nobody.
+        let upstream = self.upstream_of(client_key);
+        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
+            leg.assembly = Assembly::default();
+        }
         let Some(session) = self.sessions.get(client_key) else {
             return true;
         };
@@ -251,7 +268,7 @@ impl Hub {
         };
         let transport = session.transport.name();
         let mut json = format!("{{\"transport\":\"{transport}\",{}", upstream.head);
-        let sockets = self.sockets_of(client_key);
+        let sockets = self.sockets_of((client_key, app));
         let resumes = !sockets.is_empty();
         if resumes && self.is_in_doubt(client_key) {
             self.close_in_doubt(client_key, turn);
@@ -262,15 +279,20 @@ impl Hub {
             json.push_str(&format!(",\"sockets\":{sockets}"));
         }
         json.push('}');
-        let connects = upstream.connects.iter().map(|(_, text)| Said::text(text));
+        let routes = &self.upstream.clients.routes;
+        let connects = upstream.connects.iter();
+        let connects = connects.filter(|(namespace, _)| routes.of(namespace) == app);
+        let connects = connects.map(|(_, text)| Said::text(text));
         let openers = upstream.openers.iter().map(|(is_binary, body)| Said {
             is_binary: *is_binary,
             body,
         });
         let mail = ToLinks::Open {
             client,
+            app,
             resumes,
-            worker: upstream.worker.filter(|_| !resumes),
+            worker: upstream.worker.filter(|_| !resumes && app == AppId::MAIN),
+            affinity: upstream.affinity,
             json: &json,
             connects: connects.chain(openers).collect(),
         };
@@ -283,12 +305,12 @@ impl Hub {
         self.say_encoded(&mail, turn)
     }
 
-    fn sockets_of(&self, key: Key) -> Vec<ResumedSocket<'_>> {
+    fn sockets_of(&self, (key, app): (Key, AppId)) -> Vec<ResumedSocket<'_>> {
         // Whose CONNECT was not answered connects again.
         let session = self.sessions.get(key);
         let upstream = session.and_then(|session| session.upstream());
         let asks = |name: &str| upstream.is_some_and(|upstream| upstream.asks_for(name));
-        let sockets = self.upstream.clients.sockets(key);
+        let sockets = self.upstream.clients.sockets((key, app));
         let sockets = sockets.filter(|(named, _)| !asks(&named.name));
         let sockets = sockets.map(|(named, member)| ResumedSocket {
             nsp: (&*named.name).into(),
@@ -308,13 +330,14 @@ impl Hub {
     /// `false`: there is no ring space.
     pub(super) fn upstream_data(
         &mut self,
-        key: Key,
+        (key, app): (Key, AppId),
         flags: Flags,
         has_more: bool,
         body: &[u8],
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Some(client) = self.upstream_of(key).and_then(|upstream| upstream.number) else {
+        let number = self.upstream_of(key);
+        let Some(client) = number.and_then(|upstream| upstream.number(app)) else {
             return true;
         };
         let cost = frame_cost(body.len());
@@ -366,18 +389,26 @@ impl Hub {
             return;
         };
         upstream.forget_input();
-        let Some(client) = upstream.number.take() else {
-            return;
-        };
+        let legs = core::mem::take(&mut upstream.legs);
         self.forget_slow(key);
-        let mail = ToLinks::Closed {
-            client,
-            body: &close_body(cause),
-            sockets: self.upstream.clients.left(key),
-        };
-        let mail = mail.encode();
-        self.upstream.clients.forget(client);
-        self.say_or_keep(mail, turn);
+        for Leg { app, number, .. } in legs {
+            let mail = ToLinks::Closed {
+                client: number,
+                app,
+                body: &close_body(cause),
+                sockets: self.upstream.clients.left((key, app)),
+            };
+            let mail = mail.encode();
+            self.upstream.clients.forget(number);
+            self.say_or_keep(mail, turn);
+        }
+    }
+
+    /// What the applications call a client that know it.
+    pub(super) fn numbers_of(&mut self, key: Key) -> Vec<ClientNumber> {
+        let legs = self.upstream_of(key).map(|upstream| &*upstream.legs);
+        let legs = legs.unwrap_or_default().iter();
+        legs.map(|leg| leg.number).collect()
     }
 
     /// The links hear of it at once, or when there is ring space.
@@ -391,7 +422,7 @@ impl Hub {
     pub(crate) fn upstream_upgrading(&mut self, key: Key, turn: &mut Turn<'_>) {
         let upstream = self.upstream_of(key);
         let untold =
-            upstream.filter(|upstream| upstream.number.is_some() && !upstream.is_upgrading);
+            upstream.filter(|upstream| !upstream.legs.is_empty() && !upstream.is_upgrading);
         if let Some(upstream) = untold {
             upstream.is_upgrading = true;
             self.say_transport(key, Phase::Upgrading, turn);
@@ -405,18 +436,17 @@ impl Hub {
 
     /// Its worker may miss that; nothing hangs on it.
     fn say_transport(&mut self, key: Key, phase: Phase, turn: &mut Turn<'_>) {
-        let Some(client) = self.upstream_of(key).and_then(|upstream| upstream.number) else {
-            return;
-        };
         let transport = link::Transport::WebSocket;
         let body = Frame::Transport { phase, transport }.body();
-        let mail = ToLinks::Frame {
-            client,
-            kind: Kind::Transport.to_byte(),
-            flags: Flags::NONE.bits(),
-            has_more: false,
-            body: &body,
-        };
-        self.say_to_links(&mail, turn);
+        for client in self.numbers_of(key) {
+            let mail = ToLinks::Frame {
+                client,
+                kind: Kind::Transport.to_byte(),
+                flags: Flags::NONE.bits(),
+                has_more: false,
+                body: &body,
+            };
+            self.say_to_links(&mail, turn);
+        }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Deliberately absent: reading and writing of bytes (`hub/` drives this) and rooms, which know a session by its key.
 
+mod assembly;
 mod sid;
 mod upstream;
 
+pub(crate) use assembly::Assembly;
 pub(crate) use sid::{Sid, SocketId, bucket_of};
-pub(crate) use upstream::Upstream;
+pub(crate) use upstream::{Leg, Upstream};
 
 use crate::address::Address;
 use crate::auth::Identity;

@@ -3,31 +3,56 @@
 //! Deliberately absent: its sockets and rooms, which `upstream/clients` has for all sessions.
 
 use super::Session;
+use super::assembly::Assembly;
 use crate::auth::Header;
-use crate::upstream::ClientNumber;
+use crate::upstream::{AppId, ClientNumber};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Bytes of a client's frames that may be on the way to its worker; then nothing more is received from it.
 const OUTSTANDING_BYTES_MAX: u32 = 64 * 1024;
 
+/// A client at one of the applications.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Leg {
+    pub(crate) app: AppId,
+    /// Its name on the application's links.
+    pub(crate) number: ClientNumber,
+    /// The worker's last packet was volatile and dropped: so are its attachments.
+    pub(crate) is_dropping: bool,
+    /// A packet of the worker's that is not whole yet.
+    pub(crate) assembly: Assembly,
+}
+
+impl Leg {
+    pub(crate) fn new(app: AppId, number: ClientNumber) -> Self {
+        Self {
+            app,
+            number,
+            is_dropping: false,
+            assembly: Assembly::default(),
+        }
+    }
+}
+
 /// A session that may come to have sockets in upstream namespaces.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Upstream {
     /// What OPEN and RESUME say of the client, but for its transport: the fields of a JSON object without its braces.
     pub(crate) head: Box<str>,
-    /// Its name on the links, once a worker was asked for.
-    pub(crate) number: Option<ClientNumber>,
+    /// The applications that know it.
+    pub(crate) legs: Vec<Leg>,
     /// The worker that let the client in.
     pub(crate) worker: Option<u64>,
+    /// What decides who its workers are, if anything does.
+    pub(crate) affinity: Option<u64>,
     /// What each answer to it says beside what all say: whose pages may read it.
     pub(crate) headers: Box<[Header]>,
     /// The pings that the client was told of: interval and timeout in milliseconds. The application may have come to want others.
     pub(crate) pings_ms: (u32, u32),
-    /// Attachments of its last packet that are still to come.
+    /// Attachments of its last packet that are still to come, and whose that packet was.
     pub(crate) attachments: u16,
-    /// The worker's last packet was volatile and dropped: so are its attachments.
-    pub(crate) is_dropping: bool,
+    pub(crate) attachments_of: AppId,
     /// A worker was told that a WebSocket probes.
     pub(crate) is_upgrading: bool,
     /// What is on the way to the worker, by its cost.
@@ -42,17 +67,29 @@ impl Upstream {
     pub(crate) fn new(head: Box<str>, pings_ms: (u32, u32)) -> Self {
         Self {
             head,
-            number: None,
+            legs: Vec::new(),
             worker: None,
+            affinity: None,
             headers: Box::default(),
             pings_ms,
             attachments: 0,
-            is_dropping: false,
+            attachments_of: AppId::MAIN,
             is_upgrading: false,
             outstanding_bytes: 0,
             connects: Vec::new(),
             openers: VecDeque::new(),
         }
+    }
+
+    /// Its name on the links of an application, once a worker was asked for.
+    pub(crate) fn number(&self, app: AppId) -> Option<ClientNumber> {
+        let leg = self.legs.iter().find(|leg| leg.app == app);
+        leg.map(|leg| leg.number)
+    }
+
+    /// The client at an application that knows it.
+    pub(crate) fn leg_mut(&mut self, app: AppId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.app == app)
     }
 
     /// Whether a frame may go now. One may be larger than all that may be on the way.

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: which requests are asked about, and what becomes of them, which their shards know (`hub/asking`).
 
+use super::applications::AppId;
 use super::binding::BIND_BYTES_MAX;
 use super::exchange::Exchange;
 use super::fault::Fault;
@@ -30,6 +31,8 @@ struct Question {
     shard: u16,
     /// Its number there.
     number: u32,
+    /// What decides who is asked, and has the client then.
+    affinity: Option<u64>,
     json: Box<str>,
     /// Who was asked, and when.
     worker: Option<WorkerId>,
@@ -79,7 +82,13 @@ impl Questioning {
 
 impl Exchange {
     /// A shard wants to know whether a request may come in.
-    pub(super) fn ask_about(&mut self, now: Now, shard: u16, number: u32, json: &str) {
+    pub(super) fn ask_about(
+        &mut self,
+        now: Now,
+        (shard, number): (u16, u32),
+        affinity: Option<u64>,
+        json: &str,
+    ) {
         let questions = &mut self.questioning;
         let is_full = questions.open.len() >= QUESTIONS_MAX
             || questions.bytes + json.len() > QUESTION_BYTES_MAX;
@@ -93,6 +102,7 @@ impl Exchange {
         let question = Question {
             shard,
             number,
+            affinity,
             json: json.into(),
             worker: None,
             is_ready: false,
@@ -107,7 +117,7 @@ impl Exchange {
 
     /// Whoever waits for a worker is told to come later, if that is the policy.
     pub(super) fn refuse_questions(&mut self, now: Now) {
-        if !self.refuses_clients(now) {
+        if !self.refuses_clients(now, AppId::MAIN) {
             return;
         }
         for request in self.questioning.of(None) {
@@ -118,7 +128,9 @@ impl Exchange {
 
     /// Gives a question to a worker, if there is one.
     fn pose(&mut self, now: Now, request: u32) {
-        let Some(id) = self.judge_of_requests() else {
+        let question = self.questioning.open.get(&request);
+        let affinity = question.and_then(|question| question.affinity);
+        let Some(id) = self.judge_of_requests(affinity) else {
             return;
         };
         let Some(question) = self.questioning.open.get_mut(&request) else {
@@ -134,12 +146,12 @@ impl Exchange {
     }
 
     /// Who is asked: a sound worker; if there is none one that is tried again, one question at a time.
-    fn judge_of_requests(&self) -> Option<WorkerId> {
+    fn judge_of_requests(&self, affinity: Option<u64>) -> Option<WorkerId> {
         let tried = || {
-            let tried = self.probing()?;
+            let tried = self.probing(AppId::MAIN)?;
             (self.workers.get(&tried)?.asked == 0).then_some(tried)
         };
-        self.soundest().or_else(tried)
+        self.chosen(AppId::MAIN, affinity).or_else(tried)
     }
 
     /// A worker is there: whoever waits is asked about.
@@ -245,8 +257,12 @@ impl Exchange {
         if json.len() > BIND_BYTES_MAX {
             return Err(Fault::TooMany("bytes in BIND"));
         }
+        self.may_bind(id, value.value())?;
         self.bind_recovery(id, value)?;
         self.bind_parser(id, value.value())?;
+        if self.app_of(id) != AppId::MAIN {
+            return Ok(());
+        }
         if *self.questioning.bound != *json {
             self.questioning.bound = json.into();
             self.questioning.unobeyed += u32::from(self.shards);
@@ -274,7 +290,7 @@ impl Exchange {
 
     /// A request was refused: one of the workers hears of it, as one of several servers would.
     pub(super) fn tell_refused(&mut self, json: &str) {
-        let Some(id) = self.least_loaded() else {
+        let Some(id) = self.least_loaded(AppId::MAIN) else {
             return;
         };
         let worker = self.worker_mut(id);

@@ -1,5 +1,6 @@
 //! Requests that workers judge, and what they say of themselves in BIND.
 
+use super::applications::AppId;
 use super::mail::ToLinks;
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -20,6 +21,7 @@ fn ask(stage: &mut Stage, question: u32) {
     stage.mail(&ToLinks::Ask {
         shard: 0,
         question,
+        affinity: None,
         json,
     });
 }
@@ -140,9 +142,11 @@ fn a_client_goes_to_the_worker_that_let_it_in_if_that_is_there() {
     let (one, other) = (stage.worker("a"), stage.worker("b"));
     let open = |stage: &mut Stage, number: u64, worker: u64| {
         stage.mail(&ToLinks::Open {
+            app: AppId::MAIN,
             client: client(number),
             resumes: false,
             worker: Some(worker),
+            affinity: None,
             json: "{}",
             connects: Vec::new(),
         });

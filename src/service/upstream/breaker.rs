@@ -199,10 +199,10 @@ impl Breaker {
         record.is_open && now_us < record.until_us + self.within_us()
     }
 
-    /// Whether any circuit is open.
-    pub(super) fn is_failing(&self, now_us: u64) -> bool {
-        let mut records = self.records.values();
-        records.any(|record| self.is_open(now_us, record))
+    /// Whether any of these kins' circuits is open.
+    pub(super) fn is_failing(&self, now_us: u64, is_kin: impl Fn(&str) -> bool) -> bool {
+        let mut records = self.records.iter();
+        records.any(|(kin, record)| is_kin(kin) && self.is_open(now_us, record))
     }
 
     /// Whether a worker that lived for so long and dies has failed.
@@ -303,11 +303,11 @@ mod tests {
         assert_eq!(breaker.fail(late_us, "a"), None, "the first is too old");
         let until_us = breaker.fail(late_us, "a");
         is_about(until_us.map(|until_us| until_us - late_us), 1_000);
-        assert!(breaker.is_failing(late_us));
+        assert!(breaker.is_failing(late_us, |_| true));
         assert_eq!(breaker.join(late_us, "b"), Circuit::Closed);
         breaker.close("a");
         assert_eq!(breaker.join(late_us, "a"), Circuit::Closed);
-        assert!(!breaker.is_failing(late_us));
+        assert!(!breaker.is_failing(late_us, |_| true));
     }
 
     #[test]
@@ -344,8 +344,8 @@ mod tests {
         let mut breaker = breaker(1);
         let until_us = breaker.fail(0, "").expect("one is enough");
         let forgotten_us = until_us + 60_000_000;
-        assert!(breaker.is_failing(forgotten_us - 1));
-        assert!(!breaker.is_failing(forgotten_us));
+        assert!(breaker.is_failing(forgotten_us - 1, |_| true));
+        assert!(!breaker.is_failing(forgotten_us, |_| true));
         assert_eq!(breaker.join(forgotten_us, ""), Circuit::Closed);
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Deliberately absent: what workers say (`obey`), and links (`exchange`).
 
+use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
+use super::owed::Owed;
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
@@ -105,9 +107,22 @@ pub(super) enum Leaving {
     Away,
 }
 
+/// What a client that asks for a worker says of itself.
+pub(super) struct Opening<'a> {
+    app: AppId,
+    /// Its last worker had sockets of it.
+    resumes: bool,
+    /// Who has let it in.
+    wanted: Option<WorkerId>,
+    affinity: Option<u64>,
+    /// The body of OPEN or RESUME.
+    json: &'a str,
+}
+
 /// A client that has asked for a worker.
 #[derive(Debug, Default)]
 pub(super) struct Client {
+    pub(super) app: AppId,
     pub(super) worker: Option<WorkerId>,
     /// Since when there is none.
     waiting_us: u64,
@@ -126,6 +141,8 @@ pub(super) struct Client {
     /// How often a worker was tried with it alone.
     pub(super) probes: u32,
     pub(super) leaving: Leaving,
+    /// Acknowledgements that it waits for, if that is looked at.
+    pub(super) owed: Option<Box<Owed>>,
     /// It has left; its worker has not been sent all of its last words.
     pub(super) is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
@@ -167,7 +184,8 @@ impl Client {
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
-        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && again.is_empty();
+        let is_whole = again.last().is_some_and(|frame| frame.has_more);
+        self.is_headless |= core::mem::take(&mut self.is_inside_packet) && !is_whole;
         let mut unheard = 0;
         let rest = core::mem::replace(&mut self.queue, again.into());
         for frame in rest.into_iter().filter(Waiting::is_kept) {
@@ -208,6 +226,7 @@ impl Client {
         self.waiting_us = now_us;
         self.is_opened = false;
         self.leaving = Leaving::No;
+        self.forgets_owed();
         self.queue.retain(Waiting::is_kept);
     }
 
@@ -302,16 +321,28 @@ impl Exchange {
         match *mail {
             ToLinks::Open {
                 client,
+                app,
                 resumes,
                 worker,
+                affinity,
                 json,
                 ref connects,
-            } => self.open(now, client, (resumes, worker.map(WorkerId), json), connects),
+            } => {
+                let opening = Opening {
+                    app,
+                    resumes,
+                    wanted: worker.map(WorkerId),
+                    affinity,
+                    json,
+                };
+                self.open(now, client, &opening, connects);
+            }
             ToLinks::Ask {
                 shard,
                 question,
+                affinity,
                 json,
-            } => self.ask_about(now, shard, question, json),
+            } => self.ask_about(now, (shard, question), affinity, json),
             ToLinks::Refused { json } => self.tell_refused(json),
             ToLinks::Obeyed => self.is_obeyed(),
             ToLinks::Frame {
@@ -339,10 +370,11 @@ impl Exchange {
             ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed {
                 client,
+                app,
                 body,
                 ref sockets,
             } => {
-                self.leave(client, body, sockets);
+                self.leave((client, app), body, sockets);
                 self.forget(client, body);
             }
         }
@@ -353,21 +385,28 @@ impl Exchange {
         &mut self,
         now: Now,
         number: ClientNumber,
-        (resumes, wanted, json): (bool, Option<WorkerId>, &str),
+        opening: &Opening<'_>,
         connects: &[Said<'_>],
     ) {
+        let app = opening.app;
         // Whoever is to be tried with one client gets it, whoever let it in.
-        let worker = self.probing().or_else(|| self.open_worker(wanted));
-        let worker = worker.or_else(|| self.soundest());
+        let worker = self.probing(app);
+        let worker = worker.or_else(|| self.open_worker(opening));
+        let worker = worker.or_else(|| self.chosen(app, opening.affinity));
+        let owed = self.owed();
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
+        client.app = app;
+        if is_new {
+            client.owed = owed;
+        }
         if is_new {
             client.waiting_us = now.monotonic_us;
             self.waiting.insert((client.waiting_us, number));
         }
         let Some(id) = worker.filter(|_| client.worker.is_none()) else {
-            if client.worker.is_none() && self.refuses_clients(now) {
+            if client.worker.is_none() && self.refuses_clients(now, app) {
                 self.forget(number, &[]);
                 self.refuse_client(number);
             }
@@ -375,8 +414,11 @@ impl Exchange {
         };
         self.waiting.remove(&(client.waiting_us, number));
         client.worker = Some(id);
-        let kind = if resumes { Kind::Resume } else { Kind::Open };
-        let body = super::asking::long(json);
+        let kind = match opening.resumes {
+            true => Kind::Resume,
+            false => Kind::Open,
+        };
+        let body = super::asking::long(opening.json);
         // What still waits is not said again.
         let is_waiting = |connect: &Said<'_>| {
             let mut queue = client.queue.iter();
@@ -397,36 +439,36 @@ impl Exchange {
     }
 
     /// The worker, if it is there and is given clients.
-    fn open_worker(&self, id: Option<WorkerId>) -> Option<WorkerId> {
-        let worker = self.workers.get(&id?);
-        id.filter(|_| worker.is_some_and(Worker::takes_clients))
+    fn open_worker(&self, opening: &Opening<'_>) -> Option<WorkerId> {
+        let id = opening.wanted?;
+        let worker = self.workers.get(&id)?;
+        (worker.app == opening.app && worker.takes_clients()).then_some(id)
     }
 
     /// Whoever is to be tried with one client gets it; else the one that has least to do.
-    pub(super) fn least_loaded(&self) -> Option<WorkerId> {
-        self.probing().or_else(|| self.soundest())
+    pub(super) fn least_loaded(&self, app: AppId) -> Option<WorkerId> {
+        self.probing(app).or_else(|| self.soundest(app))
     }
 
     /// Whoever is to be tried with one client.
-    pub(super) fn probing(&self) -> Option<WorkerId> {
-        let mut open = self.workers.iter().filter(|(_, worker)| worker.is_open());
+    pub(super) fn probing(&self, app: AppId) -> Option<WorkerId> {
+        let mut open = self.workers_of(app).filter(|(_, worker)| worker.is_open());
         let found = open.find(|(_, worker)| worker.standing.wants_probe());
-        found.map(|(id, _)| *id)
+        found.map(|(id, _)| id)
     }
 
     /// Of those that take clients as ever, the one that has least to do.
-    pub(super) fn soundest(&self) -> Option<WorkerId> {
-        let mut best: Option<(&WorkerId, &Worker)> = None;
+    pub(super) fn soundest(&self, app: AppId) -> Option<WorkerId> {
+        let mut best: Option<(WorkerId, &Worker)> = None;
         for (id, worker) in self
-            .workers
-            .iter()
+            .workers_of(app)
             .filter(|(_, worker)| worker.takes_clients())
         {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));
             }
         }
-        best.map(|(id, _)| *id)
+        best.map(|(id, _)| id)
     }
 
     fn forward(&mut self, number: ClientNumber, frame: Waiting) {
@@ -505,6 +547,7 @@ impl Exchange {
         worker
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
+        client.note_asked(frame.kind, frame.flags, &frame.body);
         if client.is_sent(frame.kind, frame.has_more) {
             let sent_frames = worker.outgoing.sent_frames();
             worker.standing.opened(number, sent_frames);
@@ -530,7 +573,7 @@ impl Exchange {
         if !outgoing.fits(HEADER_BYTES + name.len()) {
             return None;
         }
-        let space = self.spaces.get(name).copied();
+        let space = self.names.get(self.app_of(id), name);
         let has_it = |worker: &&Worker| {
             let mut spaces = worker.spaces.values().flatten();
             spaces.any(|other| Some(*other) == space)
@@ -610,10 +653,19 @@ impl Exchange {
         }
     }
 
-    /// A new worker is there: whoever waits for one says again who it is.
-    pub(super) fn call_the_waiting(&mut self) {
-        let waiting: Vec<ClientNumber> = self.waiting.iter().map(|(_, client)| *client).collect();
-        waiting.into_iter().for_each(|number| self.call(number));
+    /// A new worker of an application is there: whoever waits for one says again who it is.
+    pub(super) fn call_the_waiting(&mut self, app: AppId) {
+        let waiting = self.waiting_for(app);
+        waiting
+            .into_iter()
+            .for_each(|(_, number)| self.call(number));
+    }
+
+    /// Those that wait for a worker of an application, and since when.
+    pub(super) fn waiting_for(&self, app: AppId) -> Vec<(u64, ClientNumber)> {
+        let waiting = self.waiting.iter().copied();
+        let waiting = waiting.filter(|(_, number)| self.app_of_client(*number) == Some(app));
+        waiting.collect()
     }
 
     pub(super) fn call(&mut self, number: ClientNumber) {
@@ -627,6 +679,15 @@ impl Exchange {
 
     /// A worker does not come back. What it was sent is lost with it, unless that is to be delivered again; what it was not sent goes to the next one.
     pub(super) fn lose(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, self.settings.redeliver);
+    }
+
+    /// A process begins anew, as it never read that it had joined: it was cut before. So it has dealt with nothing, and what it was sent is for the next one.
+    pub(super) fn lose_unheard(&mut self, now: Now, id: WorkerId) {
+        self.lose_with(now, id, true);
+    }
+
+    fn lose_with(&mut self, now: Now, id: WorkerId, redelivers: bool) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
@@ -635,23 +696,27 @@ impl Exchange {
             self.end_link(conn);
         }
         let closes = worker.closes();
-        let mut again = match self.settings.redeliver {
-            true => undealt(worker.outgoing.undealt(), self.is_opaque()),
-            false => HashMap::new(),
+        // What no link has taken was never sent, although it was in the window.
+        let frames = match redelivers {
+            true => worker.outgoing.kept(),
+            false => worker.outgoing.unsent(),
         };
-        if !self.settings.redeliver {
+        let mut again = undealt(frames, self.is_opaque());
+        if !redelivers {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }
+        let before = self.stats.clients_unanswered;
         for number in self.clients_of(id) {
             let again = again.remove(&number).unwrap_or_default();
             self.lose_for(now, number, closes, again);
         }
+        self.tell_unanswered(&worker, self.stats.clients_unanswered - before);
         self.lose_names(&worker);
         self.lose_asked(id);
         self.lose_questions(now, id);
         self.lose_sessions(id);
-        if !self.waiting.is_empty() && self.has_sound_worker() {
-            self.call_the_waiting();
+        if !self.waiting.is_empty() && self.has_sound_worker(worker.app) {
+            self.call_the_waiting(worker.app);
         }
     }
 
@@ -679,6 +744,11 @@ impl Exchange {
         if client.is_gone {
             self.clients.remove(&number);
             return;
+        }
+        let is_again = again.iter().map(|frame| &*frame.body);
+        if client.waits_in_vain(is_again) && !closes {
+            self.recovery.begin_anew(number);
+            return self.end_unanswered(number);
         }
         let unheard = client.lose_worker(now.monotonic_us, again);
         self.recovery.begin_anew(number);

@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::obey::{SPACE_NAME_BYTES_MAX, SPACES_MAX};
 use super::worker::{Worker, WorkerId};
-use ringway_proto::link::{Flags, Frame, Hello, Raw};
+use ringway_proto::link::{Flags, Frame, Hello, Part, Raw};
 
 /// Emitters at a time, those that may come back among them: half of all links, so that workers find a place.
 const EMITTERS_MAX: usize = 32;
@@ -57,7 +57,7 @@ impl Exchange {
     ) -> Option<Result<(), Fault>> {
         match frame {
             Frame::Nsp { name } => Some(self.note_name(id, raw, name)),
-            Frame::Bcast { nsp, .. } => Some(self.emit(id, raw, *nsp)),
+            Frame::Bcast { nsp, parts, .. } => Some(self.emit(id, raw, *nsp, parts)),
             Frame::Bus { nsp, .. } if self.native.contains(*nsp) => {
                 Some(Err(Fault::NotAllowed("namespace")))
             }
@@ -93,15 +93,28 @@ impl Exchange {
     }
 
     /// A broadcast. Nobody is in a namespace that no worker has.
-    fn emit(&mut self, id: WorkerId, raw: &Raw<'_>, nsp: u16) -> Result<(), Fault> {
+    fn emit(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        nsp: u16,
+        parts: &[Part<'_>],
+    ) -> Result<(), Fault> {
         let name = self.worker_mut(id).names.get(&nsp).cloned();
         let name = name.ok_or(Fault::NotAllowed("namespace"))?;
         // It has no clients of its own.
-        let space = self.spaces.get(&*name).copied();
+        let space = self.names.get(self.app_of(id), &name);
         let space = space.filter(|_| !raw.flags.contains(Flags::LOCAL));
-        space
-            .into_iter()
-            .for_each(|space| self.broadcast_to(id, space, raw));
+        let app = self.app_of(id);
+        let Some(space) = space.filter(|space| !self.is_unreached(app, *space)) else {
+            return Ok(());
+        };
+        parts
+            .first()
+            .map_or(Ok(()), |part| self.may_say(id, *part))?;
+        let kept = self.keep_emitted(id, raw, space)?;
+        let body = kept.as_deref().unwrap_or(raw.body);
+        self.broadcast_to(id, space, &Raw { body, ..*raw });
         Ok(())
     }
 }

@@ -1,17 +1,19 @@
-//! Where links and clients meet: one shard has all links of the application, gives each client a worker, and carries frames between them.
+//! Where links and clients meet: one shard has all links of the applications, gives each client a worker, and carries frames between them.
 //!
 //! What must be done comes back as [`Order`]s. Deliberately absent: sessions and rooms, which the clients' shards have.
 
+use super::applications::{AppId, Application, Names, Reserved, Routes};
 use super::asking::Questioning;
-use super::breaker::{self, Breaker, BreakerSettings};
+use super::breaker::{Breaker, BreakerSettings};
 use super::deal::Client;
 use super::emitter::Role;
 use super::fault::Fault;
 use super::gather::Gather;
 use super::link::{Lateness, Link, Welcome};
-use super::mail::{ClientNumber, SpaceId};
+use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
+use super::owed::OnWorkerLoss;
 use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
@@ -19,6 +21,7 @@ use super::recovery::Recovery;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
+use core::cell::Cell;
 use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -41,8 +44,10 @@ const READ_BYTES: usize = 64 << 10;
 /// How the exchange behaves.
 #[derive(Clone, Debug)]
 pub struct ExchangeSettings {
-    /// The application whose workers may join.
+    /// The application whose workers may join: the main one.
     pub application: String,
+    /// Those beside it.
+    pub applications: Vec<Application>,
     /// What a link may have on the way, in each direction.
     pub window: Window,
     /// How long a worker whose link was cut may take to come back, in milliseconds.
@@ -53,6 +58,8 @@ pub struct ExchangeSettings {
     pub redeliver: bool,
     /// How many clients of workers that leave go to others in a second.
     pub migrations_per_second: u32,
+    /// What becomes of clients that wait for an acknowledgement of a worker that is gone.
+    pub on_worker_loss: OnWorkerLoss,
     /// When workers are kept from clients.
     pub breaker: BreakerSettings,
     /// What workers must prove that they know; none for links that only one's own user can open.
@@ -137,6 +144,8 @@ pub struct ExchangeStats {
     pub clients_migrated: u64,
     /// Clients that were refused, as every worker was failing.
     pub clients_refused: u64,
+    /// Clients that were closed, as they waited for an acknowledgement of a worker that is gone.
+    pub clients_unanswered: u64,
 }
 
 pub(crate) struct Exchange {
@@ -149,10 +158,16 @@ pub(crate) struct Exchange {
     pub(super) clients: HashMap<ClientNumber, Client>,
     /// Those that wait for a worker, and since when.
     pub(super) waiting: BTreeSet<(u64, ClientNumber)>,
-    pub(super) spaces: BTreeMap<Rc<str>, SpaceId>,
+    pub(super) names: Names,
+    /// Whose a namespace is to clients.
+    pub(super) routes: Routes,
     pub(super) next_space: u32,
-    /// A worker was lost since namespaces were looked through for those that nobody has.
-    pub(super) may_retire: bool,
+    /// So that whoever chooses a value cannot choose a worker by it.
+    pub(super) affinity_seed: u64,
+    /// Acknowledgements that all clients wait for, as far as they are known one by one.
+    pub(super) all_owed: Rc<Cell<usize>>,
+    /// Applications that have lost a worker since their namespaces were looked through for those that nobody has.
+    pub(super) may_retire: BTreeSet<AppId>,
     pub(super) questioning: Questioning,
     pub(super) gather: Gather,
     /// How packets are encoded, once a worker has said it.
@@ -182,6 +197,7 @@ impl Exchange {
     pub(crate) fn new(settings: ExchangeSettings, shards: u16, epoch: [u64; 2]) -> Self {
         let name = format!("{:016x}{:016x}", epoch[0], epoch[1]);
         let seed = epoch[0] ^ epoch[1].rotate_left(23);
+        let routes = Routes::new(Reserved::new(&settings.applications));
         Self {
             breaker: Breaker::new(settings.breaker.clone(), settings.hold_ms, seed),
             door: Breaker::of_peers(settings.breaker.clone(), seed),
@@ -196,9 +212,12 @@ impl Exchange {
             next_worker: 0,
             clients: HashMap::new(),
             waiting: BTreeSet::new(),
-            spaces: BTreeMap::new(),
+            names: Names::default(),
+            routes,
             next_space: 0,
-            may_retire: false,
+            affinity_seed: epoch[1] ^ epoch[0].rotate_left(41),
+            all_owed: Rc::default(),
+            may_retire: BTreeSet::new(),
             questioning: Questioning::default(),
             gather: Gather::default(),
             parser: None,
@@ -402,7 +421,7 @@ impl Exchange {
         self.welcome(conn, id, received, json.text());
         let is_sound = !self.is_emitter(id) && self.worker_mut(id).standing.is_closed();
         if received.is_none() && is_sound {
-            self.call_the_waiting();
+            self.call_the_waiting(self.app_of(id));
             self.pose_the_waiting(now);
         }
         self.pump(id);
@@ -420,7 +439,7 @@ impl Exchange {
         if !self.links.get(&conn).is_some_and(is_proven) {
             return Err(Fault::Proof);
         }
-        if hello.app != *self.settings.application {
+        if self.application(&hello.app).is_none() {
             return Err(Fault::NotAllowed("application"));
         }
         if Role::of(hello).is_none() {
@@ -439,10 +458,11 @@ impl Exchange {
         hello: &Hello<'_>,
         conn: ConnId,
     ) -> Result<(WorkerId, Option<u64>), Fault> {
+        let app = self.application(&hello.app).expect("it may join");
         let known = self
             .workers
             .iter()
-            .filter(|(_, worker)| *worker.instance == hello.instance);
+            .filter(|(_, worker)| worker.app == app && *worker.instance == hello.instance);
         let known = known.map(|(id, _)| *id).min();
         let role = Role::of(hello).expect("it may join");
         // Nobody takes the place of a worker by its name.
@@ -457,8 +477,12 @@ impl Exchange {
         if let Some((id, point)) = known.zip(point) {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }
-        // The same process with another life of its own: what it had is gone.
-        known.into_iter().for_each(|id| self.lose(now, id));
+        // The same process with another life of its own: what it had is gone, if it ever had something.
+        match known {
+            Some(id) if self.workers[&id].knows || hello.resume.is_some() => self.lose(now, id),
+            Some(id) => self.lose_unheard(now, id),
+            None => {}
+        }
         if self.workers.len() >= WORKERS_MAX {
             return Err(Fault::TooMany("workers"));
         }
@@ -466,13 +490,13 @@ impl Exchange {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let mut worker = Worker::new(
-            role,
+            (app, role),
             &hello.instance,
             hello.weight.unwrap_or(1),
             conn,
             self.settings.window,
         );
-        let kin = breaker::kin(hello.name.as_deref());
+        let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {
             worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
@@ -513,7 +537,7 @@ impl Exchange {
             window: settings.window,
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
-            caps: self.capabilities(),
+            caps: self.capabilities(self.app_of(id)),
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
@@ -522,11 +546,14 @@ impl Exchange {
         }
     }
 
-    /// The optional parts of docs/link.md that are obeyed here.
-    fn capabilities(&self) -> Vec<&'static str> {
-        let opaque = self.native.is_empty().then_some("opaque");
-        ["ackgather", "handshake", "local", "migrate", "recovery"]
+    /// The optional parts of docs/link.md that are obeyed here. About requests the main application is asked alone.
+    fn capabilities(&self, app: AppId) -> Vec<&'static str> {
+        let is_alone = self.native.is_empty() && self.settings.applications.is_empty();
+        let opaque = is_alone.then_some("opaque");
+        let handshake = (app == AppId::MAIN).then_some("handshake");
+        ["ackgather", "local", "migrate", "recovery"]
             .into_iter()
+            .chain(handshake)
             .chain(opaque)
             .collect()
     }
@@ -603,9 +630,10 @@ impl Exchange {
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
+            let app = self.app_of(id);
             self.note_death(now, id);
             self.lose(now, id);
-            self.refuse_the_waiting(now);
+            self.refuse_the_waiting(now, app);
         }
         self.mend(now, !self.blocked);
         self.migrate(now);

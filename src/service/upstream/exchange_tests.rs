@@ -1,5 +1,6 @@
 //! Links that come, go, lie or do not read, and the workers behind them.
 
+use super::applications::AppId;
 use super::exchange::{Exchange, ExchangeSettings};
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -362,5 +363,8 @@ fn links_are_read_one_after_the_other() {
     for _ in 0..2 {
         stage.exchange.read_on(stage.now());
     }
-    assert!(stage.exchange.spaces.contains_key("/"), "it had its turn");
+    assert!(
+        stage.exchange.names.get(AppId::MAIN, "/").is_some(),
+        "it had its turn"
+    );
 }

@@ -29,6 +29,12 @@ pub(super) enum Fault {
     OtherParser,
     /// A parser of the application's own, where clients speak to the daemon's namespaces as well.
     ParserBesideNative,
+    /// A namespace that is another application's.
+    OtherApplication,
+    /// Questions about requests, of an application that is not the main one.
+    AskedBeside,
+    /// A parser of an application's own, where clients speak to several.
+    ParserBesideOthers,
     /// It has said nothing for too long.
     Silent,
     /// It has dealt with nothing for too long.
@@ -46,6 +52,9 @@ impl Fault {
             Self::NotAllowed(_)
             | Self::NoWorker(_)
             | Self::OtherParser
+            | Self::OtherApplication
+            | Self::AskedBeside
+            | Self::ParserBesideOthers
             | Self::ParserBesideNative => "not-allowed",
             Self::TooMany(_) => "too-many",
             Self::NoOffset => "bad-value",
@@ -77,6 +86,15 @@ impl core::fmt::Display for Fault {
             Self::OtherParser => f.write_str("the application's other workers have another parser"),
             Self::ParserBesideNative => f.write_str(
                 "a parser of one's own has no place beside namespaces.native: clients have one parser for all namespaces",
+            ),
+            Self::OtherApplication => {
+                f.write_str("the namespace is another application's (link.applications)")
+            }
+            Self::AskedBeside => f.write_str(
+                "about requests link.application is asked alone: rpc is none here, and a middleware of the namespace may refuse clients",
+            ),
+            Self::ParserBesideOthers => f.write_str(
+                "a parser of one's own has no place beside other applications: clients have one parser for all namespaces",
             ),
             Self::TooMany(what) => write!(f, "there are too many {what}"),
             Self::NoOffset => {

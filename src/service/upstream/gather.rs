@@ -43,6 +43,11 @@ pub(super) struct Gather {
 }
 
 impl Gather {
+    /// Broadcasts that wait for answers.
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
     fn number(&mut self) -> u64 {
         loop {
             let next = self.last + 1;
@@ -115,15 +120,20 @@ impl Exchange {
                 "BCAST_ACK of what is no event with the number 0",
             ));
         }
+        let Some(space) = self.space(id, *nsp)? else {
+            self.owe_count(id, *request, 0);
+            return Ok(());
+        };
+        if self.is_unreached(self.app_of(id), space) {
+            self.owe_count(id, *request, 0);
+            return Ok(());
+        }
+        self.may_say(id, parts[0])?;
         let open = self.gather.numbers(|asked| asked.worker == id);
         if open.len() >= ASKED_MAX {
             // Its timeout is what the worker has for those.
             self.end_asking(open[0]);
         }
-        let Some(space) = self.space(id, *nsp)? else {
-            self.owe_count(id, *request, 0);
-            return Ok(());
-        };
         let number = self.gather.number();
         let timeout_us = u64::from((*timeout_ms).min(TIMEOUT_MS_MAX)) * 1000;
         let asked = Asked {

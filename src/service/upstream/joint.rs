@@ -1,5 +1,6 @@
 //! What a hub has of upstream: its own clients, the exchange if the links are here, and mail that waits for ring space.
 
+use super::applications::{Reserved, Routes};
 use super::binding::Binding;
 use super::clients::Clients;
 use super::exchange::{Exchange, Order};
@@ -92,8 +93,11 @@ impl Joint {
             Box::new(exchange)
         });
         let rooms_max = usize::from(settings.session_rooms_max);
+        let upstream = settings.upstream.as_ref();
+        let others = upstream.map(|upstream| &*upstream.exchange.applications);
+        let routes = Routes::new(Reserved::new(others.unwrap_or_default()));
         Self {
-            clients: Clients::new(shard, seed[0] ^ seed[2], rooms_max),
+            clients: Clients::new(shard, seed[0] ^ seed[2], rooms_max, routes),
             exchange,
             gathered: Gathered::default(),
             parser: None,
@@ -115,6 +119,11 @@ impl Joint {
             is_carrying: false,
             is_ticking: false,
         }
+    }
+
+    /// How much mail found no room.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(crate) fn is_link(&self, conn: ConnId) -> bool {

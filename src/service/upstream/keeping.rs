@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: how a client that was given its session enters (`rejoin`).
 
+use super::applications::AppId;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::log::Audience;
@@ -26,7 +27,10 @@ impl Exchange {
     ) -> Result<(), Fault> {
         let ttl_us = ttl_us(json.value().opts.get())?;
         self.worker_mut(id).recovery_us = ttl_us;
-        self.recovery.ttl_us = ttl_us.or(self.recovery.ttl_us);
+        if let Some(ttl_us) = ttl_us {
+            let app = self.app_of(id);
+            self.recovery.ttls_us.insert(app, ttl_us);
+        }
         Ok(())
     }
 
@@ -36,7 +40,7 @@ impl Exchange {
         ttl_us.ok_or(Fault::Turn(what))
     }
 
-    /// A broadcast is kept; gives its body with the offset in it.
+    /// A worker's broadcast is kept; gives its body with the offset in it.
     pub(super) fn keep(
         &mut self,
         id: WorkerId,
@@ -44,6 +48,31 @@ impl Exchange {
         space: SpaceId,
     ) -> Result<Vec<u8>, Fault> {
         self.recovery_us(id, "RECOVER")?;
+        self.keep_broadcast(id, raw, space)
+    }
+
+    /// The same of an emitter's, which does not know whether the application's clients may come back. `None`: they may not.
+    pub(super) fn keep_emitted(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        space: SpaceId,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let app = self.app_of(id);
+        let is_kept = raw.flags.contains(Flags::RECOVER)
+            && !self.is_opaque()
+            && self.recovery.ttls_us.contains_key(&app);
+        is_kept
+            .then(|| self.keep_broadcast(id, raw, space))
+            .transpose()
+    }
+
+    fn keep_broadcast(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        space: SpaceId,
+    ) -> Result<Vec<u8>, Fault> {
         let frame = Frame::parse(raw, Side::Worker)?;
         let Frame::Bcast {
             nsp,
@@ -258,13 +287,23 @@ impl Exchange {
     }
 
     /// A client is gone: its sockets wait, as they were said to be last. A worker that is there will say what they were in the end.
-    pub(super) fn leave(&mut self, number: ClientNumber, body: &[u8], sockets: &[LeftSocket<'_>]) {
+    pub(super) fn leave(
+        &mut self,
+        (number, app): (ClientNumber, AppId),
+        body: &[u8],
+        sockets: &[LeftSocket<'_>],
+    ) {
         let had = self.recovery.living.remove_all(number);
-        self.keep_left(number, body, sockets);
+        self.keep_left((number, app), body, sockets);
         had.iter().for_each(|place| self.has_gone(place));
     }
 
-    fn keep_left(&mut self, number: ClientNumber, body: &[u8], sockets: &[LeftSocket<'_>]) {
+    fn keep_left(
+        &mut self,
+        (number, app): (ClientNumber, AppId),
+        body: &[u8],
+        sockets: &[LeftSocket<'_>],
+    ) {
         let client = self.clients.get(&number);
         let worker = client.and_then(|client| client.worker);
         let worker_hears = client.is_some_and(|client| client.is_opened());
@@ -277,7 +316,7 @@ impl Exchange {
         }
         let ttl_us = match worker {
             Some(id) => self.worker_mut(id).recovery_us,
-            None => self.recovery.ttl_us,
+            None => self.recovery.ttls_us.get(&app).copied(),
         };
         // socket.io does not have a client come back that said what is no packet.
         let ttl_us = ttl_us.filter(|_| body.first() != Some(&(CloseReason::ParseError as u8)));
@@ -372,7 +411,7 @@ impl Exchange {
         let recovery = &mut self.recovery;
         let now_us = recovery.now_us;
         recovery.sessions.expire(now_us);
-        let kept_us = recovery.ttl_us.unwrap_or(0) + NOTICE_US;
+        let kept_us = recovery.ttls_us.values().max().unwrap_or(&0) + NOTICE_US;
         recovery.logs.expire(now_us.saturating_sub(kept_us));
         let asks = recovery.asks.iter().filter(|(_, ask)| now_us >= ask.due_us);
         let due: Vec<Place> = asks.map(|(place, _)| place.clone()).collect();

@@ -1,5 +1,6 @@
 //! What the shard of the links and the shards of the clients say to each other. It comes from ourselves: what does not decode is our bug.
 
+use super::applications::AppId;
 use super::parsing::Parser;
 use super::worker::WorkerId;
 use ringway_proto::link::Part;
@@ -63,9 +64,12 @@ pub(crate) enum ToLinks<'a> {
     /// A client wants a worker, or answers [`ToClients::Again`]: the body of OPEN or RESUME, and the CONNECTs that no worker has answered.
     Open {
         client: ClientNumber,
+        app: AppId,
         resumes: bool,
         /// The one that let it in, and knows more of its request than the request says.
         worker: Option<u64>,
+        /// What decides who its worker is, if anything does.
+        affinity: Option<u64>,
         json: &'a str,
         #[serde(borrow)]
         connects: Vec<Said<'a>>,
@@ -84,6 +88,7 @@ pub(crate) enum ToLinks<'a> {
     Ask {
         shard: u16,
         question: u32,
+        affinity: Option<u64>,
         json: &'a str,
     },
     /// A shard does what the application wants, as it was told.
@@ -110,6 +115,7 @@ pub(crate) enum ToLinks<'a> {
     /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
+        app: AppId,
         #[serde(borrow)]
         body: &'a [u8],
         #[serde(borrow)]
@@ -131,8 +137,12 @@ pub(crate) struct LeftSocket<'a> {
 /// To the clients' shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToClients<'a> {
-    /// The name of a namespace, before it is used.
-    Space { space: SpaceId, name: &'a str },
+    /// The name of a namespace, and whose it is, before it is used.
+    Space {
+        space: SpaceId,
+        app: AppId,
+        name: &'a str,
+    },
     /// A frame of a worker; those of no single client have the number that no client has.
     Frame {
         client: Option<ClientNumber>,
@@ -173,6 +183,8 @@ pub(crate) enum ToClients<'a> {
     Left { client: ClientNumber, name: &'a str },
     /// The client's worker is gone, and none came in time.
     Lost { client: ClientNumber },
+    /// The client's worker is gone, and with it an answer that the client waits for.
+    Unanswered { client: ClientNumber },
     /// Every worker is failing, and clients are not to wait.
     Failing { client: ClientNumber },
 }

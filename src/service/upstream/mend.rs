@@ -2,10 +2,12 @@
 //!
 //! Deliberately absent: how often and for how long (`breaker`).
 
+use super::applications::AppId;
 use super::breaker::{Circuit, Probe};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, ToClients};
+use super::owning::called_kin;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 
@@ -62,6 +64,13 @@ pub enum Notice {
         /// For how long.
         wait_ms: u64,
     },
+    /// A worker is gone, and clients were closed that waited for its acknowledgements.
+    Unanswered {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// How many.
+        clients: u64,
+    },
     /// It gets one client.
     HalfOpen {
         /// As of [`Self::Opened`].
@@ -76,13 +85,11 @@ pub enum Notice {
 
 /// What people call the worker.
 fn called(worker: &Worker) -> String {
-    let kin = &worker.standing.kin;
-    let name = if kin.is_empty() {
-        &worker.instance
-    } else {
-        kin
-    };
-    name.to_string()
+    let kin = called_kin(&worker.standing.kin);
+    match kin.is_empty() || kin.ends_with('/') {
+        true => format!("{kin}{}", worker.instance),
+        false => kin,
+    }
 }
 
 impl Exchange {
@@ -97,6 +104,13 @@ impl Exchange {
         }
     }
 
+    pub(super) fn tell_unanswered(&mut self, worker: &Worker, clients: u64) {
+        if clients > 0 {
+            let worker = called(worker);
+            self.notice(Notice::Unanswered { worker, clients });
+        }
+    }
+
     /// How many workers get no clients, or one.
     pub(super) fn isolated(&self) -> usize {
         let workers = self.workers.values();
@@ -105,19 +119,16 @@ impl Exchange {
             .count()
     }
 
-    /// Whether there is a worker that takes clients as ever.
-    pub(super) fn has_sound_worker(&self) -> bool {
-        self.workers.values().any(Worker::takes_clients)
+    /// Whether the application has a worker that takes clients as ever.
+    pub(super) fn has_sound_worker(&self, app: AppId) -> bool {
+        self.workers_of(app)
+            .any(|(_, worker)| worker.takes_clients())
     }
 
     /// Whether clients for whom there is no worker are told so at once.
-    pub(super) fn refuses_clients(&self, now: Now) -> bool {
-        let is_failing = || {
-            let mut workers = self.workers.values();
-            let fails = workers.any(|worker| !worker.standing.is_closed());
-            fails || self.breaker.is_failing(now.monotonic_us)
-        };
-        self.breaker.refuses() && !self.has_sound_worker() && is_failing()
+    pub(super) fn refuses_clients(&self, now: Now, app: AppId) -> bool {
+        let is_failing = || self.is_failing(now.monotonic_us, app);
+        self.breaker.refuses() && !self.has_sound_worker(app) && is_failing()
     }
 
     /// Now and then: who is stuck, who may try, and who has shown that it is sound.
@@ -171,7 +182,7 @@ impl Exchange {
             }
             // It had clients when it got stuck, and deals with them again.
             Circuit::HalfOpen { probe: None } if worker.load > 0 => self.close_circuit(id),
-            Circuit::HalfOpen { probe: None } => self.call_one(),
+            Circuit::HalfOpen { probe: None } => self.call_one(worker.app),
             Circuit::HalfOpen { probe: Some(probe) } => {
                 self.judge(now, id, probe, owes_for_us);
             }
@@ -190,9 +201,10 @@ impl Exchange {
 
     /// Clients of a stuck worker go to others. Alone it keeps them, as it may go on: it is the only one that has what it was sent.
     fn leave_if_possible(&mut self, now: Now, id: WorkerId) {
-        if self.has_sound_worker() || self.breaker.refuses() {
+        let app = self.app_of(id);
+        if self.has_sound_worker(app) || self.breaker.refuses() {
             self.cut_off(now, id, &Fault::Stalled);
-            self.refuse_the_waiting(now);
+            self.refuse_the_waiting(now, app);
         }
     }
 
@@ -215,11 +227,11 @@ impl Exchange {
     fn close_circuit(&mut self, id: WorkerId) {
         let worker = self.worker_mut(id);
         worker.standing.circuit = Circuit::Closed;
-        let (kin, worker) = (worker.standing.kin.clone(), called(worker));
+        let (app, kin, worker) = (worker.app, worker.standing.kin.clone(), called(worker));
         self.breaker.close(&kin);
         self.stats.circuits_closed += 1;
         self.notice(Notice::Closed { worker });
-        self.call_the_waiting();
+        self.call_the_waiting(app);
     }
 
     /// A worker got a client: perhaps it is its one.
@@ -256,10 +268,11 @@ impl Exchange {
 
     /// A joined worker said what it must not. It may come back, unless it does so again and again.
     pub(super) fn note_lie(&mut self, now: Now, id: WorkerId) {
+        let app = self.app_of(id);
         if self.fail(now, id, Failure::Lied) {
             self.worker_mut(id).link = None;
             self.lose(now, id);
-            self.refuse_the_waiting(now);
+            self.refuse_the_waiting(now, app);
         }
     }
 
@@ -306,12 +319,13 @@ impl Exchange {
     }
 
     /// Those that wait are told to come later, if that is the policy.
-    pub(super) fn refuse_the_waiting(&mut self, now: Now) {
-        if !self.refuses_clients(now) {
+    pub(super) fn refuse_the_waiting(&mut self, now: Now, app: AppId) {
+        if !self.refuses_clients(now, app) {
             return;
         }
-        while let Some((_, client)) = self.waiting.pop_first() {
-            self.refuse_client(client);
+        for place in self.waiting_for(app) {
+            self.waiting.remove(&place);
+            self.refuse_client(place.1);
         }
     }
 
@@ -322,9 +336,10 @@ impl Exchange {
     }
 
     /// One of those that wait says again who it is: whoever has been tried least, so that one on whom workers die does not keep all others out.
-    fn call_one(&mut self) {
+    fn call_one(&mut self, app: AppId) {
         let waiting = self.waiting.iter().map(|(_, number)| *number);
         let waiting = waiting.filter_map(|number| Some((self.clients.get(&number)?, number)));
+        let waiting = waiting.filter(|(client, _)| client.app == app);
         let is_called = |client: &super::deal::Client| client.is_called;
         let mut best: Option<(u32, ClientNumber)> = None;
         for (client, number) in waiting {

@@ -44,6 +44,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Lied => "lied",
         },
         Notice::TurnedAway { .. } => "turned away",
+        Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
     };
@@ -54,6 +55,22 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
 fn die(stage: &mut Stage, instance: &str) {
     let conn = stage.worker(instance);
     stage.kill(conn);
+}
+
+#[test]
+fn a_worker_that_has_just_come_is_not_late_however_long_the_daemon_runs() {
+    let mut stage = stage(OnFailure::Hold);
+    stage.pass(60 * SECOND_US);
+    stage.open(1, &[]);
+    let conn = stage.worker("a");
+    stage.take_told();
+    stage.open(1, &[]);
+    // It has been sent a client, and is busy for nine seconds.
+    stage.read(conn);
+    stage.pass(9 * SECOND_US);
+    assert_eq!(notices(&mut stage), Vec::<&str>::new());
+    stage.pass(2 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["stalled"]);
 }
 
 #[test]
@@ -340,6 +357,7 @@ fn requests_hear_at_once_that_workers_fail_and_one_may_try() {
             shard: 0,
             question,
             json,
+            affinity: None,
         });
         stage.take_told()
     };

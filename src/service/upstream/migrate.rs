@@ -60,7 +60,7 @@ impl Exchange {
         let on_their_way: HashSet<ClientNumber> = asked.iter().map(|(_, number)| *number).collect();
         self.worker_mut(id).going = Some(Going::Migrate);
         let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
-        let (left, by_us) = match self.has_sound_worker() {
+        let (left, by_us) = match self.has_sound_worker(self.app_of(id)) {
             true => {
                 let mut left = self.clients_of(id);
                 left.retain(|number| !on_their_way.contains(number));
@@ -102,7 +102,7 @@ impl Exchange {
         }
         // Each is looked at once: those that cannot go now come behind the others.
         for _ in 0..self.worker_mut(id).departure.left.len() {
-            if !self.has_sound_worker() || self.worker_mut(id).link.is_none() {
+            if !self.has_sound_worker(self.app_of(id)) || self.worker_mut(id).link.is_none() {
                 return;
             }
             let Some(number) = self.worker_mut(id).departure.left.pop_front() else {

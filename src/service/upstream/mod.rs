@@ -2,10 +2,17 @@
 //!
 //! Deliberately absent: the codec (`proto/link`) and how bytes move.
 
+mod affinity;
+#[cfg(test)]
+mod affinity_tests;
+mod applications;
+#[cfg(test)]
+mod applications_tests;
 mod asking;
 #[cfg(test)]
 mod asking_tests;
 mod binding;
+mod books;
 mod breaker;
 mod clients;
 mod deal;
@@ -34,6 +41,10 @@ mod migrate;
 #[cfg(test)]
 mod migrate_tests;
 mod obey;
+mod owed;
+#[cfg(test)]
+mod owed_tests;
+mod owning;
 mod parsing;
 #[cfg(test)]
 mod parsing_tests;
@@ -55,6 +66,9 @@ mod stage;
 mod window;
 mod worker;
 
+pub use affinity::Affinity;
+pub(crate) use applications::AppId;
+pub use applications::{APPLICATIONS_MAX, Application};
 pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
 pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
@@ -64,9 +78,10 @@ pub(crate) use gather::{ACK_ID_MIN, numbered};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
+pub use owed::OnWorkerLoss;
 pub(crate) use parsing::Parser;
 pub use proof::{Prover, Secret, is_proof, prove};
-pub(crate) use questions::{Admitted, Asked, Judged, Verdict};
+pub(crate) use questions::{Admitted, Asked, Judged, Unsaid, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};

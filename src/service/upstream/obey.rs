@@ -2,15 +2,16 @@
 //!
 //! Deliberately absent: links and their handshake (`exchange`), and what its clients say (`deal`).
 
+use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId, ToClients};
 use super::window::Sum;
 use super::worker::{Going, Worker, WorkerId};
-use ringway_proto::link::{Flags, Frame, GoAwayMode, Raw};
+use ringway_proto::link::{Flags, Frame, GoAwayMode, Part, Raw};
 use std::rc::Rc;
 
-/// Namespaces of the application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
+/// Namespaces of an application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
 pub(super) const SPACES_MAX: usize = 1024;
 /// A namespace's name.
 pub(super) const SPACE_NAME_BYTES_MAX: usize = 1024;
@@ -66,29 +67,30 @@ impl Exchange {
                 }
                 Ok(())
             }
-            Frame::Nsp { name } => {
-                self.name(id, raw, name);
-                Ok(())
-            }
-            Frame::Bcast { nsp, .. } => self.broadcast(id, raw, *nsp),
+            Frame::Nsp { name } => self.name(id, raw, name),
+            Frame::Bcast { nsp, parts, .. } => self.broadcast(id, raw, *nsp, parts),
             Frame::SessionSave { .. } => self.save_session(id, raw, frame),
             Frame::SessionGet { .. } => self.get_session(id, raw, frame),
             Frame::LeaveAll { nsp } => {
-                let space = self.space(id, *nsp)?;
+                let space = self.reached(id, *nsp)?;
                 self.leave_for_good(id, raw.conn, space);
                 self.for_client(id, raw, Some(space))
             }
             Frame::BcastAck { .. } => self.ask_clients(id, raw, frame),
             Frame::Member { nsp, pid, .. } => {
-                let space = self.space(id, *nsp)?;
+                let space = self.reached(id, *nsp)?;
                 self.note_member(id, raw.conn, space, pid);
                 self.for_client(id, raw, Some(space))
             }
             Frame::Join { nsp, .. } | Frame::Leave { nsp, .. } | Frame::SetData { nsp, .. } => {
-                let space = self.space(id, *nsp)?;
+                let space = self.reached(id, *nsp)?;
                 self.for_client(id, raw, Some(space))
             }
-            Frame::Send { .. } | Frame::CloseConn {} => self.for_client(id, raw, None),
+            Frame::Send { payload } => {
+                self.may_say(id, payload.0)?;
+                self.for_client(id, raw, None)
+            }
+            Frame::CloseConn {} => self.for_client(id, raw, None),
             Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
             Frame::Bind { json } => self.bind(id, json),
@@ -121,97 +123,107 @@ impl Exchange {
         space.copied().ok_or(Fault::NotAllowed("namespace"))
     }
 
-    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) {
+    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) -> Result<(), Fault> {
         let number = raw.conn as u16;
+        let app = self.app_of(id);
         if raw.flags.contains(Flags::REMOVED) {
             let was = self.worker_mut(id).spaces.remove(&number);
-            return self.unname(was.flatten());
+            self.unname(app, was.flatten());
+            return Ok(());
         }
-        let space = match self.spaces.get(name) {
-            Some(space) => Some(*space),
-            None => self.make_space(name),
+        let space = match self.names.get(app, name) {
+            Some(space) => Some(space),
+            None => {
+                self.claim(app, name)?;
+                self.make_space(app, name)
+            }
         };
         let was = self.worker_mut(id).spaces.insert(number, space).flatten();
         if was != space {
-            self.tell_peers(name);
-            self.unname(was);
+            self.tell_peers(app, name);
+            self.unname(app, was);
         }
+        Ok(())
     }
 
     /// A worker has a namespace no more. What it calls it now does not matter.
-    fn unname(&mut self, space: Option<SpaceId>) {
-        let mut names = self.spaces.iter();
-        let found = names.find(|(_, other)| Some(**other) == space);
-        if let Some((name, space)) = found.map(|(name, space)| (Rc::clone(name), *space)) {
-            self.tell_peers(&name);
-            self.retire_space(space, &name);
+    fn unname(&mut self, app: AppId, space: Option<SpaceId>) {
+        let found = space.and_then(|space| self.names.find(app, space));
+        if let Some((name, space)) = found.zip(space) {
+            self.tell_peers(app, &name);
+            self.retire_space(app, space, &name);
         }
     }
 
     /// `None`: there are too many, or its name is too long.
-    fn make_space(&mut self, name: &str) -> Option<SpaceId> {
-        if self.spaces.len() >= SPACES_MAX && core::mem::take(&mut self.may_retire) {
-            self.retire_spaces();
+    fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
+        if self.names.len(app) >= SPACES_MAX && self.may_retire.remove(&app) {
+            self.retire_spaces(app);
         }
-        if self.spaces.len() >= SPACES_MAX || name.len() > SPACE_NAME_BYTES_MAX {
+        if self.names.len(app) >= SPACES_MAX || name.len() > SPACE_NAME_BYTES_MAX {
             self.stats.namespaces_refused += 1;
             return None;
         }
         let space = SpaceId(self.next_space);
         self.next_space += 1;
-        self.spaces.insert(name.into(), space);
-        self.say_to_all(&ToClients::Space { space, name });
+        let name: Rc<str> = name.into();
+        self.routes.note(&name, app);
+        self.say_to_all(&ToClients::Space {
+            space,
+            app,
+            name: &name,
+        });
+        self.names.insert(app, name, space);
         Some(space)
     }
 
     /// Nobody has the namespace any more, if that is so.
-    fn retire_space(&mut self, space: SpaceId, name: &str) {
-        debug_assert_eq!(self.spaces.get(name), Some(&space));
-        let has_it = |worker: &Worker| worker.spaces.values().flatten().any(|had| *had == space);
-        if !self.workers.values().any(has_it) && self.spaces.remove(name).is_some() {
+    pub(super) fn retire_space(&mut self, app: AppId, space: SpaceId, name: &str) {
+        debug_assert_eq!(self.names.get(app, name), Some(space));
+        if !self.has_worker_with(space) && self.names.remove(app, name).is_some() {
+            self.routes.forget(name, app);
             self.recovery.retire(space);
             self.say_to_all(&ToClients::Gone { space });
         }
     }
 
     /// Namespaces of workers that are gone make room, with the sockets in them that wait.
-    fn retire_spaces(&mut self) {
-        let spaces: Vec<_> = self
-            .spaces
-            .iter()
-            .map(|(n, s)| (Rc::clone(n), *s))
+    fn retire_spaces(&mut self, app: AppId) {
+        let spaces = self.names.all(app);
+        let spaces: Vec<_> = spaces
+            .map(|(name, space)| (Rc::clone(name), space))
             .collect();
         for (name, space) in spaces {
-            self.retire_space(space, &name);
+            self.retire_space(app, space, &name);
         }
     }
 
     /// A worker is gone: the others are told of each of its namespaces.
     pub(super) fn lose_names(&mut self, worker: &Worker) {
-        self.may_retire = true;
-        let had = |space: &SpaceId| worker.spaces.values().flatten().any(|had| had == space);
+        self.may_retire.insert(worker.app);
+        let had = |space: SpaceId| worker.spaces.values().flatten().any(|had| *had == space);
         let names: Vec<Rc<str>> = self
-            .spaces
-            .iter()
-            .filter(|(_, space)| had(space))
+            .names
+            .all(worker.app)
+            .filter(|(_, space)| had(*space))
             .map(|(name, _)| Rc::clone(name))
             .collect();
-        names.iter().for_each(|name| self.tell_peers(name));
+        names
+            .iter()
+            .for_each(|name| self.tell_peers(worker.app, name));
     }
 
-    /// Tells every worker who has a namespace.
-    fn tell_peers(&mut self, name: &str) {
-        let Some((name, _)) = self.spaces.get_key_value(name) else {
-            return;
-        };
-        let name = Rc::clone(name);
-        self.owe_workers(|worker| worker.owe_peers(&name));
+    /// Tells every worker of the application who has a namespace.
+    fn tell_peers(&mut self, app: AppId, name: &str) {
+        if let Some(name) = self.names.key(app, name) {
+            self.owe_workers(app, |worker| worker.owe_peers(&name));
+        }
     }
 
-    fn owe_workers(&mut self, mut owe: impl FnMut(&mut Worker)) {
-        let workers = self.workers.iter();
+    fn owe_workers(&mut self, app: AppId, mut owe: impl FnMut(&mut Worker)) {
+        let workers = self.workers_of(app);
         let workers = workers.filter(|(_, worker)| !worker.is_emitter());
-        let ids: Vec<WorkerId> = workers.map(|(id, _)| *id).collect();
+        let ids: Vec<WorkerId> = workers.map(|(id, _)| id).collect();
         for id in ids {
             owe(self.worker_mut(id));
             self.pump(id);
@@ -227,7 +239,7 @@ impl Exchange {
             return Err(Fault::NotAllowed("sender"));
         }
         let mut dropped = 0;
-        self.owe_workers(|worker| {
+        self.owe_workers(self.app_of(id), |worker| {
             let wanted = to.is_empty() || *worker.instance == **to;
             if *worker.instance != *me && wanted && !worker.owe_bus(raw.body) {
                 dropped += 1;
@@ -237,10 +249,22 @@ impl Exchange {
         Ok(())
     }
 
-    fn broadcast(&mut self, id: WorkerId, raw: &Raw<'_>, nsp: u16) -> Result<(), Fault> {
+    fn broadcast(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        nsp: u16,
+        parts: &[Part<'_>],
+    ) -> Result<(), Fault> {
         let Some(space) = self.space(id, nsp)? else {
             return Ok(());
         };
+        if self.is_unreached(self.app_of(id), space) {
+            return Ok(());
+        }
+        parts
+            .first()
+            .map_or(Ok(()), |part| self.may_say(id, *part))?;
         let kept = raw.flags.contains(Flags::RECOVER);
         let kept = kept.then(|| self.keep(id, raw, space)).transpose()?;
         let body = kept.as_deref().unwrap_or(raw.body);
@@ -267,8 +291,8 @@ impl Exchange {
         space: Option<Option<SpaceId>>,
     ) -> Result<(), Fault> {
         let client = ClientNumber(raw.conn);
-        match self.clients.get(&client) {
-            Some(known) if known.worker == Some(id) => {}
+        match self.clients.get_mut(&client) {
+            Some(known) if known.worker == Some(id) => known.note_answered(raw),
             // It may not have heard that a client was taken from it.
             Some(_) if !self.workers.get(&id).is_some_and(Worker::departs) => {
                 return Err(Fault::NotAllowed("client"));

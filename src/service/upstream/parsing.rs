@@ -36,6 +36,9 @@ impl Exchange {
         if parser == Parser::Opaque && !self.native.is_empty() {
             return Err(Fault::ParserBesideNative);
         }
+        if parser == Parser::Opaque && self.routes.are_several() {
+            return Err(Fault::ParserBesideOthers);
+        }
         let mut others = self.workers.iter().filter(|(other, _)| **other != id);
         if others.any(|(_, other)| other.parser.is_some_and(|had| had != parser)) {
             return Err(Fault::OtherParser);

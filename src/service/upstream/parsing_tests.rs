@@ -1,5 +1,6 @@
 //! Who may say how packets are encoded, and what becomes of messages that nobody here can read.
 
+use super::applications::AppId;
 use super::mail::Said;
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -117,9 +118,11 @@ fn what_nobody_answered_and_still_waits_is_not_said_twice() {
         body: b"connect",
     };
     stage.mail(&ToLinks::Open {
+        app: AppId::MAIN,
         client: client(1),
         resumes: false,
         worker: None,
+        affinity: None,
         json: "{}",
         connects: vec![said(true), said(false)],
     });

@@ -70,13 +70,16 @@ pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
 }
 
+/// A question's number, what decides who is asked, and its JSON.
+pub(crate) type Unsaid = (u32, Option<u64>, Box<str>);
+
 /// The questions of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     next: u32,
     open: BTreeMap<u32, Asked>,
-    /// Those that found no ring space, with their JSON.
-    pub(crate) unsaid: VecDeque<(u32, Box<str>)>,
+    /// Those that found no ring space.
+    pub(crate) unsaid: VecDeque<Unsaid>,
     /// Answers, which the end of the lap looks at.
     heard: Vec<Judged>,
 }

@@ -4,6 +4,7 @@
 //! Here is what is known of that. Deliberately absent: how much is kept (`log`, `sessions`), what workers say of it (`keeping`), and how a client enters
 //! (`rejoin`).
 
+use super::applications::AppId;
 use super::fault::Fault;
 use super::living::Living;
 use super::log::{Listener, Logs};
@@ -72,8 +73,8 @@ pub(super) struct Ask {
 pub(super) struct Recovery {
     pub(super) life: Box<str>,
     pub(super) now_us: u64,
-    /// As the last worker that wants it has said.
-    pub(super) ttl_us: Option<u64>,
+    /// As the last worker of an application that wants it has said.
+    pub(super) ttls_us: BTreeMap<AppId, u64>,
     pub(super) logs: Logs,
     pub(super) sessions: Sessions,
     pub(super) living: Living,
@@ -92,7 +93,7 @@ impl Recovery {
         Self {
             life: epoch[..LIFE_BYTES].into(),
             now_us: 0,
-            ttl_us: None,
+            ttls_us: BTreeMap::new(),
             logs: Logs::new(),
             sessions: Sessions::default(),
             living: Living::default(),

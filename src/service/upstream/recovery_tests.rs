@@ -1,5 +1,6 @@
 //! Clients that go and come back while their workers live, hang, lie or die.
 
+use super::applications::AppId;
 use super::exchange::Order;
 use super::mail::{LeftSocket, SpaceId, ToLinks};
 use super::stage::{Stage, client};
@@ -81,6 +82,7 @@ fn broadcast(stage: &mut Stage, conn: ConnId, rooms: &[&str], text: &str) -> Str
 /// The client's connection ends; its shard knows the socket as MEMBER said.
 fn leave(stage: &mut Stage, number: u64, reason: u8) {
     stage.mail(&ToLinks::Closed {
+        app: AppId::MAIN,
         client: client(number),
         body: &[reason, 0, 0, 0, 0],
         sockets: vec![LeftSocket {
@@ -543,6 +545,7 @@ fn many_that_come_back_at_once_are_given_what_they_missed_one_after_the_other() 
     let sockets: Vec<LeftSocket<'_>> = sockets.collect();
     for socket in sockets {
         stage.mail(&ToLinks::Closed {
+            app: AppId::MAIN,
             client: client(99),
             body: &[0; 5],
             sockets: vec![socket],

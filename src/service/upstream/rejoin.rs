@@ -69,7 +69,9 @@ impl Exchange {
         let Some((name, is_welcome)) = answered(raw.body).filter(|_| is_text) else {
             return false;
         };
-        let Some(at) = self.spaces.get(name).map(|space| (client, *space)) else {
+        let app = self.app_of_client(client);
+        let space = app.and_then(|app| self.names.get(app, name));
+        let Some(at) = space.map(|space| (client, space)) else {
             return false;
         };
         let entering = self.recovery.entering.get(&at);

@@ -1,8 +1,10 @@
 //! An exchange whose links and clients are played by a test.
 
+use super::applications::{AppId, Application};
 use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
+use super::owed::OnWorkerLoss;
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Part, Raw, ResumePoint, Side};
@@ -29,6 +31,8 @@ pub(super) struct Stage {
     pub(super) is_obedient: bool,
     /// Whose links come.
     pub(super) peer: String,
+    /// Whose workers come.
+    pub(super) application: &'static str,
     /// What clients' shards were told, as text.
     pub(super) told: Vec<String>,
     /// Frames of workers that went to clients' shards, with what is in them.
@@ -55,13 +59,24 @@ pub(super) const fn breaker() -> BreakerSettings {
 
 impl Stage {
     pub(super) fn new(window: Window) -> Self {
+        Self::with_applications(window, &[])
+    }
+
+    /// With applications beside the main one, each with namespaces of its own.
+    pub(super) fn with_applications(window: Window, others: &[(&str, &[&str])]) -> Self {
+        let application = |(name, namespaces): &(&str, &[&str])| Application {
+            name: (*name).to_owned(),
+            namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+        };
         let settings = ExchangeSettings {
             application: "default".to_owned(),
+            applications: others.iter().map(application).collect(),
             window,
             grace_ms: 500,
             hold_ms: 30_000,
             redeliver: false,
             migrations_per_second: 100,
+            on_worker_loss: OnWorkerLoss::Keep,
             breaker: breaker(),
             secret: None,
         };
@@ -72,6 +87,7 @@ impl Stage {
             next_conn: 1,
             is_obedient: true,
             peer: "process 1".to_owned(),
+            application: "default",
             told: Vec::new(),
             frames: Vec::new(),
             dealt: HashMap::new(),
@@ -155,7 +171,7 @@ impl Stage {
         });
         let json = Json::new(Hello {
             proto: [1, 0],
-            app: "default".into(),
+            app: self.application.into(),
             instance: instance.into(),
             role: role.into(),
             nonce: "0".repeat(32).into(),
@@ -173,6 +189,14 @@ impl Stage {
         self.hello(conn, instance);
         let frames = self.heard(conn);
         assert_eq!(frames, ["CHALLENGE 0", "WELCOME 0"]);
+        conn
+    }
+
+    /// The same, of an application beside the main one.
+    pub(super) fn worker_of(&mut self, application: &'static str, instance: &str) -> ConnId {
+        self.application = application;
+        let conn = self.worker(instance);
+        self.application = "default";
         conn
     }
 
@@ -205,10 +229,27 @@ impl Stage {
     }
 
     pub(super) fn open(&mut self, number: u64, connects: &[&str]) {
+        self.open_at(AppId::MAIN, number, connects);
+    }
+
+    /// A client of an application.
+    pub(super) fn open_at(&mut self, app: AppId, number: u64, connects: &[&str]) {
+        self.open_with((app, None), number, connects);
+    }
+
+    /// A client whose worker something decides.
+    pub(super) fn open_with(
+        &mut self,
+        (app, affinity): (AppId, Option<u64>),
+        number: u64,
+        connects: &[&str],
+    ) {
         self.mail(&ToLinks::Open {
             client: client(number),
+            app,
             resumes: false,
             worker: None,
+            affinity,
             json: "{}",
             connects: connects.iter().copied().map(Said::text).collect(),
         });
@@ -251,6 +292,7 @@ impl Stage {
     pub(super) fn close(&mut self, number: u64) {
         self.mail(&ToLinks::Closed {
             client: client(number),
+            app: AppId::MAIN,
             body: &[0; 5],
             sockets: Vec::new(),
         });
@@ -313,11 +355,12 @@ impl Stage {
         }
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),
+            ToClients::Unanswered { client } => format!("unanswered {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Left { client, name } => format!("left {} {name}", client.0),
             ToClients::Failing { client } => format!("failing {}", client.0),
-            ToClients::Space { space, name } => format!("space {} {name}", space.0),
+            ToClients::Space { space, name, .. } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Answered { .. } => "answered".to_owned(),
             ToClients::Parser { parser } => format!("parser {parser:?}"),

@@ -122,6 +122,12 @@ impl Outgoing {
         &self.bytes[self.start..self.handed]
     }
 
+    /// All that the peer has not dealt with, be it handed to a link or not: whole frames.
+    #[must_use]
+    pub fn kept(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
     /// Whether a link was handed what the peer has not dealt with.
     #[must_use]
     pub const fn has_undealt(&self) -> bool {

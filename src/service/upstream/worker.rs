@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
+use super::applications::AppId;
 use super::breaker::Standing;
 use super::emitter::Role;
 use super::gather::Replies;
@@ -60,6 +61,7 @@ pub(super) enum Going {
 
 #[derive(Debug)]
 pub(super) struct Worker {
+    pub(super) app: AppId,
     pub(super) role: Role,
     pub(super) instance: Box<str>,
     pub(super) weight: u32,
@@ -105,13 +107,14 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        role: Role,
+        (app, role): (AppId, Role),
         instance: &str,
         weight: u32,
         link: ConnId,
         window: Window,
     ) -> Self {
         Self {
+            app,
             role,
             instance: instance.into(),
             weight: weight.max(1),

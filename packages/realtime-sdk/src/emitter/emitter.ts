@@ -11,7 +11,7 @@ export interface EmitterOptions {
   url: string;
   /** What both sides prove over TCP that they know: 16 bytes at least. Not used over a Unix socket. */
   secret?: string | Uint8Array;
-  /** The application. @defaultValue `"default"` */
+  /** The application: its clients and workers are reached, in its namespaces, and no others. @defaultValue `"default"` */
   app?: string;
   /** What people call this process. */
   name?: string;

@@ -84,8 +84,11 @@ export class Publisher {
     const encoded = this.#encoder.encode(eventPacket(nsp, args));
     const parts = encoded.map((part): Part => (typeof part === "string" ? { binary: false, bytes: part } : { binary: true, bytes: bytesOf(part) }));
     const isAscii = parts.every(({ bytes }) => typeof bytes !== "string" || Buffer.byteLength(bytes) === bytes.length);
+    // Whether clients may come back is the application's to say, and the daemon knows it; what a parser of one's own has written nobody can put an offset into.
+    const isKept = this.#encoder instanceof PlainEncoder && flags.volatile !== true;
     const bits =
-      (flags.volatile === true ? FLAG.VOLATILE : 0) | (flags.compress === false ? FLAG.NO_COMPRESS : 0) | (isAscii ? FLAG.ASCII : 0);
+      (flags.volatile === true ? FLAG.VOLATILE : 0) | (flags.compress === false ? FLAG.NO_COMPRESS : 0) |
+      (isKept ? FLAG.RECOVER : 0) | (isAscii ? FLAG.ASCII : 0);
     this.#link.send("BCAST", bits, 0, { nsp: this.#number(nsp), rooms: target.rooms, except: target.except, parts });
   }
 

@@ -28,6 +28,9 @@ const REASON_MAX = 4;
 /** Cuts a stream into frames, wherever its chunks end. */
 export class FrameReader {
   #chunks: Buffer[] = [];
+  /** Where in the first chunk the next frame begins. */
+  #at = 0;
+  /** Bytes from there on. */
   #length = 0;
   /** How many bytes must be there before looking makes sense: joining earlier would make large frames quadratic. */
   #wanted = 4;
@@ -39,38 +42,53 @@ export class FrameReader {
     this.#length += chunk.length;
   }
 
-  /** The next whole frame. Throws `bad-length` as soon as it shows. */
+  /** The next whole frame; its body is a part of what was given. Throws `bad-length` as soon as it shows. */
   next(): RawFrame | undefined {
     if (this.#length < this.#wanted) return undefined;
     const bytes = this.#joined();
-    const len = bytes.readUInt32LE(0);
+    const at = this.#at;
+    const len = bytes.readUInt32LE(at);
     if (len < LEN_BYTES_MIN || len > LEN_BYTES_MIN + FRAME_BODY_BYTES_MAX) {
       throw new LinkError("bad-length", `a frame of ${len} bytes`);
     }
-    const end = 4 + len;
-    if (bytes.length < end) {
-      this.#wanted = end;
+    if (this.#length < 4 + len) {
+      this.#wanted = 4 + len;
       return undefined;
     }
-    this.#wanted = 4;
-    this.#keep(bytes.subarray(end));
+    this.#pass(4 + len);
     return {
-      type: bytes.readUInt8(4),
-      flags: bytes.readUInt8(5),
-      conn: connOf(bytes.readUInt32LE(6), bytes.readUInt32LE(10)),
-      body: bytes.subarray(HEADER_BYTES, end),
+      type: bytes[at + 4] as number,
+      flags: bytes[at + 5] as number,
+      conn: connOf(bytes.readUInt32LE(at + 6), bytes.readUInt32LE(at + 10)),
+      body: bytes.subarray(at + HEADER_BYTES, at + 4 + len),
     };
   }
 
+  /** The memory of the last chunk is about to be used again: what is left of it is copied. */
+  release(): void {
+    const last = this.#chunks.pop();
+    if (last === undefined) return;
+    const isFirst = this.#chunks.length === 0;
+    this.#chunks.push(Buffer.from(isFirst ? last.subarray(this.#at) : last));
+    if (isFirst) this.#at = 0;
+  }
+
   #joined(): Buffer {
-    const joined = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks, this.#length);
+    const first = this.#chunks[0] as Buffer;
+    if (this.#chunks.length === 1) return first;
+    this.#chunks[0] = first.subarray(this.#at);
+    this.#at = 0;
+    const joined = Buffer.concat(this.#chunks, this.#length);
     this.#chunks = [joined];
     return joined;
   }
 
-  #keep(rest: Buffer): void {
-    this.#chunks = rest.length === 0 ? [] : [rest];
-    this.#length = rest.length;
+  #pass(bytes: number): void {
+    this.#wanted = 4;
+    this.#at += bytes;
+    this.#length -= bytes;
+    if (this.#length > 0) return;
+    this.#chunks.length = this.#at = 0;
   }
 }
 
@@ -91,6 +109,8 @@ export function decode(raw: RawFrame, reader: Side): Frame | undefined {
   const shape = FRAMES[name];
   if (shape.from === reader) throw new LinkError("wrong-direction", `${name} comes from the ${reader} only`);
   if ((raw.flags & ~shape.flags) !== 0) throw new LinkError("unknown-flags", `${raw.flags} of ${name}`);
+  // What there is most of.
+  if (name === "DATA") return { name, flags: raw.flags, conn: raw.conn, payload: checked(name, raw.flags, raw.body) };
   const frame: Record<string, unknown> = { name, flags: raw.flags, conn: raw.conn };
   // The number of a namespace, which other frames say in a u16.
   if (name === "NSP" && raw.conn > 0xffff) throw new LinkError("bad-value", `namespace ${raw.conn}`);
@@ -98,6 +118,13 @@ export function decode(raw: RawFrame, reader: Side): Frame | undefined {
   for (const [field, kind] of shape.fields) frame[field] = body.read(kind);
   body.end();
   return frame as Frame;
+}
+
+/** A payload, unless it should be text and is none. It stays bytes here: who gets it knows whether it is ever a string. */
+function checked(name: FrameName, flags: number, bytes: Buffer): Buffer {
+  const isText = (flags & FLAG.ASCII) !== 0 ? isAscii : isUtf8;
+  if ((flags & FLAG.BINARY) === 0 && !isText(bytes)) throw new LinkError("bad-text", name);
+  return bytes;
 }
 
 /** Reads the fields of a body one behind the other. */
@@ -129,7 +156,7 @@ class Body {
       case "json": return parseJson(this.#name as keyof JsonBodies, this.#text(this.#u32()));
       case "texts": return this.#absent ? [] : this.#list(() => this.#s16());
       case "parts": return this.#absent ? [] : this.#list(() => this.#part());
-      case "payload": return this.#packet((this.#flags & FLAG.BINARY) !== 0, this.#rest());
+      case "payload": return checked(this.#name, this.#flags, this.#rest());
       case "rest": return this.#rest();
     }
   }
@@ -179,16 +206,10 @@ class Body {
     return this.#take(this.#bytes.length - this.#at);
   }
 
-  /** Text stays bytes here: who gets it knows whether it is ever a string. */
-  #packet(binary: boolean, bytes: Buffer): Buffer {
-    const isText = (this.#flags & FLAG.ASCII) !== 0 ? isAscii : isUtf8;
-    if (!binary && !isText(bytes)) throw new LinkError("bad-text", this.#name);
-    return bytes;
-  }
-
   #part(): Part {
     const binary = this.#atMost(1) === 1;
-    return { binary, bytes: this.#packet(binary, this.#take(this.#u32())) };
+    const bytes = this.#take(this.#u32());
+    return { binary, bytes: binary ? bytes : checked(this.#name, this.#flags, bytes) };
   }
 
   /** Items are read one by one, so that a count without items costs nothing. */
@@ -304,21 +325,37 @@ class Writer {
 /** The bytes of a frame. Throws a `RangeError` when a field does not fit, which is never the peer's fault. */
 export function encode<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): Buffer {
   const values = fields as Record<string, unknown>;
+  // What there is most of.
+  if (name === "SEND") return encodeSend(flags, conn, values["payload"] as Uint8Array | string);
   const kinds = writtenFields(name, values);
   const body = kinds.reduce((sum, [field, kind]) => sum + sizeOf(kind, values[field]), 0);
+  const bytes = headed(name, flags, conn, body);
+  const writer = new Writer(bytes);
+  for (const [field, kind] of kinds) writer.write(kind, values[field]);
+  return bytes;
+}
+
+/** A frame whose body of so many bytes is still to be written. */
+function headed(name: FrameName, flags: number, conn: Conn, body: number): Buffer {
   bounded(body, FRAME_BODY_BYTES_MAX, "a body");
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + body);
   bytes.writeUInt32LE(LEN_BYTES_MIN + body, 0);
-  bytes.writeUInt8(FRAMES[name].type, 4);
-  bytes.writeUInt8(flags, 5);
+  bytes[4] = FRAMES[name].type;
+  bytes[5] = flags;
   if (typeof conn === "bigint") {
     bytes.writeBigUInt64LE(conn, 6);
   } else {
     bytes.writeUInt32LE(conn % 0x1_0000_0000, 6);
     bytes.writeUInt32LE(Math.floor(conn / 0x1_0000_0000), 10);
   }
-  const writer = new Writer(bytes);
-  for (const [field, kind] of kinds) writer.write(kind, values[field]);
+  return bytes;
+}
+
+function encodeSend(flags: number, conn: Conn, payload: Uint8Array | string): Buffer {
+  const isAsciiText = typeof payload === "string" && (flags & FLAG.ASCII) !== 0;
+  const bytes = headed("SEND", flags, conn, isAsciiText ? payload.length : byteLength(payload));
+  if (typeof payload === "string") bytes.write(payload, HEADER_BYTES, isAsciiText ? "latin1" : "utf8");
+  else bytes.set(payload, HEADER_BYTES);
   return bytes;
 }
 

@@ -21,6 +21,10 @@ const BATCH_BYTES = 128 << 10;
 const SOCKET_BYTES_MAX = 1 << 20;
 /** How long a peer may take to read why the link ends. */
 const FAREWELL_MS_MAX = 1_000;
+/** What is read at once, into the same memory each time: by default Node makes anew what it reads into, which costs more than the events in it. */
+const READ_BYTES = 64 << 10;
+/** How long CREDIT may wait for something else to be said. The daemon's window is far from full until then, and its patience is of seconds. */
+const CREDIT_MS_MAX = 20;
 /** Unanswered PINGs after which the link is lost. */
 const PINGS_MAX = 3;
 
@@ -90,6 +94,7 @@ export class Link {
   /** Who waits until the daemon has dealt with so many frames. */
   #listeners: { frames: number; heard: () => void }[] = [];
   #isPumpDue = false;
+  #creditTimer: NodeJS.Timeout | undefined;
   #pings = 0n;
   #pingsUnanswered = 0;
   #pingTimer: NodeJS.Timeout | undefined;
@@ -171,12 +176,15 @@ export class Link {
   }
 
   #connect(): void {
-    const socket = connect(this.#address.connect);
+    const callback = (length: number, buffer: Uint8Array): boolean => {
+      this.#read(socket, buffer as Buffer, length);
+      return true;
+    };
+    const socket: Socket = connect({ ...this.#address.connect, onread: { buffer: Buffer.allocUnsafe(READ_BYTES), callback } });
     this.#socket = socket;
     this.#reader = new FrameReader();
     this.#phase = "challenge";
     let cause = new Error("the daemon closed the link");
-    socket.on("data", (chunk) => this.#read(socket, chunk));
     socket.on("drain", () => this.#pump());
     socket.on("error", (error) => { cause = error; });
     socket.on("close", () => { if (socket === this.#socket) this.#down(cause); });
@@ -185,13 +193,15 @@ export class Link {
     }, this.#options.handshake_ms);
   }
 
-  #read(socket: Socket, chunk: Buffer): void {
+  #read(socket: Socket, buffer: Buffer, length: number): void {
     if (socket !== this.#socket) return;
+    const reader = this.#reader;
     try {
-      this.#reader.push(chunk);
+      reader.push(buffer.subarray(0, length));
       // A frame may end the link: what follows it is nobody's then.
-      for (let raw = this.#reader.next(); raw && socket === this.#socket; raw = this.#reader.next()) this.#take(raw);
-      if (socket === this.#socket) this.#tellCredit(true);
+      for (let raw = reader.next(); raw && socket === this.#socket; raw = reader.next()) this.#take(raw);
+      reader.release();
+      if (socket === this.#socket && this.#incoming.owes) this.#tellCreditSoon();
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       this.#fault(error);
@@ -217,7 +227,10 @@ export class Link {
   #takeOpen(frame: Frame, bytes: number): void {
     switch (frame.name) {
       case "CHALLENGE": case "WELCOME": throw outOfTurn(frame);
-      case "PING": return this.#writeNow(encode("PONG", 0, 0, { number: frame.number }));
+      case "PING": {
+        this.#tellCredit(true);
+        return this.#writeNow(encode("PONG", 0, 0, { number: frame.number }));
+      }
       case "PONG": {
         if (frame.number === this.#pings) this.#pingsUnanswered = 0;
         return;
@@ -248,10 +261,28 @@ export class Link {
     }
   }
 
-  #tellCredit(isEnd: boolean): void {
-    if (this.#phase !== "open" && this.#phase !== "stopping") return;
-    const sum = this.#incoming.credit(isEnd);
-    if (sum) this.#writeNow(encode("CREDIT", 0, 0, { frames: BigInt(sum.frames), bytes: BigInt(sum.bytes) }));
+  #tellCredit(isTime: boolean): void {
+    const credit = this.#credit(isTime);
+    if (credit) this.#writeNow(credit);
+  }
+
+  #credit(isTime: boolean): Buffer | undefined {
+    if (this.#phase !== "open" && this.#phase !== "stopping") return undefined;
+    const sum = this.#incoming.credit(isTime);
+    return sum && encode("CREDIT", 0, 0, { frames: BigInt(sum.frames), bytes: BigInt(sum.bytes) });
+  }
+
+  /** Mostly an answer goes, and the credit with it: alone it would be a system call for each event. */
+  #tellCreditSoon(): void {
+    this.#creditTimer ??= setTimeout(() => {
+      this.#creditTimer = undefined;
+      this.#tellCredit(true);
+    }, CREDIT_MS_MAX);
+  }
+
+  #forgetCredit(): void {
+    clearTimeout(this.#creditTimer);
+    this.#creditTimer = undefined;
   }
 
   #answer(challenge: Json<Challenge>): void {
@@ -394,6 +425,7 @@ export class Link {
       socket.write(batch);
     }
     if (isStopping && this.#goaway && !this.#outgoing.waits) {
+      this.#tellCredit(true);
       socket.end(encode("GOAWAY", 0, 0, { json: json(this.#goaway) }));
       this.#goaway = undefined;
     }
@@ -407,6 +439,11 @@ export class Link {
       if (frame === undefined) break;
       frames.push(frame);
       bytes += frame.length;
+    }
+    const credit = frames.length > 0 ? this.#credit(true) : undefined;
+    if (credit) {
+      frames.push(credit);
+      bytes += credit.length;
     }
     return frames.length > 1 ? Buffer.concat(frames, bytes) : frames[0];
   }
@@ -445,6 +482,7 @@ export class Link {
     this.#socket = undefined;
     clearTimeout(this.#handshakeTimer);
     clearInterval(this.#pingTimer);
+    this.#forgetCredit();
     if (this.#phase === "stopping" || this.#phase === "stopped") return this.#finish();
     const wasOpen = this.#phase === "open";
     this.#phase = "idle";
@@ -493,6 +531,7 @@ export class Link {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#graceTimer);
     clearInterval(this.#pingTimer);
+    this.#forgetCredit();
     this.#session = undefined;
     this.#resolveStopped();
   }

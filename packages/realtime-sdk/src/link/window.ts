@@ -20,10 +20,9 @@ export interface Sum {
   readonly bytes: number;
 }
 
-/** Whether a frame of `bytes` may follow. One that is larger than the window goes when nothing else is on the way. */
-function hasRoom(sent: Sum, done: Sum, window: WindowSize, bytes: number): boolean {
-  const frames = sent.frames - done.frames;
-  return frames < window.frames && (frames === 0 || sent.bytes - done.bytes + bytes <= window.bytes);
+/** Whether a frame of `bytes` may follow what is on the way. One that is larger than the window goes when nothing else is. */
+function hasRoom(onWayFrames: number, onWayBytes: number, window: WindowSize, bytes: number): boolean {
+  return onWayFrames < window.frames && (onWayFrames === 0 || onWayBytes + bytes <= window.bytes);
 }
 
 /** The sender's side. Frames wait here while the window is full, and are kept until the peer has dealt with them. */
@@ -88,7 +87,8 @@ export class Outgoing {
     const handed = this.#handed();
     // A frame that goes again was within the window before the cut, and is now.
     const isNew = handed.frames === this.#sent.frames;
-    if (isNew && !hasRoom(this.#sent, this.#done, this.#window, frame.length)) return undefined;
+    const { frames, bytes } = this.#sent;
+    if (isNew && !hasRoom(frames - this.#done.frames, bytes - this.#done.bytes, this.#window, frame.length)) return undefined;
     this.#next += 1;
     if (isNew) this.#sent = { frames: this.#sent.frames + 1, bytes: this.#sent.bytes + frame.length };
     return frame;
@@ -147,12 +147,15 @@ function falseCredit(done: Sum): LinkError {
   return new LinkError("bad-value", `credit for ${done.frames} frames, ${done.bytes} bytes`);
 }
 
-/** The receiver's side. */
+/** The receiver's side. It counts each frame, so that it does with numbers. */
 export class Incoming {
   #window: WindowSize;
-  #received: Sum = { frames: 0, bytes: 0 };
-  #dealt: Sum = { frames: 0, bytes: 0 };
-  #told: Sum = { frames: 0, bytes: 0 };
+  #receivedFrames = 0;
+  #receivedBytes = 0;
+  #dealtFrames = 0;
+  #dealtBytes = 0;
+  #toldFrames = 0;
+  #toldBytes = 0;
 
   constructor(window: WindowSize = WINDOW_DEFAULT) {
     this.#window = window;
@@ -165,41 +168,52 @@ export class Incoming {
 
   /** What HELLO says. */
   get dealt(): Sum {
-    return this.#dealt;
+    return { frames: this.#dealtFrames, bytes: this.#dealtBytes };
   }
 
   /** A counted frame came. Throws `window` when the peer must not have sent it yet. */
   receive(bytes: number): void {
-    if (!hasRoom(this.#received, this.#told, this.#window, bytes)) {
-      throw new LinkError("window", `frame ${this.#received.frames + 1} is more than may be on the way`);
+    const frames = this.#receivedFrames - this.#toldFrames;
+    if (!hasRoom(frames, this.#receivedBytes - this.#toldBytes, this.#window, bytes)) {
+      throw new LinkError("window", `frame ${this.#receivedFrames} is more than may be on the way`);
     }
-    this.#received = { frames: this.#received.frames + 1, bytes: this.#received.bytes + bytes };
+    this.#receivedFrames += 1;
+    this.#receivedBytes += bytes;
   }
 
   /** The oldest frame that was not dealt with is dealt with. */
   deal(bytes: number): void {
-    this.#dealt = { frames: this.#dealt.frames + 1, bytes: this.#dealt.bytes + bytes };
-    if (this.#dealt.frames > this.#received.frames) throw new Error("a frame was dealt with twice");
+    this.#dealtFrames += 1;
+    this.#dealtBytes += bytes;
+    if (this.#dealtFrames > this.#receivedFrames) throw new Error("a frame was dealt with twice");
   }
 
-  /** What to say in CREDIT now, if it is worth a frame: a quarter of the window or, at the end of a batch, anything. */
-  credit(isEnd: boolean): Sum | undefined {
-    const frames = this.#dealt.frames - this.#told.frames;
-    const bytes = this.#dealt.bytes - this.#told.bytes;
-    const isMuch = frames >= this.#window.frames / 4 || bytes >= this.#window.bytes / 4;
-    if (frames === 0 || !(isEnd || isMuch)) return undefined;
-    this.#told = this.#dealt;
-    return this.#told;
+  /** Whether anything is to be said in CREDIT. */
+  get owes(): boolean {
+    return this.#dealtFrames !== this.#toldFrames;
+  }
+
+  /** What to say in CREDIT now, if it is worth a frame: a quarter of the window or, when it is time for it, anything. */
+  credit(isTime: boolean): Sum | undefined {
+    const frames = this.#dealtFrames - this.#toldFrames;
+    if (frames === 0) return undefined;
+    const isMuch = frames >= this.#window.frames / 4 || this.#dealtBytes - this.#toldBytes >= this.#window.bytes / 4;
+    if (!(isTime || isMuch)) return undefined;
+    this.#toldFrames = this.#dealtFrames;
+    this.#toldBytes = this.#dealtBytes;
+    return this.dealt;
   }
 
   /** The link is gone: what was received and not dealt with will come again. Says how many frames were dealt with. */
   resume(): number {
-    this.#received = this.#told = this.#dealt;
-    return this.#dealt.frames;
+    this.#receivedFrames = this.#toldFrames = this.#dealtFrames;
+    this.#receivedBytes = this.#toldBytes = this.#dealtBytes;
+    return this.#dealtFrames;
   }
 
   /** Begins to count anew. */
   reset(): void {
-    this.#received = this.#dealt = this.#told = { frames: 0, bytes: 0 };
+    this.#receivedFrames = this.#dealtFrames = this.#toldFrames = 0;
+    this.#receivedBytes = this.#dealtBytes = this.#toldBytes = 0;
   }
 }

@@ -1,0 +1,195 @@
+// Namespaces of several applications on one connection of a client: each is served by workers of its own, and what becomes of one is nothing to the other.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Manager } from "socket.io-client";
+import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
+import { createEmitter } from "../../packages/realtime-sdk/dist/esm/emitter/index.js";
+import { Server } from "socket.io";
+import { until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
+import { on } from "./stage.mjs";
+
+const shop = fileURLToPath(new URL("shop.mjs", import.meta.url));
+const SET = ["--set", 'link.applications={shop=["/orders","/tenant-*"]}', "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+
+const worker = (stage, app, namespace, environment) => stage.join([shop, stage.link, app, namespace], environment);
+
+/** Sockets of several namespaces over one connection. */
+function client(stage, ...namespaces) {
+  const manager = new Manager(stage.daemon.url, { transports: ["websocket"], reconnectionDelay: 50 });
+  manager.closes = [];
+  manager.on("close", (reason) => manager.closes.push(reason));
+  const sockets = namespaces.map((namespace) => {
+    const socket = manager.socket(namespace);
+    socket.told = [];
+    socket.on("told", (...values) => socket.told.push(values));
+    // `dismiss` ends them.
+    stage.clients.push(socket);
+    return socket;
+  });
+  return { manager, sockets };
+}
+
+const connected = (...sockets) => until(() => sockets.every((socket) => socket.connected));
+const who = async (socket) => (await socket.timeout(5_000).emitWithAck("who")).split(" ")[0];
+
+describe("several applications", () => {
+  test("share a client's connection, and serve each its own namespaces", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    await worker(stage, "shop", "/orders");
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    assert.deepEqual([await who(main), await who(orders)], ["default", "shop"]);
+    const other = client(stage, "/orders").sockets[0];
+    await connected(other);
+    orders.emit("everybody", 7);
+    await until(() => other.told.length === 1 && orders.told.length === 1);
+    assert.deepEqual(other.told[0][1], 7);
+    main.emit("everybody", 8);
+    await until(() => main.told.length === 1);
+    assert.equal(orders.told.length + other.told.length, 2);
+    assert.deepEqual(manager.closes, []);
+  }));
+
+  test("a namespace that is reserved waits for its application; one that nobody has is the main one's to refuse", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const { sockets: [main, tenant, nobody] } = client(stage, "/", "/tenant-7", "/nobody");
+    const refusal = new Promise((resolve) => { nobody.once("connect_error", resolve); });
+    await connected(main);
+    assert.equal((await refusal).message, "Invalid namespace");
+    assert.equal(tenant.connected, false);
+    await worker(stage, "shop", "/tenant-7");
+    await connected(tenant);
+    assert.equal(await who(tenant), "shop");
+  }));
+
+  test("dynamic namespaces of an application that are reserved are its own", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "^/any-\\d+$");
+    await worker(stage, "shop", "^/tenant-\\d+$");
+    const { sockets: [any, tenant, another] } = client(stage, "/any-1", "/tenant-1", "/tenant-2");
+    await connected(any, tenant, another);
+    assert.deepEqual([await who(any), await who(tenant), await who(another)], ["default", "shop", "shop"]);
+    tenant.emit("everybody", 1);
+    await until(() => tenant.told.length === 1);
+    assert.deepEqual([any.told, another.told], [[], []]);
+    const refusal = new Promise((resolve) => { client(stage, "/tenant-x").sockets[0].once("connect_error", resolve); });
+    assert.equal((await refusal).message, "Invalid namespace");
+  }));
+
+  test("a worker's death is its own application's affair", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const first = await worker(stage, "shop", "/orders");
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    const { id } = orders;
+    await stage.kill(first);
+    await until(async () => await total(stage.daemon, "ringway_upstream_clients_waiting") === 1);
+    assert.equal(await who(main), "default");
+    const answer = orders.timeout(10_000).emitWithAck("who");
+    await worker(stage, "shop", "/orders");
+    assert.equal((await answer).split(" ")[0], "shop");
+    assert.equal(orders.id, id);
+    assert.deepEqual(manager.closes, []);
+  }));
+
+  test("one that leaves hands its clients to its own", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const first = await worker(stage, "shop", "/orders", { ON_CLOSE: "migrate" });
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    const before = await orders.emitWithAck("who");
+    await worker(stage, "shop", "/orders");
+    first.child.kill("SIGTERM");
+    await once(first.child, "exit");
+    assert.notEqual(await orders.timeout(5_000).emitWithAck("who"), before);
+    assert.equal(await total(stage.daemon, "ringway_upstream_clients_migrated_total"), 1);
+    assert.equal(await who(main), "default");
+    assert.deepEqual(manager.closes, []);
+  }));
+
+  test("packets of several parts do not come between each other", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    await worker(stage, "shop", "/orders");
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    let parts = 0;
+    for (const socket of [main, orders]) {
+      socket.on("parts", (_, ...buffers) => { parts += Number(buffers.every((bytes, at) => bytes.length === 1000 && bytes[0] === at + 1)); });
+      socket.emit("binary", 300);
+    }
+    await until(() => parts === 600);
+    assert.deepEqual(manager.closes, []);
+  }));
+
+  test("servers of one application know each other, and not those of another one", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const shops = [await worker(stage, "shop", "/orders"), await worker(stage, "shop", "/orders")];
+    const { sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    // Each has the main namespace's server side, which no client of theirs reaches.
+    await until(async () => (await orders.emitWithAck("ring")).length === 1);
+    const [other] = await orders.emitWithAck("ring");
+    assert.ok(shops.some(({ pid }) => other === `shop ${pid}`) && other !== await orders.emitWithAck("who"));
+    assert.deepEqual(await main.emitWithAck("ring"), []);
+  }));
+
+  test("an emitter is of one of them", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    await worker(stage, "shop", "/orders");
+    const { sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    const errors = [];
+    const [one, two] = [undefined, "shop"].map((app) => createEmitter({ url: stage.link, onError: (error) => errors.push(error.code), ...(app === undefined ? {} : { app }) }));
+    try {
+      await Promise.all([one.ready, two.ready]);
+      one.of("/orders").emit("told", "nobody");
+      one.emit("told", "main");
+      two.emit("told", "nobody");
+      two.of("/orders").emit("told", "orders");
+      await until(() => main.told.length > 0 && orders.told.length > 0);
+      assert.deepEqual([main.told, orders.told], [[["main"]], [["orders"]]]);
+      assert.deepEqual(errors, []);
+    } finally {
+      await Promise.all([one.close(), two.close()]);
+    }
+  }));
+
+  test("a namespace that is another one's is refused, and so is a question about requests", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const refused = () => total(stage.daemon, "ringway_links_refused_total");
+    stage.launch([shop, stage.link, "default", "/orders"]);
+    await until(async () => await refused() > 0);
+    const io = new Server({ allowRequest: (_, done) => done(null, true) });
+    const ringway = attachRingway(io, { url: stage.link, app: "shop", resolveFrom: fileURLToPath(import.meta.url) });
+    const [error] = await once(ringway, "error");
+    assert.equal(error.code, "RINGWAY_UNSUPPORTED");
+    await io.close();
+    // What needs no question is served all the same.
+    const quiet = new Server({ cors: { origin: (_, done) => done(null, true) } });
+    quiet.of("/orders").on("connection", (socket) => socket.on("who", (answer) => answer("shop")));
+    const joined = attachRingway(quiet, { url: stage.link, app: "shop", resolveFrom: fileURLToPath(import.meta.url) });
+    await joined.ready;
+    const { sockets: [orders] } = client(stage, "/orders");
+    await connected(orders);
+    assert.equal(await who(orders), "shop");
+    await quiet.close();
+  }));
+
+  test("a client that leaves is gone for each of them", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    await worker(stage, "shop", "/orders");
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    main.emit("close");
+    // The server has closed its own, which stays so; the other one's application has said nothing, and its client comes back.
+    await until(() => manager.closes.length === 1);
+    assert.equal(await total(stage.daemon, "ringway_upstream_clients_lost_total"), 0);
+    await connected(orders);
+    assert.equal(main.connected, false);
+    main.connect();
+    await connected(main);
+    assert.deepEqual([await who(main), await who(orders)], ["default", "shop"]);
+  }));
+});
