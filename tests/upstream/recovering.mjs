@@ -15,7 +15,7 @@ function count() {
       number += 1;
       io.to(`room-${number % 3}`).except("deaf").emit("counted", process.pid, number, number % 7 ? null : Buffer.from(`${number}`));
     }
-  }, 6);
+  }, 3);
 }
 
 io.on("connection", (socket) => {
