@@ -439,6 +439,7 @@ impl Model {
     /// A worker says a word to one client.
     pub(crate) fn speaks(&mut self, (name, frame): (LifeName, u64), who: Who) {
         let number = self.add_word(name, frame, None);
+        trace("life", name, &("speaks", number, frame, who));
         let client = self.client(who);
         let expected = client.expected.entry(name).or_default();
         expected.insert(number, Expect::Must);
@@ -470,7 +471,10 @@ impl Model {
                     all &= !target.is_local;
                 }
             }
-            all &= !known.is_leaving;
+            // Who comes back and has not heard that it is in may have been taken out for its leave.
+            let comes_back =
+                client.parted.contains(target.space) && !client.joined.contains(target.space);
+            all &= !known.is_leaving && !comes_back;
             if !any || (target.is_local && !is_own) {
                 continue;
             }
