@@ -41,7 +41,7 @@ impl Plan {
     fn new(random: &mut Random) -> Self {
         let kills = random.chance(600);
         let (late, sticks) = (kills && random.chance(400), kills && random.chance(300));
-        let stall_ms = if sticks { 2_500 } else { 10_000 };
+        let stall_ms = if sticks { 2_500 } else { 60_000 };
         // Whoever is cut where nothing may be lost has all the time that it needs.
         let grace_ms = if kills { 500 } else { 15_000 };
         let frames = 4 + random.below(60) as u32;
@@ -386,7 +386,8 @@ impl LinkWorld {
             liar.turn(&self.kernel, &mut self.random, &numbers);
         }
         let before = self.liars.len();
-        let was_refused = self.liars.iter().filter(|liar| liar.was_refused).count();
+        let ended = self.liars.iter().filter(|liar| liar.is_done);
+        let was_refused = ended.filter(|liar| liar.was_refused).count();
         self.refused_lies += was_refused as u64;
         self.liars.retain(|liar| !liar.is_done);
         if self.liars.len() < before {
