@@ -58,7 +58,7 @@ upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the r
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
 
-mutants: ## twelve and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
+mutants: ## nineteen and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
 	scripts/mutants $(ONLY) 2>&1 | scripts/keep $@
 
 soak: ## the long runs: 200,000 seeds of the simulator

@@ -1,4 +1,4 @@
-//! Whole shards over the pretended kernel, a seed at a time; a reference model judges what clients see.
+//! Whole shards over the pretended kernel, a seed at a time; a reference model judges what clients see. `links` does the same with workers behind links.
 //!
 //! `SIM_SEED=7` runs one seed, `SIM_SEEDS=100000` that many, from `SIM_FROM` on.
 
@@ -18,6 +18,8 @@ use world::{Report, World};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 2_000;
+/// Of an ordinary run of links, whose seeds are longer.
+const LINK_SEEDS: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -27,12 +29,12 @@ fn number(name: &str) -> Option<u64> {
     Some(parsed.unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn seeds() -> core::ops::Range<u64> {
+fn seeds(usual: u64) -> core::ops::Range<u64> {
     if let Some(seed) = number("SIM_SEED") {
         return seed..seed + 1;
     }
     let from = number("SIM_FROM").unwrap_or(0);
-    from..from + number("SIM_SEEDS").unwrap_or(SEEDS)
+    from..from + number("SIM_SEEDS").unwrap_or(usual)
 }
 
 /// Runs seeds until one fails; all reports, or the seed that failed.
@@ -145,7 +147,7 @@ fn each_planted_bug_has_its_place() {
 
 #[test]
 fn every_promise_holds_under_all_faults() {
-    match run(seeds(), |seed| World::new(seed).run()) {
+    match run(seeds(SEEDS), |seed| World::new(seed).run()) {
         Ok(reports) => {
             print(&reports);
             if reports.len() as u64 >= SEEDS {
@@ -159,12 +161,15 @@ fn every_promise_holds_under_all_faults() {
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 #[test]
 fn every_promise_of_links_holds_under_all_faults() {
-    match run(seeds(), |seed| LinkWorld::new(seed).run()) {
+    match run(seeds(LINK_SEEDS), |seed| LinkWorld::new(seed).run()) {
         Ok(reports) => {
             println!("{:<24}{:>14}", "seeds of links", reports.len());
             for (name, count) in links::events(&reports) {
                 println!("{name:<24}{count:>14}");
-                assert!(count > 0 || (reports.len() as u64) < SEEDS, "{name}: none");
+                assert!(
+                    count > 0 || (reports.len() as u64) < LINK_SEEDS,
+                    "{name}: none"
+                );
             }
         }
         Err(seed) => panic!("seed {seed} failed; replay it with: make sim SEED={seed}"),

@@ -283,21 +283,26 @@ fn undealt(mut frames: &[u8], is_opaque: bool) -> HashMap<ClientNumber, Vec<Wait
     again
 }
 
-/// The namespaces that clients had left in such frames: they are told by nobody else.
+/// The namespaces that clients had left in such frames: they are told by nobody else. Who connected again behind that is told by its CONNECT, which is
+/// answered or not, and may be in by now.
 fn left_in(mut frames: &[u8]) -> Vec<(ClientNumber, String)> {
-    let mut left = Vec::new();
+    let mut left: Vec<(ClientNumber, String)> = Vec::new();
     while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
         frames = &frames[bytes..];
         let is_text = raw.kind == Kind::Data && !raw.flags.contains(Flags::BINARY);
-        let name = Some(raw.body).filter(|_| is_text).and_then(left_namespace);
-        left.extend(name.map(|name| (ClientNumber(raw.conn), name)));
+        let (client, body) = (ClientNumber(raw.conn), Some(raw.body).filter(|_| is_text));
+        if let Some(name) = body.and_then(|body| namespace_of(body, b"1")) {
+            left.push((client, name));
+        } else if let Some(name) = body.and_then(|body| namespace_of(body, b"0")) {
+            left.retain(|other| *other != (client, name.clone()));
+        }
     }
     left
 }
 
-/// DISCONNECT is `1`, and `/nsp,` unless it is the main one.
-fn left_namespace(packet: &[u8]) -> Option<String> {
-    let rest = core::str::from_utf8(packet.strip_prefix(b"1")?).ok()?;
+/// The namespace of a packet of a type: DISCONNECT is `1`, CONNECT `0`, and `/nsp,` unless it is the main one.
+fn namespace_of(packet: &[u8], kind: &[u8]) -> Option<String> {
+    let rest = core::str::from_utf8(packet.strip_prefix(kind)?).ok()?;
     let name = rest.split(',').next().filter(|name| name.starts_with('/'));
     // What is asked of a namespace goes behind its name, as in CONNECT.
     let name = name.map(|name| name.split('?').next().unwrap_or(name));

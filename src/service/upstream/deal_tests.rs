@@ -267,6 +267,20 @@ fn told_of(packet: &str, deals: bool, redeliver: bool) -> Vec<String> {
 }
 
 #[test]
+fn who_has_connected_again_is_not_taken_out_for_its_leave() {
+    let mut stage = stage(8);
+    let worker = stage.worker("a");
+    stage.open(1, &[]);
+    stage.heard_all(worker);
+    for packet in ["1/chat,", "1/news,", "0/chat,"] {
+        stage.data(1, packet);
+    }
+    stage.read(worker);
+    stage.kill(worker);
+    assert_eq!(stage.take_told(), ["left 1 /news"]);
+}
+
+#[test]
 fn a_namespace_that_a_client_has_left_does_not_come_back() {
     assert_eq!(told_of("1", false, false), ["left 1 /"]);
     assert_eq!(told_of("1/chat,", false, false), ["left 1 /chat"]);

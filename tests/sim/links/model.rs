@@ -87,6 +87,8 @@ struct Client {
     /// Its worker has closed it.
     is_closed: bool,
     life: Option<LifeName>,
+    /// All that it ever had.
+    had: BTreeSet<LifeName>,
     /// Events that it has said.
     said: u64,
     /// The last that was dispatched.
@@ -245,6 +247,7 @@ impl Model {
         client.may_skip |= may_skip;
         client.heard_at = now;
         client.life = Some(name);
+        client.had.insert(name);
         for (space, known) in &mut client.spaces {
             let stay = sockets.get(*space);
             let is_possible = match client.is_handed_over {
@@ -439,6 +442,7 @@ impl Model {
     /// A worker says a word to one client.
     pub(crate) fn speaks(&mut self, (name, frame): (LifeName, u64), who: Who) {
         let number = self.add_word(name, frame, None);
+        trace("life", name, &("speaks", number, frame, who));
         let client = self.client(who);
         let expected = client.expected.entry(name).or_default();
         expected.insert(number, Expect::Must);
@@ -470,8 +474,13 @@ impl Model {
                     all &= !target.is_local;
                 }
             }
-            all &= !known.is_leaving;
-            if !any || (target.is_local && !is_own) {
+            // Who comes back and has not heard that it is in may have been taken out for its leave.
+            let comes_back =
+                client.parted.contains(target.space) && !client.joined.contains(target.space);
+            all &= !known.is_leaving && !comes_back && (!target.is_local || is_own);
+            // Until its next worker has described it, a client is its last one's.
+            let is_on_its_way = target.is_local && client.had.contains(&name);
+            if !any || (target.is_local && !is_own && !is_on_its_way) {
                 continue;
             }
             let expect = if all { Expect::Must } else { Expect::May };

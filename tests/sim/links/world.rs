@@ -41,9 +41,9 @@ impl Plan {
     fn new(random: &mut Random) -> Self {
         let kills = random.chance(600);
         let (late, sticks) = (kills && random.chance(400), kills && random.chance(300));
-        let stall_ms = if sticks { 600 } else { 10_000 };
+        let stall_ms = if sticks { 2_500 } else { 60_000 };
         // Whoever is cut where nothing may be lost has all the time that it needs.
-        let grace_ms = if kills { 500 } else { 60_000 };
+        let grace_ms = if kills { 500 } else { 15_000 };
         let frames = 4 + random.below(60) as u32;
         let bytes = 400 + random.below(8_000) as u32;
         Self {
@@ -337,11 +337,14 @@ impl LinkWorld {
         worker.turn(&mut scene);
         let refused = worker.refused.take();
         let (is_over, has_left) = (worker.is_over, worker.has_left());
+        // One that was cut again and again may have dealt with nothing for too long.
+        let is_stuck = self.plan.sticks && refused.as_deref() == Some("stalled");
         assert!(
-            refused.is_none(),
+            refused.is_none() || is_stuck,
             "{} is refused: {refused:?}",
             worker.state()
         );
+        let is_over = is_over || is_stuck;
         if is_over {
             let may_end = self.plan.kills || !self.workers[index].was_heard;
             assert!(may_end, "{} did not go on", self.workers[index].state());
@@ -383,7 +386,8 @@ impl LinkWorld {
             liar.turn(&self.kernel, &mut self.random, &numbers);
         }
         let before = self.liars.len();
-        let was_refused = self.liars.iter().filter(|liar| liar.was_refused).count();
+        let ended = self.liars.iter().filter(|liar| liar.is_done);
+        let was_refused = ended.filter(|liar| liar.was_refused).count();
         self.refused_lies += was_refused as u64;
         self.liars.retain(|liar| !liar.is_done);
         if self.liars.len() < before {
@@ -474,6 +478,10 @@ impl LinkWorld {
         self.clients
             .iter_mut()
             .for_each(|client| client.stall(false));
+        if self.plan.sticks {
+            // The daemon takes their clients from those that are stuck.
+            self.settle(Duration::from_secs(6));
+        }
         for index in (0..self.workers.len()).rev() {
             match self.workers[index].mood {
                 Mood::Stuck => self.end_worker(index),
