@@ -22,13 +22,15 @@ const UNIX = "ringway serve --link unix:";
 const SERVER = "import { Server }";
 const TCP = "ringway serve --link tcp:";
 const TCP_SERVER = "attachRingway(io, { url: \"tcp:";
+const APPLICATIONS = "[link]\napplication = ";
+const APPLICATION = "attachRingway(io, { url, app: ";
 const EMITTER = "import { createEmitter }";
 const MAIN = " import { NestFactory }";
 const MODULE = "@Module({";
 const HEALTH = "@Controller(\"health\")";
 const CHAT = "npm run build\nnpm run start:plain";
 const ANNOUNCE = "curl -s -X POST http://127.0.0.1:3000/rooms/lobby/announce";
-const ALL = [UNIX, SERVER, TCP, TCP_SERVER, EMITTER, MAIN, MODULE, HEALTH, CHAT, ANNOUNCE];
+const ALL = [UNIX, SERVER, TCP, TCP_SERVER, APPLICATIONS, APPLICATION, EMITTER, MAIN, MODULE, HEALTH, CHAT, ANNOUNCE];
 
 /** A block as it stands, with other words for some of its places. */
 const block = (begins, words = {}) => {
@@ -109,6 +111,24 @@ test("docs/upstream.md: the same over TCP, with a secret", on({ withDaemon: fals
   stage.launch([path.join(folder, "server.js")], { LINK_SECRET: readFileSync(secretFile, "utf8") });
   const socket = await stage.connected();
   assert.equal(await socket.emitWithAck("echo", 3), 3);
+}));
+
+test("docs/upstream.md: several applications", on({ withDaemon: false }, async (stage) => {
+  const link = `unix:${stage.folder}/link.sock`;
+  const unix = block(SERVER);
+  const head = `${unix.slice(0, unix.indexOf("attachRingway(io, {"))}const url = ${JSON.stringify(link)};\n`;
+  const orders = "io.of(\"/orders\").on(\"connection\", (socket) => socket.on(\"who\", (answer) => answer(\"shop\")));\n";
+  const files = {
+    "config.toml": block(APPLICATIONS),
+    "web.js": `${head}${block(APPLICATION, { shop: "web" })}${SHOP}`,
+    "shop.js": head + block(APPLICATION) + orders,
+  };
+  const folder = workshop(stage, files);
+  await daemon(stage, `ringway serve --config ${path.join(folder, "config.toml")} --link ${link}`);
+  stage.launch([path.join(folder, "web.js")]);
+  stage.launch([path.join(folder, "shop.js")]);
+  const [web, shop] = [await stage.connected(), await stage.connected({}, "/orders")];
+  assert.deepEqual([await web.emitWithAck("echo", 3), await shop.emitWithAck("who")], [3, "shop"]);
 }));
 
 const compile = (code) => ts.transpileModule(code, {
