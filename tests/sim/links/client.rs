@@ -147,7 +147,7 @@ impl LinkClient {
         model.joins(self.name, space);
     }
 
-    fn word(&mut self, (space, rest): (&'static str, &str), model: &mut Model) {
+    fn word(&self, (space, rest): (&'static str, &str), model: &mut Model) {
         let word: Value = serde_json::from_str(rest).expect("an event");
         assert_eq!(word[0], "word", "client {}", self.name);
         assert_eq!(word[3], space, "client {}: another namespace", self.name);
@@ -155,7 +155,7 @@ impl LinkClient {
         model.hears(self.name, number(1) as usize, number(2));
     }
 
-    fn answered(&mut self, rest: &str, model: &mut Model) {
+    fn answered(&self, rest: &str, model: &mut Model) {
         let (id, data) = split_number(rest);
         let data: Value = serde_json::from_str(data).expect("an answer");
         let id = id.expect("an answer has a number");

@@ -186,7 +186,7 @@ impl Worker {
         }
     }
 
-    fn be_cut(&mut self, scene: &mut Scene<'_>) {
+    fn be_cut(&mut self, scene: &Scene<'_>) {
         if let Some(client) = self.link.cut() {
             scene.kernel.hang_up(client);
         }
@@ -221,7 +221,7 @@ impl Worker {
     }
 
     /// It wants to go, and its clients to be given to others.
-    pub(crate) fn leave(&mut self, scene: &mut Scene<'_>) {
+    pub(crate) fn leave(&mut self, scene: &Scene<'_>) {
         trace("life", self.life, &"leaves");
         self.mood = Mood::Leaving;
         self.say_leave();

@@ -466,7 +466,7 @@ impl LinkWorld {
                 let (life, now) = (worker.life, self.kernel.now());
                 self.model.dies(life, now);
             }
-            10 if self.plan.drains && is_well && worker.is_open() => worker.leave(&mut scene),
+            10 if self.plan.drains && is_well && worker.is_open() => worker.leave(&scene),
             _ => {}
         }
     }
