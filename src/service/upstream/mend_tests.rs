@@ -58,22 +58,6 @@ fn die(stage: &mut Stage, instance: &str) {
 }
 
 #[test]
-fn a_worker_that_has_just_come_is_not_late_however_long_the_daemon_runs() {
-    let mut stage = stage(OnFailure::Hold);
-    stage.pass(60 * SECOND_US);
-    stage.open(1, &[]);
-    let conn = stage.worker("a");
-    stage.take_told();
-    stage.open(1, &[]);
-    // It has been sent a client, and is busy for nine seconds.
-    stage.read(conn);
-    stage.pass(9 * SECOND_US);
-    assert_eq!(notices(&mut stage), Vec::<&str>::new());
-    stage.pass(2 * SECOND_US);
-    assert_eq!(notices(&mut stage), ["stalled"]);
-}
-
-#[test]
 fn clients_of_a_stuck_worker_go_to_another_one() {
     let mut stage = stage(OnFailure::Hold);
     let stuck = stage.worker("a");
@@ -358,7 +342,6 @@ fn requests_hear_at_once_that_workers_fail_and_one_may_try() {
             question,
             affinity: None,
             json,
-            affinity: None,
         });
         stage.take_told()
     };
