@@ -1,5 +1,6 @@
 // Several workers behind one daemon, and links that are cut.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import net from "node:net";
 import test from "node:test";
 import { until } from "../it/daemon.mjs";
@@ -10,6 +11,16 @@ const SHARDS = ["--shards", "2"];
 const CUTS = Number(process.env.UPSTREAM_CUTS ?? 20);
 // What piles up while the link is away comes at once: rates are another test.
 const CUT_ARGS = [...SHARDS, "--set", "link.grace_ms=10000", "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+
+/** One event after the other, until told to stop. Not awaited: many are on the way at once, and each must be answered once, in its turn. */
+async function load(run, goes) {
+  while (goes()) {
+    const number = run.sent;
+    run.sent += 1;
+    run.socket.emit("echo", number, (answer) => run.answers.push(answer));
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
 
 test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
   const workers = [await stage.worker(), await stage.worker()];
@@ -41,6 +52,30 @@ test("a worker that stops keeps its clients and their data", on({ args: SHARDS }
   const who = await socket.emitWithAck("who");
   assert.deepEqual(who, { pid: next.pid, data: { who: "ann", value: 17 }, rooms: [id, "lobby"].sort() });
   assert.deepEqual([socket.id, socket.disconnects], [id, []]);
+}));
+
+const STOPS = 5;
+
+test(`a worker is stopped and started ${STOPS} times under load: each event is answered, once and in its turn`, on({ args: CUT_ARGS }, async (stage, t) => {
+  let worker = await stage.worker();
+  const runs = (await Promise.all([...Array(10).keys()].map(() => stage.connected()))).map((socket) => ({ socket, sent: 0, answers: [] }));
+  let goes = true;
+  const sending = runs.map((run) => load(run, () => goes));
+  for (let stop = 0; stop < STOPS; stop += 1) {
+    const before = runs[0].answers.length;
+    await until(() => runs[0].answers.length > before + 50);
+    worker.child.kill("SIGTERM");
+    await once(worker.child, "exit");
+    worker = await stage.worker();
+  }
+  goes = false;
+  await Promise.all(sending);
+  for (const { sent, answers, socket } of runs) {
+    await until(() => answers.length >= sent).catch((error) => { throw new Error(`${error.message}: ${answers.length} of ${sent}`); });
+    assert.deepEqual(answers, [...Array(sent).keys()]);
+    assert.deepEqual(socket.disconnects, []);
+  }
+  t.diagnostic(`${STOPS} stops, ${runs.reduce((sum, { sent }) => sum + sent, 0)} events, each answered once and in its turn`);
 }));
 
 test("volatile messages are dropped for a busy client, in order, and nothing else is", on({}, async (stage) => {
@@ -84,16 +119,7 @@ test(`the link is cut ${CUTS} times under load: nothing is lost, doubled or reor
   const sockets = await Promise.all([...Array(10).keys()].map(() => stage.connected()));
   const runs = sockets.map((socket) => ({ socket, sent: 0, answers: [] }));
   let goes = true;
-  const send = async (run) => {
-    while (goes) {
-      const number = run.sent;
-      run.sent += 1;
-      // Not awaited: many are on the way at once, and each must be answered once, in its turn.
-      run.socket.emit("echo", number, (answer) => run.answers.push(answer));
-      await new Promise((resolve) => setTimeout(resolve, 3));
-    }
-  };
-  const sending = runs.map(send);
+  const sending = runs.map((run) => load(run, () => goes));
   for (let count = 1; count <= CUTS; count += 1) {
     const before = runs[0].answers.length;
     await until(() => runs[0].answers.length > before + 5);

@@ -124,6 +124,7 @@ function closeWith(server: ServerInternals, ringway: Ringway): void {
   server.close = async (done) => {
     if (ringway.migrates) await ringway.drain();
     ringway.prepareStop();
+    ringway.hold();
     // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
     let failure: Error | undefined;
     await close((error) => { failure = error; });

@@ -123,6 +123,11 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
   }
 
+  /** @internal It closes them now: what clients say from here on nobody here would hear. */
+  hold(): void {
+    this.#link.hold();
+  }
+
   /** @internal Whether `io.close()` gives the clients to other workers first. */
   get migrates(): boolean {
     return this.#options.onClose === "migrate" && this.#stopping === undefined;

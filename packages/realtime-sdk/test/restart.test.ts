@@ -146,6 +146,24 @@ test("io.close() keeps the clients for the next worker, with what it knew of the
   assert.deepEqual((await back)[0].data, { cart: [1, 2] });
 });
 
+test("what comes behind io.close() is neither heard nor credited: it is for the next worker", async () => {
+  const heard: unknown[] = [];
+  const { io, link } = await worker((io) => io.on("connection", (socket) => socket.onAny((...values) => heard.push(values))));
+  link.open(5);
+  await link.connect(5);
+  link.data(5, '2["before"]');
+  link.data(5, '21["answer me"]');
+  while (heard.length < 2) await new Promise(setImmediate);
+  const { frames } = daemon.sent;
+  const closed = io.close();
+  link.data(5, '2["behind"]');
+  await link.next("GOAWAY");
+  await link.closed;
+  await closed;
+  assert.deepEqual(heard, [["before"], ["answer me", heard.flat().at(-1)]]);
+  assert.equal(daemon.credit.frames, frames, "all that was heard, and no more");
+});
+
 test("io.close() closes the clients when it is told to", async () => {
   const { io, link } = await worker(undefined, { onClose: "close" });
   link.open(5);

@@ -5,6 +5,7 @@ use super::random::Random;
 use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
+use ringway_proto::link::{Frame, GoAway, GoAwayMode, Json};
 
 fn stage(frames: u32) -> Stage {
     Stage::new(Window {
@@ -133,6 +134,35 @@ fn with_redelivery_the_next_worker_hears_what_the_last_one_had_not_dealt_with() 
     assert_eq!(
         stage.dealt, dealt,
         "what is said again is not counted again"
+    );
+}
+
+#[test]
+fn what_a_worker_that_leaves_had_not_dealt_with_goes_to_the_next() {
+    let mut stage = stage(8);
+    let leaver = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "42[1]");
+    assert_eq!(stage.heard(leaver), ["OPEN 1", "DATA 1 42[1]"]);
+    stage.data(1, "42[2]");
+    assert_eq!(
+        stage.read(leaver),
+        ["DATA 1 42[2]"],
+        "it is there, and not dealt with"
+    );
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Keep,
+        reason: "deploy".into(),
+        deadline_ms: 0,
+    });
+    stage.say(leaver, 0, &Frame::GoAway { json });
+    stage.cut(leaver);
+    stage.data(1, "42[3]");
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    assert_eq!(
+        stage.heard_all(next),
+        ["OPEN 1", "DATA 1 42[2]", "DATA 1 42[3]"]
     );
 }
 

@@ -584,7 +584,7 @@ impl Exchange {
             worker.link = None;
             worker.lost_us = now.monotonic_us;
             if worker.said_goodbye() {
-                self.lose(now, id);
+                self.lose_leaver(now, id);
             }
         }
     }

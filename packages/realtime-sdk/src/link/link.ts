@@ -102,6 +102,7 @@ export class Link {
   #retryTimer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #goaway: Goaway | undefined;
+  #holds = false;
   #resolveStopped: () => void = () => {};
   readonly #stopped = new Promise<void>((resolve) => { this.#resolveStopped = resolve; });
 
@@ -162,8 +163,14 @@ export class Link {
     if (this.#phase === "open") this.#writeNow(encode("GOAWAY", 0, 0, { json: json(goaway) }));
   }
 
+  /** Deals with nothing more: what comes from now on is for the next worker, and is not credited. */
+  hold(): void {
+    this.#holds = true;
+  }
+
   /** Says GOAWAY behind all that was sent, and closes. */
   stop(goaway: Goaway): Promise<void> {
+    this.hold();
     if (this.#phase === "open") {
       this.#phase = "stopping";
       this.#goaway = goaway;
@@ -243,6 +250,7 @@ export class Link {
       case "GOAWAY": return this.#dispatch(frame);
       default: {
         this.#incoming.receive(bytes);
+        if (this.#holds) return;
         this.#dispatch(frame);
         this.#incoming.deal(bytes);
         this.#tellCredit(false);
