@@ -359,7 +359,7 @@ impl Exchange {
     fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
         self.say_fault(conn, &fault);
         let id = self.links.get(&conn).and_then(Link::worker);
-        if id.is_some() && fault == Fault::Silent {
+        if id.is_some() && !fault.is_lie() {
             return;
         }
         self.note_refused(now, conn);

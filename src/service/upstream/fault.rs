@@ -42,6 +42,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether a worker that says so again and again is to be kept away. One of another version waits for the others to go, and is sound.
+    pub(super) const fn is_lie(&self) -> bool {
+        !matches!(self, Self::Silent | Self::OtherParser)
+    }
+
     pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::Frame(error) => error.code(),
