@@ -391,17 +391,26 @@ impl Hub {
         upstream.forget_input();
         let legs = core::mem::take(&mut upstream.legs);
         self.forget_slow(key);
-        for Leg { app, number, .. } in legs {
-            let mail = ToLinks::Closed {
-                client: number,
-                app,
-                body: &close_body(cause),
-                sockets: self.upstream.clients.left((key, app)),
-            };
-            let mail = mail.encode();
-            self.upstream.clients.forget(number);
-            self.say_or_keep(mail, turn);
-        }
+        // Where the links are they answer at once, and must not find a session of which a leg is left: all are gone before the first is said.
+        let body = close_body(cause);
+        let legs = legs.into_iter();
+        let mails: Vec<Vec<u8>> = legs.map(|leg| self.end_leg(key, &leg, &body)).collect();
+        mails
+            .into_iter()
+            .for_each(|mail| self.say_or_keep(mail, turn));
+    }
+
+    /// An application's number of the client is nobody's any more. What it hears of that.
+    fn end_leg(&mut self, key: Key, leg: &Leg, body: &[u8]) -> Vec<u8> {
+        let mail = ToLinks::Closed {
+            client: leg.number,
+            app: leg.app,
+            body,
+            sockets: self.upstream.clients.left((key, leg.app)),
+        };
+        let mail = mail.encode();
+        self.upstream.clients.forget(leg.number);
+        mail
     }
 
     /// What the applications call a client that know it.

@@ -1,0 +1,157 @@
+//! A client with workers of several applications, which play their part by hand.
+
+use super::clients::frame;
+use super::world::{World, settings};
+use crate::hub::Key;
+use crate::post::Class;
+use crate::settings::{Settings, UpstreamSettings};
+use crate::time::ConnId;
+use crate::upstream::stage::{self, described};
+use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Sum, ToLinks, Window};
+use ringway_proto::link::{self, Flags, Frame, Hello, Json, Long, Part, Payload};
+use std::collections::BTreeSet;
+
+/// The peer of a link.
+struct Worker {
+    conn: ConnId,
+    heard: Sum,
+}
+
+fn with_shop(window: Window) -> Settings {
+    Settings {
+        upstream: Some(UpstreamSettings {
+            native: BTreeSet::new(),
+            affinity: Affinity::None,
+            exchange: stage::settings(window, &[("shop", &["/orders"])]),
+        }),
+        ..settings(true)
+    }
+}
+
+fn bytes_of(number: u64, frame: &Frame<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.encode_into(number, Flags::NONE, &mut bytes);
+    bytes
+}
+
+impl World {
+    fn worker(&mut self, application: &str, instance: &str, namespace: &str) -> Worker {
+        let mut worker = Worker {
+            conn: self.link(),
+            heard: Sum::default(),
+        };
+        let json = Json::new(Hello {
+            proto: [1, 0],
+            app: application.into(),
+            instance: instance.into(),
+            role: "worker".into(),
+            nonce: "0".repeat(32).into(),
+            name: None,
+            weight: None,
+            resume: None,
+            caps: None,
+        });
+        self.says(&worker, 0, &Frame::Hello { json, mac: "" });
+        self.says(&worker, 0, &Frame::Nsp { name: namespace });
+        assert_eq!(self.reads(&mut worker)[..2], ["CHALLENGE 0", "WELCOME 0"]);
+        worker
+    }
+
+    fn says(&mut self, worker: &Worker, number: u64, frame: &Frame<'_>) {
+        self.send(worker.conn, &bytes_of(number, frame));
+    }
+
+    fn sends(&mut self, worker: &Worker, number: u64, text: &str) {
+        let payload = Payload(Part::Text(text));
+        self.says(worker, number, &Frame::Send { payload });
+    }
+
+    fn joins(&mut self, worker: &Worker, number: u64) {
+        let member = Frame::Member {
+            nsp: 0,
+            sid: "s",
+            pid: "p",
+            rooms: Vec::new(),
+            auth: Long("{}"),
+            data: Long("{}"),
+        };
+        self.says(worker, number, &member);
+    }
+
+    /// What a worker hears of clients.
+    fn reads(&mut self, worker: &mut Worker) -> Vec<String> {
+        let wire = self.wires.get_mut(&worker.conn).expect("it is there");
+        let bytes = core::mem::take(&mut wire.received);
+        let (mut rest, mut frames) = (&bytes[..], Vec::new());
+        while let Some((raw, bytes)) = link::split(rest, FRAME_BODY_BYTES_MAX).expect("frames") {
+            rest = &rest[bytes..];
+            if raw.kind.is_counted() {
+                worker.heard.frames += 1;
+                worker.heard.bytes += bytes as u64;
+            }
+            frames.push(described(&raw));
+        }
+        frames.retain(|frame| !frame.starts_with("P") || frame.starts_with("PRESSURE"));
+        frames.retain(|frame| !frame.starts_with("CREDIT"));
+        frames
+    }
+
+    fn session(&self, shard: usize) -> Key {
+        let mut keys = self.hubs[shard].sessions.keys();
+        keys.next().expect("a session")
+    }
+}
+
+fn credit(worker: &Worker) -> Vec<u8> {
+    let Sum { frames, bytes } = worker.heard;
+    bytes_of(0, &Frame::Credit { frames, bytes })
+}
+
+/// When it ends the links have not read yet that there is room for its events, and a broadcast that reaches it.
+#[test]
+fn what_the_links_say_while_a_client_ends_finds_none_of_its_legs() {
+    let mut world = World::new(
+        1,
+        with_shop(Window {
+            frames: 4,
+            bytes: 1 << 20,
+        }),
+    );
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.send(conn, &frame("40/orders,"));
+    assert_eq!(world.reads(&mut main), ["OPEN 1", "DATA 1 0"]);
+    assert_eq!(world.reads(&mut shop), ["OPEN 2", "DATA 2 0/orders,"]);
+    world.joins(&shop, 2);
+    let event = format!("42/orders,[\"{}\"]", "x".repeat(10_000));
+    (0..4).for_each(|_| world.send(conn, &frame(&event)));
+    assert_eq!(world.reads(&mut shop).len(), 1, "there is a window");
+    // A shard has too much before it, and for long.
+    let now = world.now;
+    let pressed = ToLinks::Pressed {
+        shard: 0,
+        is_pressed: true,
+    };
+    world.with(0, |hub, post, _, out| {
+        hub.mail(now, 0, Class::Request, &pressed.encode(), post, out);
+    });
+    world.stand_still_ms(2_500);
+    let broadcast = Frame::Bcast {
+        nsp: 0,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part::Text("2/orders,[1]")],
+    };
+    world.bring(
+        shop.conn,
+        &[bytes_of(0, &broadcast), credit(&shop)].concat(),
+    );
+    world.hang_up(conn);
+    let hub = &world.hubs[0];
+    assert_eq!(hub.sessions.len(), 0);
+    assert_eq!((hub.input_bytes, hub.queued_bytes), (0, 0));
+    assert_eq!(world.reads(&mut main), ["CLOSE 1"]);
+    // Its last words, and its end.
+    assert_eq!(world.reads(&mut shop).len(), 4);
+}
