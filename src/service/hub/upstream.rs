@@ -5,7 +5,7 @@
 use super::{Hub, Key, Turn};
 use crate::auth::Header;
 use crate::refusal::Refusal;
-use crate::session::{Assembly, Cause, Inbound, Leg, Upstream};
+use crate::session::{Cause, Inbound, Leg, Upstream};
 use crate::upstream::{Admitted, AppId, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
@@ -248,6 +248,14 @@ impl Hub {
         is_asked
     }
 
+    fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
+        let upstream = self.upstream_of(key);
+        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
+            let dropped = core::mem::take(&mut leg.assembly);
+            self.queued_bytes -= dropped.kept_bytes();
+        }
+    }
+
     /// Says who a client is, and which sockets it has. `false`: there is no ring space.
     pub(super) fn say_open(
         &mut self,
@@ -256,10 +264,7 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) -> bool {
         // What its last worker left half said, the next one says anew, or nobody.
-        let upstream = self.upstream_of(client_key);
-        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
-            leg.assembly = Assembly::default();
-        }
+        self.drop_assembly((client_key, app));
         let Some(session) = self.sessions.get(client_key) else {
             return true;
         };
@@ -409,6 +414,7 @@ impl Hub {
             sockets: self.upstream.clients.left((key, leg.app)),
         };
         let mail = mail.encode();
+        self.queued_bytes -= leg.assembly.kept_bytes();
         self.upstream.clients.forget(leg.number);
         mail
     }

@@ -24,6 +24,8 @@ fn with_shop(window: Window) -> Settings {
             affinity: Affinity::None,
             exchange: stage::settings(window, &[("shop", &["/orders"])]),
         }),
+        queue_packets_max: 4096,
+        queue_bytes_max: 1 << 20,
         ..settings(true)
     }
 }
@@ -36,7 +38,7 @@ fn bytes_of(number: u64, frame: &Frame<'_>) -> Vec<u8> {
 
 impl World {
     fn worker(&mut self, application: &str, instance: &str, namespace: &str) -> Worker {
-        let mut worker = Worker {
+        let worker = Worker {
             conn: self.link(),
             heard: Sum::default(),
         };
@@ -53,7 +55,6 @@ impl World {
         });
         self.says(&worker, 0, &Frame::Hello { json, mac: "" });
         self.says(&worker, 0, &Frame::Nsp { name: namespace });
-        assert_eq!(self.reads(&mut worker)[..2], ["CHALLENGE 0", "WELCOME 0"]);
         worker
     }
 
@@ -64,6 +65,14 @@ impl World {
     fn sends(&mut self, worker: &Worker, number: u64, text: &str) {
         let payload = Payload(Part::Text(text));
         self.says(worker, number, &Frame::Send { payload });
+    }
+
+    /// An attachment without bytes.
+    fn sends_binary(&mut self, worker: &Worker, number: u64) {
+        let mut bytes = Vec::new();
+        let payload = Payload(Part::Binary(&[]));
+        Frame::Send { payload }.encode_into(number, Flags::BINARY, &mut bytes);
+        self.send(worker.conn, &bytes);
     }
 
     fn joins(&mut self, worker: &Worker, number: u64) {
@@ -92,7 +101,8 @@ impl World {
             frames.push(described(&raw));
         }
         frames.retain(|frame| !frame.starts_with("P") || frame.starts_with("PRESSURE"));
-        frames.retain(|frame| !frame.starts_with("CREDIT"));
+        let of_link = ["CHALLENGE", "WELCOME", "CREDIT"];
+        frames.retain(|frame| !of_link.iter().any(|name| frame.starts_with(name)));
         frames
     }
 
@@ -154,4 +164,29 @@ fn what_the_links_say_while_a_client_ends_finds_none_of_its_legs() {
     assert_eq!(world.reads(&mut main), ["CLOSE 1"]);
     // Its last words, and its end.
     assert_eq!(world.reads(&mut shop).len(), 4);
+}
+
+#[test]
+fn what_is_kept_of_a_workers_packet_is_in_the_shards_budget() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let conn = world.websocket(0, "40");
+    assert_eq!(world.reads(&mut main), ["OPEN 1", "DATA 1 0"]);
+    let kept = |world: &World| world.hubs[0].queued_bytes;
+    world.sends(&main, 1, "52-[]");
+    assert_eq!(kept(&world), 64 + 5);
+    world.sends_binary(&main, 1);
+    assert_eq!(kept(&world), 2 * 64 + 5);
+    world.sends_binary(&main, 1);
+    assert_eq!(kept(&world), 0, "the client has it");
+    world.sends(&main, 1, "52-[]");
+    world.hang_up(main.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "b", "/");
+    assert_eq!(kept(&world), 0, "nobody says the rest of it");
+    world.sends(&next, 1, "52-[]");
+    assert_eq!(kept(&world), 64 + 5);
+    world.hang_up(conn);
+    assert_eq!(kept(&world), 0);
+    assert!(world.reads(&mut next).contains(&"CLOSE 1".to_owned()));
 }
