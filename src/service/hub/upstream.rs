@@ -134,7 +134,7 @@ impl Hub {
         let namespace = packet.namespace;
         match packet.kind {
             socketio::PacketKind::Connect => {
-                self.count_input_of(key, |upstream| upstream.asks(namespace, text));
+                self.count_input_of(key, |upstream| upstream.asks(app, namespace, text));
             }
             socketio::PacketKind::Disconnect => {
                 self.count_input_of(key, |upstream| upstream.answered(namespace));
@@ -205,7 +205,7 @@ impl Hub {
         let namespaces_max = usize::from(self.settings.namespaces_max);
         self.upstream_of(key).is_some_and(|upstream| {
             let connects = upstream.connects.iter();
-            let others = connects.filter(|(name, _)| **name != *namespace);
+            let others = connects.filter(|connect| *connect.namespace != *namespace);
             others.count() >= namespaces_max
         })
     }
@@ -284,10 +284,9 @@ impl Hub {
             json.push_str(&format!(",\"sockets\":{sockets}"));
         }
         json.push('}');
-        let routes = &self.upstream.clients.routes;
         let connects = upstream.connects.iter();
-        let connects = connects.filter(|(namespace, _)| routes.of(namespace) == app);
-        let connects = connects.map(|(_, text)| Said::text(text));
+        let connects = connects.filter(|connect| connect.app == app);
+        let connects = connects.map(|connect| Said::text(&connect.text));
         let openers = upstream.openers.iter().map(|(is_binary, body)| Said {
             is_binary: *is_binary,
             body,

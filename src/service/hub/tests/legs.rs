@@ -190,3 +190,22 @@ fn what_is_kept_of_a_workers_packet_is_in_the_shards_budget() {
     assert_eq!(kept(&world), 0);
     assert!(world.reads(&mut next).contains(&"CLOSE 1".to_owned()));
 }
+
+/// The one that was asked dies, and the namespace has become another one's: it is still the first one's to answer.
+#[test]
+fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut dead = world.worker("default", "a", "/");
+    world.websocket(0, "40/news,");
+    assert_eq!(world.reads(&mut dead), ["OPEN 1", "DATA 1 0/news,"]);
+    let mut shop = world.worker("shop", "b", "/news");
+    world.hang_up(dead.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "c", "/");
+    assert_eq!(world.reads(&mut next), ["OPEN 1", "DATA 1 0/news,"]);
+    world.sends(&next, 1, "4/news,{\"message\":\"Invalid namespace\"}");
+    let session = world.session(0);
+    let upstream = world.hubs[0].upstream_of(session).expect("it is there");
+    assert!(upstream.connects.is_empty(), "it was answered");
+    assert!(world.reads(&mut shop).is_empty());
+}
