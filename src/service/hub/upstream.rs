@@ -301,12 +301,15 @@ impl Hub {
             connects: connects.chain(openers).collect(),
         };
         let mail = mail.encode();
-        self.forget_slow(client_key);
         if mail.len() > OPEN_BYTES_MAX {
             self.close_session(client_key, Cause::Told(Refusal::Busy, 1009), turn);
             return true;
         }
-        self.say_encoded(&mail, turn)
+        let is_said = self.say_encoded(&mail, turn);
+        if is_said {
+            self.say_slow_anew((client_key, client), turn);
+        }
+        is_said
     }
 
     fn sockets_of(&self, (key, app): (Key, AppId)) -> Vec<ResumedSocket<'_>> {

@@ -209,3 +209,76 @@ fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
     assert!(upstream.connects.is_empty(), "it was answered");
     assert!(world.reads(&mut shop).is_empty());
 }
+
+/// Seventy thousand bytes for a client that does not read.
+fn much() -> String {
+    format!("2[\"{}\"]", "x".repeat(70_000))
+}
+
+#[test]
+fn a_new_worker_of_one_application_changes_nothing_for_the_others_of_a_slow_client() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut dead = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.send(conn, &frame("40/orders,"));
+    world.reads(&mut shop);
+    world.joins(&dead, 1);
+    world.sends(&dead, 1, "0{}");
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&dead, 1, &much());
+    assert_eq!(world.reads(&mut dead).last().expect("more"), "PRESSURE 1 1");
+    assert_eq!(world.reads(&mut shop), ["PRESSURE 2 1"]);
+    world.hang_up(dead.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "c", "/");
+    assert_eq!(world.reads(&mut next), ["RESUME 1", "PRESSURE 1 1"]);
+    world.wires.get_mut(&conn).expect("it is there").stalled = false;
+    world.settle();
+    assert_eq!(world.reads(&mut next), ["PRESSURE 1 0"]);
+    assert_eq!(world.reads(&mut shop), ["PRESSURE 2 0"]);
+}
+
+#[test]
+fn an_application_comes_to_know_a_client_that_is_slow() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&main, 1, &much());
+    assert_eq!(world.reads(&mut main).last().expect("more"), "PRESSURE 1 1");
+    world.send(conn, &frame("40/orders,"));
+    let expected = ["OPEN 2", "PRESSURE 2 1", "DATA 2 0/orders,"];
+    assert_eq!(world.reads(&mut shop), expected);
+}
+
+#[test]
+fn who_was_told_of_a_slow_client_hears_its_end_though_others_were_not() {
+    let mut world = World::new(2, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(1, "40");
+    world.send(conn, &frame("40/orders,"));
+    world.settle();
+    let number = |heard: &[String]| heard[0][5..].parse::<u64>().expect("a number");
+    let (first, second) = (
+        number(&world.reads(&mut main)),
+        number(&world.reads(&mut shop)),
+    );
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.rings_hold(1);
+    world.sends(&main, first, &much());
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 1")]);
+    assert!(world.reads(&mut shop).is_empty(), "there was no ring space");
+    world.rings_hold(64);
+    world.wires.get_mut(&conn).expect("it is there").stalled = false;
+    world.settle();
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 0")]);
+    assert!(world.reads(&mut shop).is_empty());
+    // Whom both know, both hear of.
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&main, first, &much());
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 1")]);
+    assert_eq!(world.reads(&mut shop), [format!("PRESSURE {second} 1")]);
+}
