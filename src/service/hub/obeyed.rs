@@ -248,7 +248,12 @@ impl Hub {
         let is_whole = is_opaque || leg.assembly.is_idle_for(part);
         let parts = match is_whole {
             true => Vec::new(),
-            false => leg.assembly.take(part),
+            false => {
+                let before = leg.assembly.kept_bytes();
+                let parts = leg.assembly.take(part);
+                self.queued_bytes = self.queued_bytes + leg.assembly.kept_bytes() - before;
+                parts
+            }
         };
         match part {
             // Who is in no namespace is told nothing but that it may not come in.

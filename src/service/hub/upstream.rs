@@ -5,7 +5,7 @@
 use super::{Hub, Key, Turn};
 use crate::auth::Header;
 use crate::refusal::Refusal;
-use crate::session::{Assembly, Cause, Inbound, Leg, Upstream};
+use crate::session::{Cause, Inbound, Leg, Upstream};
 use crate::upstream::{Admitted, AppId, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
 use ringway_proto::{http1, socketio};
@@ -134,7 +134,7 @@ impl Hub {
         let namespace = packet.namespace;
         match packet.kind {
             socketio::PacketKind::Connect => {
-                self.count_input_of(key, |upstream| upstream.asks(namespace, text));
+                self.count_input_of(key, |upstream| upstream.asks(app, namespace, text));
             }
             socketio::PacketKind::Disconnect => {
                 self.count_input_of(key, |upstream| upstream.answered(namespace));
@@ -205,7 +205,7 @@ impl Hub {
         let namespaces_max = usize::from(self.settings.namespaces_max);
         self.upstream_of(key).is_some_and(|upstream| {
             let connects = upstream.connects.iter();
-            let others = connects.filter(|(name, _)| **name != *namespace);
+            let others = connects.filter(|connect| *connect.namespace != *namespace);
             others.count() >= namespaces_max
         })
     }
@@ -248,6 +248,14 @@ impl Hub {
         is_asked
     }
 
+    fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
+        let upstream = self.upstream_of(key);
+        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
+            let dropped = core::mem::take(&mut leg.assembly);
+            self.queued_bytes -= dropped.kept_bytes();
+        }
+    }
+
     /// Says who a client is, and which sockets it has. `false`: there is no ring space.
     pub(super) fn say_open(
         &mut self,
@@ -256,10 +264,7 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) -> bool {
         // What its last worker left half said, the next one says anew, or nobody.
-        let upstream = self.upstream_of(client_key);
-        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
-            leg.assembly = Assembly::default();
-        }
+        self.drop_assembly((client_key, app));
         let Some(session) = self.sessions.get(client_key) else {
             return true;
         };
@@ -279,10 +284,9 @@ impl Hub {
             json.push_str(&format!(",\"sockets\":{sockets}"));
         }
         json.push('}');
-        let routes = &self.upstream.clients.routes;
         let connects = upstream.connects.iter();
-        let connects = connects.filter(|(namespace, _)| routes.of(namespace) == app);
-        let connects = connects.map(|(_, text)| Said::text(text));
+        let connects = connects.filter(|connect| connect.app == app);
+        let connects = connects.map(|connect| Said::text(&connect.text));
         let openers = upstream.openers.iter().map(|(is_binary, body)| Said {
             is_binary: *is_binary,
             body,
@@ -297,12 +301,15 @@ impl Hub {
             connects: connects.chain(openers).collect(),
         };
         let mail = mail.encode();
-        self.forget_slow(client_key);
         if mail.len() > OPEN_BYTES_MAX {
             self.close_session(client_key, Cause::Told(Refusal::Busy, 1009), turn);
             return true;
         }
-        self.say_encoded(&mail, turn)
+        let is_said = self.say_encoded(&mail, turn);
+        if is_said {
+            self.say_slow_anew((client_key, client), turn);
+        }
+        is_said
     }
 
     fn sockets_of(&self, (key, app): (Key, AppId)) -> Vec<ResumedSocket<'_>> {
@@ -391,17 +398,27 @@ impl Hub {
         upstream.forget_input();
         let legs = core::mem::take(&mut upstream.legs);
         self.forget_slow(key);
-        for Leg { app, number, .. } in legs {
-            let mail = ToLinks::Closed {
-                client: number,
-                app,
-                body: &close_body(cause),
-                sockets: self.upstream.clients.left((key, app)),
-            };
-            let mail = mail.encode();
-            self.upstream.clients.forget(number);
-            self.say_or_keep(mail, turn);
-        }
+        // Where the links are they answer at once, and must not find a session of which a leg is left: all are gone before the first is said.
+        let body = close_body(cause);
+        let legs = legs.into_iter();
+        let mails: Vec<Vec<u8>> = legs.map(|leg| self.end_leg(key, &leg, &body)).collect();
+        mails
+            .into_iter()
+            .for_each(|mail| self.say_or_keep(mail, turn));
+    }
+
+    /// An application's number of the client is nobody's any more. What it hears of that.
+    fn end_leg(&mut self, key: Key, leg: &Leg, body: &[u8]) -> Vec<u8> {
+        let mail = ToLinks::Closed {
+            client: leg.number,
+            app: leg.app,
+            body,
+            sockets: self.upstream.clients.left((key, leg.app)),
+        };
+        let mail = mail.encode();
+        self.queued_bytes -= leg.assembly.kept_bytes();
+        self.upstream.clients.forget(leg.number);
+        mail
     }
 
     /// What the applications call a client that know it.

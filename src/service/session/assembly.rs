@@ -8,21 +8,27 @@ use serde::{Deserialize, Serialize};
 
 /// What is kept of a packet; of a larger one the parts go as they come.
 const BYTES_MAX: usize = 4 << 20;
+/// What a part costs beside its bytes: its place and its allocation.
+const PART_COST_BYTES: usize = 64;
+/// A packet of more attachments is never kept: nothing of it is.
+const ATTACHMENTS_MAX: u32 = (BYTES_MAX / PART_COST_BYTES) as u32;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Assembly {
     /// Whether it is binary, and the part.
     parts: Vec<(bool, Box<[u8]>)>,
+    /// What these cost.
     bytes: usize,
     /// Attachments that are still to come.
     left: u32,
 }
 
-/// How many attachments a packet has: `5N-` and `6N-` say it.
+/// How many attachments a packet has: `5N-` and `6N-` say it. None that would be too many.
 fn attachments(text: &str) -> u32 {
     let rest = text.strip_prefix(['5', '6']);
     let count = rest.and_then(|rest| rest.split_once('-'));
-    count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+    let count = count.and_then(|(count, _)| count.parse().ok());
+    count.filter(|count| *count <= ATTACHMENTS_MAX).unwrap_or(0)
 }
 
 impl Assembly {
@@ -38,13 +44,18 @@ impl Assembly {
             Part::Text(text) => self.left = attachments(text),
             Part::Binary(_) => self.left = self.left.saturating_sub(1),
         }
-        self.bytes += part.bytes().len();
+        self.bytes += part.bytes().len() + PART_COST_BYTES;
         self.parts.push((!is_text, part.bytes().into()));
         if self.left == 0 || self.bytes > BYTES_MAX {
             self.bytes = 0;
             whole.append(&mut self.parts);
         }
         whole
+    }
+
+    /// What is kept costs.
+    pub(crate) const fn kept_bytes(&self) -> u64 {
+        self.bytes as u64
     }
 
     /// Whether nothing waits, and the part is a whole packet.
@@ -93,6 +104,7 @@ mod tests {
         check(&["51-[]", "2[]", "#a"], &["", "51-[] 2[]", "a"]);
         check(&["#a"], &["a"]);
         check(&["5x-[]", "59999999999-[]"], &["5x-[]", "59999999999-[]"]);
+        check(&["5999999999-[]", "#", "#a"], &["5999999999-[]", "", "a"]);
     }
 
     #[test]
@@ -103,5 +115,18 @@ mod tests {
         assert!(assembly.take(Part::Binary(&bytes)).is_empty());
         assert_eq!(assembly.take(Part::Binary(&bytes)).len(), 3);
         assert!(assembly.take(Part::Binary(&[1])).is_empty());
+    }
+
+    #[test]
+    fn parts_without_bytes_cost_something() {
+        let mut assembly = Assembly::default();
+        assert!(assembly.take(Part::Text("565536-[]")).is_empty());
+        let whole = (0..65_536).map(|_| assembly.take(Part::Binary(&[])).len());
+        assert_eq!(
+            whole.max(),
+            Some(65_536),
+            "they go before the last has come"
+        );
+        assert!(assembly.kept_bytes() < 65_536 * 64);
     }
 }

@@ -35,6 +35,15 @@ impl Leg {
     }
 }
 
+/// A CONNECT that no worker has answered: it is said again to the next one of the same application, whoever has the namespace by then. So there is one
+/// answer to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Connect {
+    pub(crate) app: AppId,
+    pub(crate) namespace: Box<str>,
+    pub(crate) text: Box<str>,
+}
+
 /// A session that may come to have sockets in upstream namespaces.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Upstream {
@@ -57,8 +66,8 @@ pub(crate) struct Upstream {
     pub(crate) is_upgrading: bool,
     /// What is on the way to the worker, by its cost.
     outstanding_bytes: u32,
-    /// CONNECTs that no worker has answered, by their namespace: they are said again to the next one.
-    pub(crate) connects: Vec<(Box<str>, Box<str>)>,
+    /// CONNECTs that no worker has answered.
+    pub(crate) connects: Vec<Connect>,
     /// The same of a client with a parser of its own: what it has said before it was in a namespace, whether it is binary and the message.
     pub(crate) openers: VecDeque<(bool, Box<[u8]>)>,
 }
@@ -100,7 +109,7 @@ impl Upstream {
     /// What is kept of the client's input here or on the way.
     pub(crate) fn input_bytes(&self) -> u64 {
         let connects = self.connects.iter();
-        let connects: usize = connects.map(|(_, text)| text.len()).sum();
+        let connects: usize = connects.map(|connect| connect.text.len()).sum();
         let openers: usize = self.openers.iter().map(|(_, bytes)| bytes.len()).sum();
         (connects + openers) as u64 + u64::from(self.outstanding_bytes)
     }
@@ -124,18 +133,25 @@ impl Upstream {
 
     /// Whether a CONNECT of the namespace is not answered.
     pub(crate) fn asks_for(&self, namespace: &str) -> bool {
-        self.connects.iter().any(|(name, _)| **name == *namespace)
+        let mut connects = self.connects.iter();
+        connects.any(|connect| *connect.namespace == *namespace)
     }
 
-    /// A CONNECT went to the worker; one of the same namespace replaces it.
-    pub(crate) fn asks(&mut self, namespace: &str, text: &str) {
+    /// A CONNECT went to a worker; one of the same namespace replaces it.
+    pub(crate) fn asks(&mut self, app: AppId, namespace: &str, text: &str) {
         self.answered(namespace);
-        self.connects.push((namespace.into(), text.into()));
+        let (namespace, text) = (namespace.into(), text.into());
+        self.connects.push(Connect {
+            app,
+            namespace,
+            text,
+        });
     }
 
     /// The namespace's CONNECT was answered, or is of no use any more.
     pub(crate) fn answered(&mut self, namespace: &str) {
-        self.connects.retain(|(name, _)| **name != *namespace);
+        self.connects
+            .retain(|connect| *connect.namespace != *namespace);
     }
 
     /// A message that nobody here can read, which a client says before it is in a namespace: a CONNECT, as Socket.IO has it. The oldest of too many

@@ -2,6 +2,7 @@
 
 use super::applications::AppId;
 use super::breaker::OnFailure;
+use super::deal::frame_cost;
 use super::exchange::Exchange;
 use super::stage::Stage;
 use super::window::Window;
@@ -288,4 +289,21 @@ fn a_worker_that_leaves_hands_its_clients_to_its_own() {
         "there is no other of its own"
     );
     assert!(heard(&mut stage, main).is_empty());
+}
+
+/// Each client may have 64 KiB on the way, to all of its applications together.
+#[test]
+fn a_client_of_many_applications_is_not_left_without_room() {
+    let names: [&'static str; 5] = ["default", "b", "c", "d", "e"];
+    let others: Vec<(&str, &[&str])> = names[1..].iter().map(|name| (*name, &[][..])).collect();
+    let mut stage = Stage::with_applications(Window::default(), &others);
+    // What one application alone has dealt with and need not tell.
+    let text = "x".repeat(16 * 1024 - 1 - frame_cost(0) as usize);
+    for (at, name) in names.into_iter().enumerate() {
+        stage.worker_of(name, name);
+        stage.open_at(AppId(at as u8), at as u64 + 1, &[]);
+        stage.data(at as u64 + 1, &text);
+    }
+    let told: u64 = stage.dealt.values().sum();
+    assert_eq!(told, 5 * (16 * 1024 - 1));
 }

@@ -13,8 +13,14 @@ use std::collections::{HashMap, VecDeque};
 
 /// What a frame is counted with beside its body while it waits.
 const FRAME_COST_BYTES: usize = 96;
-/// Cost that is dealt with before a client's shard hears of it: a quarter of what may be on the way.
+/// Cost that is dealt with before a client's shard hears of it: a quarter of what may be on the way. All applications of a client share that: of what
+/// each has dealt with and not told nobody may be left without room.
 const DEALT_BYTES: u32 = 16 * 1024;
+
+/// The part of one application where there are so many beside it.
+pub(super) const fn dealt_bytes(others: usize) -> u32 {
+    DEALT_BYTES / (others as u32 + 1)
+}
 /// What the last words of clients that are gone may cost a worker that does not read. Beyond, it hears only that they are gone.
 const FAREWELL_BYTES_MAX: usize = 4 << 20;
 
@@ -601,7 +607,7 @@ impl Exchange {
             return;
         };
         client.dealt_bytes += cost;
-        if client.dealt_bytes >= DEALT_BYTES {
+        if client.dealt_bytes >= self.dealt_bytes {
             let bytes = core::mem::take(&mut client.dealt_bytes);
             let mail = ToClients::Dealt {
                 client: number,

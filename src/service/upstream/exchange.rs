@@ -5,7 +5,7 @@
 use super::applications::{AppId, Application, Names, Reserved, Routes};
 use super::asking::Questioning;
 use super::breaker::{Breaker, BreakerSettings};
-use super::deal::Client;
+use super::deal::{Client, dealt_bytes};
 use super::emitter::Role;
 use super::fault::Fault;
 use super::gather::Gather;
@@ -156,6 +156,8 @@ pub(crate) struct Exchange {
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     next_worker: u64,
     pub(super) clients: HashMap<ClientNumber, Client>,
+    /// Of a client's frames, what is dealt with before its shard hears of it.
+    pub(super) dealt_bytes: u32,
     /// Those that wait for a worker, and since when.
     pub(super) waiting: BTreeSet<(u64, ClientNumber)>,
     pub(super) names: Names,
@@ -203,6 +205,7 @@ impl Exchange {
             door: Breaker::of_peers(settings.breaker.clone(), seed),
             pace: Pace::default(),
             notices: Vec::new(),
+            dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,
             recovery: Recovery::new(&name),

@@ -57,9 +57,9 @@ pub(crate) struct Joint {
     pub(crate) pressed: BTreeMap<Key, Pressed>,
     /// What the links know of that.
     pub(crate) is_pressed: bool,
-    /// Clients of which their workers know that they do not keep up.
-    pub(crate) slow: BTreeSet<Key>,
-    /// Of these, those that do again, and of whom that was not said yet.
+    /// Clients that do not keep up, and the applications that know it, by what they call them.
+    pub(crate) slow: BTreeMap<Key, Vec<ClientNumber>>,
+    /// Of these, those that do again, and of whom that was not said to all of these yet.
     pub(crate) eased: BTreeSet<Key>,
     /// Bytes of the links' mail that were dealt with here, and of which they have not heard.
     pub(crate) carried_bytes: u64,
@@ -106,7 +106,7 @@ impl Joint {
             called: BTreeSet::new(),
             ending: BTreeSet::new(),
             pressed: BTreeMap::new(),
-            slow: BTreeSet::new(),
+            slow: BTreeMap::new(),
             eased: BTreeSet::new(),
             is_pressed: false,
             carried_bytes: 0,

@@ -62,7 +62,7 @@ mod space;
 #[cfg(test)]
 mod space_tests;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 mod window;
 mod worker;
 

@@ -57,6 +57,26 @@ pub(super) const fn breaker() -> BreakerSettings {
     }
 }
 
+/// As they are by default, with applications beside the main one.
+pub(crate) fn settings(window: Window, others: &[(&str, &[&str])]) -> ExchangeSettings {
+    let application = |(name, namespaces): &(&str, &[&str])| Application {
+        name: (*name).to_owned(),
+        namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    ExchangeSettings {
+        application: "default".to_owned(),
+        applications: others.iter().map(application).collect(),
+        window,
+        grace_ms: 500,
+        hold_ms: 30_000,
+        redeliver: false,
+        migrations_per_second: 100,
+        on_worker_loss: OnWorkerLoss::Keep,
+        breaker: breaker(),
+        secret: None,
+    }
+}
+
 impl Stage {
     pub(super) fn new(window: Window) -> Self {
         Self::with_applications(window, &[])
@@ -64,24 +84,8 @@ impl Stage {
 
     /// With applications beside the main one, each with namespaces of its own.
     pub(super) fn with_applications(window: Window, others: &[(&str, &[&str])]) -> Self {
-        let application = |(name, namespaces): &(&str, &[&str])| Application {
-            name: (*name).to_owned(),
-            namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let settings = ExchangeSettings {
-            application: "default".to_owned(),
-            applications: others.iter().map(application).collect(),
-            window,
-            grace_ms: 500,
-            hold_ms: 30_000,
-            redeliver: false,
-            migrations_per_second: 100,
-            on_worker_loss: OnWorkerLoss::Keep,
-            breaker: breaker(),
-            secret: None,
-        };
         Self {
-            exchange: Exchange::new(settings, 1, [1, 2]),
+            exchange: Exchange::new(settings(window, others), 1, [1, 2]),
             now_us: 1_000_000,
             peers: HashMap::new(),
             next_conn: 1,
@@ -428,7 +432,8 @@ impl Stage {
     }
 }
 
-fn described(raw: &Raw<'_>) -> String {
+/// A frame, for people.
+pub(crate) fn described(raw: &Raw<'_>) -> String {
     if matches!(raw.kind, Kind::Open | Kind::Resume) {
         // The test's own clients say nothing of themselves.
         return format!("{} {}", raw.kind.name(), raw.conn);

@@ -7,6 +7,7 @@ mod bursts;
 mod clients;
 mod hostile;
 mod leftovers;
+mod legs;
 mod places;
 mod proxies;
 mod slow_lines;

@@ -180,13 +180,30 @@ impl World {
         conn
     }
 
+    /// A link of a worker.
+    pub(super) fn link(&mut self) -> ConnId {
+        let conn = ConnId::new(self.wires.len() as u64 + 1);
+        self.wires.insert(conn, Wire::default());
+        let now = self.now;
+        self.with(0, |hub, post, entropy, out| {
+            hub.link_accepted(now, conn, "process 1", post, entropy, out)
+        });
+        self.settle();
+        conn
+    }
+
     pub(super) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.bring(conn, bytes);
+        self.settle();
+    }
+
+    /// Bytes arrive, and nothing else happens.
+    pub(super) fn bring(&mut self, conn: ConnId, bytes: &[u8]) {
         let (now, shard) = (self.now, self.wires[&conn].shard);
         let mut bytes = bytes.to_vec();
         self.with(shard, |hub, post, entropy, out| {
             hub.received(now, conn, &mut bytes, post, entropy, out)
         });
-        self.settle();
     }
 
     /// As [`Self::send`], with laps only until nothing moves but what waits for the rings. Whether an answer came.
@@ -269,7 +286,7 @@ impl World {
         self.now.monotonic_us = at_us;
     }
 
-    fn with(
+    pub(super) fn with(
         &mut self,
         shard: u16,
         call: impl FnOnce(&mut Hub, &mut dyn Post, &mut dyn FnMut() -> u64, &mut Vec<Output>),

@@ -1,0 +1,284 @@
+//! A client with workers of several applications, which play their part by hand.
+
+use super::clients::frame;
+use super::world::{World, settings};
+use crate::hub::Key;
+use crate::post::Class;
+use crate::settings::{Settings, UpstreamSettings};
+use crate::time::ConnId;
+use crate::upstream::stage::{self, described};
+use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Sum, ToLinks, Window};
+use ringway_proto::link::{self, Flags, Frame, Hello, Json, Long, Part, Payload};
+use std::collections::BTreeSet;
+
+/// The peer of a link.
+struct Worker {
+    conn: ConnId,
+    heard: Sum,
+}
+
+fn with_shop(window: Window) -> Settings {
+    Settings {
+        upstream: Some(UpstreamSettings {
+            native: BTreeSet::new(),
+            affinity: Affinity::None,
+            exchange: stage::settings(window, &[("shop", &["/orders"])]),
+        }),
+        queue_packets_max: 4096,
+        queue_bytes_max: 1 << 20,
+        ..settings(true)
+    }
+}
+
+fn bytes_of(number: u64, frame: &Frame<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.encode_into(number, Flags::NONE, &mut bytes);
+    bytes
+}
+
+impl World {
+    fn worker(&mut self, application: &str, instance: &str, namespace: &str) -> Worker {
+        let worker = Worker {
+            conn: self.link(),
+            heard: Sum::default(),
+        };
+        let json = Json::new(Hello {
+            proto: [1, 0],
+            app: application.into(),
+            instance: instance.into(),
+            role: "worker".into(),
+            nonce: "0".repeat(32).into(),
+            name: None,
+            weight: None,
+            resume: None,
+            caps: None,
+        });
+        self.says(&worker, 0, &Frame::Hello { json, mac: "" });
+        self.says(&worker, 0, &Frame::Nsp { name: namespace });
+        worker
+    }
+
+    fn says(&mut self, worker: &Worker, number: u64, frame: &Frame<'_>) {
+        self.send(worker.conn, &bytes_of(number, frame));
+    }
+
+    fn sends(&mut self, worker: &Worker, number: u64, text: &str) {
+        let payload = Payload(Part::Text(text));
+        self.says(worker, number, &Frame::Send { payload });
+    }
+
+    /// An attachment without bytes.
+    fn sends_binary(&mut self, worker: &Worker, number: u64) {
+        let mut bytes = Vec::new();
+        let payload = Payload(Part::Binary(&[]));
+        Frame::Send { payload }.encode_into(number, Flags::BINARY, &mut bytes);
+        self.send(worker.conn, &bytes);
+    }
+
+    fn joins(&mut self, worker: &Worker, number: u64) {
+        let member = Frame::Member {
+            nsp: 0,
+            sid: "s",
+            pid: "p",
+            rooms: Vec::new(),
+            auth: Long("{}"),
+            data: Long("{}"),
+        };
+        self.says(worker, number, &member);
+    }
+
+    /// What a worker hears of clients.
+    fn reads(&mut self, worker: &mut Worker) -> Vec<String> {
+        let wire = self.wires.get_mut(&worker.conn).expect("it is there");
+        let bytes = core::mem::take(&mut wire.received);
+        let (mut rest, mut frames) = (&bytes[..], Vec::new());
+        while let Some((raw, bytes)) = link::split(rest, FRAME_BODY_BYTES_MAX).expect("frames") {
+            rest = &rest[bytes..];
+            if raw.kind.is_counted() {
+                worker.heard.frames += 1;
+                worker.heard.bytes += bytes as u64;
+            }
+            frames.push(described(&raw));
+        }
+        frames.retain(|frame| !frame.starts_with("P") || frame.starts_with("PRESSURE"));
+        let of_link = ["CHALLENGE", "WELCOME", "CREDIT"];
+        frames.retain(|frame| !of_link.iter().any(|name| frame.starts_with(name)));
+        frames
+    }
+
+    fn session(&self, shard: usize) -> Key {
+        let mut keys = self.hubs[shard].sessions.keys();
+        keys.next().expect("a session")
+    }
+}
+
+fn credit(worker: &Worker) -> Vec<u8> {
+    let Sum { frames, bytes } = worker.heard;
+    bytes_of(0, &Frame::Credit { frames, bytes })
+}
+
+/// When it ends the links have not read yet that there is room for its events, and a broadcast that reaches it.
+#[test]
+fn what_the_links_say_while_a_client_ends_finds_none_of_its_legs() {
+    let mut world = World::new(
+        1,
+        with_shop(Window {
+            frames: 4,
+            bytes: 1 << 20,
+        }),
+    );
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.send(conn, &frame("40/orders,"));
+    assert_eq!(world.reads(&mut main), ["OPEN 1", "DATA 1 0"]);
+    assert_eq!(world.reads(&mut shop), ["OPEN 2", "DATA 2 0/orders,"]);
+    world.joins(&shop, 2);
+    let event = format!("42/orders,[\"{}\"]", "x".repeat(10_000));
+    (0..4).for_each(|_| world.send(conn, &frame(&event)));
+    assert_eq!(world.reads(&mut shop).len(), 1, "there is a window");
+    // A shard has too much before it, and for long.
+    let now = world.now;
+    let pressed = ToLinks::Pressed {
+        shard: 0,
+        is_pressed: true,
+    };
+    world.with(0, |hub, post, _, out| {
+        hub.mail(now, 0, Class::Request, &pressed.encode(), post, out);
+    });
+    world.stand_still_ms(2_500);
+    let broadcast = Frame::Bcast {
+        nsp: 0,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part::Text("2/orders,[1]")],
+    };
+    world.bring(
+        shop.conn,
+        &[bytes_of(0, &broadcast), credit(&shop)].concat(),
+    );
+    world.hang_up(conn);
+    let hub = &world.hubs[0];
+    assert_eq!(hub.sessions.len(), 0);
+    assert_eq!((hub.input_bytes, hub.queued_bytes), (0, 0));
+    assert_eq!(world.reads(&mut main), ["CLOSE 1"]);
+    // Its last words, and its end.
+    assert_eq!(world.reads(&mut shop).len(), 4);
+}
+
+#[test]
+fn what_is_kept_of_a_workers_packet_is_in_the_shards_budget() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let conn = world.websocket(0, "40");
+    assert_eq!(world.reads(&mut main), ["OPEN 1", "DATA 1 0"]);
+    let kept = |world: &World| world.hubs[0].queued_bytes;
+    world.sends(&main, 1, "52-[]");
+    assert_eq!(kept(&world), 64 + 5);
+    world.sends_binary(&main, 1);
+    assert_eq!(kept(&world), 2 * 64 + 5);
+    world.sends_binary(&main, 1);
+    assert_eq!(kept(&world), 0, "the client has it");
+    world.sends(&main, 1, "52-[]");
+    world.hang_up(main.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "b", "/");
+    assert_eq!(kept(&world), 0, "nobody says the rest of it");
+    world.sends(&next, 1, "52-[]");
+    assert_eq!(kept(&world), 64 + 5);
+    world.hang_up(conn);
+    assert_eq!(kept(&world), 0);
+    assert!(world.reads(&mut next).contains(&"CLOSE 1".to_owned()));
+}
+
+/// The one that was asked dies, and the namespace has become another one's: it is still the first one's to answer.
+#[test]
+fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut dead = world.worker("default", "a", "/");
+    world.websocket(0, "40/news,");
+    assert_eq!(world.reads(&mut dead), ["OPEN 1", "DATA 1 0/news,"]);
+    let mut shop = world.worker("shop", "b", "/news");
+    world.hang_up(dead.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "c", "/");
+    assert_eq!(world.reads(&mut next), ["OPEN 1", "DATA 1 0/news,"]);
+    world.sends(&next, 1, "4/news,{\"message\":\"Invalid namespace\"}");
+    let session = world.session(0);
+    let upstream = world.hubs[0].upstream_of(session).expect("it is there");
+    assert!(upstream.connects.is_empty(), "it was answered");
+    assert!(world.reads(&mut shop).is_empty());
+}
+
+/// Seventy thousand bytes for a client that does not read.
+fn much() -> String {
+    format!("2[\"{}\"]", "x".repeat(70_000))
+}
+
+#[test]
+fn a_new_worker_of_one_application_changes_nothing_for_the_others_of_a_slow_client() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut dead = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.send(conn, &frame("40/orders,"));
+    world.reads(&mut shop);
+    world.joins(&dead, 1);
+    world.sends(&dead, 1, "0{}");
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&dead, 1, &much());
+    assert_eq!(world.reads(&mut dead).last().expect("more"), "PRESSURE 1 1");
+    assert_eq!(world.reads(&mut shop), ["PRESSURE 2 1"]);
+    world.hang_up(dead.conn);
+    world.pass_ms(1_000);
+    let mut next = world.worker("default", "c", "/");
+    assert_eq!(world.reads(&mut next), ["RESUME 1", "PRESSURE 1 1"]);
+    world.wires.get_mut(&conn).expect("it is there").stalled = false;
+    world.settle();
+    assert_eq!(world.reads(&mut next), ["PRESSURE 1 0"]);
+    assert_eq!(world.reads(&mut shop), ["PRESSURE 2 0"]);
+}
+
+#[test]
+fn an_application_comes_to_know_a_client_that_is_slow() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&main, 1, &much());
+    assert_eq!(world.reads(&mut main).last().expect("more"), "PRESSURE 1 1");
+    world.send(conn, &frame("40/orders,"));
+    let expected = ["OPEN 2", "PRESSURE 2 1", "DATA 2 0/orders,"];
+    assert_eq!(world.reads(&mut shop), expected);
+}
+
+#[test]
+fn who_was_told_of_a_slow_client_hears_its_end_though_others_were_not() {
+    let mut world = World::new(2, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(1, "40");
+    world.send(conn, &frame("40/orders,"));
+    world.settle();
+    let number = |heard: &[String]| heard[0][5..].parse::<u64>().expect("a number");
+    let (first, second) = (
+        number(&world.reads(&mut main)),
+        number(&world.reads(&mut shop)),
+    );
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.rings_hold(1);
+    world.sends(&main, first, &much());
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 1")]);
+    assert!(world.reads(&mut shop).is_empty(), "there was no ring space");
+    world.rings_hold(64);
+    world.wires.get_mut(&conn).expect("it is there").stalled = false;
+    world.settle();
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 0")]);
+    assert!(world.reads(&mut shop).is_empty());
+    // Whom both know, both hear of.
+    world.wires.get_mut(&conn).expect("it is there").stalled = true;
+    world.sends(&main, first, &much());
+    assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 1")]);
+    assert_eq!(world.reads(&mut shop), [format!("PRESSURE {second} 1")]);
+}
