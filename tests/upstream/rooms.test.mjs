@@ -64,6 +64,20 @@ alike("whom a broadcast reaches", {}, {
     return { reached, counts: meetings.map(({ client }) => client.heard.length) };
   },
 
+  async "who is joined to a room while its last member leaves is in it"(side) {
+    const [a, b] = await five(side);
+    const { adapter } = side.io.of("/");
+    const events = [];
+    for (const event of ["create-room", "delete-room"]) adapter.on(event, (room) => { if (room === "last") events.push(event); });
+    a.socket.join("last");
+    adapter.once("leave-room", () => b.socket.join("last"));
+    a.socket.leave("last");
+    const members = [...(adapter.rooms.get("last") ?? [])].map((id) => (id === b.socket.id ? "b" : id));
+    side.io.to("last").emit("x", "to b");
+    await side.mark();
+    return { events, members, heard: b.client.heard, there: (await side.io.in("last").fetchSockets()).length };
+  },
+
   async "an operator may be used again, and is not changed by what is made of it"(side) {
     const [a, b, c] = await five(side);
     const one = side.io.to("one");

@@ -138,16 +138,16 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override del(id: string, room: string): void {
-      const had = this.#sids.take(id, room).wasThere;
+      const had = this.#sids.take(id, room);
       this.#leave(room, id);
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
     }
 
     #leave(room: string, id: string): void {
-      const { wasThere, isEmpty } = this.#rooms.take(room, id);
-      if (wasThere) this.emit("leave-room", room, id);
-      if (isEmpty && this.#rooms.delete(room)) this.emit("delete-room", room);
+      if (this.#rooms.take(room, id)) this.emit("leave-room", room, id);
+      // Whoever heard of it may have joined somebody.
+      if (this.#rooms.isEmpty(room) && this.#rooms.delete(room)) this.emit("delete-room", room);
     }
 
     override delAll(id: string): void {

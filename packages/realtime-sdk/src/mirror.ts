@@ -72,15 +72,19 @@ export class Mirror extends Map<string, Set<string>> {
     this.#keep(key, items.length < LIST_MAX ? [...items, item] : new Set([...items, item]));
   }
 
-  /** Takes an item out: whether it was there, and nothing is left. */
-  take(key: string, item: string): { readonly wasThere: boolean; readonly isEmpty: boolean } {
-    const wasThere = this.holds(key, item);
+  /** Takes an item out: whether it was there. */
+  take(key: string, item: string): boolean {
     const kept = this.#kept(key);
-    if (kept === undefined) return { wasThere, isEmpty: false };
-    if (kept instanceof Set) kept.delete(item);
-    else if (wasThere) this.#keep(key, kept === OWN ? [] : kept.filter((other) => other !== item));
-    const left = this.#kept(key) as Exclude<Kept, typeof OWN> | typeof OWN;
-    return { wasThere, isEmpty: left !== OWN && (left instanceof Set ? left.size : left.length) === 0 };
+    if (kept instanceof Set) return kept.delete(item);
+    const wasThere = this.holds(key, item);
+    if (wasThere) this.#keep(key, kept === OWN ? [] : (kept ?? []).filter((other) => other !== item));
+    return wasThere;
+  }
+
+  /** Whether there is a set with nothing in it. */
+  isEmpty(key: string): boolean {
+    const kept = this.#kept(key);
+    return kept !== undefined && kept !== OWN && (kept instanceof Set ? kept.size : kept.length) === 0;
   }
 
   #kept(key: string): Kept | undefined {

@@ -27,9 +27,15 @@ impl Exchange {
     ) -> Result<(), Fault> {
         let ttl_us = ttl_us(json.value().opts.get())?;
         self.worker_mut(id).recovery_us = ttl_us;
+        let app = self.app_of(id);
+        let is_wanted = self
+            .workers_of(app)
+            .any(|(_, worker)| worker.recovery_us.is_some());
         if let Some(ttl_us) = ttl_us {
-            let app = self.app_of(id);
             self.recovery.ttls_us.insert(app, ttl_us);
+        } else if !is_wanted {
+            // A version without recovery has replaced the others.
+            self.recovery.ttls_us.remove(&app);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::ClientNumber;
 use super::worker::{Going, WorkerId};
-use crate::time::Now;
+use crate::time::{ConnId, Now};
 use std::collections::{HashSet, VecDeque};
 
 /// How long a worker may take to hand a client over. Then it is taken from it: it waits for an answer, too.
@@ -50,16 +50,27 @@ pub(super) struct Departure {
     /// Those that were, and since when, the oldest first.
     asked: VecDeque<(u64, ClientNumber)>,
     by_us: u64,
+    /// The link on which it was said.
+    link: Option<ConnId>,
 }
 
 impl Exchange {
     /// A worker wants to leave, and its clients to go to others before.
     pub(super) fn depart(&mut self, id: WorkerId, deadline_ms: u32) {
+        let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
+        let worker = self.worker_mut(id);
+        let link = worker.link;
+        if worker.going == Some(Going::Migrate) && worker.departure.link == link {
+            // Said again and again it is to cost nothing.
+            if worker.departure.by_us > 0 {
+                worker.departure.by_us = by_us;
+            }
+            return;
+        }
         // Said again behind a link that was cut, it may be heard twice: those that were asked for are on their way.
         let asked = core::mem::take(&mut self.worker_mut(id).departure.asked);
         let on_their_way: HashSet<ClientNumber> = asked.iter().map(|(_, number)| *number).collect();
         self.worker_mut(id).going = Some(Going::Migrate);
-        let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
         let (left, by_us) = match self.has_sound_worker(self.app_of(id)) {
             true => {
                 let mut left = self.clients_of(id);
@@ -68,7 +79,12 @@ impl Exchange {
             }
             false => (VecDeque::new(), 0),
         };
-        let departure = Departure { left, asked, by_us };
+        let departure = Departure {
+            left,
+            asked,
+            by_us,
+            link,
+        };
         if departure.by_us == 0 {
             self.tell_nobody_else(id);
         }

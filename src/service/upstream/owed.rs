@@ -130,22 +130,28 @@ impl Owed {
     }
 
     fn is_answered(&mut self, id: Id) {
-        let at = self.ids.iter().position(|other| *other == id);
-        match at {
-            Some(at) => {
-                self.ids.swap_remove(at);
-                self.all.set(self.all.get() - 1);
-            }
-            None => self.more = self.more.saturating_sub(1),
+        if !self.forget(id) {
+            self.more = self.more.saturating_sub(1);
         }
+    }
+
+    /// `false`: the id is not known.
+    fn forget(&mut self, id: Id) -> bool {
+        let at = self.ids.iter().position(|other| *other == id);
+        if let Some(at) = at {
+            self.ids.swap_remove(at);
+            self.all.set(self.all.get() - 1);
+        }
+        at.is_some()
     }
 
     /// Whether the client waits for anything but for answers to these, which the next worker hears; whatever it is, it begins anew.
     fn ends_with<'a>(&mut self, again: impl Iterator<Item = &'a [u8]>) -> bool {
         for body in again {
             let text = core::str::from_utf8(body).unwrap_or_default();
+            // One that was answered already is not among them, and takes nobody else's place.
             if let Some((id, _)) = numbered(text, ['2', '5']) {
-                self.is_answered(id);
+                self.forget(id);
             }
         }
         let waits = !self.ids.is_empty() || self.more > 0;

@@ -100,6 +100,24 @@ fn what_is_redelivered_is_not_lost() {
 }
 
 #[test]
+fn an_event_that_is_said_again_and_was_answered_takes_nobody_elses_place() {
+    let mut stage = stage_with(true);
+    let first = stage.worker("a");
+    stage.open(1, &[]);
+    // More than are remembered one by one; what is beyond is counted.
+    for id in 0..=300 {
+        stage.data(1, &format!("2{id}[\"a\"]"));
+    }
+    stage.heard_all(first);
+    (0..300).for_each(|id| answer(&mut stage, first, 1, &format!("3{id}[]")));
+    stage.data(1, "2999[\"a\"]");
+    stage.read(first);
+    answer(&mut stage, first, 1, "3999[]");
+    stage.kill(first);
+    assert_eq!(closed(&mut stage), ["unanswered 1"], "300 is owed");
+}
+
+#[test]
 fn a_client_that_is_handed_over_stays() {
     let mut stage = stage_with(false);
     let old = stage.worker("a");

@@ -186,6 +186,33 @@ fn who_comes_back_enters_in_one_step() {
 }
 
 #[test]
+fn what_emitters_say_is_kept_as_long_as_the_application_has_recovery() {
+    let (mut stage, first, _) = scene();
+    let emitter = stage.accept();
+    stage.hello_as("emitter", emitter, "e", None);
+    stage.heard(emitter);
+    stage.say(emitter, 0, &Frame::Nsp { name: "/" });
+    broadcast(&mut stage, emitter, &["in"], "2[\"kept\"]");
+    // A version without it takes the place of the one that has it.
+    let second = stage.worker("b");
+    bind(&mut stage, second, "{}");
+    stage.say(second, 0, &Frame::Nsp { name: "/" });
+    broadcast(&mut stage, emitter, &["in"], "2[\"kept\"]");
+    stage.kill(first);
+    bind(&mut stage, second, "{}");
+    stage.take_frames();
+    let frame = Frame::Bcast {
+        nsp: 0,
+        rooms: vec!["in"],
+        except: Vec::new(),
+        parts: vec![Part::Text("2[\"plain\"]")],
+    };
+    stage.say_with(emitter, 0, Flags::RECOVER, &frame);
+    let frames = stage.take_frames();
+    assert_eq!(frames.last().expect("it was told"), "BCAST 0 2[\"plain\"]");
+}
+
+#[test]
 fn a_session_is_given_to_one_client() {
     let (mut stage, conn, offset) = scene();
     leave(&mut stage, 1, 0);

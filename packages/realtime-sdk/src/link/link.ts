@@ -155,7 +155,13 @@ export class Link {
   }
 
   #tellHeard(): void {
-    while (this.#listeners[0] && this.#listeners[0].frames <= this.#outgoing.dealtFrames) this.#listeners.shift()?.heard();
+    while (this.#listeners[0] && this.#listeners[0].frames <= this.#outgoing.dealtFrames) {
+      try {
+        this.#listeners.shift()?.heard();
+      } catch (error) {
+        this.#rethrow(error);
+      }
+    }
   }
 
   /** Says that this worker wants to go, and stays. */
@@ -207,11 +213,13 @@ export class Link {
       reader.push(buffer.subarray(0, length));
       // A frame may end the link: what follows it is nobody's then.
       for (let raw = reader.next(); raw && socket === this.#socket; raw = reader.next()) this.#take(raw);
-      reader.release();
       if (socket === this.#socket && this.#incoming.owes) this.#tellCreditSoon();
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       this.#fault(error);
+    } finally {
+      // Whatever was thrown: the buffer is read into again.
+      reader.release();
     }
   }
 
@@ -264,9 +272,13 @@ export class Link {
     try {
       this.#handler.frame(frame);
     } catch (error) {
-      if (error instanceof LinkError) throw error;
-      process.nextTick(() => { throw error; });
+      this.#rethrow(error);
     }
+  }
+
+  #rethrow(error: unknown): void {
+    if (error instanceof LinkError) throw error;
+    process.nextTick(() => { throw error; });
   }
 
   #tellCredit(isTime: boolean): void {
