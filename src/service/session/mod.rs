@@ -6,7 +6,6 @@ mod assembly;
 mod sid;
 mod upstream;
 
-pub(crate) use assembly::Assembly;
 pub(crate) use sid::{Sid, SocketId, bucket_of};
 pub(crate) use upstream::{Leg, Upstream};
 
