@@ -2,16 +2,16 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { blocksOf } from "./blocks.mjs";
 import { ask, connect, modes, versions } from "./clients.mjs";
 import { freePort, root, serveDev, until } from "./daemon.mjs";
 
 const binaries = path.dirname(process.env.RINGWAY_TEST_BINARY ?? path.join(root, "target/release/ringway"));
-const readme = readFileSync(path.join(root, "README.md"), "utf8");
-const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, kind, text]) => ({ kind, text }));
+const blocks = blocksOf("README.md");
 
 // How each block begins, and what checks it. A new block of README fails here until it has its line.
 const checks = new Map([

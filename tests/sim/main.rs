@@ -6,6 +6,7 @@ mod client;
 mod links;
 mod listeners;
 mod model;
+mod seats;
 mod tokens;
 mod wire;
 mod world;

@@ -2,16 +2,16 @@
 
 use crate::client::{Ended, Kind, SimClient};
 use crate::model::{Model, ROOMS};
+use crate::seats::{Seat, mesh_bounds, next_timer, seats};
 use core::time::Duration;
 use ringway::config::{Config as Configuration, SlowConsumer, SlowConsumerPolicy};
 use ringway::control::Message;
-use ringway::shard::{Application, conn_id, conn_of};
-use ringway_runtime::{Bounds, FrozenConnection, Mesh, MeshBounds, Shard};
-use ringway_service::hub::{Frozen, Hub};
+use ringway::shard::{conn_id, conn_of};
+use ringway_runtime::{FrozenConnection, MeshBounds};
+use ringway_service::hub::Frozen;
 use ringway_service::settings::Settings;
 use ringway_service::time::ConnId;
-use ringway_sim::{Config, Fault, Faults, Kernel, Moved, Random, SimDriver};
-use rtrb::{Producer, RingBuffer};
+use ringway_sim::{Config, Fault, Faults, Kernel, Moved, Random};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,17 +23,9 @@ const STEPS: usize = 5_000;
 const SETTLE_TURNS_MAX: usize = 400_000;
 /// Turns of everybody before much time passes.
 const CATCH_UP_TURNS_MAX: usize = 2_000;
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Sockets on their way, and what the loop knew of them.
 type Frozens = HashMap<(u16, ConnId), (Moved, Vec<u8>)>;
-
-struct Seat {
-    shard: Shard<SimDriver, Application>,
-    control: Producer<Message>,
-    /// It sleeps until then at most.
-    parked: Option<Option<Duration>>,
-}
 
 /// What a seed did.
 #[derive(Clone, Debug)]
@@ -138,12 +130,7 @@ impl World {
         let is_roomy = random.chance(250);
         let is_throttled = random.chance(250);
         let settings = Arc::new(settings_of(&mut random, is_roomy, is_throttled));
-        // Down to rings that hold one message.
-        let mesh_bounds = MeshBounds {
-            deliver_bytes: 128 << random.below(6),
-            request_bytes: 128 << random.below(6),
-            replies_max: 1 + random.below(4),
-        };
+        let mesh_bounds = mesh_bounds(&mut random);
         let mut world = Self {
             kernel,
             random,
@@ -166,29 +153,8 @@ impl World {
     }
 
     fn fresh_seats(&mut self, shards: usize) -> Vec<Seat> {
-        let meshes = Mesh::build(shards as u16, &self.mesh_bounds);
-        let seats = meshes.into_iter().enumerate().map(|(index, mesh)| {
-            let seed = core::array::from_fn(|_| self.random.next());
-            let hub = Hub::new(index as u16, shards as u16, self.settings.clone(), seed);
-            let (control, inbox) = RingBuffer::new(16);
-            let bounds = Bounds {
-                connections_max: 200,
-                linger: LINGER,
-            };
-            let shard = Shard::new(
-                self.kernel.driver(index),
-                Application::new(hub),
-                mesh,
-                inbox,
-                bounds,
-            );
-            Seat {
-                shard,
-                control,
-                parked: None,
-            }
-        });
-        seats.collect()
+        let machine = (&self.kernel, &mut self.random);
+        seats(machine, shards, &self.settings, &self.mesh_bounds, 200)
     }
 
     /// The whole seed.
@@ -249,9 +215,7 @@ impl World {
 
     /// Whether a shard would go on if it were its turn.
     fn is_awake(&self, index: usize) -> bool {
-        self.seats[index]
-            .parked
-            .is_none_or(|deadline| self.kernel.would_return(index, deadline))
+        self.seats[index].is_awake(&self.kernel, index)
     }
 
     fn shard_turn(&mut self) {
@@ -259,21 +223,8 @@ impl World {
         self.run_shard(index);
     }
 
-    /// One lap of a shard, unless it sleeps. It sleeps when the turn is over, so that others see it asleep.
     fn run_shard(&mut self, index: usize) -> bool {
-        let awake = self.is_awake(index);
-        if awake {
-            let seat = &mut self.seats[index];
-            if let Some(deadline) = seat.parked.take() {
-                seat.shard.reap(deadline);
-            }
-            seat.shard.work();
-            seat.parked = Some(seat.shard.park());
-            if self.random.chance(50) {
-                seat.shard.handler().hub().audit();
-            }
-        }
-        awake
+        self.seats[index].run(&self.kernel, &mut self.random, index)
     }
 
     fn client_turn(&mut self) {
@@ -534,8 +485,7 @@ impl World {
     }
 
     fn pass_to_next_timer(&self, until: Duration) {
-        let timers = self.seats.iter().filter_map(|seat| seat.parked.flatten());
-        let next = timers.min().unwrap_or(until);
+        let next = next_timer(&self.seats).unwrap_or(until);
         self.kernel.pass(next.clamp(self.kernel.now(), until));
     }
 

@@ -4,16 +4,13 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import test from "node:test";
+import { blocksOf } from "../it/blocks.mjs";
 import { binary, freePort, root, until } from "../it/daemon.mjs";
 import { on } from "./stage.mjs";
 
 const packages = path.join(root, "packages");
 const ts = createRequire(path.join(packages, "package.json"))("typescript");
 
-const blocksOf = (file) => {
-  const text = readFileSync(path.join(root, file), "utf8");
-  return [...text.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, kind, code]) => ({ file, kind, code }));
-};
 const GUIDES = ["docs/upstream.md", "docs/nestjs.md", "packages/examples/nest-chat/README.md"];
 const blocks = GUIDES.flatMap(blocksOf);
 
@@ -34,7 +31,7 @@ const ALL = [UNIX, SERVER, TCP, TCP_SERVER, APPLICATIONS, APPLICATION, EMITTER, 
 
 /** A block as it stands, with other words for some of its places. */
 const block = (begins, words = {}) => {
-  let { code } = blocks.find((one) => one.code.startsWith(begins));
+  let { text: code } = blocks.find(({ text }) => text.startsWith(begins));
   for (const [word, other] of Object.entries(words)) {
     assert.ok(code.includes(word), `${word} is not in\n${code}`);
     code = code.replaceAll(word, other);
@@ -43,8 +40,8 @@ const block = (begins, words = {}) => {
 };
 
 test("every block is one that is run", () => {
-  for (const { file, code } of blocks) assert.equal(ALL.filter((begins) => code.startsWith(begins)).length, 1, `nobody runs, in ${file}:\n${code}`);
-  for (const begins of ALL) assert.ok(blocks.some(({ code }) => code.startsWith(begins)), `no guide has ${begins}`);
+  for (const { file, text } of blocks) assert.equal(ALL.filter((begins) => text.startsWith(begins)).length, 1, `nobody runs, in ${file}:\n${text}`);
+  for (const begins of ALL) assert.ok(blocks.some(({ text }) => text.startsWith(begins)), `no guide has ${begins}`);
 });
 
 /** A folder of an application's: what npm would have installed is there. */

@@ -1,11 +1,11 @@
 // Connection state recovery: beside stock socket.io, and then what stock cannot do: on another worker, behind a crash, under load.
 import assert from "node:assert/strict";
-import net from "node:net";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createEmitter } from "../../packages/realtime-sdk/dist/esm/emitter/index.js";
 import { event, serve, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import { between } from "./between.mjs";
 import { alike } from "./both.mjs";
 import { on } from "./stage.mjs";
 
@@ -390,28 +390,13 @@ describe("behind the daemon", () => {
   }));
 });
 
-/** A network between clients and the daemon that breaks when it is told to. */
-async function network(port) {
-  const pairs = new Set();
-  const server = net.createServer((near) => {
-    const far = net.connect(port, "127.0.0.1");
-    const pair = [near, far];
-    pairs.add(pair);
-    const end = () => { pairs.delete(pair); pair.forEach((socket) => socket.destroy()); };
-    for (const socket of pair) socket.on("error", end).on("close", end);
-    near.pipe(far).pipe(near);
-  });
-  await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
-  const cutAll = () => { for (const [near, far] of pairs) { near.resetAndDestroy(); far.resetAndDestroy(); } };
-  return { url: `http://127.0.0.1:${server.address().port}`, cutAll, close: () => { server.close(); cutAll(); } };
-}
-
 test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or out of order`, { timeout: 300_000 }, on({ args: ["--shards", "2", "--set", "limits.connection_events_per_second=0"] }, async (stage) => {
-  const unreliable = await network(stage.daemon.port);
+  const unreliable = await between(0, stage.daemon.port);
+  const url = `http://127.0.0.1:${unreliable.address.port}`;
   try {
     const workers = [await worker(stage, "count"), await worker(stage, "count")];
     const clients = [["room-0", "room-1"], ["room-1", "room-2"], ["room-0", "room-1", "room-2"], ["room-2", "deaf"]].map((rooms, number) => {
-      const client = stage.client.call({ ...stage, clients: stage.clients, url: unreliable.url }, {
+      const client = stage.client.call({ ...stage, clients: stage.clients, url }, {
         auth: { rooms }, transports: [number === 2 ? "polling" : "websocket"], reconnectionDelay: 1, reconnectionDelayMax: 20 + 40 * number,
       });
       client.rooms = rooms;
@@ -434,7 +419,7 @@ test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or
     };
     await grows(10);
     for (let number = 0; number < CUTS; number += 1) {
-      unreliable.cutAll();
+      unreliable.cut({ resets: true });
       if (number % 8 === 5) {
         // One of the two, in turn.
         const [gone] = workers.splice(0, 1);

@@ -7,6 +7,7 @@ import path from "node:path";
 import test from "node:test";
 import { freePort, serve, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import { between } from "./between.mjs";
 import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
@@ -237,14 +238,7 @@ test("a HELLO that was overheard is worth nothing on another link", async () => 
   writeFileSync(secretFile, "a secret of more than sixteen bytes\n");
   const [port, outer] = [await freePort(), await freePort()];
   await on({ args: ["--set", `link.secret_file="${secretFile}"`], link: `tcp://127.0.0.1:${port}`, secretFile }, async (stage) => {
-    const overheard = [];
-    const server = net.createServer((near) => {
-      const far = net.connect(port, "127.0.0.1");
-      near.on("data", (chunk) => overheard.push(chunk));
-      for (const socket of [near, far]) socket.on("error", () => {}).on("close", () => [near, far].forEach((end) => end.destroy()));
-      near.pipe(far).pipe(near);
-    });
-    await new Promise((resolve) => { server.listen(outer, "127.0.0.1", resolve); });
+    const { overheard, close } = await between(outer, port);
     stage.link = `tcp://127.0.0.1:${outer}`;
     await stage.worker();
     const socket = await stage.connected();
@@ -258,6 +252,6 @@ test("a HELLO that was overheard is worth nothing on another link", async () => 
     assert.match(said, /the proof is wrong/);
     assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 1);
     assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
-    server.close();
+    close();
   })();
 });

@@ -693,13 +693,9 @@ impl Exchange {
         self.lose_with(now, id, self.settings.redeliver);
     }
 
-    /// A worker has said goodbye, and that it has dealt with all that it will: the rest is for the next one.
-    pub(super) fn lose_leaver(&mut self, now: Now, id: WorkerId) {
-        self.lose_with(now, id, true);
-    }
-
-    /// A process begins anew, as it never read that it had joined: it was cut before. So it has dealt with nothing, and what it was sent is for the next one.
-    pub(super) fn lose_unheard(&mut self, now: Now, id: WorkerId) {
+    /// The same of a worker that cannot have dealt with more than it has said, so that the rest is for the next one: it said goodbye, or begins anew as it
+    /// never read that it had joined.
+    pub(super) fn lose_whole(&mut self, now: Now, id: WorkerId) {
         self.lose_with(now, id, true);
     }
 

@@ -105,16 +105,6 @@ impl Exchange {
         // It has no clients of its own.
         let space = self.names.get(self.app_of(id), &name);
         let space = space.filter(|_| !raw.flags.contains(Flags::LOCAL));
-        let app = self.app_of(id);
-        let Some(space) = space.filter(|space| !self.is_unreached(app, *space)) else {
-            return Ok(());
-        };
-        parts
-            .first()
-            .map_or(Ok(()), |part| self.may_say(id, *part))?;
-        let kept = self.keep_emitted(id, raw, space)?;
-        let body = kept.as_deref().unwrap_or(raw.body);
-        self.broadcast_to(id, space, &Raw { body, ..*raw });
-        Ok(())
+        self.spread(id, raw, space, parts)
     }
 }

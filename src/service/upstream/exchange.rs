@@ -483,7 +483,7 @@ impl Exchange {
         // The same process with another life of its own: what it had is gone, if it ever had something.
         match known {
             Some(id) if self.workers[&id].knows || hello.resume.is_some() => self.lose(now, id),
-            Some(id) => self.lose_unheard(now, id),
+            Some(id) => self.lose_whole(now, id),
             None => {}
         }
         if self.workers.len() >= WORKERS_MAX {
@@ -587,7 +587,7 @@ impl Exchange {
             worker.link = None;
             worker.lost_us = now.monotonic_us;
             if worker.said_goodbye() {
-                self.lose_leaver(now, id);
+                self.lose_whole(now, id);
             }
         }
     }

@@ -120,14 +120,11 @@ impl Exchange {
                 "BCAST_ACK of what is no event with the number 0",
             ));
         }
-        let Some(space) = self.space(id, *nsp)? else {
+        let space = self.space(id, *nsp)?;
+        let Some(space) = self.with_clients(id, space) else {
             self.owe_count(id, *request, 0);
             return Ok(());
         };
-        if self.is_unreached(self.app_of(id), space) {
-            self.owe_count(id, *request, 0);
-            return Ok(());
-        }
         self.may_say(id, parts[0])?;
         let open = self.gather.numbers(|asked| asked.worker == id);
         if open.len() >= ASKED_MAX {

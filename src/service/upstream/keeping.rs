@@ -46,31 +46,26 @@ impl Exchange {
         ttl_us.ok_or(Fault::Turn(what))
     }
 
-    /// A worker's broadcast is kept; gives its body with the offset in it.
+    /// A broadcast is kept, if that is wanted; gives its body with the offset in it.
     pub(super) fn keep(
         &mut self,
         id: WorkerId,
         raw: &Raw<'_>,
         space: SpaceId,
-    ) -> Result<Vec<u8>, Fault> {
-        self.recovery_us(id, "RECOVER")?;
-        self.keep_broadcast(id, raw, space)
-    }
-
-    /// The same of an emitter's, which does not know whether the application's clients may come back. `None`: they may not.
-    pub(super) fn keep_emitted(
-        &mut self,
-        id: WorkerId,
-        raw: &Raw<'_>,
-        space: SpaceId,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let app = self.app_of(id);
-        let is_kept = raw.flags.contains(Flags::RECOVER)
-            && !self.is_opaque()
-            && self.recovery.ttls_us.contains_key(&app);
+        let is_kept = raw.flags.contains(Flags::RECOVER) && self.may_keep(id)?;
         is_kept
             .then(|| self.keep_broadcast(id, raw, space))
             .transpose()
+    }
+
+    /// A worker that says RECOVER has to want recovery. An emitter does not know whether the application's clients may come back.
+    fn may_keep(&self, id: WorkerId) -> Result<bool, Fault> {
+        if !self.is_emitter(id) {
+            return self.recovery_us(id, "RECOVER").map(|_| true);
+        }
+        let app = self.app_of(id);
+        Ok(!self.is_opaque() && self.recovery.ttls_us.contains_key(&app))
     }
 
     fn keep_broadcast(

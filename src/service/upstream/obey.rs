@@ -256,17 +256,25 @@ impl Exchange {
         nsp: u16,
         parts: &[Part<'_>],
     ) -> Result<(), Fault> {
-        let Some(space) = self.space(id, nsp)? else {
+        let space = self.space(id, nsp)?;
+        self.spread(id, raw, space, parts)
+    }
+
+    /// A worker's or an emitter's broadcast, to a namespace that clients reach, or to nobody.
+    pub(super) fn spread(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        space: Option<SpaceId>,
+        parts: &[Part<'_>],
+    ) -> Result<(), Fault> {
+        let Some(space) = self.with_clients(id, space) else {
             return Ok(());
         };
-        if self.is_unreached(self.app_of(id), space) {
-            return Ok(());
-        }
         parts
             .first()
             .map_or(Ok(()), |part| self.may_say(id, *part))?;
-        let kept = raw.flags.contains(Flags::RECOVER);
-        let kept = kept.then(|| self.keep(id, raw, space)).transpose()?;
+        let kept = self.keep(id, raw, space)?;
         let body = kept.as_deref().unwrap_or(raw.body);
         self.broadcast_to(id, space, &Raw { body, ..*raw });
         Ok(())

@@ -102,6 +102,11 @@ impl Exchange {
         app != AppId::MAIN && self.names.get(app, "/") == Some(space)
     }
 
+    /// A namespace of a worker's, if clients can reach it.
+    pub(super) fn with_clients(&self, id: WorkerId, space: Option<SpaceId>) -> Option<SpaceId> {
+        space.filter(|space| !self.is_unreached(self.app_of(id), *space))
+    }
+
     /// A namespace by its worker's number in a frame about a client.
     pub(super) fn reached(&self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
         let space = self.space(id, nsp)?;

@@ -4,15 +4,13 @@ use super::client::{LinkClient, SPACES, trace};
 use super::liar::Liar;
 use super::model::{Counts, Model};
 use super::worker::{Mood, Scene, Worker};
+use crate::seats::{Seat, mesh_bounds, next_timer, seats};
 use core::time::Duration;
 use ringway::config::Config as Configuration;
-use ringway::shard::Application;
-use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
-use ringway_service::hub::Hub;
+use ringway_runtime::MeshBounds;
 use ringway_service::settings::Settings;
 use ringway_service::upstream::{ExchangeStats, Window};
-use ringway_sim::{Config, Kernel, Random, SimDriver};
-use rtrb::{Producer, RingBuffer};
+use ringway_sim::{Config, Kernel, Random};
 use std::sync::Arc;
 
 const CLIENTS: usize = 12;
@@ -58,12 +56,6 @@ impl Plan {
             window: Window { frames, bytes },
         }
     }
-}
-
-struct Seat {
-    shard: Shard<SimDriver, Application>,
-    _control: Producer<ringway::control::Message>,
-    parked: Option<Option<Duration>>,
 }
 
 /// What a seed did.
@@ -133,11 +125,7 @@ impl LinkWorld {
             down_bytes_max: 256 + random.below(16_000),
         };
         let kernel = Kernel::new(random.fork(), shards, config);
-        let mesh_bounds = MeshBounds {
-            deliver_bytes: 128 << random.below(6),
-            request_bytes: 128 << random.below(6),
-            replies_max: 1 + random.below(4),
-        };
+        let mesh_bounds = mesh_bounds(&mut random);
         let notice = plan.grace + Duration::from_secs(3);
         let model = Model::new(plan.redelivers, notice, plan.window.frames.into());
         let mut world = Self {
@@ -164,23 +152,8 @@ impl LinkWorld {
 
     fn fresh_seats(&mut self, shards: usize, bounds: &MeshBounds) -> Vec<Seat> {
         let settings = Arc::new(settings_of(&self.plan));
-        let meshes = Mesh::build(shards as u16, bounds).into_iter().enumerate();
-        let seats = meshes.map(|(index, mesh)| {
-            let seed = core::array::from_fn(|_| self.random.next());
-            let hub = Hub::new(index as u16, shards as u16, settings.clone(), seed);
-            let (control, inbox) = RingBuffer::new(16);
-            let bounds = Bounds {
-                connections_max: 150,
-                linger: Duration::from_secs(2),
-            };
-            let (driver, application) = (self.kernel.driver(index), Application::new(hub));
-            Seat {
-                shard: Shard::new(driver, application, mesh, inbox, bounds),
-                _control: control,
-                parked: None,
-            }
-        });
-        seats.collect()
+        let machine = (&self.kernel, &mut self.random);
+        seats(machine, shards, &settings, bounds, 150)
     }
 
     /// The whole seed.
@@ -247,22 +220,7 @@ impl LinkWorld {
     }
 
     fn run_shard(&mut self, index: usize) -> bool {
-        let seat = &self.seats[index];
-        let awake = seat
-            .parked
-            .is_none_or(|deadline| self.kernel.would_return(index, deadline));
-        if awake {
-            let seat = &mut self.seats[index];
-            if let Some(deadline) = seat.parked.take() {
-                seat.shard.reap(deadline);
-            }
-            seat.shard.work();
-            seat.parked = Some(seat.shard.park());
-            if self.random.chance(50) {
-                seat.shard.handler().hub().audit();
-            }
-        }
-        awake
+        self.seats[index].run(&self.kernel, &mut self.random, index)
     }
 
     fn client_turn(&mut self) {
@@ -510,9 +468,9 @@ impl LinkWorld {
     }
 
     fn pass_to_next_timer(&self, until: Duration) {
-        let timers = self.seats.iter().filter_map(|seat| seat.parked.flatten());
         let workers = self.workers.iter().filter_map(Worker::wakes_at);
-        let next = timers.chain(workers).min().unwrap_or(until);
+        let next = workers.chain(next_timer(&self.seats)).min();
+        let next = next.unwrap_or(until);
         self.kernel.pass(next.clamp(self.kernel.now(), until));
     }
 
