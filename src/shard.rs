@@ -5,7 +5,9 @@
 use crate::control::Message;
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
-use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now};
+use ringway_runtime::{
+    Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now, Outgoing,
+};
 use ringway_service::hub::{Frozen, Hub, Output};
 use ringway_service::post::{self, Post};
 use ringway_service::time::ConnId;
@@ -199,10 +201,10 @@ impl Handler for Application {
         self.carry(cx.commands);
     }
 
-    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame> {
+    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing> {
         self.hub
             .next_send(time_of(now), conn_id(conn))
-            .map(Frame::from)
+            .map(|bytes| Outgoing::Frame(Frame::from(bytes)))
     }
 
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {

@@ -55,10 +55,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time. So does who has had no turn yet: its
-    /// last words wait behind others' messages.
+    /// last words wait behind others' messages, or for the disk.
     pub(crate) fn linger_over(&mut self, conn: Conn) {
         let goes_on = |record: &mut Record| record.has(flag::PROGRESS | flag::DIRTY | flag::URGENT);
-        if self.table.get(conn).is_some_and(goes_on) {
+        let waits = self.transfers.waits_here(conn);
+        if self.table.get(conn).is_some_and(goes_on) || waits && self.table.get(conn).is_some() {
             self.look_again(conn);
         } else {
             self.close(conn, Cause::Closed);
@@ -97,7 +98,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if !frozen {
             self.call(|handler, cx| handler.closed(cx, conn, cause));
         }
-        let is_sending = self.table.is_sending(conn);
+        let is_sending = self.abandon_transfer(conn) || self.table.is_sending(conn);
         let Some(record) = self.table.get(conn) else {
             return;
         };
