@@ -33,6 +33,17 @@ impl Response {
         self
     }
 
+    /// The head of an answer whose body has no length, or none at all (304).
+    #[must_use]
+    pub fn without_length(mut self, keep_alive: bool) -> Vec<u8> {
+        self = self.header(
+            "Connection",
+            if keep_alive { "keep-alive" } else { "close" },
+        );
+        self.head.push_str("\r\n");
+        self.head.into_bytes()
+    }
+
     /// The bytes for the wire; without `keep_alive` they say that the connection closes.
     #[must_use]
     pub fn body(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
@@ -48,12 +59,7 @@ impl Response {
         if self.status != 204 {
             self = self.header("Content-Length", &body_bytes.to_string());
         }
-        self = self.header(
-            "Connection",
-            if keep_alive { "keep-alive" } else { "close" },
-        );
-        self.head.push_str("\r\n");
-        self.head.into_bytes()
+        self.without_length(keep_alive)
     }
 }
 
