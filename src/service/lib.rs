@@ -5,6 +5,7 @@
 mod address;
 pub mod auth;
 mod connection;
+pub mod files;
 pub mod forwarded;
 pub mod hub;
 mod joined;
@@ -19,4 +20,5 @@ mod session;
 pub mod settings;
 pub mod stats;
 pub mod time;
+pub mod uploads;
 pub mod upstream;

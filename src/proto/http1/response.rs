@@ -33,6 +33,17 @@ impl Response {
         self
     }
 
+    /// The head of an answer whose body has no length, or none at all (304).
+    #[must_use]
+    pub fn without_length(mut self, keep_alive: bool) -> Vec<u8> {
+        self = self.header(
+            "Connection",
+            if keep_alive { "keep-alive" } else { "close" },
+        );
+        self.head.push_str("\r\n");
+        self.head.into_bytes()
+    }
+
     /// The bytes for the wire; without `keep_alive` they say that the connection closes.
     #[must_use]
     pub fn body(self, body: &[u8], keep_alive: bool) -> Vec<u8> {
@@ -48,31 +59,41 @@ impl Response {
         if self.status != 204 {
             self = self.header("Content-Length", &body_bytes.to_string());
         }
-        self = self.header(
-            "Connection",
-            if keep_alive { "keep-alive" } else { "close" },
-        );
-        self.head.push_str("\r\n");
-        self.head.into_bytes()
+        self.without_length(keep_alive)
     }
 }
 
 const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
         204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        423 => "Locked",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        460 => "Checksum Mismatch",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
         _ => "Status",
     }
 }

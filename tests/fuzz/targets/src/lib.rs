@@ -14,6 +14,8 @@ mod http1;
 mod hub;
 mod input;
 mod link;
+mod path;
+mod range;
 mod sid;
 mod socketio;
 mod token;
@@ -28,6 +30,8 @@ pub use forwarded::{forwarded, proxy_v2};
 pub use http1::http1;
 pub use hub::hub;
 pub use link::link;
+pub use path::path;
+pub use range::range;
 pub use sid::sid;
 pub use socketio::socketio;
 pub use token::token;
@@ -37,7 +41,7 @@ pub use ws::ws;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -46,7 +50,9 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("http1", http1),
     ("hub", hub),
     ("link", link),
+    ("path", path),
     ("proxy_v2", proxy_v2),
+    ("range", range),
     ("sid", sid),
     ("socketio", socketio),
     ("token", token),
