@@ -54,6 +54,9 @@ pub struct ServeArgs {
     /// How many shards (default: one per allowed CPU).
     #[arg(long, value_name = "N")]
     pub shards: Option<u16>,
+    /// A directory whose files are served under /files/.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub files: Option<PathBuf>,
     /// Where workers of the application join: `unix:PATH` or `tcp://ADDRESS`; repeatable.
     #[arg(long, value_name = "ADDRESS")]
     pub link: Vec<String>,
@@ -104,6 +107,11 @@ impl ServeArgs {
             self.shards
                 .iter()
                 .map(|shards| format!("shards.count={shards}")),
+        );
+        set.extend(
+            self.files
+                .iter()
+                .map(|directory| format!("files.roots=[{{directory={directory:?}}}]")),
         );
         if !self.link.is_empty() {
             set.push(format!("link.listen={:?}", self.link));

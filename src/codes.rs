@@ -104,6 +104,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Stop what uses it, correct the path or its permissions, or choose another by --link.",
     ),
     entry(
+        "RW-1014",
+        "A directory of files.roots cannot be opened.",
+        "Correct the path or its permissions, or remove it.",
+    ),
+    entry(
         "RW-2001",
         "A client's HTTP request cannot be understood, or two servers could read it differently; its connection was closed.",
         "Correct the client or the proxy between.",

@@ -3,10 +3,11 @@
 //! Nothing is decided here. Connections, time, mail and commands change their type and go on.
 
 use crate::control::Message;
+use crate::files;
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
 use ringway_runtime::{
-    Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now, Outgoing,
+    Cause, Class, Command, Conn, Context, FileOutcome, Handler, MailOutcome, Mesh, Now, Outgoing,
 };
 use ringway_service::hub::{Frozen, Hub, Output};
 use ringway_service::post::{self, Post};
@@ -118,6 +119,10 @@ fn command_of(output: Output) -> Command {
             token,
         },
         Output::Compute { token, job } => Command::Compute { token, job },
+        Output::File { token, ask } => Command::File {
+            token,
+            request: Box::new(files::request_of(ask)),
+        },
     }
 }
 
@@ -202,9 +207,12 @@ impl Handler for Application {
     }
 
     fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing> {
-        self.hub
-            .next_send(time_of(now), conn_id(conn))
-            .map(|bytes| Outgoing::Frame(Frame::from(bytes)))
+        let id = conn_id(conn);
+        if let Some(bytes) = self.hub.next_send(time_of(now), id) {
+            return Some(Outgoing::Frame(Frame::from(bytes)));
+        }
+        let piece = self.hub.next_piece(id)?;
+        Some(Outgoing::File(Box::new(files::piece_of(piece))))
     }
 
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {
@@ -281,6 +289,15 @@ impl Handler for Application {
             cx.entropy,
             &mut self.outputs,
         );
+        self.carry(cx.commands);
+    }
+
+    fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        let answer = files::answer_of(outcome);
+        let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
+        self.hub
+            .file(now, token, answer, &mut post, entropy, outputs);
         self.carry(cx.commands);
     }
 

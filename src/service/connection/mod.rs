@@ -98,6 +98,10 @@ pub(crate) enum Stage {
     Socket(Socket),
     /// A request head waits for the application's word on it.
     Asked,
+    /// A request waits for the shard to open its file.
+    Opening,
+    /// Pieces of a file are on their way.
+    Sending,
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
     Away,
 }
@@ -289,7 +293,12 @@ impl Connection {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
             },
-            Stage::Prefix | Stage::Head | Stage::Asked | Stage::Away => None,
+            Stage::Prefix
+            | Stage::Head
+            | Stage::Asked
+            | Stage::Opening
+            | Stage::Sending
+            | Stage::Away => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! A request goes through here twice. [`FilesSettings::wanted`] says what to open: a root, a path below it, and which encoded siblings to look for.
 //! With what the files' `stat` says, [`respond`] makes a [`Plan`]: the head's bytes, and segments of the body that are bytes or pieces of one file.
 
+mod cache;
 mod disposition;
 mod media;
 mod once;
@@ -16,6 +17,8 @@ mod signed;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::{Cache, Content, Kept, Known};
+pub use cache::{CacheBounds, FileRef};
 pub use media::Media;
 pub use once::{OnceIds, OnceVerdict};
 pub use plan::{Facts, Plan, Segment, redirect, respond};

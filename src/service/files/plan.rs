@@ -3,6 +3,7 @@
 use super::disposition::attachment;
 use super::representation::Representation;
 use super::{FilesSettings, Media, Refused, Root, Stat, Wanted};
+use crate::auth::Header;
 use crate::refusal::Refusal;
 use core::ops::Range;
 use ringway_proto::http1::{
@@ -22,7 +23,7 @@ pub struct Facts<'a> {
     /// Random bits, which part the ranges of a multipart body: no file has them in it.
     pub boundary: u128,
     /// Headers that every answer to this request has.
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [Header],
     /// Whether the connection may stay open.
     pub keep_alive: bool,
 }

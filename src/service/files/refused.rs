@@ -1,5 +1,6 @@
 //! Why a request gets no file, and the answer that says so.
 
+use crate::auth::Header;
 use crate::refusal::Refusal;
 use ringway_proto::http1::{PathFault, Response};
 
@@ -53,7 +54,7 @@ impl Refused {
 
     /// The whole answer; to HEAD without its body. `headers` are those that every answer to this request has.
     #[must_use]
-    pub fn answer(&self, headers: &[(String, String)], is_head: bool, keep_alive: bool) -> Vec<u8> {
+    pub fn answer(&self, headers: &[Header], is_head: bool, keep_alive: bool) -> Vec<u8> {
         let mut response = Response::new(self.status).header("Content-Type", "application/json");
         response = response.header("X-Content-Type-Options", "nosniff");
         for (name, value) in headers {

@@ -47,7 +47,7 @@ impl Hub {
                 false
             }
             Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } => false,
-            Stage::Asked | Stage::Away => false,
+            Stage::Asked | Stage::Opening | Stage::Sending | Stage::Away => false,
         }
     }
 
@@ -117,7 +117,11 @@ impl Hub {
             self.open_echo(key, request, turn);
             return Routed::Done;
         }
-        self.serve_asset(key, request, turn);
+        if self.is_file_path(path) {
+            self.route_file(key, request, turn);
+        } else {
+            self.serve_asset(key, request, turn);
+        }
         Routed::Done
     }
 

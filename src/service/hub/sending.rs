@@ -64,6 +64,7 @@ impl Hub {
 
     /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.
     pub(crate) fn after_send(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.send_on(key, turn);
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };

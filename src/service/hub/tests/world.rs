@@ -135,6 +135,8 @@ pub(super) fn settings(dev: bool) -> Settings {
         trusted_proxies: TrustedProxies::default(),
         proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
+        files: None,
+        url_keys: None,
         assets: BTreeMap::new(),
     }
 }

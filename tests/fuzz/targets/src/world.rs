@@ -141,6 +141,8 @@ pub(crate) fn settings(dev: bool) -> Settings {
         shard_input_bytes_max: 65_536,
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),
         rates: RateLimits::default(),
+        files: None,
+        url_keys: None,
         assets: BTreeMap::new(),
         ..ringway::settings::settings(&config).expect("a configuration that can be used")
     }
