@@ -85,16 +85,23 @@ impl Disk {
     }
 
     /// A file as if it had always been there.
-    pub(crate) fn found(&mut self, root: usize, name: &[u8], bytes: &[u8]) {
+    pub(crate) fn found(
+        &mut self,
+        root: usize,
+        name: &[u8],
+        bytes: impl Fn(usize) -> Vec<u8>,
+    ) -> usize {
         let inode = self.make();
+        let bytes = bytes(inode);
         self.changes += 1;
         self.inodes[inode] = Inode {
-            live: bytes.to_vec(),
-            synced: bytes.to_vec(),
+            live: bytes.clone(),
+            synced: bytes,
             modified: self.changes,
         };
         self.roots[root].live.insert(name.to_vec(), inode);
         self.roots[root].synced.insert(name.to_vec(), inode);
+        inode
     }
 
     pub(crate) fn look(&self, root: usize, name: &[u8]) -> Option<usize> {
@@ -213,7 +220,7 @@ mod tests {
     fn found(prepare: impl Fn(&mut Disk)) -> Vec<Option<Vec<u8>>> {
         let tries = (0..50).map(|seed| {
             let mut disk = Disk::new(1);
-            disk.found(0, b"old", b"old");
+            disk.found(0, b"old", |_| b"old".to_vec());
             prepare(&mut disk);
             disk.lose_power(&mut Random::new(seed));
             disk.look(0, b"new").map(|inode| disk.bytes(inode).to_vec())

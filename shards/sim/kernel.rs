@@ -221,12 +221,13 @@ impl Kernel {
     }
 
     /// Puts a file on the disk, as if it had always been there; another one of that name is replaced, and lives on where it is open.
-    pub fn put_file(&self, root: usize, name: &[u8], bytes: &[u8]) {
+    /// What is in it may depend on its number, which is given back.
+    pub fn put_file(&self, root: usize, name: &[u8], bytes: impl Fn(u64) -> Vec<u8>) -> u64 {
         let mut state = self.0.borrow_mut();
         if state.disk.look(root, name).is_some() {
             state.faults.note(Fault::FileReplaced);
         }
-        state.disk.found(root, name, bytes);
+        state.disk.found(root, name, |inode| bytes(inode as u64)) as u64
     }
 
     /// Somebody else cuts a file short, wherever it is in use.
