@@ -79,7 +79,7 @@ impl Accepted {
         }
         // A star likes identity no better than saying nothing of it does: it is the last resort.
         let star = |coding| star.filter(|_| coding != Coding::Identity);
-        Self(Coding::ALL.map(|coding| named[coding as usize].or(star(coding)).unwrap_or(0)))
+        Self(Coding::ALL.map(|coding| named[coding as usize].or_else(|| star(coding)).unwrap_or(0)))
     }
 
     /// The codings that the client takes, the most liked first.

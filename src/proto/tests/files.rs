@@ -4,6 +4,7 @@ use ringway_proto::http1::{
     self, Accepted, EntityTag, Precondition, RelativePath, Request, Selection, Validators,
     content_range, evaluate, parse_head, select_ranges, unsatisfied_range,
 };
+use ringway_proto::tus;
 use serde_json::{Value, json};
 
 macro_rules! vectors {
@@ -37,8 +38,8 @@ fn request(vector: &Value) -> Request {
     let lines: String = lines.map(|line| format!("{line}\r\n")).collect();
     let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let bounds = http1::Bounds {
-        head_bytes_max: 4096,
-        body_bytes_max: 0,
+        head_bytes_max: 16384,
+        body_bytes_max: 1000,
     };
     parse_head(head.as_bytes(), &bounds).unwrap().unwrap().0
 }
@@ -99,4 +100,54 @@ fn http1_paths() {
             Err(fault) => json!({ "status": fault.status() }),
         },
     );
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn checksum_of(checksum: Option<&tus::Checksum>) -> Value {
+    checksum.map_or(Value::Null, |checksum| {
+        json!([checksum.algorithm.name(), hex_of(&checksum.digest)])
+    })
+}
+
+fn creation_of(creation: &tus::Creation) -> Value {
+    let concat = match &creation.concat {
+        tus::Concat::None => Value::Null,
+        tus::Concat::Partial => json!("partial"),
+        tus::Concat::Final(urls) => json!(urls),
+    };
+    let length = match creation.length {
+        tus::Length::Known(bytes) => json!(bytes),
+        tus::Length::Deferred => json!("deferred"),
+    };
+    let pairs = creation.metadata.pairs().iter();
+    let pairs: Vec<Value> = pairs
+        .map(|(key, value)| json!([key, hex_of(value)]))
+        .collect();
+    json!({
+        "length": length, "metadata": pairs, "concat": concat,
+        "checksum": checksum_of(creation.checksum.as_ref()),
+    })
+}
+
+#[test]
+fn tus_heads() {
+    replay(vectors!("tus-heads"), |vector| {
+        let request = request(vector);
+        let method = tus::method_of(&request);
+        let parsed = tus::check_version(&request).and_then(|()| match method {
+            "POST" => tus::Creation::parse(&request).map(|creation| creation_of(&creation)),
+            "PATCH" => tus::Patch::parse(&request).map(|patch| {
+                let checksum = checksum_of(patch.checksum.as_ref());
+                json!({ "offset": patch.offset, "length": patch.length, "checksum": checksum })
+            }),
+            other => Ok(json!({ "method": other })),
+        });
+        parsed.unwrap_or_else(|error| match error {
+            tus::TusError::Header(name) => json!({ "status": 400, "header": name }),
+            other => json!({ "status": other.status() }),
+        })
+    });
 }
