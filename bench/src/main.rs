@@ -4,6 +4,7 @@ mod client;
 mod compare;
 mod crowd;
 mod dialect;
+mod fetch;
 mod flame;
 mod job;
 mod load;
