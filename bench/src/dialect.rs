@@ -63,8 +63,8 @@ impl Dialect {
             (self, load),
             (Self::Bytes, Kind::Publish | Kind::Churn) | (Self::Bytes | Self::Bare, Kind::Say)
         );
-        let fetches = matches!(load, Kind::Fetch);
-        !is_none_of_its && fetches == matches!(self, Self::Http)
+        let is_of_files = matches!(load, Kind::Fetch | Kind::Upload);
+        !is_none_of_its && is_of_files == matches!(self, Self::Http)
     }
 
     /// What a client says first; the server's answer lets it in.

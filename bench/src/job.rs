@@ -16,6 +16,7 @@ use crate::process::{self, Cpu, Memory};
 use crate::profiler::Profiler;
 use crate::scenario::{Kind, Scenario};
 use crate::server::{Running, SECRET, Server};
+use crate::upload::Uploading;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
@@ -82,6 +83,10 @@ impl Job {
             let fetching = Fetching::open(running.address, wanted.clone(), files, connections)?;
             return self.drive(running, before, fetching, self.blank());
         }
+        if let Some(sent) = self.scenario.upload {
+            let uploading = Uploading::open(running.address, sent, self.scenario.connections)?;
+            return self.drive(running, before, uploading, self.blank());
+        }
         let payload_bytes = self.scenario.payload_bytes;
         let mut crowd = Crowd::new(self.server.dialect, running.address, payload_bytes)?;
         crowd.open(guests(&self.scenario, self.server.dialect)?)?;
@@ -108,7 +113,7 @@ impl Job {
                 let publish = Publish::new(&self.scenario);
                 self.drive(running, before, Driven::new(&mut crowd, publish), outcome)
             }
-            Kind::Fetch => unreachable!("a scenario that fetches says what"),
+            Kind::Fetch | Kind::Upload => unreachable!("such a scenario says what of"),
             Kind::Churn => {
                 let churn = Churn::new(&crowd);
                 self.drive(running, before, Driven::new(&mut crowd, churn), outcome)
@@ -264,7 +269,7 @@ fn guests(scenario: &Scenario, dialect: Dialect) -> io::Result<Vec<Guest>> {
             _ if dialect == Dialect::Bytes => Vec::new(),
             Kind::Idle => vec!["common".to_owned(), format!("group:{}", number / GROUP)],
             Kind::Publish => vec![Publish::room_of(number, scenario.rooms)],
-            Kind::Echo | Kind::Say | Kind::Churn | Kind::Fetch => Vec::new(),
+            Kind::Echo | Kind::Say | Kind::Churn | Kind::Fetch | Kind::Upload => Vec::new(),
         };
         Ok(Guest { token, rooms })
     };

@@ -21,6 +21,7 @@ mod server;
 mod spread;
 mod stamp;
 mod table;
+mod upload;
 mod wire;
 
 use clap::{Args, Parser, Subcommand};

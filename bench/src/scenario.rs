@@ -2,6 +2,7 @@
 
 use crate::fetch::Wanted;
 use crate::measures::Measure;
+use crate::upload::Sent;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,6 +71,9 @@ pub(crate) struct Scenario {
     /// What `fetch` asks for.
     #[serde(default)]
     pub(crate) fetch: Option<Wanted>,
+    /// What `upload` does.
+    #[serde(default)]
+    pub(crate) upload: Option<Sent>,
     /// What the table shows of it.
     pub(crate) shows: Vec<Measure>,
 }
@@ -118,6 +122,8 @@ pub(crate) enum Kind {
     Churn,
     /// They ask for files, one request after the other.
     Fetch,
+    /// They upload by tus 1.0.0 and remove what they have uploaded, each one upload at a time.
+    Upload,
 }
 
 impl Scenario {
@@ -163,6 +169,7 @@ impl Scenario {
         (self.rest_ms, self.warm_up_ms, self.measured_ms) = (0, 50, QUICK_MS);
         self.sample_ms = self.sample_ms.min(50);
         self.fetch = self.fetch.map(Wanted::quick);
+        self.upload = self.upload.map(Sent::quick);
         (self.server_cpus, self.load_cpus) = (default_server_cpus(), load_cpus);
         self
     }

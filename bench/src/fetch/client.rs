@@ -152,6 +152,9 @@ impl Client {
         let Some(head) = Head::parse(&self.partial).map_err(io::Error::other)? else {
             return Ok(Progress::default());
         };
+        if head.is_chunked {
+            return Err(io::Error::other("a file in chunks"));
+        }
         let partial = core::mem::take(&mut self.partial);
         let body = &partial[head.bytes..];
         if head.first.is_some_and(|first| first != self.first) {

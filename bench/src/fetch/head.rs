@@ -3,20 +3,24 @@
 use memchr::memmem;
 
 /// Bytes that a head may have.
-pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// What a head says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Where the body begins.
-    pub(super) bytes: usize,
-    pub(super) status: u16,
+    pub(crate) bytes: usize,
+    pub(crate) status: u16,
     /// Of the body; 0 where the status has none.
-    pub(super) length: u64,
-    pub(super) etag: Option<String>,
-    pub(super) encoding: Option<String>,
+    pub(crate) length: u64,
+    pub(crate) etag: Option<String>,
+    pub(crate) encoding: Option<String>,
     /// Of a range: its first byte.
-    pub(super) first: Option<u64>,
+    pub(crate) first: Option<u64>,
+    /// The body ends with an empty chunk instead of after `length` bytes.
+    pub(crate) is_chunked: bool,
+    /// Of what was made.
+    pub(crate) location: Option<String>,
 }
 
 impl Head {
@@ -24,7 +28,7 @@ impl Head {
     ///
     /// # Errors
     /// What is no head, or says no length.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, String> {
         let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
             let is_long = bytes.len() > HEAD_BYTES_MAX;
             return if is_long {
@@ -44,20 +48,24 @@ impl Head {
             status,
             ..Self::default()
         };
-        let mut length = (status == 304).then_some(0);
+        let is_empty = matches!(status, 204 | 304);
+        let mut length = is_empty.then_some(0);
         for line in lines {
             let (name, value) = line
                 .split_once(':')
                 .ok_or_else(|| format!("no header: {line:?}"))?;
             let value = value.trim();
             match name.to_ascii_lowercase().as_str() {
-                "content-length" if status != 304 => length = value.parse().ok(),
+                "content-length" if !is_empty => length = value.parse().ok(),
                 "etag" => head.etag = Some(value.to_owned()),
                 "content-encoding" => head.encoding = Some(value.to_owned()),
+                "transfer-encoding" => head.is_chunked = value.eq_ignore_ascii_case("chunked"),
+                "location" => head.location = Some(value.to_owned()),
                 "content-range" => head.first = first_of(value),
                 _ => {}
             }
         }
+        let length = length.or_else(|| head.is_chunked.then_some(0));
         head.length = length.ok_or_else(|| format!("no length: {text:?}"))?;
         Ok(Some(head))
     }
@@ -99,8 +107,13 @@ mod tests {
 
     #[test]
     fn what_says_no_length_is_an_error() {
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert!(Head::parse(chunked).unwrap_err().contains("no length"));
+        assert!(
+            Head::parse(b"HTTP/1.1 200 OK\r\n\r\n")
+                .unwrap_err()
+                .contains("no length")
+        );
+        let chunked = Head::parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(chunked.unwrap().unwrap().is_chunked);
         assert!(
             Head::parse(b"what\r\n\r\n")
                 .unwrap_err()

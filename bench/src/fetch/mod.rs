@@ -3,10 +3,10 @@
 //! Deliberately absent: pipelining and chunked answers. A server that answers a file in chunks cannot say how long it is; it fails.
 
 mod client;
-mod head;
+pub(crate) mod head;
 mod wanted;
 
-pub(crate) use wanted::{Files, Wanted};
+pub(crate) use wanted::{Files, Wanted, pattern};
 
 use crate::load::{Drive, Tally, WAIT_MAX};
 use crate::poll::{Poll, Ready};

@@ -199,7 +199,7 @@ pub(super) struct Asked {
 }
 
 /// Bytes that do not compress.
-fn pattern() -> Vec<u8> {
+pub(crate) fn pattern() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
         state ^= state << 13;
