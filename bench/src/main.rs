@@ -4,6 +4,7 @@ mod client;
 mod compare;
 mod crowd;
 mod dialect;
+mod fetch;
 mod flame;
 mod job;
 mod load;
@@ -20,6 +21,7 @@ mod server;
 mod spread;
 mod stamp;
 mod table;
+mod upload;
 mod wire;
 
 use clap::{Args, Parser, Subcommand};
