@@ -21,6 +21,8 @@ pub enum Command {
     Check(ConfigArgs),
     /// Mint a token for tests, signed by a configured key.
     Token(TokenArgs),
+    /// Sign a URL of a file, by a configured key of `files.url_keys`.
+    Url(UrlArgs),
     /// Explain a code, such as RW-2104.
     Explain {
         /// The code.
@@ -86,6 +88,26 @@ pub struct TokenArgs {
     /// Life time in seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub expires_in: u64,
+}
+
+/// `ringway url`.
+#[derive(Args, Debug, Clone)]
+pub struct UrlArgs {
+    /// Configuration: the first of its keys signs.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The file's path as clients ask for it, not escaped: `/files/a b.pdf`.
+    #[arg(long)]
+    pub path: String,
+    /// Life time in seconds.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub expires_in: u64,
+    /// Have it saved under this name; an empty one is the file's own.
+    #[arg(long, value_name = "NAME")]
+    pub download: Option<String>,
+    /// For one use.
+    #[arg(long)]
+    pub once: bool,
 }
 
 impl ServeArgs {

@@ -17,3 +17,4 @@ pub mod settings;
 pub mod shard;
 pub mod start;
 pub mod token;
+pub mod url;

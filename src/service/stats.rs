@@ -57,6 +57,8 @@ pub struct Stats {
     pub file_requests: u64,
     /// Bytes of open files that were handed to the wire; small files are not among them.
     pub file_bytes: u64,
+    /// Bytes of small files that are held in memory now.
+    pub file_cache_bytes: u64,
     /// Upgrades from polling to WebSocket that completed.
     pub upgrades: u64,
     /// Socket.IO packets received.
@@ -108,6 +110,7 @@ impl Default for Stats {
             http_requests: 0,
             file_requests: 0,
             file_bytes: 0,
+            file_cache_bytes: 0,
             upgrades: 0,
             packets_received: 0,
             packets_sent: 0,

@@ -8,7 +8,8 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { event, serveDev, until } from "./daemon.mjs";
+import { io } from "socket.io-client";
+import { binary, event, serve, serveDev, until } from "./daemon.mjs";
 
 const SIZES = [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 300_000, 1 << 20, (5 << 20) + 3];
 const bodies = new Map(SIZES.map((size) => [`${size}.bin`, randomBytes(size)]));
@@ -237,4 +238,67 @@ test("readers that do not read cost little, and leave nothing behind", async () 
   assert.equal((await ask("/files/hello.txt")).status, 200, "others are served meanwhile");
   for (const socket of readers) socket.destroy();
   await until(() => descriptors() <= before + 2);
+});
+
+test("signed URLs open what is not public, for a while, and some of them once", async () => {
+  const key = path.join(outside, "url.key");
+  writeFileSync(key, randomBytes(32));
+  const config = path.join(outside, "ringway.toml");
+  writeFileSync(config, `shards.count = 2
+[[auth.keys]]
+id = "a"
+algorithm = "HS256"
+file = "${key}"
+[files]
+roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}/deep", public = true, cache_control = "max-age=60" }]
+url_keys = [{ id = "2026", file = "${key}" }]
+`);
+  const closed = await serve(["--config", config]);
+  const get = async (where) => {
+    const answer = await fetch(closed.url + where);
+    return [answer.status, await answer.text()];
+  };
+  const sign = (...args) => String(execFileSync(binary, ["url", "--config", config, ...args])).trim();
+  const code = async (where) => {
+    const [status, text] = await get(where);
+    return [status, JSON.parse(text).code];
+  };
+  assert.deepEqual(await code("/files/hello.txt"), [401, "RW-2101"]);
+  const url = sign("--path", "/files/hello.txt");
+  for (let times = 0; times < 3; times += 1) assert.deepEqual(await get(url), [200, "hello, world\n"]);
+  assert.deepEqual(await code(url.replace("hello.txt", "page.html")), [403, "RW-2706"]);
+  assert.deepEqual(await code(url.slice(0, -1) + (url.endsWith("A") ? "B" : "A")), [403, "RW-2706"]);
+  assert.deepEqual(await code(`${url}&download=x`), [403, "RW-2706"]);
+  assert.deepEqual(await code(sign("--path", "/files/hello.txt", "--expires-in", "0")), [410, "RW-2707"]);
+  // Whichever shard a connection comes to, one knows.
+  for (let times = 0; times < 8; times += 1) {
+    const once = sign("--path", "/files/hello.txt", "--once");
+    assert.equal((await fetch(closed.url + once, { method: "HEAD" })).status, 200);
+    assert.equal((await get(once))[0], 200);
+    assert.deepEqual(await code(once), [410, "RW-2708"]);
+  }
+  const named = await fetch(closed.url + sign("--path", "/files/deep/er/ä b.txt", "--download", "Größe.txt"));
+  assert.equal(await named.text(), "deep");
+  assert.match(named.headers.get("content-disposition"), /^attachment; .*filename\*=UTF-8''Gr%C3%B6%C3%9Fe\.txt/);
+  const open = await fetch(`${closed.url}/open/er/%C3%A4%20b.txt`);
+  assert.deepEqual([open.headers.get("cache-control"), await open.text()], ["max-age=60", "deep"]);
+  assert.equal(await closed.stop(), 0);
+});
+
+test("a directory that is not there keeps the daemon from starting", async () => {
+  await assert.rejects(serveDev("--files", path.join(folder, "hello.txt")), /RW-1014.*hello\.txt/s);
+});
+
+test("rooms go on while files are sent", async () => {
+  const [sender, member] = [io(daemon.url, { transports: ["websocket"] }), io(daemon.url, { transports: ["websocket"] })];
+  await Promise.all([sender, member].map((client) => client.emitWithAck("join", "r")));
+  const reader = await lazy("/files/large.bin");
+  reader.on("data", () => {}).on("error", () => {});
+  for (let number = 0; number < 50; number += 1) {
+    const heard = event(member, "message");
+    sender.emit("publish", "r", number);
+    assert.deepEqual((await heard).slice(0, 2), ["r", number]);
+  }
+  reader.destroy();
+  for (const client of [sender, member]) client.disconnect();
 });

@@ -6,11 +6,12 @@
 //!
 //! Deliberately absent: what is answered (`files/`), and how bytes of files move (`shards/`).
 
-use super::{Hub, Key, Output, Turn};
+use super::http::Routed;
+use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::files::{
-    self, Access, Cache, Content, Facts, FileRef, Kept, Known, Plan, Refused, Segment, Stat,
-    UrlClass, Wanted,
+    self, Access, Cache, Content, Facts, FileRef, Kept, Known, OnceIds, Plan, Refused, Segment,
+    Stat, UrlClass, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
@@ -20,13 +21,14 @@ use ringway_proto::http1::{Coding, Request};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::Seed;
-
 /// Times that a file may change while it is read, before its client is told to come again.
 const CHANGES_MAX: u8 = 3;
 
 /// The longest path that a kernel opens (PATH_MAX), with room for the suffix of a sibling.
 const PATH_BYTES_MAX: usize = 4095 - 4;
+
+/// One-time URLs whose use a shard remembers until they expire; beyond it such URLs are refused for a while (RW-2709).
+const ONCE_IDS_MAX: usize = 65_536;
 
 /// What the shard is asked about files. One thing at a time for each connection.
 pub enum FileAsk {
@@ -118,6 +120,8 @@ struct Sending {
 /// Files of one hub.
 pub(crate) struct Files {
     cache: Cache,
+    /// One-time URLs whose use this shard remembers.
+    once: OnceIds,
     openings: HashMap<Key, Opening, Seed>,
     sendings: HashMap<Key, Sending, Seed>,
 }
@@ -128,6 +132,7 @@ impl Files {
         let bounds = settings.map_or_else(Default::default, |settings| settings.cache);
         Self {
             cache: Cache::new(bounds, roots, seed),
+            once: OnceIds::new(ONCE_IDS_MAX),
             openings: HashMap::with_hasher(seed),
             sendings: HashMap::with_hasher(seed),
         }
@@ -183,55 +188,85 @@ impl Hub {
     }
 
     /// A request for a file.
-    pub(crate) fn route_file(&mut self, key: Key, request: &Request, turn: &mut Turn<'_>) {
-        self.stats.file_requests += 1;
-        let reply = self.reply_to(request);
+    pub(crate) fn route_file(
+        &mut self,
+        key: Key,
+        request: &Request,
+        turn: &mut Turn<'_>,
+    ) -> Routed {
         let settings = self.settings.clone();
         let files = settings.files.as_ref();
         let files = files.expect("paths are beneath roots of settings");
         let wanted = files.wanted(request);
-        match wanted.and_then(|wanted| self.permit_file(request, wanted, turn.now)) {
-            Err(refused) => self.refuse_file(key, &refused, &reply, turn),
-            Ok(wanted) => {
-                let mut found = Found::default();
-                let next = self.files.look(&wanted, &mut found, turn.now);
-                if let Next::Open(path) = next {
-                    let opening = Opening {
-                        request: request.clone(),
-                        wanted,
-                        reply,
-                        found,
-                        path,
-                        reading: None,
-                        changes: 0,
-                    };
-                    self.open_file(key, opening, turn);
-                } else {
-                    self.answer_next(key, &next, (request, &wanted, &found, &reply), turn);
-                }
+        let wanted =
+            wanted.and_then(|wanted| Ok((self.permit_file(request, &wanted, turn.now)?, wanted)));
+        match wanted {
+            Ok((Some(shard), _)) => return Routed::Elsewhere(shard),
+            Ok((None, wanted)) => self.find_file(key, request, wanted, turn),
+            Err(refused) => {
+                let reply = self.reply_to(request);
+                self.refuse_file(key, &refused, &reply, turn);
             }
         }
+        self.stats.file_requests += 1;
+        Routed::Done
     }
 
-    /// Whether whoever asks may read the file.
-    fn permit_file(&self, request: &Request, wanted: Wanted, now: Now) -> Result<Wanted, Refused> {
+    /// Answers at once if everything is known, or asks the shard.
+    fn find_file(&mut self, key: Key, request: &Request, wanted: Wanted, turn: &mut Turn<'_>) {
+        let reply = self.reply_to(request);
+        let mut found = Found::default();
+        let next = self.files.look(&wanted, &mut found, turn.now);
+        let Next::Open(path) = next else {
+            return self.answer_next(key, &next, (request, &wanted, &found, &reply), turn);
+        };
+        let opening = Opening {
+            request: request.clone(),
+            wanted,
+            reply,
+            found,
+            path,
+            reading: None,
+            changes: 0,
+        };
+        self.open_file(key, opening, turn);
+    }
+
+    /// Whether whoever asks may read the file, or which shard knows. A one-time URL has one shard that remembers its use.
+    fn permit_file(
+        &mut self,
+        request: &Request,
+        wanted: &Wanted,
+        now: Now,
+    ) -> Result<Option<u16>, Refused> {
         let files = self.settings.files.as_ref();
         let root = files.map(|files| &files.roots()[wanted.root]);
-        let is_open = root.is_some_and(|root| root.access == Access::Open);
-        if is_open || self.settings.dev {
-            return Ok(wanted);
+        if self.settings.dev || root.is_some_and(|root| root.access == Access::Open) {
+            return Ok(None);
         }
-        let path = root.map_or_else(String::new, |root| {
-            format!("{}{}", root.prefix, wanted.path.as_str())
-        });
-        let keys = self.settings.url_keys.as_ref();
+        let prefix = root.map_or("", |root| &root.prefix);
+        let path = format!("{prefix}{}", wanted.path.as_str());
         let now_unix_seconds = now.unix_ms / 1000;
-        let granted =
-            keys.map(|keys| keys.verify(request, UrlClass::Read, &path, now_unix_seconds));
-        match granted.transpose()?.flatten() {
-            Some(_) => Ok(wanted),
-            None => Err(Refused::token_missing()),
+        let keys = self
+            .settings
+            .url_keys
+            .as_ref()
+            .ok_or_else(Refused::token_missing)?;
+        let granted = keys.verify(request, UrlClass::Read, &path, now_unix_seconds)?;
+        let granted = granted.ok_or_else(Refused::token_missing)?;
+        // Looking takes nothing away.
+        let Some(id) = granted.once.filter(|_| request.method == "GET") else {
+            return Ok(None);
+        };
+        let home = OnceIds::home(id, self.shards);
+        if home != self.shard {
+            return Ok(Some(home));
         }
+        let verdict = self
+            .files
+            .once
+            .use_up(id, granted.expires_unix_seconds, now_unix_seconds);
+        verdict.accepted().map(|()| None)
     }
 
     fn open_file(&mut self, key: Key, opening: Opening, turn: &mut Turn<'_>) {

@@ -118,10 +118,9 @@ impl Hub {
             return Routed::Done;
         }
         if self.is_file_path(path) {
-            self.route_file(key, request, turn);
-        } else {
-            self.serve_asset(key, request, turn);
+            return self.route_file(key, request, turn);
         }
+        self.serve_asset(key, request, turn);
         Routed::Done
     }
 

@@ -427,6 +427,7 @@ impl Hub {
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
+        self.stats.file_cache_bytes = self.files.cached_bytes() as u64;
         self.upstream.count(&mut self.stats);
     }
 
