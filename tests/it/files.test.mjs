@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { io } from "socket.io-client";
-import { binary, event, serve, serveDev, until } from "./daemon.mjs";
+import { blocksOf } from "./blocks.mjs";
+import { binary, event, freePort, serve, serveDev, until } from "./daemon.mjs";
 
 const SIZES = [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 300_000, 1 << 20, (5 << 20) + 3];
 const bodies = new Map(SIZES.map((size) => [`${size}.bin`, randomBytes(size)]));
@@ -301,4 +302,28 @@ test("rooms go on while files are sent", async () => {
   }
   reader.destroy();
   for (const client of [sender, member]) client.disconnect();
+});
+
+test("docs/files.md, block by block", async (t) => {
+  const [five, toml, sign, ...more] = blocksOf("docs/files.md").map(({ text }) => text);
+  assert.equal(more.length, 0, "every block runs here");
+  const [port, admin] = [await freePort(), await freePort()];
+  const home = mkdtempSync(path.join(tmpdir(), "ringway-docs-"));
+  t.after(() => rmSync(home, { recursive: true }));
+  const here = (text) => text.replaceAll("/tmp/ringway-files", `${home}/files`).replaceAll("/etc/ringway", home).replaceAll("/srv", home).replaceAll("127.0.0.1:7300", `127.0.0.1:${port}`)
+    .replaceAll("ringway serve --dev", `${binary} serve --dev --listen 127.0.0.1:${port} --admin 127.0.0.1:${admin}`).replaceAll("ringway url", `${binary} url`);
+  // Job control as in the reader's shell; the daemon is there when it answers, however long that takes here.
+  const patient = here(five).replace("sleep 1", `until curl -sf http://127.0.0.1:${admin}/ready >${home}/ready; do :; done`);
+  assert.equal(execFileSync("bash", ["-cm", `exec 2>${home}/log\n${patient}\nwait`], { encoding: "utf8" }), "hello, file\nfile");
+  for (const name of ["files", "assets"]) mkdirSync(path.join(home, name), { recursive: true });
+  writeFileSync(path.join(home, "files/report 2026.pdf"), "report");
+  writeFileSync(path.join(home, "assets/index.html"), "index");
+  writeFileSync(path.join(home, "secret"), randomBytes(32));
+  writeFileSync(path.join(home, "ringway.toml"), here(toml));
+  const url = execFileSync("bash", ["-euc", here(sign)], { encoding: "utf8" }).trim();
+  const documented = await serve(["--config", path.join(home, "ringway.toml")]);
+  const report = await fetch(documented.url + url);
+  assert.deepEqual([report.status, await report.text(), report.headers.get("content-disposition")], [200, "report", 'attachment; filename="Report.pdf"']);
+  assert.equal(await (await fetch(`${documented.url}/assets/`)).text(), "index");
+  assert.equal(await documented.stop(), 0);
 });
