@@ -146,7 +146,7 @@ struct SmokeArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ringway,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
+        default_value = "ringway,ringway-files,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
     )]
     server: Vec<String>,
 }
