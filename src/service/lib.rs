@@ -18,5 +18,6 @@ pub mod rooms;
 mod session;
 pub mod settings;
 pub mod stats;
+mod text;
 pub mod time;
 pub mod upstream;

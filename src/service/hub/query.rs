@@ -192,20 +192,20 @@ impl Hub {
     }
 
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
-        let subject = |namespace: &crate::session::Namespace| {
+        let subject = |(_, namespace): (&str, &crate::session::Namespace)| {
             Some(namespace.identity.as_ref()?.subject().to_owned())
         };
         ConnectionRow {
             id: session.sid.text().chars().take(8).collect(),
             shard: self.shard,
             slot: key.slot,
-            address: session.address.to_string(),
+            address: self.address_of(session).to_string(),
             transport: session.transport.name(),
             subjects: session.namespaces.iter().filter_map(subject).collect(),
             namespaces: session
                 .namespaces
                 .iter()
-                .map(|namespace| namespace.name.to_string())
+                .map(|(name, _)| name.to_owned())
                 .collect(),
             rooms: self.rooms.rooms_of(key),
             queued_packets: session.outbox.len(),

@@ -245,16 +245,17 @@ impl Hub {
         session_key: Key,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(connection) = self.connections.get_mut(key)
-            && let Stage::Socket(socket) = &mut connection.stage
-        {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if let Stage::Socket(socket) = &mut connection.stage {
             socket.purpose = Purpose::Session(session_key);
         }
         let Some(session) = self.sessions.get_mut(session_key) else {
             return;
         };
         session.transport = Transport::WebSocket;
-        session.conn = Some(id);
+        session.settle_on(id, connection.client);
         self.stats.sessions_websocket += 1;
         let rare = session.rare_mut();
         rare.probe = None;
