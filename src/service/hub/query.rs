@@ -174,7 +174,6 @@ impl Hub {
             };
             input += u64::from(connection.busy().counted_bytes);
             queued += connection.answer_bytes();
-            assert_eq!(super::Key::of(connection.id), key, "names of connections");
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");
