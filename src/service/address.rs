@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// An IP address in sixteen bytes. One of IPv4 and the same mapped into IPv6 (RFC 4291 §2.5.5.2), as a listener on `::` sees it, are one.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Address([u8; 16]);
 
 impl From<IpAddr> for Address {

@@ -19,6 +19,7 @@ pub mod rooms;
 mod session;
 pub mod settings;
 pub mod stats;
+mod text;
 pub mod time;
 pub mod uploads;
 pub mod upstream;

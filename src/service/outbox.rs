@@ -29,10 +29,146 @@ pub(crate) enum Pushed {
     Overflow,
 }
 
-/// A queue of whole packets; of two at the most it owns no memory.
+/// Packets that left a queue.
+pub(crate) type Packets = SmallVec<[Rc<Packet>; 4]>;
+
+/// A queue of whole packets; of one at the most it owns no memory. That is what a broadcast finds at nearly everybody.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Outbox {
-    packets: SmallVec<[Rc<Packet>; 2]>,
+pub(crate) struct Outbox(Form);
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Form {
+    Single(Option<Rc<Packet>>),
+    Queue(Box<Queue>),
+}
+
+const _: () = assert!(size_of::<Outbox>() <= 16, "each session has one");
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Single(None)
+    }
+}
+
+impl Outbox {
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            Form::Single(packet) => packet.as_ref().map_or(0, |packet| packet.bytes()),
+            Form::Queue(queue) => queue.bytes as usize,
+        }
+    }
+
+    /// An answer will come. It is counted before it does: who publishes a thousand messages in one breath would hear of all in one lap.
+    pub(crate) fn owe(&mut self) {
+        self.queue().owed += 1;
+    }
+
+    /// An answer that was owed comes now.
+    ///
+    /// # Panics
+    /// When none was.
+    pub(crate) fn settle(&mut self) {
+        let queue = self.queue();
+        let owed = queue.owed.checked_sub(1);
+        queue.owed = owed.expect("an answer is owed before it comes");
+        self.tidy();
+    }
+
+    /// What waits, the oldest first.
+    pub(crate) fn packets(&self) -> &[Rc<Packet>] {
+        match &self.0 {
+            Form::Single(packet) => packet.as_slice(),
+            Form::Queue(queue) => &queue.packets,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.packets().len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets().is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        drop(self.take(self.len()));
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, packet: Rc<Packet>, bounds: OutboxBounds) -> Pushed {
+        // One packet always fits an empty outbox: how large it may be is decided where it comes in.
+        if let Form::Single(place @ None) = &mut self.0 {
+            *place = Some(packet);
+            let dropped = Dropped::default();
+            return Pushed::Queued { dropped };
+        }
+        self.queue().push(packet, bounds)
+    }
+
+    /// Whether the client has half of what may wait to hear of what it asked, with the answers that are still to come. Messages of rooms do not
+    /// count: their policies deal with them.
+    pub(crate) fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
+        match &self.0 {
+            Form::Single(packet) => {
+                let answer = packet.as_ref().filter(|packet| packet.origin().is_none());
+                let bytes = answer.map_or(0, |packet| packet.bytes());
+                usize::from(answer.is_some()) >= bounds.packets_max.div_ceil(2)
+                    || bytes >= bounds.bytes_max / 2
+            }
+            Form::Queue(queue) => queue.is_half_full_of_answers(bounds),
+        }
+    }
+
+    /// Takes the oldest packets out.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub(crate) fn take(&mut self, count: usize) -> Packets {
+        match &mut self.0 {
+            Form::Single(packet) => {
+                assert!(count <= usize::from(packet.is_some()), "there are fewer");
+                let mut taken = Packets::new();
+                taken.extend(packet.take_if(|_| count > 0));
+                taken
+            }
+            Form::Queue(queue) => {
+                let taken = queue.take(count);
+                self.tidy();
+                taken
+            }
+        }
+    }
+
+    /// Gives the memory of a queue back in which nothing is.
+    fn tidy(&mut self) {
+        if let Form::Queue(queue) = &self.0
+            && queue.packets.is_empty()
+            && queue.owed == 0
+        {
+            self.0 = Form::default();
+        }
+    }
+
+    #[inline(never)]
+    fn queue(&mut self) -> &mut Queue {
+        if let Form::Single(packet) = &mut self.0 {
+            let mut queue = Box::<Queue>::default();
+            if let Some(packet) = packet.take() {
+                queue.append(packet);
+            }
+            self.0 = Form::Queue(queue);
+        }
+        match &mut self.0 {
+            Form::Queue(queue) => queue,
+            Form::Single(_) => unreachable!("it is a queue by now"),
+        }
+    }
+}
+
+/// What an outbox has become in which more than one packet is, or for which answers are to come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Queue {
+    packets: Packets,
     bytes: u32,
     /// Those of no room: answers to what the client asked.
     answers: u32,
@@ -41,46 +177,8 @@ pub(crate) struct Outbox {
     owed: u32,
 }
 
-impl Outbox {
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes as usize
-    }
-
-    /// An answer will come. It is counted before it does: who publishes a thousand messages in one breath would hear of all in one lap.
-    pub(crate) const fn owe(&mut self) {
-        self.owed += 1;
-    }
-
-    /// An answer that was owed comes now.
-    ///
-    /// # Panics
-    /// When none was.
-    pub(crate) fn settle(&mut self) {
-        let owed = self.owed.checked_sub(1);
-        self.owed = owed.expect("an answer is owed before it comes");
-    }
-
-    /// What waits, the oldest first.
-    pub(crate) fn packets(&self) -> &[Rc<Packet>] {
-        &self.packets
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.packets.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Self {
-            owed: self.owed,
-            ..Self::default()
-        };
-    }
-
-    pub(crate) fn push(&mut self, packet: Rc<Packet>, bounds: OutboxBounds) -> Pushed {
+impl Queue {
+    fn push(&mut self, packet: Rc<Packet>, bounds: OutboxBounds) -> Pushed {
         let policy = packet
             .origin()
             .map_or(SlowConsumerPolicy::Disconnect, |origin| origin.policy);
@@ -100,18 +198,20 @@ impl Outbox {
             };
             dropped[reason as usize] += 1;
         }
+        self.append(packet);
+        Pushed::Queued { dropped }
+    }
+
+    fn append(&mut self, packet: Rc<Packet>) {
         self.bytes += packet.bytes() as u32;
         if packet.origin().is_none() {
             self.answers += 1;
             self.answer_bytes += packet.bytes() as u32;
         }
         self.packets.push(packet);
-        Pushed::Queued { dropped }
     }
 
-    /// Whether the client has half of what may wait to hear of what it asked, with the answers that are still to come. Messages of rooms do not
-    /// count: their policies deal with them.
-    pub(crate) const fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
+    const fn is_half_full_of_answers(&self, bounds: OutboxBounds) -> bool {
         self.answers as usize + self.owed as usize >= bounds.packets_max.div_ceil(2)
             || self.answer_bytes as usize >= bounds.bytes_max / 2
     }
@@ -120,7 +220,7 @@ impl Outbox {
     fn fits(&self, packet: &Packet, bounds: OutboxBounds) -> bool {
         self.packets.is_empty()
             || (self.packets.len() < bounds.packets_max
-                && self.bytes() + packet.bytes() <= bounds.bytes_max)
+                && self.bytes as usize + packet.bytes() <= bounds.bytes_max)
     }
 
     fn remove_first(&mut self, matches: impl Fn(&Packet) -> bool) -> bool {
@@ -147,11 +247,14 @@ impl Outbox {
         true
     }
 
-    /// Takes the oldest packets out.
-    ///
-    /// # Panics
-    /// When there are fewer.
-    pub(crate) fn take(&mut self, count: usize) -> SmallVec<[Rc<Packet>; 2]> {
+    fn take(&mut self, count: usize) -> Packets {
+        if count == self.packets.len() {
+            // Nearly always: what a lap has queued goes in one send.
+            let owed = self.owed;
+            let all = core::mem::take(self);
+            self.owed = owed;
+            return all.packets;
+        }
         let rest = self.packets.drain(count..).collect();
         let taken = core::mem::replace(&mut self.packets, rest);
         for packet in &taken {

@@ -141,10 +141,12 @@ impl Settings {
         }
     }
 
-    pub(crate) const fn websocket_bounds(&self) -> ws::Bounds {
+    /// Of a WebSocket, `deflate` if it agreed to permessage-deflate.
+    pub(crate) const fn websocket_bounds(&self, deflate: bool) -> ws::Bounds {
         ws::Bounds {
             message_bytes_max: self.payload_bytes_max,
             fragments_max: self.fragments_max,
+            deflate,
         }
     }
 

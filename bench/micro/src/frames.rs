@@ -43,9 +43,10 @@ pub(crate) fn decode() -> Box<dyn Subject> {
     let bounds = Bounds {
         message_bytes_max: 1_000_000,
         fragments_max: 64,
+        deflate: false,
     };
     let mut receive = masked(&"x".repeat(64)).repeat(FRAMES);
-    let mut decoder = Decoder::new(false);
+    let mut decoder = Decoder::new();
     Box::new(move || {
         let mut messages = 0;
         let mut sink = |event: Event<'_>| {

@@ -3,6 +3,8 @@
 //! Deliberately absent: the kernel and the loop, which scenarios of the bench measure.
 
 mod frames;
+#[cfg(test)]
+mod idle;
 mod packets;
 mod room;
 

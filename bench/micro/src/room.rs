@@ -44,7 +44,7 @@ impl Post for NoOthers {
 }
 
 /// The shard's hub, and the network as far as it needs one.
-struct Shard {
+pub(crate) struct Shard {
     hub: Hub,
     now: Now,
     random: u64,
@@ -91,7 +91,16 @@ fn settings() -> Settings {
 impl Shard {
     /// All members in the room, and whoever publishes beside them.
     fn new() -> Self {
-        let mut shard = Self {
+        let mut shard = Self::empty();
+        for number in 0..=MEMBERS {
+            let is_member = ConnId::new(number) != PUBLISHER;
+            shard.enter(number, if is_member { &["lobby"] } else { &[] });
+        }
+        shard
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
             hub: Hub::new(0, 1, Arc::new(settings()), [1, 2, 3, 4]),
             now: Now {
                 monotonic_us: 1_000_000,
@@ -99,14 +108,11 @@ impl Shard {
             },
             random: 7,
             out: Vec::new(),
-        };
-        for number in 0..=MEMBERS {
-            shard.enter(number);
         }
-        shard
     }
 
-    fn enter(&mut self, number: u64) {
+    /// A client comes, with a token of its own and an address of its own, and joins rooms.
+    pub(crate) fn enter(&mut self, number: u64, rooms: &[&str]) {
         let conn = ConnId::new(number);
         let address = Ipv4Addr::from_bits(0x0a00_0001 + number as u32);
         let peer = SocketAddr::from((address, 5));
@@ -115,8 +121,8 @@ impl Shard {
         self.flush(conn);
         let connect = format!("40{{\"token\":\"{}\"}}", token(number));
         self.receive(conn, &mut masked(&connect));
-        if conn != PUBLISHER {
-            self.receive(conn, &mut masked(r#"421["join","lobby"]"#));
+        for room in rooms {
+            self.receive(conn, &mut masked(&format!(r#"421["join","{room}"]"#)));
         }
         assert!(self.flush(conn) > 0, "the answers");
         self.rest();

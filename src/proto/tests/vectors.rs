@@ -160,8 +160,8 @@ fn event_of(event: &Event<'_>) -> Value {
     }
 }
 
-fn frames(pieces: &[&[u8]], deflate: bool, bounds: &ws::Bounds) -> Value {
-    let (mut decoder, mut events) = (Decoder::new(deflate), Vec::new());
+fn frames(pieces: &[&[u8]], bounds: &ws::Bounds) -> Value {
+    let (mut decoder, mut events) = (Decoder::new(), Vec::new());
     for piece in pieces {
         let mut closed = false;
         let result = decoder.push(&mut piece.to_vec(), bounds, &mut |event| {
@@ -185,10 +185,10 @@ fn websocket() {
         let bounds = ws::Bounds {
             message_bytes_max: number(vector, "message_bytes_max") as u32,
             fragments_max: number(vector, "fragments_max") as u32,
+            deflate: vector["deflate"].as_bool().unwrap(),
         };
-        let deflate = vector["deflate"].as_bool().unwrap();
         let stream = bytes_of(text(vector, "input_hex"));
-        at_every_cut(&stream, |pieces| frames(pieces, deflate, &bounds))
+        at_every_cut(&stream, |pieces| frames(pieces, &bounds))
     });
 }
 

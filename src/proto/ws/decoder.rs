@@ -11,6 +11,8 @@ pub struct Bounds {
     pub message_bytes_max: u32,
     /// Frames of one message.
     pub fragments_max: u32,
+    /// permessage-deflate was agreed: messages may be compressed.
+    pub deflate: bool,
 }
 
 /// What came in.
@@ -64,24 +66,14 @@ impl Partial {
 /// Turns a client's byte stream into events. After an error, or a close, nothing more may be pushed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decoder {
-    deflate: bool,
     partial: Option<Box<Partial>>,
 }
 
 impl Decoder {
-    /// A decoder; `deflate` says that permessage-deflate was agreed.
+    /// A decoder at the beginning of a stream. What it may take is said with each piece: an idle one is a pointer.
     #[must_use]
-    pub const fn new(deflate: bool) -> Self {
-        Self {
-            deflate,
-            partial: None,
-        }
-    }
-
-    /// Whether permessage-deflate was agreed.
-    #[must_use]
-    pub const fn deflates(&self) -> bool {
-        self.deflate
+    pub const fn new() -> Self {
+        Self { partial: None }
     }
 
     /// Bytes of an unfinished message that are kept.
@@ -105,7 +97,7 @@ impl Decoder {
         let mut partial = self.partial.take().unwrap_or_default();
         while !bytes.is_empty() {
             if partial.frame.is_none() {
-                let taken = partial.take_header(bytes, self.deflate, bounds)?;
+                let taken = partial.take_header(bytes, bounds)?;
                 bytes = &mut bytes[taken..];
                 if partial.frame.is_some_and(|frame| frame.payload_len == 0)
                     && !partial.finish_frame(&[], bounds, sink)?
@@ -140,12 +132,7 @@ const fn header_len(second: u8) -> usize {
 
 impl Partial {
     /// Takes header bytes; the frame is set when the header is whole. Faults are found at the earliest byte.
-    fn take_header(
-        &mut self,
-        bytes: &[u8],
-        deflate: bool,
-        bounds: &Bounds,
-    ) -> Result<usize, WsError> {
+    fn take_header(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<usize, WsError> {
         let mut taken = 0;
         loop {
             let needed = self.header.get(1).map_or(2, |second| header_len(*second));
@@ -153,7 +140,7 @@ impl Partial {
             let piece = &bytes[taken..bytes.len().min(taken + missing)];
             self.header.extend_from_slice(piece);
             taken += piece.len();
-            self.check_start(deflate)?;
+            self.check_start(bounds.deflate)?;
             if piece.len() < missing {
                 return Ok(taken);
             }
@@ -377,6 +364,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         message_bytes_max: 1000,
         fragments_max: 8,
+        deflate: false,
     };
 
     fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -392,10 +380,11 @@ mod tests {
     }
 
     fn run(pieces: &[&[u8]], deflate: bool) -> (Vec<String>, Option<WsError>) {
-        let (mut decoder, mut events) = (Decoder::new(deflate), Vec::new());
+        let (mut decoder, mut events) = (Decoder::new(), Vec::new());
+        let bounds = Bounds { deflate, ..BOUNDS };
         for piece in pieces {
             let mut closed = false;
-            let result = decoder.push(&mut piece.to_vec(), &BOUNDS, &mut |event| {
+            let result = decoder.push(&mut piece.to_vec(), &bounds, &mut |event| {
                 closed = matches!(event, Event::Close { .. });
                 events.push(format!("{event:?}"));
                 true

@@ -1,6 +1,7 @@
 //! A token's claims, and the identity that they make.
 
 use crate::rooms::matches;
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 
 /// Patterns of one kind, and bytes of all of them.
@@ -34,16 +35,21 @@ pub struct Claims {
     pub rw: RoomClaims,
 }
 
-/// A client that has shown a token. There is one for each client, so all its text is one allocation.
+/// A client that has shown a token. There is one for each client, so all its text is one: most clients' fits into it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// In Unix seconds. Whatever expires behind the reach of 32 bits, in 2106, never does.
     expires: u32,
     /// The subject, the patterns to join, and those to publish to, each pattern with a zero byte behind it.
-    text: Box<str>,
+    text: Text,
     subject_bytes: u16,
     join_bytes: u16,
 }
+
+const _: () = assert!(
+    size_of::<Option<Identity>>() <= 32,
+    "nearly each session has one"
+);
 
 const _: () = assert!(PATTERNS_MAX * (PATTERN_BYTES_MAX + 1) <= u16::MAX as usize);
 
@@ -68,7 +74,7 @@ impl Identity {
         Some(Self {
             expires: u32::try_from(claims.exp.saturating_add(leeway_seconds.into()))
                 .unwrap_or(u32::MAX),
-            text: text.into(),
+            text: Text::from(&*text),
             subject_bytes,
             join_bytes,
         })

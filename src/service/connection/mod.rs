@@ -6,7 +6,6 @@ use crate::address::Address;
 use crate::auth::Header;
 use crate::hub::slab::Key;
 use crate::limits::Place;
-use crate::time::ConnId;
 use ringway_proto::{http1, ws};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -14,7 +13,6 @@ use std::net::IpAddr;
 /// A TCP connection. Small and without buffers while idle.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Connection {
-    pub(crate) id: ConnId,
     /// The client's address: the peer, or what a trusted proxy says.
     pub(crate) client: Address,
     /// Its place in the count of the client's address; none while the client is unknown, and on the way to another shard.
@@ -70,7 +68,7 @@ pub(crate) struct Http {
 }
 
 const _: () = assert!(
-    size_of::<Connection>() <= 72,
+    size_of::<Option<Connection>>() <= 56,
     "ten thousand connections are walked through for each broadcast"
 );
 
@@ -146,6 +144,9 @@ impl Reply {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Socket {
     pub(crate) decoder: ws::Decoder,
+    /// permessage-deflate was agreed.
+    pub(crate) inflates: bool,
+    /// What goes out may be compressed.
     pub(crate) deflate: bool,
     pub(crate) purpose: Purpose,
 }
@@ -162,9 +163,8 @@ pub(crate) enum Purpose {
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnId, peer: IpAddr, stage: Stage) -> Self {
+    pub(crate) fn new(peer: IpAddr, stage: Stage) -> Self {
         Self {
-            id,
             client: peer.into(),
             place: None,
             stage,

@@ -159,7 +159,7 @@ impl Hub {
         connection.stage = Stage::Asked;
         if request.has_body() {
             connection.paused = true;
-            turn.out.push(Output::Pause(connection.id));
+            turn.out.push(Output::Pause(key.conn()));
         }
         self.set_deadline(key, turn.now.monotonic_us + ASKED_US, turn);
         let json = Value::Object(head).to_string();
@@ -209,7 +209,7 @@ impl Hub {
         };
         connection.stage = Stage::Head;
         if core::mem::take(&mut connection.paused) {
-            turn.out.push(Output::Resume(connection.id));
+            turn.out.push(Output::Resume(key.conn()));
         }
         self.upstream.judged = Some(judged);
         self.advance(key, turn);

@@ -235,7 +235,7 @@ impl Hub {
         };
         connection.closing = true;
         drop(connection.take_input());
-        turn.out.push(Output::CloseAfterFlush(connection.id));
+        turn.out.push(Output::CloseAfterFlush(key.conn()));
     }
 
     pub(crate) fn close_now(&mut self, key: Key, turn: &mut Turn<'_>) {
@@ -244,7 +244,7 @@ impl Hub {
         };
         connection.closing = true;
         drop(connection.take_input());
-        turn.out.push(Output::Close(connection.id));
+        turn.out.push(Output::Close(key.conn()));
     }
 
     /// Closes sessions that cannot keep up, with a stated reason.

@@ -148,7 +148,7 @@ impl Hub {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
-        let (id, client) = (connection.id, connection.client);
+        let (id, client) = (key.conn(), connection.client);
         let sid = admitted.as_ref().and_then(|admitted| admitted.sid);
         let sid = sid.unwrap_or_else(|| self.new_sid(turn));
         reply.headers.extend(self.cookie_of(&sid.text()));
@@ -278,9 +278,8 @@ impl Hub {
         if self.open_socket(key, request, Purpose::Probe(session), reply, turn) {
             let deadline_us = turn.now.monotonic_us + u64::from(self.upgrade_timeout_ms()) * 1000;
             self.set_deadline(key, deadline_us, turn);
-            let id = self.connections.get(key).map(|connection| connection.id);
             if let Some(session) = self.sessions.get_mut(session) {
-                session.rare_mut().probe = id;
+                session.rare_mut().probe = Some(key.conn());
             }
         }
     }
@@ -302,7 +301,7 @@ impl Hub {
             );
             return;
         }
-        session.conn = Some(connection.id);
+        session.conn = Some(key.conn());
         connection.stage = Stage::Poll(Box::new(Poll {
             session: session_key,
             reply,
@@ -312,7 +311,7 @@ impl Hub {
             session.rare_mut().urgent.push(PacketKind::Noop.symbol());
         }
         if session.has_output() {
-            turn.out.push(Output::Dirty(connection.id));
+            turn.out.push(Output::Dirty(key.conn()));
         }
     }
 
@@ -348,7 +347,7 @@ impl Hub {
             return;
         };
         if let Some(session) = self.sessions.get_mut(session_key) {
-            session.rare_mut().post = Some(connection.id);
+            session.rare_mut().post = Some(key.conn());
         }
         let body = Body {
             session: session_key,
@@ -433,7 +432,7 @@ impl Hub {
             unreachable!("a POST waits for one answer")
         };
         if mem::take(&mut connection.paused) {
-            turn.out.push(Output::Resume(connection.id));
+            turn.out.push(Output::Resume(key.conn()));
         }
         if let Some(session) = self.sessions.get_mut(held.session) {
             session.rare_mut().post = None;

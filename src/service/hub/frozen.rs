@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Serialize, Deserialize)]
+struct FrozenConnection {
+    /// The shard that it was on, and its name there.
+    shard: u16,
+    conn: ConnId,
+    connection: Connection,
+}
+
+#[derive(Serialize, Deserialize)]
 struct FrozenSession {
     shard: u16,
     key: Key,
@@ -23,8 +31,7 @@ struct FrozenSession {
 /// The service of one shard, before or after the move.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Frozen {
-    /// With the shard that they were on.
-    connections: Vec<(u16, Connection)>,
+    connections: Vec<FrozenConnection>,
     sessions: Vec<FrozenSession>,
     homes: Vec<FrozenHome>,
     /// Where the rooms stand that have members here.
@@ -52,7 +59,7 @@ impl Frozen {
     pub fn connections(&self) -> impl Iterator<Item = (u16, ConnId)> + '_ {
         self.connections
             .iter()
-            .map(|(shard, connection)| (*shard, connection.id))
+            .map(|frozen| (frozen.shard, frozen.conn))
     }
 
     /// Gives each session to the shard that owns it when there are `shards`, its connections with it, and each room to its new home.
@@ -72,11 +79,11 @@ impl Frozen {
                 all[usize::from(to)].sessions.push(session);
             }
         }
-        for (shard, connection) in connections {
-            let session = connection.session();
-            let owner = session.and_then(|key| owners.get(&(shard, key)).copied());
-            let to = owner.unwrap_or_else(|| (connection.id.number() % u64::from(shards)) as u16);
-            all[usize::from(to)].connections.push((shard, connection));
+        for frozen in connections {
+            let session = frozen.connection.session();
+            let owner = session.and_then(|key| owners.get(&(frozen.shard, key)).copied());
+            let to = owner.unwrap_or_else(|| (frozen.conn.number() % u64::from(shards)) as u16);
+            all[usize::from(to)].connections.push(frozen);
         }
         homes.values_mut().for_each(|home| home.interest = 0);
         for (shard, part) in all.iter_mut().enumerate() {
@@ -131,9 +138,13 @@ impl Hub {
         });
         let sessions = sessions.collect();
         let keys: Vec<Key> = self.connections.keys().collect();
-        let connections = keys
-            .into_iter()
-            .filter_map(|key| Some((shard, self.connections.remove(key)?)));
+        let connections = keys.into_iter().filter_map(|key| {
+            Some(FrozenConnection {
+                shard,
+                conn: key.conn(),
+                connection: self.connections.remove(key)?,
+            })
+        });
         Frozen {
             connections: connections.collect(),
             sessions,
@@ -160,11 +171,12 @@ impl Hub {
             let old = (session.shard, session.key);
             keys.insert(old, self.thaw_session(session, conns, &mut turn));
         }
-        for (shard, connection) in frozen.connections {
-            let Some(id) = conns.get(&(shard, connection.id)) else {
+        for frozen in frozen.connections {
+            let shard = frozen.shard;
+            let Some(id) = conns.get(&(shard, frozen.conn)) else {
                 continue;
             };
-            self.thaw_connection(*id, shard, connection, &keys, &mut turn);
+            self.thaw_connection(*id, shard, frozen.connection, &keys, &mut turn);
         }
         if let Some(deadline_us) = frozen.drain_until_us {
             self.drain(now, deadline_us, turn.out);
@@ -211,7 +223,6 @@ impl Hub {
         keys: &HashMap<(u16, Key), Key>,
         turn: &mut Turn<'_>,
     ) {
-        connection.id = id;
         connection.clear_timer();
         connection.count_bytes(0);
         let named = match &mut connection.stage {
@@ -247,7 +258,7 @@ impl Hub {
         if connection.paused {
             turn.out.push(Output::Pause(id));
         }
-        let key = self.insert_connection(connection);
+        let key = self.insert_connection(id, connection);
         if deadline_us != 0 {
             self.set_deadline(key, deadline_us, turn);
         }

@@ -290,14 +290,16 @@ impl Hub {
             }
             return;
         }
-        let connection = session.conn.map(Key::of);
-        if let Some(connection) = connection.and_then(|key| self.connections.get_mut(key)) {
+        let Some(conn) = session.conn else {
+            return;
+        };
+        if let Some(connection) = self.connections.get_mut(Key::of(conn)) {
             super::websocket::frame_into(
                 &mut connection.busy_mut().output,
                 ringway_proto::ws::Opcode::Text,
                 packet.as_bytes(),
             );
-            turn.out.push(Output::Urgent(connection.id));
+            turn.out.push(Output::Urgent(conn));
         }
     }
 }

@@ -91,7 +91,7 @@ impl Hub {
             return;
         };
         connection.stage = Stage::Away;
-        let conn = connection.id;
+        let conn = key.conn();
         self.stats.connections_migrated += 1;
         turn.out.push(Output::Migrate { conn, to });
         // It goes when its last answer went: who does not read that may not stay for ever.
@@ -191,7 +191,7 @@ impl Hub {
         };
         connection.busy_mut().output.extend_from_slice(response);
         connection.stage = Stage::Head;
-        turn.out.push(Output::Dirty(connection.id));
+        turn.out.push(Output::Dirty(key.conn()));
         if keep_alive {
             self.set_deadline(key, now_us + idle_us, turn);
         } else {
@@ -288,12 +288,13 @@ impl Hub {
         };
         connection.busy_mut().output.extend_from_slice(&response);
         let socket = crate::connection::Socket {
-            decoder: ws::Decoder::new(agreed.is_some()),
+            decoder: ws::Decoder::new(),
+            inflates: agreed.is_some(),
             deflate: agreed.is_some_and(|agreed| agreed.compresses()),
             purpose,
         };
         connection.stage = Stage::Socket(socket);
-        turn.out.push(Output::Dirty(connection.id));
+        turn.out.push(Output::Dirty(key.conn()));
         true
     }
 }

@@ -200,9 +200,9 @@ impl Hub {
         };
         let trusted = self.settings.trusted_proxies.contains(peer.ip());
         let stage = if trusted { Stage::Prefix } else { Stage::Head };
-        let mut connection = Connection::new(conn, peer.ip(), stage);
+        let mut connection = Connection::new(peer.ip(), stage);
         connection.place = place;
-        let key = self.insert_connection(connection);
+        let key = self.insert_connection(conn, connection);
         self.arm_connection(
             key,
             now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000,
@@ -224,8 +224,8 @@ impl Hub {
         self.limits.connect(now, peer.ip()).map(Some)
     }
 
-    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Key {
-        let key = Key::of(connection.id);
+    pub(crate) fn insert_connection(&mut self, conn: ConnId, connection: Connection) -> Key {
+        let key = Key::of(conn);
         self.connections.insert(key, connection);
         self.stats.connections += 1;
         key
@@ -352,11 +352,11 @@ impl Hub {
             entropy: &mut || 0,
             out,
         };
-        self.detach(&connection, &mut turn);
+        self.detach(conn, &connection, &mut turn);
     }
 
     /// A connection ended: what becomes of its session.
-    fn detach(&mut self, connection: &Connection, turn: &mut Turn<'_>) {
+    fn detach(&mut self, conn: ConnId, connection: &Connection, turn: &mut Turn<'_>) {
         let Some(key) = connection.session() else {
             return;
         };
@@ -368,7 +368,7 @@ impl Hub {
             Stage::Answer { .. } => {
                 self.close_session(key, Cause::Told(Refusal::PollBroken, 1008), turn);
             }
-            _ => self.forget_conn(key, connection.id),
+            _ => self.forget_conn(key, conn),
         }
     }
 

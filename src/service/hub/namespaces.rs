@@ -187,11 +187,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        session.enter(Namespace {
-            name: name.into(),
-            id,
-            identity,
-        });
+        session.enter(name, Namespace { id, identity });
         self.push_bytes(
             key,
             &socketio::connect(name, &id.text(self.settings.host)),

@@ -174,7 +174,6 @@ impl Hub {
             };
             input += u64::from(connection.busy().counted_bytes);
             queued += connection.answer_bytes();
-            assert_eq!(super::Key::of(connection.id), key, "names of connections");
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");
@@ -192,20 +191,20 @@ impl Hub {
     }
 
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
-        let subject = |namespace: &crate::session::Namespace| {
+        let subject = |(_, namespace): (&str, &crate::session::Namespace)| {
             Some(namespace.identity.as_ref()?.subject().to_owned())
         };
         ConnectionRow {
             id: session.sid.text().chars().take(8).collect(),
             shard: self.shard,
             slot: key.slot,
-            address: session.address.to_string(),
+            address: self.address_of(session).to_string(),
             transport: session.transport.name(),
             subjects: session.namespaces.iter().filter_map(subject).collect(),
             namespaces: session
                 .namespaces
                 .iter()
-                .map(|namespace| namespace.name.to_string())
+                .map(|(name, _)| name.to_owned())
                 .collect(),
             rooms: self.rooms.rooms_of(key),
             queued_packets: session.outbox.len(),

@@ -68,7 +68,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let (id, closing) = (connection.id, connection.closing);
+        let (id, closing) = (key.conn(), connection.closing);
         if matches!(connection.stage, Stage::Answer { .. }) && connection.busy().output.is_empty() {
             self.queued_bytes -= connection.answer_bytes();
             connection.stage = Stage::Head;
@@ -142,7 +142,7 @@ impl Hub {
                 .filter(|connection| !connection.paused)
             {
                 connection.paused = true;
-                turn.out.push(Output::Pause(connection.id));
+                turn.out.push(Output::Pause(conn.conn()));
             }
         }
     }
@@ -156,7 +156,7 @@ impl Hub {
                 .filter(|connection| connection.paused)
             {
                 connection.paused = false;
-                turn.out.push(Output::Resume(connection.id));
+                turn.out.push(Output::Resume(conn.conn()));
             }
         }
     }

@@ -26,6 +26,11 @@ impl Key {
         }
     }
 
+    /// The connection of that key.
+    pub(crate) const fn conn(self) -> ConnId {
+        ConnId::new(self.bits())
+    }
+
     /// The key as the low 62 bits of a timer token.
     pub(crate) const fn bits(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64

@@ -39,12 +39,11 @@ impl Hub {
             out.push(Output::Close(conn));
             return;
         };
-        connection.id = conn;
         connection.stage = Stage::Head;
         connection.clear_timer();
         self.stats.connections_arrived += 1;
         let client = connection.client.into();
-        let key = self.insert_connection(connection);
+        let key = self.insert_connection(conn, connection);
         let mut turn = Turn::new(now, post, entropy, out);
         self.set_deadline(
             key,

@@ -62,13 +62,15 @@ impl Hub {
         if self.settings.upstream.is_none() {
             return;
         }
-        let Some(session) = self.sessions.get_mut(key) else {
+        let Some(session) = self.sessions.get(key) else {
             return;
         };
+        let address = self.address_of(session);
         let mut head = super::asking::head_of(request);
         let public_sid = admitted.as_ref().and_then(|it| it.public_sid.as_deref());
         let sid = public_sid.map_or_else(|| session.sid.text(), str::to_owned);
-        let more = json!({ "sid": sid, "proto": 4, "address": session.address.to_string(), "secure": false });
+        let more =
+            json!({ "sid": sid, "proto": 4, "address": address.to_string(), "secure": false });
         head.extend(more.as_object().cloned().unwrap_or_default());
         let head = Value::Object(head).to_string();
         let fields = head[1..head.len() - 1].into();
@@ -79,12 +81,14 @@ impl Hub {
         let mut upstream = Upstream::new(fields, pings_ms);
         let affinity = self.settings.upstream.as_ref();
         let affinity = affinity.map(|settings| &settings.affinity);
-        upstream.affinity = affinity.and_then(|said| said.value(request, session.address));
+        upstream.affinity = affinity.and_then(|said| said.value(request, address));
         if let Some(admitted) = admitted {
             upstream.worker = Some(admitted.worker);
             upstream.headers = repeated(admitted.headers);
         }
-        session.rare_mut().upstream = Some(Box::new(upstream));
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.rare_mut().upstream = Some(Box::new(upstream));
+        }
     }
 
     /// A packet for the application.

@@ -18,7 +18,7 @@ impl Hub {
         let Stage::Socket(mut socket) = mem::replace(&mut connection.stage, Stage::Away) else {
             return;
         };
-        let bounds = self.settings.websocket_bounds();
+        let bounds = self.settings.websocket_bounds(socket.inflates);
         // Closes and upgrades change the purpose while the decoder is out of the connection: it is kept beside.
         self.purpose = Some(socket.purpose);
         self.echo_deflates = socket.deflate;
@@ -66,7 +66,7 @@ impl Hub {
         else {
             return false;
         };
-        let id = connection.id;
+        let id = key.conn();
         match event {
             ws::Event::Ping(payload) => {
                 frame_into(&mut connection.busy_mut().output, ws::Opcode::Pong, payload);
@@ -119,7 +119,7 @@ impl Hub {
             None => frame_into(&mut connection.busy_mut().output, ws::Opcode::Close, &[]),
         }
         // RFC 6455 §7.1.1: the server closes first, and at once.
-        turn.out.push(Output::PeerFinished(connection.id));
+        turn.out.push(Output::PeerFinished(key.conn()));
         self.close_after_flush(key, turn);
         if let Some(Purpose::Session(session)) = purpose {
             self.close_session(session, Cause::Peer, turn);
@@ -151,7 +151,7 @@ impl Hub {
         } else {
             frame_into(&mut connection.busy_mut().output, opcode, payload);
         }
-        turn.out.push(Output::Dirty(connection.id));
+        turn.out.push(Output::Dirty(key.conn()));
     }
 
     /// Engine.IO's upgrade: "2probe" is answered with "3probe", then "5" makes this the session's transport.
@@ -172,7 +172,7 @@ impl Hub {
                     ws::Opcode::Text,
                     b"3probe",
                 );
-                turn.out.push(Output::Dirty(connection.id));
+                turn.out.push(Output::Dirty(key.conn()));
                 if let Some(session) = self.sessions.get_mut(session_key) {
                     session.transport = Transport::Upgrading;
                 }
@@ -202,10 +202,7 @@ impl Hub {
     }
 
     fn upgrade(&mut self, key: Key, session_key: Key, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let id = connection.id;
+        let id = key.conn();
         let probed = self.sessions.get(session_key).is_some_and(|session| {
             session.transport == Transport::Upgrading && session.rare().closing.is_none()
         });
@@ -245,16 +242,17 @@ impl Hub {
         session_key: Key,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(connection) = self.connections.get_mut(key)
-            && let Stage::Socket(socket) = &mut connection.stage
-        {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if let Stage::Socket(socket) = &mut connection.stage {
             socket.purpose = Purpose::Session(session_key);
         }
         let Some(session) = self.sessions.get_mut(session_key) else {
             return;
         };
         session.transport = Transport::WebSocket;
-        session.conn = Some(id);
+        session.settle_on(id, connection.client);
         self.stats.sessions_websocket += 1;
         let rare = session.rare_mut();
         rare.probe = None;

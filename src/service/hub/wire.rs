@@ -71,6 +71,17 @@ impl Hub {
         self.sessions.get(key)
     }
 
+    /// The address of a session's client: with one WebSocket from beginning to end it stands there alone.
+    pub(crate) fn address_of(&self, session: &Session) -> Address {
+        let socket = || {
+            let connection = self.connections.get(Key::of(session.conn?));
+            connection.map(|connection| connection.client)
+        };
+        let address = session.rare().address.or_else(socket);
+        // A session whose WebSocket is gone, until that is noticed.
+        address.unwrap_or_default()
+    }
+
     pub(crate) fn session_mut(&mut self, key: Key) -> Option<&mut Session> {
         self.sessions.get_mut(key)
     }
@@ -184,17 +195,19 @@ impl Hub {
         namespace: &str,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
-        let Some(session) = self.sessions.get_mut(key) else {
+        let address = self
+            .sessions
+            .get(key)
+            .map(|session| self.address_of(session));
+        let (Some(session), Some(address)) = (self.sessions.get_mut(key), address) else {
             return Ok(());
         };
-        let address = session.address.into();
         let user = session
             .namespaces
-            .iter()
-            .find(|joined| &*joined.name == namespace)
+            .find(namespace)
             .and_then(|joined| joined.identity.as_ref());
         let user = user.map(|identity| identity.subject());
         self.limits
-            .event(turn.now, &mut session.events, user, address)
+            .event(turn.now, &mut session.events, user, address.into())
     }
 }

@@ -61,7 +61,7 @@ impl Hub {
     fn permits(&self, key: Key, namespace: &str, room: &str, right: Right) -> bool {
         let identity = self
             .session(key)
-            .and_then(|session| session.namespace(namespace)?.1.identity.as_ref());
+            .and_then(|session| session.namespace(namespace)?.identity.as_ref());
         match (identity, right) {
             // No identity: `--dev` lets anonymous clients do everything.
             (None, _) => self.settings().dev,
@@ -107,7 +107,7 @@ impl Hub {
         let from = self
             .session(key)
             .and_then(|session| session.namespace(&event.namespace))
-            .map(|(_, namespace)| {
+            .map(|namespace| {
                 namespace.identity.as_ref().map_or_else(
                     || namespace.id.text(host),
                     |identity| identity.subject().to_owned(),
@@ -216,12 +216,8 @@ impl Hub {
         name: &str,
         identity: Identity,
     ) -> Result<(), Refusal> {
-        let namespace = self.session_mut(key).and_then(|session: &mut Session| {
-            session
-                .namespaces
-                .iter_mut()
-                .find(|namespace| &*namespace.name == name)
-        });
+        let session = self.session_mut(key);
+        let namespace = session.and_then(|session: &mut Session| session.namespaces.find_mut(name));
         let Some(namespace) = namespace else {
             return Err(Refusal::BadNamespace);
         };

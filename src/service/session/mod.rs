@@ -3,21 +3,21 @@
 //! Deliberately absent: reading and writing of bytes (`hub/` drives this) and rooms, which know a session by its key.
 
 mod assembly;
+mod namespaces;
 mod sid;
 mod upstream;
 
+pub(crate) use namespaces::{Namespace, Namespaces};
 pub(crate) use sid::{Sid, SocketId, bucket_of};
 pub(crate) use upstream::{Leg, Upstream};
 
 use crate::address::Address;
-use crate::auth::Identity;
 use crate::limits::TokenBucket;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::time::{ConnId, Now};
 use ringway_proto::socketio::Reassembly;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// How a session's packets travel.
@@ -54,7 +54,6 @@ pub(crate) enum Application {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) sid: Sid,
-    pub(crate) address: Address,
     pub(crate) application: Application,
     pub(crate) transport: Transport,
     /// The GET that waits, or the WebSocket.
@@ -63,7 +62,7 @@ pub(crate) struct Session {
     /// When the armed timer fires; 0 for none.
     pub(crate) timer_us: u64,
     pub(crate) outbox: Outbox,
-    pub(crate) namespaces: SmallVec<[Namespace; 1]>,
+    pub(crate) namespaces: Namespaces,
     pub(crate) events: TokenBucket,
     rare: Option<Box<Rare>>,
 }
@@ -71,6 +70,8 @@ pub(crate) struct Session {
 /// What most sessions do not have most of the time.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Rare {
+    /// The client's address when it came; none when that of its WebSocket is the same ([`Session::settle_on`]).
+    pub(crate) address: Option<Address>,
     /// Since when it should have joined a namespace and has not; 0 when it has.
     pub(crate) nameless_us: u64,
     /// A WebSocket that probes.
@@ -91,6 +92,7 @@ pub(crate) struct Rare {
 }
 
 static NOTHING_RARE: Rare = Rare {
+    address: None,
     nameless_us: 0,
     probe: None,
     post: None,
@@ -119,12 +121,13 @@ impl Rare {
         let is_alone = self.probe.is_none() && self.post.is_none() && self.closing.is_none();
         let is_idle = self.urgent.is_empty() && self.pending.is_empty() && self.parked.is_empty();
         let is_native = self.upstream.is_none() && self.nameless_us == 0;
-        is_alone && is_idle && is_native && self.reassembly.is_none()
+        let is_settled = self.address.is_none();
+        is_alone && is_idle && is_native && is_settled && self.reassembly.is_none()
     }
 }
 
 const _: () = assert!(
-    size_of::<Session>() <= 176,
+    size_of::<Option<Session>>() <= 128,
     "ten thousand sessions are walked through for each broadcast"
 );
 
@@ -162,33 +165,6 @@ impl Heartbeat {
     /// Whether a ping waits for its pong.
     pub(crate) const fn is_pinged(self) -> bool {
         self.0 & 1 == 1
-    }
-}
-
-/// A namespace that a client has joined.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Namespace {
-    pub(crate) name: NamespaceName,
-    /// The id that the client sees.
-    pub(crate) id: SocketId,
-    /// Nobody in particular when `--dev` lets anonymous clients in.
-    pub(crate) identity: Option<Identity>,
-}
-
-/// A namespace's name. That of most clients, `/`, owns no memory.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct NamespaceName(Option<Box<Box<str>>>);
-
-impl From<&str> for NamespaceName {
-    fn from(name: &str) -> Self {
-        Self((name != "/").then(|| Box::new(name.into())))
-    }
-}
-
-impl core::ops::Deref for NamespaceName {
-    type Target = str;
-    fn deref(&self) -> &str {
-        self.0.as_ref().map_or("/", |name| name)
     }
 }
 
@@ -257,24 +233,31 @@ impl Session {
         opened_us: u64,
         heartbeat: Heartbeat,
     ) -> Self {
-        let rare = (application == Application::SocketIo).then(|| {
-            Box::new(Rare {
-                nameless_us: opened_us.max(1),
-                ..Rare::default()
-            })
-        });
+        let is_nameless = application == Application::SocketIo;
+        let rare = Rare {
+            address: Some(address),
+            nameless_us: if is_nameless { opened_us.max(1) } else { 0 },
+            ..Rare::default()
+        };
         Self {
             sid,
-            address,
             application,
             transport,
             conn: None,
             heartbeat,
             timer_us: 0,
             outbox: Outbox::default(),
-            namespaces: SmallVec::new(),
+            namespaces: Namespaces::new(),
             events: TokenBucket::new(),
-            rare,
+            rare: Some(Box::new(rare)),
+        }
+    }
+
+    /// A WebSocket of a client at `address` is its transport from now on, and knows that.
+    pub(crate) fn settle_on(&mut self, conn: ConnId, address: Address) {
+        self.conn = Some(conn);
+        if let Some(rare) = &mut self.rare {
+            rare.address.take_if(|kept| *kept == address);
         }
     }
 
@@ -297,8 +280,8 @@ impl Session {
     }
 
     /// It has joined a namespace.
-    pub(crate) fn enter(&mut self, namespace: Namespace) {
-        self.namespaces.push(namespace);
+    pub(crate) fn enter(&mut self, name: &str, namespace: Namespace) {
+        self.namespaces.insert(name, namespace);
         if let Some(rare) = &mut self.rare {
             rare.nameless_us = 0;
         }
@@ -307,18 +290,13 @@ impl Session {
 
     /// It has left a namespace; from its last one on it has as much time to join another as it had for the first.
     pub(crate) fn leave(&mut self, name: &str, now: Now) {
-        let before = self.namespaces.len();
-        self.namespaces.retain(|joined| &*joined.name != name);
-        if before > 0 && self.namespaces.is_empty() {
+        if self.namespaces.remove(name) && self.namespaces.is_empty() {
             self.rare_mut().nameless_us = now.monotonic_us.max(1);
         }
     }
 
-    pub(crate) fn namespace(&self, name: &str) -> Option<(usize, &Namespace)> {
-        self.namespaces
-            .iter()
-            .enumerate()
-            .find(|(_, namespace)| &*namespace.name == name)
+    pub(crate) fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.find(name)
     }
 
     /// The client was sent something. Its input may wait, so that its pong is not heard; it reads, so that it is there: the pong may come later.
@@ -338,7 +316,7 @@ impl Session {
     pub(crate) fn expires_unix_ms(&self) -> Option<u64> {
         self.namespaces
             .iter()
-            .filter_map(|namespace| namespace.identity.as_ref()?.expires_unix_ms())
+            .filter_map(|(_, namespace)| namespace.identity.as_ref()?.expires_unix_ms())
             .min()
     }
 }

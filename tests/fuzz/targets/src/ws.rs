@@ -6,6 +6,7 @@ use ringway_proto::ws::{Bounds, Decoder, Event, Opcode, WsError, deflate, encode
 const BOUNDS: Bounds = Bounds {
     message_bytes_max: 4096,
     fragments_max: 8,
+    deflate: false,
 };
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -92,10 +93,14 @@ fn push_masked(stream: &mut Vec<u8>, first: u8, payload: &[u8]) {
 
 /// `thawed`: between two pieces the decoder becomes text and is read back, as when a connection moves.
 fn run(pieces: &[&[u8]], agreed: bool, thawed: bool) -> Outcome {
-    let (mut decoder, mut events) = (Decoder::new(agreed), Vec::new());
+    let (mut decoder, mut events) = (Decoder::new(), Vec::new());
+    let bounds = Bounds {
+        deflate: agreed,
+        ..BOUNDS
+    };
     for piece in pieces {
         let mut closed = false;
-        let result = decoder.push(&mut piece.to_vec(), &BOUNDS, &mut |event| {
+        let result = decoder.push(&mut piece.to_vec(), &bounds, &mut |event| {
             events.push(Kept::of(&event));
             closed = matches!(event, Event::Close { .. });
             !closed
