@@ -43,8 +43,8 @@ impl Progress {
 ///
 /// # Contract
 ///
-/// 1. The output is a function of the input alone: how the input is cut and how large the rooms are changes nothing in it (of a ratio limit it may change the byte at which
-///    it trips; of a throttle, when bytes come).
+/// 1. The output is a function of the input alone: how the input is cut and how large the rooms are changes nothing in it. Of a compressor that is what its output decodes
+///    to; the bytes themselves may differ. Of a ratio limit the cuts may change the byte at which it trips; of a throttle, when bytes come.
 /// 2. `consumed <= input.len()`, `written <= out.len()`; what stands in `out` behind `written`, or after an error, is unspecified.
 /// 3. A call stops for the reason in [`Progress::next`] only. `Input` means that all of the input was taken. `Room` means that `out` is full, which an empty `out`
 ///    always is. So a call with input and room, and without a throttle, always moves something, and a loop over `push` ends.
