@@ -10,11 +10,12 @@ fn root() -> &'static Path {
 }
 
 /// The tests that replay vectors; a file that none of them names is dead.
-const REPLAYS: [&str; 4] = [
+const REPLAYS: [&str; 5] = [
     "src/proto/tests/link.rs",
     "src/proto/tests/vectors.rs",
     "src/service/hub/tests/vectors.rs",
     "src/service/session/sid.rs",
+    "src/streams/tests/vectors.rs",
 ];
 
 #[test]
