@@ -27,7 +27,8 @@ impl BrotliEncoder {
     /// Measured at the highest quality and window (`tests/memory.rs`): ring buffer, hash tables, commands and output of a metablock.
     const MEMORY_BYTES_MAX: usize = 64 << 20;
 
-    /// Of a quality from 0 to [`Self::QUALITY_MAX`] and a window from 2^10 to 2^[`Self::WINDOW_LOG_MAX`]; what is beyond is the nearest of them.
+    /// Of a quality from 0 to [`Self::QUALITY_MAX`] and a window from 2^10 to 2^[`Self::WINDOW_LOG_MAX`]; what is beyond is the nearest of them, and the
+    /// qualities 0 and 1 have a window of 2^18 at least.
     #[must_use]
     pub fn new(quality: u32, window_log: u32) -> Self {
         let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
