@@ -16,6 +16,7 @@ const FORMAT: Format = Format::Brotli;
 /// Makes brotli.
 pub struct BrotliEncoder {
     state: Box<BrotliEncoderStateStruct<StandardAlloc>>,
+    memory_bytes_max: usize,
     life: Life,
 }
 
@@ -24,8 +25,8 @@ impl BrotliEncoder {
     pub const QUALITY_MAX: u32 = 9;
     /// The log2 of the largest window that is offered.
     pub const WINDOW_LOG_MAX: u32 = 22;
-    /// Measured at the highest quality and window (`tests/memory.rs`): ring buffer, hash tables, commands and output of a metablock.
-    const MEMORY_BYTES_MAX: usize = 64 << 20;
+    /// By quality, in MiB: measured at the largest window (`tests/memory.rs`), and an eighth more. Ring buffer, hash tables, commands and output of a metablock.
+    const MEMORY_MIB_MAX: [usize; 10] = [2, 2, 13, 13, 32, 32, 34, 41, 50, 70];
 
     /// Of a quality from 0 to [`Self::QUALITY_MAX`] and a window from 2^10 to 2^[`Self::WINDOW_LOG_MAX`]; what is beyond is the nearest of them, and the
     /// qualities 0 and 1 have a window of 2^18 at least.
@@ -38,6 +39,7 @@ impl BrotliEncoder {
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window_log);
         Self {
             state,
+            memory_bytes_max: Self::MEMORY_MIB_MAX[quality as usize] << 20,
             life: Life::Open,
         }
     }
@@ -93,7 +95,7 @@ impl Stage for BrotliEncoder {
     }
 
     fn memory_bytes_max(&self) -> usize {
-        Self::MEMORY_BYTES_MAX
+        self.memory_bytes_max
     }
 }
 

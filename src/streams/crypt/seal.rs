@@ -125,3 +125,19 @@ impl<C> fmt::Debug for Sealer<C> {
         write!(f, "Sealer(segment {:?}, {:?})", self.index, self.life)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_rather_than_begin_again() {
+        let key = FileKey::new([1; 32]);
+        let mut sealer = Sealer::new(&key, Header::new([2; 7], [3; 16]));
+        sealer.index = Some(u32::MAX);
+        let mut out = vec![0; 3 * SEALED_BYTES];
+        let bytes_max = PLAINTEXT_BYTES_MAX;
+        let result = sealer.push(&vec![0; 2 * SEGMENT_BYTES + 1], &mut out);
+        assert_eq!(result, Err(StreamError::TooLong { bytes_max }));
+    }
+}

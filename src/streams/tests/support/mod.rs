@@ -1,6 +1,9 @@
 //! Stages with what they are fed, and a source of chance that a seed decides.
-#![expect(clippy::allow_attributes, reason = "each test file uses a part of it")]
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 use ringway_streams::compress::{
     BrotliDecoder, BrotliEncoder, DeflateDecoder, DeflateEncoder, Limits, Lz4Decoder, Lz4Encoder,
