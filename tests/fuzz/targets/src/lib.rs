@@ -18,6 +18,9 @@ mod path;
 mod range;
 mod sid;
 mod socketio;
+mod stream_compress;
+mod stream_mux;
+mod stream_segments;
 mod token;
 mod world;
 mod ws;
@@ -34,6 +37,9 @@ pub use path::path;
 pub use range::range;
 pub use sid::sid;
 pub use socketio::socketio;
+pub use stream_compress::{stream_brotli, stream_deflate, stream_lz4, stream_zstd};
+pub use stream_mux::stream_mux;
+pub use stream_segments::stream_segments;
 pub use token::token;
 pub use ws::ws;
 
@@ -41,7 +47,7 @@ pub use ws::ws;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -55,6 +61,12 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("range", range),
     ("sid", sid),
     ("socketio", socketio),
+    ("stream_brotli", stream_brotli),
+    ("stream_deflate", stream_deflate),
+    ("stream_lz4", stream_lz4),
+    ("stream_mux", stream_mux),
+    ("stream_segments", stream_segments),
+    ("stream_zstd", stream_zstd),
     ("token", token),
     ("ws", ws),
 ];
