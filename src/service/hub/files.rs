@@ -481,7 +481,7 @@ impl Hub {
         connection.busy_mut().output.extend_from_slice(&answer);
         connection.stage = Stage::Sending;
         connection.clear_deadline();
-        turn.out.push(Output::Dirty(connection.id));
+        turn.out.push(Output::Dirty(key.conn()));
         let sending = Sending {
             file,
             segments,
@@ -496,9 +496,10 @@ impl Hub {
             return None;
         }
         let sending = self.files.sendings.get_mut(&Key::of(conn))?;
-        let Some(Segment::File(range)) = sending.segments.pop_front() else {
+        let Some(Segment::File(range)) = sending.segments.front().cloned() else {
             return None;
         };
+        sending.segments.pop_front();
         self.stats.file_bytes += range.end - range.start;
         Some((sending.file.clone(), range))
     }
@@ -519,7 +520,7 @@ impl Hub {
         move_bytes(&mut sending.segments, None, &mut bytes);
         if !bytes.is_empty() {
             connection.busy_mut().output = bytes;
-            turn.out.push(Output::Dirty(connection.id));
+            turn.out.push(Output::Dirty(key.conn()));
         } else if sending.segments.is_empty() {
             let keep_alive = sending.keep_alive;
             self.files.sendings.remove(&key);
