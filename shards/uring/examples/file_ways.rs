@@ -51,6 +51,8 @@ struct Bench {
     socket: Socket,
     file: File,
     keys: u32,
+    /// Requests that came and are not answered.
+    asked: usize,
     memory: Frame,
 }
 
@@ -106,9 +108,19 @@ impl Bench {
                 Outcome::FileSent(FileSend::Went(count)) => at += count,
                 Outcome::FileSent(FileSend::Blocked) => self.await_writable(),
                 Outcome::FileSent(FileSend::Again) => {}
+                // Others on this machine want memory, too.
+                Outcome::FileSent(FileSend::Cold) => self.warm(at, chunk),
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    fn warm(&mut self, at: u32, chunk: u32) {
+        self.file(FileOp::Read {
+            file: self.file,
+            bytes: vec![0; chunk as usize],
+            offset: u64::from(at),
+        });
     }
 
     fn read_slot(&mut self, at: u32, size: u32) -> Option<Key> {
@@ -196,9 +208,16 @@ impl Bench {
 
     /// The client asks with a byte.
     fn receive(&mut self) {
+        if self.asked > 0 {
+            self.asked -= 1;
+            return;
+        }
         let key = Key::new(OpKind::Recv, 0, 0);
         match self.next(|one| one.key == key) {
-            Outcome::Received { lease, more: true } => self.driver.recycle(lease),
+            Outcome::Received { lease, more: true } => {
+                self.asked = lease.len() - 1;
+                self.driver.recycle(lease);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -235,19 +254,31 @@ fn client(address: &str, discards: bool) {
             numbers.next().expect("a size"),
             numbers.next().expect("times"),
         );
-        for _ in 0..times {
-            stream.write_all(b"?").expect("a server");
-            let mut left = size;
+        let mut to_ask = times;
+        while to_ask > 0 {
+            // Several at a time: on a machine that does other things, too, each turn of the two would else be a wait for the scheduler.
+            let now = to_ask.min(64);
+            to_ask -= now;
+            stream
+                .write_all(&vec![b'?'; now as usize])
+                .expect("a server");
+            let mut left = size * now;
             while left > 0 {
                 let most = left.min(buffer.len() as u64) as usize;
                 left -= if discards {
                     discard(&stream, most)
                 } else {
-                    stream.read(&mut buffer[..most]).expect("bytes") as u64
+                    read(&mut stream, &mut buffer[..most])
                 };
             }
         }
     }
+}
+
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> u64 {
+    let count = stream.read(buffer).expect("bytes");
+    assert!(count > 0, "the server is there");
+    count as u64
 }
 
 fn discard(stream: &TcpStream, most: usize) -> u64 {
@@ -295,6 +326,7 @@ fn start(directory: &std::path::Path) -> (Bench, SocketAddr) {
         socket: Socket(0),
         file: File(0),
         keys: 0,
+        asked: 0,
         memory: Frame::from(vec![7; SIZES[3] as usize]),
     };
     (bench, address)
