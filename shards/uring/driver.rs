@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::builder::Peer;
 use crate::files::adopt;
 use crate::filetable::Files;
-use crate::inflight::{Cancel, Cancels, HeldSend, Receives, Sends, is_in_flight};
+use crate::inflight::{Cancel, Cancels, FromFile, HeldSend, Receives, Sends, is_in_flight};
 use crate::pool::PoolPort;
 use crate::recv::{GROUP, RecvPool};
 use crate::ring::{Ring, TOP_BYTE};
@@ -256,7 +256,7 @@ impl UringDriver {
         match self.memory.sends.release(key) {
             HeldSend::Frame(_) => Outcome::Sent(result),
             HeldSend::Slot(slot) => Outcome::SlotSent { slot, result },
-            HeldSend::Install(socket) => Outcome::FileSent(self.socket_installed(socket, result)),
+            HeldSend::Install(send) => Outcome::FileSent(self.socket_installed(send, result)),
         }
     }
 
@@ -341,7 +341,15 @@ impl Driver for UringDriver {
                 file,
                 offset,
                 count,
-            } => return self.send_file(key, socket, (file, offset), count),
+            } => {
+                let send = FromFile {
+                    socket,
+                    file,
+                    offset,
+                    count,
+                };
+                return self.send_file(key, send);
+            }
             Op::SendSlot {
                 socket,
                 slot,

@@ -5,15 +5,14 @@
 
 use crate::driver::{UringDriver, count_or_errno};
 use crate::filetable::{Files, HeldFile, OpenWhat};
-use crate::inflight::HeldSend;
+use crate::inflight::{FromFile, HeldSend};
 use crate::sendfile::send_file;
 use core::ffi::CStr;
 use io_uring::types::FsyncFlags;
 use io_uring::{opcode, squeue, types};
 use ringway_io::{
     Completion, Directory, Errno, File, FileDone, FileKind, FileName, FileOp, FileSend, FileStat,
-    Key, OpenError, OpenHow, Opened, Outcome, RelativePath, Root, SlotLease, Socket, Symlinks,
-    SyncWhat,
+    Key, OpenError, OpenHow, Opened, Outcome, RelativePath, Root, SlotLease, Symlinks, SyncWhat,
 };
 use std::ffi::CString;
 use std::io;
@@ -407,47 +406,42 @@ impl UringDriver {
     }
 
     /// Sends from a file at once, if the socket has a descriptor for it; else it gets one first.
-    pub(crate) fn send_file(
-        &mut self,
-        key: Key,
-        socket: Socket,
-        (file, offset): (File, u64),
-        count: u32,
-    ) {
+    pub(crate) fn send_file(&mut self, key: Key, send: FromFile) {
         self.memory.sends.assert_free(key);
-        let file = self.files().fd(file);
-        match self.files().installed.get(socket.0) {
-            Some(fd) => {
-                let end = send_file(fd, file, offset, count);
-                self.tell_file_sent(key, end);
-            }
-            None if self.files().abilities.installs => self.install_socket(key, socket),
-            None => self.tell_file_sent(key, FileSend::Cold),
-        }
-    }
-
-    fn tell_file_sent(&mut self, key: Key, end: FileSend) {
+        let fd = self.files().installed.get(send.socket.0);
+        let end = match fd {
+            Some(fd) => self.send_now(fd, send),
+            None if self.files().abilities.installs => return self.install_socket(key, send),
+            None => FileSend::Cold,
+        };
         let outcome = Outcome::FileSent(end);
         self.backlog.push_back(Completion { key, outcome });
     }
 
-    fn install_socket(&mut self, key: Key, socket: Socket) {
-        self.memory.sends.hold(key, HeldSend::Install(socket));
-        let entry = opcode::FixedFdInstall::new(types::Fixed(socket.0), 0).build();
+    fn send_now(&mut self, socket: RawFd, send: FromFile) -> FileSend {
+        let file = self.files().fd(send.file);
+        send_file(socket, file, send.offset, send.count)
+    }
+
+    fn install_socket(&mut self, key: Key, send: FromFile) {
+        let socket = types::Fixed(send.socket.0);
+        self.memory.sends.hold(key, HeldSend::Install(send));
+        let entry = opcode::FixedFdInstall::new(socket, 0).build();
         self.push_plain(entry, key.to_bits());
     }
 
-    /// A socket has a descriptor, or there is none left for it. The send is not made here, where nobody counts what a lap does.
+    /// A socket has a descriptor, or there is none left for it. The send is made here: where more sockets send than may have descriptors, others would
+    /// have taken this one by its next turn, and nobody would ever send anything.
     pub(crate) fn socket_installed(
         &mut self,
-        socket: Socket,
+        send: FromFile,
         result: Result<u32, Errno>,
     ) -> FileSend {
         let Ok(fd) = result else {
             return FileSend::Cold;
         };
-        self.files().installed.insert(socket.0, adopt(fd));
-        FileSend::Again
+        self.files().installed.insert(send.socket.0, adopt(fd));
+        self.send_now(fd as RawFd, send)
     }
 }
 

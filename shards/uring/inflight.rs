@@ -1,6 +1,6 @@
 //! What is in flight: frames and slots until the terminal completion of their send (invariant 1), receives, and cancels until they took effect.
 
-use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, SlotLease, Socket, Sparse};
+use ringway_io::{File, Frame, GENERATION_MAX, Key, OpKind, SlotLease, Socket, Sparse};
 use std::collections::HashMap;
 
 /// What a send needs until its terminal completion.
@@ -10,7 +10,16 @@ pub(crate) enum HeldSend {
     /// The kernel reads it.
     Slot(SlotLease),
     /// A send from a file, whose socket gets a descriptor first.
-    Install(Socket),
+    Install(FromFile),
+}
+
+/// A send from a file.
+#[derive(Clone, Copy)]
+pub(crate) struct FromFile {
+    pub(crate) socket: Socket,
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+    pub(crate) count: u32,
 }
 
 /// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which

@@ -175,7 +175,7 @@ impl Desk {
         self.next_request(cx, conn);
     }
 
-    fn ask(&mut self, cx: &mut Context<'_>, request: FileRequest) {
+    fn ask(cx: &mut Context<'_>, request: FileRequest) {
         let request = Box::new(request);
         cx.commands.push(Command::File {
             token: UPLOAD,
@@ -203,7 +203,7 @@ impl Desk {
             place: ROOT,
             name: part_name(number),
         };
-        self.ask(cx, request);
+        Self::ask(cx, request);
     }
 
     /// The next operation of the upload, as its step says.
@@ -250,7 +250,7 @@ impl Desk {
                 name: part_name(upload.number),
             },
         };
-        self.ask(cx, request);
+        Self::ask(cx, request);
     }
 
     fn upload_answered(&mut self, cx: &mut Context<'_>, outcome: FileOutcome) {

@@ -141,7 +141,7 @@ impl Server {
         self.bench.find(|one| one.key == send_key(0)).outcome
     }
 
-    /// The first one only makes a descriptor for the socket.
+    /// Asks again when something stood in the way.
     fn send_file(&mut self, file: File, offset: u64, count: u32) -> FileSend {
         loop {
             let socket = self.socket;
