@@ -144,6 +144,8 @@ impl Uploads {
         let limit = self.reserve(id, length, body)?;
         let mut transfer = Transfer::new(id, Kind::Patch, Phase::Receiving, patch.offset);
         transfer.has_body = true;
+        // Nobody says that a body of no bytes is over.
+        transfer.has_ended = body == Some(0);
         transfer.limit = limit;
         transfer.length = length;
         transfer.sum = patch.checksum.map(Sum::new);
@@ -206,7 +208,7 @@ impl Uploads {
             Concat::None | Concat::Partial => Vec::new(),
         };
         let body = body_bytes(ask.request);
-        let bytes = self.announced(&creation, &parts, body)?;
+        let bytes = self.announced(ask.who.subject, &creation, &parts, body)?;
         let id = self.open(ask, bytes)?;
         let name = final_name(id, filename(metadata));
         let length = match (creation.length, &creation.concat) {
@@ -274,6 +276,7 @@ impl Uploads {
     /// Bytes that a new upload is to count for.
     fn announced(
         &self,
+        subject: &str,
         creation: &Creation,
         parts: &[(UploadId, u64)],
         body: Option<u64>,
@@ -283,8 +286,11 @@ impl Uploads {
         let bytes = match (creation.length, &creation.concat) {
             (Length::Known(length), _) => Some(length),
             (Length::Deferred, Concat::Final(_)) => parts.iter().try_fold(0, sum),
-            // What a body of chunks brings is not known: a part of the whole is enough for a beginning.
-            (Length::Deferred, _) => Some(body.unwrap_or(self.settings.checkpoint_bytes)),
+            // What a body of chunks brings is not known: it may use what the user has left.
+            (Length::Deferred, _) => Some(body.unwrap_or_else(|| {
+                let room = self.quotas.room(subject, self.settings.user_bytes_max);
+                room.min(self.settings.bytes_max)
+            })),
         };
         let bytes = bytes.filter(|bytes| *bytes <= self.settings.bytes_max);
         let bytes = bytes.ok_or(TOO_LARGE)?;

@@ -473,8 +473,6 @@ impl Uploads {
             Phase::Creating if transfer.has_body => {
                 transfer.phase = Phase::Receiving;
                 self.let_body_come(id);
-                // It may have been cut meanwhile.
-                self.settle(id);
             }
             Phase::Creating => self.finish(id),
             Phase::Receiving => {}
@@ -504,7 +502,6 @@ impl Uploads {
                     known.is_doubtful = false;
                 }
                 self.let_body_come(id);
-                self.settle(id);
             }
             Phase::Finishing => self.finished(id),
             Phase::Removing => self.removed(id),
@@ -706,7 +703,11 @@ impl Uploads {
     }
 
     fn let_body_come(&mut self, id: TransferId) {
-        self.outputs.push_back(Output::Body(id));
+        if !self.transfers[&id].has_ended {
+            self.outputs.push_back(Output::Body(id));
+        }
+        // It may have been cut meanwhile, or have no bytes.
+        self.settle(id);
     }
 
     /// Work that no transfer waits for.

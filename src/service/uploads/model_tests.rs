@@ -114,12 +114,14 @@ impl World {
             }
             self.step();
         }
-        let offsets: Vec<_> = self
-            .clients
-            .iter()
-            .map(|it| (it.told, it.content.len()))
-            .collect();
-        panic!("no progress: {offsets:?}");
+        let stuck = self.clients.iter().filter(|client| !client.is_done);
+        let state = |client: &Client| {
+            let flight = client.flight.as_ref();
+            let flight = flight.map(|it| (it.transfer, it.may_send, it.has_ended, it.body.len()));
+            (client.told, client.content.len(), client.offset, flight)
+        };
+        let states: Vec<_> = stuck.map(state).collect();
+        panic!("no progress: {states:?}");
     }
 
     fn step(&mut self) {
