@@ -19,6 +19,7 @@ mod range;
 mod sid;
 mod socketio;
 mod token;
+mod tus;
 mod world;
 mod ws;
 
@@ -35,13 +36,14 @@ pub use range::range;
 pub use sid::sid;
 pub use socketio::socketio;
 pub use token::token;
+pub use tus::tus;
 pub use ws::ws;
 
 /// A target: panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -56,5 +58,6 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("sid", sid),
     ("socketio", socketio),
     ("token", token),
+    ("tus", tus),
     ("ws", ws),
 ];

@@ -122,4 +122,4 @@ macro_rules! replays {
     };
 }
 
-replays! { command config deflate engineio forwarded http1 hub link path proxy_v2 range sid socketio token ws }
+replays! { command config deflate engineio forwarded http1 hub link path proxy_v2 range sid socketio token tus ws }
