@@ -22,6 +22,7 @@ mod stream_compress;
 mod stream_mux;
 mod stream_segments;
 mod token;
+mod tus;
 mod world;
 mod ws;
 
@@ -41,13 +42,14 @@ pub use stream_compress::{stream_brotli, stream_deflate, stream_lz4, stream_zstd
 pub use stream_mux::stream_mux;
 pub use stream_segments::stream_segments;
 pub use token::token;
+pub use tus::tus;
 pub use ws::ws;
 
 /// A target: panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -68,5 +70,6 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("stream_segments", stream_segments),
     ("stream_zstd", stream_zstd),
     ("token", token),
+    ("tus", tus),
     ("ws", ws),
 ];
