@@ -230,7 +230,12 @@ impl Codec for Unzstd {
                 }
                 _ => {}
             }
-            let progress = self.step(rest, &mut out[written..])?;
+            // A frame's first byte goes alone: shown a whole frame, the library decodes it in one go, in which it neither looks at the window nor has the same faults.
+            let shown = match self.place {
+                Place::Within => rest,
+                Place::Before | Place::Between => &rest[..rest.len().min(1)],
+            };
+            let progress = self.step(shown, &mut out[written..])?;
             consumed += progress.consumed;
             written += progress.written;
         }

@@ -287,6 +287,23 @@ fn windows_beyond_the_limit_are_refused() {
 }
 
 #[test]
+fn a_window_is_judged_before_a_short_content_is() {
+    // A frame that says 128 MiB of window and 3,000 bytes of content, which are one stored block.
+    let header = [0x28, 0xb5, 0x2f, 0xfd, 0x40, (27 - 10) << 3];
+    let content_bytes = (3000_u16 - 256).to_le_bytes();
+    let block = (3000_u32 << 3 | 1).to_le_bytes();
+    let frame = [&header[..], &content_bytes, &block[..3], &text(3000)].concat();
+    reads(unzstd(27), &frame);
+    let mut out = vec![0; 100_000];
+    let refused = Err(StreamError::WindowTooLarge {
+        format: Format::Zstd,
+        bytes_max: 1 << 23,
+    });
+    assert_eq!(unzstd(23).push(&frame, &mut out), refused);
+    assert_eq!(unzstd(23).push(&frame[..20], &mut out), refused);
+}
+
+#[test]
 fn what_is_not_read_is_named() {
     let named = |mut decoder: Box<dyn Stage>, input: &[u8]| {
         let error = run(&mut *decoder, input, usize::MAX).unwrap_err();

@@ -60,21 +60,32 @@ macro_rules! ring_like {
 
 fn ring() -> Library {
     // ring wants the tag behind the text; a segment has it there.
-    ring_like!(ring, "ring", |key: &LessSafeKey, nonce, aad, text: &mut [u8], tag: &[u8; 16]| {
+    ring_like!(ring, "ring", |key: &LessSafeKey,
+                              nonce,
+                              aad,
+                              text: &mut [u8],
+                              tag: &[u8; 16]| {
         let tag = ring::aead::Tag::from(*tag);
-        key.open_in_place_separate_tag(nonce, aad, tag, text, 0..).expect("it opens");
+        key.open_in_place_separate_tag(nonce, aad, tag, text, 0..)
+            .expect("it opens");
     })
 }
 
 fn aws_lc() -> Library {
-    ring_like!(aws_lc_rs, "aws-lc-rs", |key: &LessSafeKey, nonce, aad, text: &mut [u8], tag: &[u8; 16]| {
-        key.open_in_place_separate_tag(nonce, aad, tag, text).expect("it opens");
-    })
+    ring_like!(
+        aws_lc_rs,
+        "aws-lc-rs",
+        |key: &LessSafeKey, nonce, aad, text: &mut [u8], tag: &[u8; 16]| {
+            key.open_in_place_separate_tag(nonce, aad, tag, text)
+                .expect("it opens");
+        }
+    )
 }
 
 /// GB/s of sealing, and of opening.
 fn round(library: &Library, bytes: usize) -> (f64, f64) {
-    let (mut text, mut sealing, mut opening, mut done) = (vec![1; bytes], Duration::ZERO, Duration::ZERO, 0_usize);
+    let (mut text, mut sealing, mut opening, mut done) =
+        (vec![1; bytes], Duration::ZERO, Duration::ZERO, 0_usize);
     while sealing + opening < ROUND {
         let start = Instant::now();
         let tag = (library.seal)(&mut text);
@@ -95,7 +106,9 @@ fn summary(mut rates: Vec<f64>) -> String {
 }
 
 fn main() {
-    let rounds = std::env::args().nth(1).map_or(11, |text| text.parse().expect("a number of rounds"));
+    let rounds = std::env::args()
+        .nth(1)
+        .map_or(11, |text| text.parse().expect("a number of rounds"));
     let libraries = [rust_crypto(), ring(), aws_lc()];
     for bytes in SIZES {
         let mut rates = vec![(Vec::new(), Vec::new()); libraries.len()];
@@ -107,7 +120,12 @@ fn main() {
             }
         }
         for (library, (seal, open)) in libraries.iter().zip(rates) {
-            println!("{bytes:>6} bytes  {:<20} seal {:<22} open {} GB/s", library.name, summary(seal), summary(open));
+            println!(
+                "{bytes:>6} bytes  {:<20} seal {:<22} open {} GB/s",
+                library.name,
+                summary(seal),
+                summary(open)
+            );
         }
     }
 }
