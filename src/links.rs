@@ -8,7 +8,7 @@ use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
     APPLICATIONS_MAX, Affinity, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
-    FRAME_BODY_BYTES_MAX, Notice, OnFailure, OnWorkerLoss, Secret, Window,
+    FRAME_BODY_BYTES_MAX, LinkPeer, Notice, OnFailure, OnWorkerLoss, Secret, Window,
 };
 use ringway_uring::{bind_shared, bind_unix};
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,12 +232,18 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     }))
 }
 
-/// By what a peer that lies is known again: its process, or its host.
+/// Who has connected; by its process or its host it is known again if it lies.
 #[must_use]
-pub fn name_of(peer: Peer) -> String {
+pub fn peer_of(peer: Peer) -> LinkPeer {
     match peer {
-        Peer::Inet(address) => address.ip().to_string(),
-        Peer::Unix { pid, .. } => format!("process {pid}"),
+        Peer::Inet(address) => LinkPeer {
+            name: address.ip().to_string(),
+            needs_proof: true,
+        },
+        Peer::Unix { pid, .. } => LinkPeer {
+            name: format!("process {pid}"),
+            needs_proof: false,
+        },
     }
 }
 
@@ -261,6 +267,14 @@ pub fn log(notice: &Notice) {
         }
         Notice::TurnedAway { peer, wait_ms } => {
             tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
+        }
+        Notice::Refused {
+            peer,
+            worker,
+            code: said,
+            message,
+        } => {
+            tracing::warn!(code = "RW-2608", %peer, ?worker, said, "a link was refused: {message}");
         }
         Notice::Unanswered { worker, clients } => {
             tracing::warn!(

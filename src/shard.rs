@@ -170,7 +170,7 @@ impl Handler for Application {
             }
             Peer::Inet(_) | Peer::Unix { .. } => {
                 let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
-                let (conn, peer) = (conn_id(conn), crate::links::name_of(peer));
+                let (conn, peer) = (conn_id(conn), crate::links::peer_of(peer));
                 let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
                 self.hub
                     .link_accepted(now, conn, &peer, &mut post, entropy, outputs);
