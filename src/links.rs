@@ -276,6 +276,19 @@ pub fn log(notice: &Notice) {
         } => {
             tracing::warn!(code = "RW-2608", %peer, ?worker, said, "a link was refused: {message}");
         }
+        Notice::Kept {
+            worker,
+            application,
+            namespace,
+        } => {
+            tracing::warn!(
+                code = "RW-2609",
+                ?worker,
+                application,
+                ?namespace,
+                "a worker has a namespace that is the daemon's own (namespaces.native), and gets no clients in it"
+            );
+        }
         Notice::Unanswered { worker, clients } => {
             tracing::warn!(
                 code = "RW-2606",

@@ -117,6 +117,8 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Namespaces of workers that are the daemon's own.
+    pub namespaces_kept: u64,
     /// Requests that wait for the application's word.
     pub questions_open: u64,
     /// Requests that it was asked about.
@@ -546,6 +548,7 @@ impl Exchange {
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
             caps: self.capabilities(self.app_of(id)),
+            native: &self.native,
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;

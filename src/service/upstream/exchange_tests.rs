@@ -7,7 +7,7 @@ use super::proof::Secret;
 use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long};
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
 
 fn stage() -> Stage {
     Stage::new(Window::default())
@@ -421,4 +421,58 @@ fn a_refused_link_is_told_once_of_each_peer_and_code() {
         refused("a", "not-allowed", "this instance may not join here"),
     ];
     assert_eq!(stage.exchange.take_notices(), expected);
+}
+
+#[test]
+fn a_namespace_of_the_daemons_own_is_no_workers_and_no_fault() {
+    let mut stage = stage();
+    stage
+        .exchange
+        .keep_native(["/", "/live"].map(str::to_owned).into());
+    let conn = stage.worker("a");
+    stage.say(conn, 0, &Frame::Nsp { name: "/" });
+    for number in [1, 2] {
+        stage.say(conn, number, &Frame::Nsp { name: "/live" });
+    }
+    let kept = Notice::Kept {
+        worker: "a".to_owned(),
+        application: "default".to_owned(),
+        namespace: "/live".to_owned(),
+    };
+    assert_eq!(stage.exchange.take_notices(), [kept], "it is told once");
+    assert_eq!(stage.exchange.stats().namespaces_kept, 2);
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    // The number may stand for another namespace from then on.
+    stage.say(conn, 2, &Frame::Nsp { name: "/own" });
+    stage.open(1, &[]);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 2 });
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 1 });
+    is_refused(&mut stage, conn, "not-allowed");
+}
+
+#[test]
+fn a_packet_of_the_daemons_own_namespace_is_no_workers() {
+    for (text, is_allowed) in [
+        ("2/own,[\"a\"]", true),
+        ("2/live,[\"a\"]", false),
+        ("4/live,\"no\"", false),
+    ] {
+        let mut stage = stage();
+        stage.exchange.keep_native(["/live".to_owned()].into());
+        let conn = stage.worker("a");
+        stage.open(1, &[]);
+        stage.say(
+            conn,
+            1,
+            &Frame::Send {
+                payload: Payload(Part::Text(text)),
+            },
+        );
+        assert_eq!(
+            stage.exchange.stats().links_refused == 0,
+            is_allowed,
+            "{text}"
+        );
+    }
 }

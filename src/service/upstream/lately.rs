@@ -2,7 +2,6 @@
 //!
 //! Deliberately absent: what is told (`mend`).
 
-use crate::time::Now;
 use std::collections::BTreeMap;
 
 /// For how long something is not told again.
@@ -18,8 +17,7 @@ pub(super) struct Lately {
 
 impl Lately {
     /// Whether it is to be told now. `false`: it was, or there was too much.
-    pub(super) fn is_new(&mut self, now: Now, what: &str) -> bool {
-        let now_us = now.monotonic_us;
+    pub(super) fn is_new(&mut self, now_us: u64, what: &str) -> bool {
         self.told_us.retain(|_, at_us| now_us < *at_us + AGAIN_US);
         if self.told_us.len() >= TOLD_MAX || self.told_us.contains_key(what) {
             return false;
@@ -33,27 +31,20 @@ impl Lately {
 mod tests {
     use super::*;
 
-    fn at(monotonic_us: u64) -> Now {
-        Now {
-            monotonic_us,
-            unix_ms: 0,
-        }
-    }
-
     #[test]
     fn the_same_is_told_once_in_a_minute() {
         let mut lately = Lately::default();
-        assert!(lately.is_new(at(5), "a") && lately.is_new(at(6), "b"));
-        assert!(!lately.is_new(at(AGAIN_US + 4), "a"));
-        assert!(lately.is_new(at(AGAIN_US + 5), "a"));
-        assert!(!lately.is_new(at(AGAIN_US + 5), "b"));
+        assert!(lately.is_new(5, "a") && lately.is_new(6, "b"));
+        assert!(!lately.is_new(AGAIN_US + 4, "a"));
+        assert!(lately.is_new(AGAIN_US + 5, "a"));
+        assert!(!lately.is_new(AGAIN_US + 5, "b"));
     }
 
     #[test]
     fn there_are_only_so_many_lines() {
         let mut lately = Lately::default();
-        let told = (0..1_000).filter(|number| lately.is_new(at(0), &number.to_string()));
+        let told = (0..1_000).filter(|number| lately.is_new(0, &number.to_string()));
         assert_eq!(told.count(), TOLD_MAX);
-        assert!(lately.is_new(at(AGAIN_US), "another"));
+        assert!(lately.is_new(AGAIN_US, "another"));
     }
 }

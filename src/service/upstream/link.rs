@@ -6,6 +6,7 @@ use super::proof::{self, Prover, Secret};
 use super::window::Sum;
 use super::worker::WorkerId;
 use ringway_proto::link::{self, Flags, Frame, Json};
+use std::collections::BTreeSet;
 
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
@@ -41,6 +42,7 @@ pub(super) struct Welcome<'a> {
     pub(super) hold_ms: u32,
     pub(super) grace_ms: u32,
     pub(super) caps: Vec<&'static str>,
+    pub(super) native: &'a BTreeSet<String>,
 }
 
 pub(super) struct Link {
@@ -142,6 +144,11 @@ impl Link {
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
             caps: welcome.caps.iter().copied().map(Into::into).collect(),
+            native: welcome
+                .native
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         });
         let secret = secret.filter(|_| self.peer.needs_proof);
         let mac = secret.map(|secret| {

@@ -75,6 +75,15 @@ pub enum Notice {
         /// What it was told beside that.
         message: String,
     },
+    /// A worker has a namespace that is the daemon's own.
+    Kept {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// Whose it is.
+        application: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// A worker is gone, and clients were closed that waited for its acknowledgements.
     Unanswered {
         /// As of [`Self::Opened`].
@@ -95,7 +104,7 @@ pub enum Notice {
 }
 
 /// What people call the worker.
-fn called(worker: &Worker) -> String {
+pub(super) fn called(worker: &Worker) -> String {
     let kin = called_kin(&worker.standing.kin);
     match kin.is_empty() || kin.ends_with('/') {
         true => format!("{kin}{}", worker.instance),
@@ -310,7 +319,10 @@ impl Exchange {
             return;
         };
         let (peer, id, code) = (link.peer().to_owned(), link.worker(), fault.code());
-        if self.lately.is_new(now, &format!("{peer} {code}")) {
+        if self
+            .lately
+            .is_new(now.monotonic_us, &format!("{peer} {code}"))
+        {
             let worker = id.and_then(|id| self.workers.get(&id)).map(called);
             let message = fault.to_string();
             self.notice(Notice::Refused {

@@ -45,6 +45,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
         },
         Notice::TurnedAway { .. } => "turned away",
         Notice::Refused { .. } => "refused",
+        Notice::Kept { .. } => "kept",
         Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
