@@ -310,6 +310,12 @@ pub fn log(notice: &Notice) {
     }
 }
 
+/// Whether a worker of that user may join by a Unix socket: of the daemon's own, and of root, who may do everything. When its own is not known, root alone.
+#[must_use]
+pub fn is_trusted(own_user: Option<u32>, uid: u32) -> bool {
+    uid == 0 || own_user == Some(uid)
+}
+
 /// This process's user, whose workers may open Unix links.
 ///
 /// # Errors
@@ -416,6 +422,24 @@ mod tests {
         for namespace in ["/", "*", "/*", "chat", "/a*b", "/a,b", ""] {
             check("chat", &[namespace], false);
         }
+    }
+
+    #[test]
+    fn a_unix_link_is_its_own_users_and_roots() {
+        for (own_user, uid, is_allowed) in [
+            (Some(1000), 1000, true),
+            (Some(1000), 0, true),
+            (Some(1000), 1001, false),
+            (Some(0), 1000, false),
+            (None, 0, true),
+            (None, 1000, false),
+        ] {
+            assert_eq!(is_trusted(own_user, uid), is_allowed, "{own_user:?} {uid}");
+        }
+        let unix = peer_of(Peer::Unix { uid: 1000, pid: 7 });
+        assert_eq!((&*unix.name, unix.needs_proof), ("process 7", false));
+        let tcp = peer_of(Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 7))));
+        assert_eq!((&*tcp.name, tcp.needs_proof), ("127.0.0.1", true));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Application {
 
     /// Whether a worker of that user may join: of the daemon's own, and of root, who may do everything.
     fn is_trusted(&self, uid: u32) -> bool {
-        uid == 0 || self.own_user == Some(uid)
+        crate::links::is_trusted(self.own_user, uid)
     }
 
     /// Carries the hub's outputs over to the loop's commands.
