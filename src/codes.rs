@@ -389,6 +389,16 @@ pub static CATALOGUE: &[Entry] = &[
         "Look at the worker's log for why it died. The client's own timeout and retries say what becomes of the event.",
     ),
     entry(
+        "RW-2608",
+        "A link was closed for what its worker said, or for saying nothing; the line has the code of docs/link.md that the worker was told. The same of one peer is told once a minute.",
+        "proof: the secrets differ. version, bad-json: two versions of the SDK. not-allowed: link.application, or what else the line says. silent: what connects there is no worker.",
+    ),
+    entry(
+        "RW-2609",
+        "A worker has a namespace that is in namespaces.native: the daemon serves it, and the worker gets no clients in it.",
+        "Take it out of namespaces.native, if it is the application's; else do not make it there.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",

@@ -258,6 +258,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.namespaces_refused,
     ),
     (
+        "ringway_upstream_namespaces_native_total",
+        "Namespaces of workers that are the daemon's own (RW-2609).",
+        false,
+        |stats, _| stats.exchange.namespaces_kept,
+    ),
+    (
         "ringway_upstream_questions_open",
         "Requests that wait for the application's word, whether they may come in.",
         true,

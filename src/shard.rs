@@ -70,7 +70,7 @@ impl Application {
 
     /// Whether a worker of that user may join: of the daemon's own, and of root, who may do everything.
     fn is_trusted(&self, uid: u32) -> bool {
-        uid == 0 || self.own_user == Some(uid)
+        crate::links::is_trusted(self.own_user, uid)
     }
 
     /// Carries the hub's outputs over to the loop's commands.
@@ -177,7 +177,7 @@ impl Handler for Application {
             }
             Peer::Inet(_) | Peer::Unix { .. } => {
                 let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
-                let (conn, peer) = (conn_id(conn), crate::links::name_of(peer));
+                let (conn, peer) = (conn_id(conn), crate::links::peer_of(peer));
                 let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
                 self.hub
                     .link_accepted(now, conn, &peer, &mut post, entropy, outputs);

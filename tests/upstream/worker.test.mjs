@@ -10,6 +10,8 @@ import { total } from "../it/metrics.mjs";
 import { between } from "./between.mjs";
 import { on } from "./stage.mjs";
 
+/** The type of an ERROR frame. */
+const ERROR = 9;
 const SHARDS = ["--shards", "2"];
 const CRASHES = Number(process.env.UPSTREAM_CRASHES ?? 10);
 
@@ -145,15 +147,20 @@ test("one of three workers dies: its clients go on with the others within a seco
 }));
 
 test("the daemon is killed: workers and clients come back by themselves", on({ args: SHARDS }, async (stage) => {
-  const worker = await stage.worker();
-  const socket = await stage.connected();
+  const workers = [await stage.worker(), await stage.worker()];
+  const sockets = await Promise.all([...Array(40).keys()].map((number) => stage.connected({ transports: number % 4 ? ["websocket"] : ["polling"] })));
   const { port } = stage.daemon;
+  const old = sockets.map((socket) => socket.id).sort();
   await stage.daemon.stop("SIGKILL");
-  const gone = await until(() => worker.events.find((event) => event.event === "disconnect"));
-  assert.equal(gone.reason, "transport close");
+  const gone = () => workers.flatMap((worker) => worker.events.filter((event) => event.event === "disconnect"));
+  await until(() => gone().length >= sockets.length);
+  assert.deepEqual(gone().map((event) => event.id).sort(), old, "each socket of each worker, once");
+  assert.deepEqual(new Set(gone().map((event) => event.reason)), new Set(["transport close"]));
   stage.daemon = await serve(stage.args, {}, { port });
-  await until(() => socket.connected);
-  assert.equal(await socket.emitWithAck("echo", "again"), "again");
+  await until(() => sockets.every((socket) => socket.connected));
+  const said = await Promise.all(sockets.map((socket, number) => socket.emitWithAck("echo", number)));
+  assert.deepEqual(said, [...sockets.keys()]);
+  assert.equal(await total(stage.daemon, "ringway_upstream_workers"), 2);
 }));
 
 test("a link's socket is its owner's alone", on({}, async (stage) => {
@@ -188,6 +195,16 @@ function hello(values = {}) {
   return frame(1, Buffer.concat([length, Buffer.from(text), Buffer.alloc(2)]));
 }
 
+/** The codes of the ERROR frames (docs/link.md) in what the daemon said. */
+function errorsIn(said) {
+  const bytes = Buffer.from(said, "latin1");
+  const codes = [];
+  for (let at = 0; at + 4 <= bytes.length; at += 4 + bytes.readUInt32LE(at)) {
+    if (bytes[at + 4] === ERROR) codes.push(bytes.toString("utf8", at + 16, at + 16 + bytes.readUInt16LE(at + 14)));
+  }
+  return codes;
+}
+
 test("a peer that lies is told what is wrong, and nobody else is touched", on({ args: SHARDS }, async (stage) => {
   await stage.worker();
   const socket = await stage.connected();
@@ -204,12 +221,19 @@ test("a peer that lies is told what is wrong, and nobody else is touched", on({ 
     window: Buffer.concat([hello(), frame(7, Buffer.from([9, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]))]),
   };
   for (const [code, bytes] of Object.entries(lies)) {
-    assert.match(await lie(stage, bytes), new RegExp(code), code);
+    assert.deepEqual(errorsIn(await lie(stage, bytes)), [code]);
   }
   // A client of another worker, and a namespace that was never named.
   const stolen = Buffer.concat([hello({ instance: "thief" }), named, frame(33, member, 1n), frame(33, member, (1n << 40n) | 1n)]);
-  assert.match(await lie(stage, stolen), /not-allowed/);
-  assert.match(await lie(stage, Buffer.concat([hello({ instance: "guess" }), frame(36, Buffer.from([9, 0]), 1n)])), /not-allowed/);
+  assert.deepEqual(errorsIn(await lie(stage, stolen)), ["not-allowed"]);
+  const guessed = Buffer.concat([hello({ instance: "guess" }), frame(36, Buffer.from([9, 0]), 1n)]);
+  assert.deepEqual(errorsIn(await lie(stage, guessed)), ["not-allowed"]);
+  // A connection that was never given, in a namespace of its own: it may as well be one that is gone, and is counted.
+  const stale = () => total(stage.daemon, "ringway_upstream_frames_stale_total");
+  const before = await stale();
+  const asked = Buffer.concat([hello({ instance: "stale" }), named, frame(36, Buffer.from([0, 0]), 0xffff_ffffn), frame(77)]);
+  assert.deepEqual(errorsIn(await lie(stage, asked)), ["unknown-type"]);
+  assert.equal(await stale(), before + 1);
   assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
   assert.deepEqual(socket.disconnects, []);
 }));
@@ -224,6 +248,7 @@ test("over TCP both sides prove the secret", async () => {
   await on({ args: ["--set", `link.secret_file="${secretFile}"`], link, secretFile }, async (stage) => {
     const refused = stage.worker([wrong]).catch((error) => error);
     await until(() => total(stage.daemon, "ringway_links_refused_total"));
+    await until(() => /RINGWAY_LINK.*proof: the proof is wrong/.test(stage.workers[0].errors));
     await stage.kill(stage.workers[0]);
     await refused;
     await stage.worker();

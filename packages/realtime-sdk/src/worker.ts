@@ -14,6 +14,7 @@ import { json } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
 import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
+import { Warned } from "./warned.js";
 
 /** How long a worker that stops waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
@@ -28,7 +29,7 @@ export interface RingwayEvents {
   retry: [cause: Error, delay_ms: number];
   /** It did not come back in time: the clients of this worker are gone. */
   lost: [cause: Error];
-  /** Something was wrong, by its name. */
+  /** Something was wrong, by its name. Where nobody listens it is a warning of the process, once in a while. */
   fault: [error: LinkError];
   /** The application needs what this daemon does not have. It has left; as any `error` that nobody listens to, it is thrown. */
   error: [error: UnsupportedError];
@@ -73,6 +74,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   #stopped: Promise<void> | undefined;
   #draining: { by_ms: number; done: Promise<Drained>; finish: () => void } | undefined;
   #isBindDue = false;
+  readonly #warned = new Warned();
   #reject: (error: Error) => void = () => {};
 
   /** @internal */
@@ -92,7 +94,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       retrying: (cause, delay_ms) => void this.emit("retry", cause, delay_ms),
       lost: (cause) => this.#lost(cause),
       frame: (frame) => this.#receive(frame),
-      fault: (error) => void this.emit("fault", error),
+      fault: (error) => { if (!this.emit("fault", error)) this.#warned.tell(error); },
     };
     const link = new Link(options, handler);
     this.#link = link;

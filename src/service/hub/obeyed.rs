@@ -264,17 +264,23 @@ impl Hub {
             _ => {}
         }
         match is_whole {
-            true => self.push_parts(key, &[part], turn),
-            false => self.push_parts(key, &borrowed(&parts), turn),
+            true => self.push_parts(key, flags, &[part], turn),
+            false => self.push_parts(key, flags, &borrowed(&parts), turn),
         }
     }
 
     /// What a worker says to one client, if that is whole.
-    fn push_parts(&mut self, key: Key, parts: &[Part<'_>], turn: &mut Turn<'_>) {
+    fn push_parts(&mut self, key: Key, flags: Flags, parts: &[Part<'_>], turn: &mut Turn<'_>) {
         if !parts.is_empty() {
-            let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
-            self.push_of_worker(key, Rc::new(packet), turn);
+            let packet = self.packet_of(flags, parts);
+            self.push_of_worker(key, packet, turn);
         }
+    }
+
+    /// A worker's packet: compressed where clients have agreed to it, unless the worker said not to.
+    fn packet_of(&self, flags: Flags, parts: &[Part<'_>]) -> Rc<Packet> {
+        let deflates = self.settings.deflate && !flags.contains(Flags::NO_COMPRESS);
+        Rc::new(Packet::of_parts(parts).for_deflate(deflates))
     }
 
     /// A CONNECT is answered.
@@ -369,8 +375,7 @@ impl Hub {
                     .is_some_and(|session| session.outbox.is_empty())
             });
         }
-        let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
-        let packet = Rc::new(packet);
+        let packet = self.packet_of(flags, parts);
         for key in keys {
             self.push_of_worker(key, Rc::clone(&packet), turn);
         }

@@ -9,7 +9,8 @@ use super::deal::{Client, dealt_bytes};
 use super::emitter::Role;
 use super::fault::Fault;
 use super::gather::Gather;
-use super::link::{Lateness, Link, Welcome};
+use super::lately::Lately;
+use super::link::{Lateness, Link, LinkPeer, Welcome};
 use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
@@ -62,7 +63,7 @@ pub struct ExchangeSettings {
     pub on_worker_loss: OnWorkerLoss,
     /// When workers are kept from clients.
     pub breaker: BreakerSettings,
-    /// What workers must prove that they know; none for links that only one's own user can open.
+    /// What workers over TCP must prove that they know; none where only one's own user can open links.
     pub secret: Option<Secret>,
 }
 
@@ -116,6 +117,8 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Namespaces of workers that are the daemon's own.
+    pub namespaces_kept: u64,
     /// Requests that wait for the application's word.
     pub questions_open: u64,
     /// Requests that it was asked about.
@@ -191,6 +194,8 @@ pub(crate) struct Exchange {
     /// The same for peers, whoever they say they are.
     pub(super) door: Breaker,
     pub(super) notices: Vec<Notice>,
+    /// What was told lately.
+    pub(super) lately: Lately,
     pub(super) stats: ExchangeStats,
 }
 
@@ -205,6 +210,7 @@ impl Exchange {
             door: Breaker::of_peers(settings.breaker.clone(), seed),
             pace: Pace::default(),
             notices: Vec::new(),
+            lately: Lately::default(),
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,
@@ -269,9 +275,9 @@ impl Exchange {
     }
 
     /// A link was accepted; `nonce` is unpredictable.
-    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &str) {
+    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &LinkPeer) {
         self.stats.links_accepted += 1;
-        if self.turns_away(now, peer) {
+        if self.turns_away(now, &peer.name) {
             self.stats.links_turned_away += 1;
             self.orders.push(Order::Close(conn));
             return;
@@ -360,6 +366,7 @@ impl Exchange {
 
     /// The link said what it must not: it is told, and closed. Its worker may come back; other links and clients are untouched.
     fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
+        self.tell_refused_link(now, conn, &fault);
         self.say_fault(conn, &fault);
         let id = self.links.get(&conn).and_then(Link::worker);
         if id.is_some() && !fault.is_lie() {
@@ -541,6 +548,7 @@ impl Exchange {
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
             caps: self.capabilities(self.app_of(id)),
+            native: &self.native,
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;

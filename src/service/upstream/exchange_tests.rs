@@ -2,10 +2,12 @@
 
 use super::applications::AppId;
 use super::exchange::{Exchange, ExchangeSettings};
+use super::mend::Notice;
+use super::proof::Secret;
 use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long};
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
 
 fn stage() -> Stage {
     Stage::new(Window::default())
@@ -367,4 +369,110 @@ fn links_are_read_one_after_the_other() {
         stage.exchange.names.get(AppId::MAIN, "/").is_some(),
         "it had its turn"
     );
+}
+
+/// A stage whose operator has set a secret.
+fn secret_stage() -> Stage {
+    let mut stage = stage();
+    stage.exchange.settings.secret = Secret::new(&[7; 32]);
+    stage
+}
+
+#[test]
+fn over_tcp_the_secret_is_proven_and_over_a_unix_socket_it_is_not() {
+    let mut stage = secret_stage();
+    let local = stage.worker("local");
+    stage.is_over_tcp = true;
+    let remote = stage.accept();
+    stage.hello(remote, "remote");
+    is_refused(&mut stage, remote, "proof");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(local), ["OPEN 1"], "it is not touched");
+}
+
+#[test]
+fn over_tcp_nobody_joins_without_a_secret() {
+    let mut stage = stage();
+    stage.is_over_tcp = true;
+    let conn = stage.accept();
+    stage.hello(conn, "remote");
+    is_refused(&mut stage, conn, "proof");
+}
+
+#[test]
+fn a_refused_link_is_told_once_of_each_peer_and_code() {
+    let mut stage = secret_stage();
+    for (peer, is_over_tcp) in [("a", true), ("a", true), ("b", true), ("a", false)] {
+        (stage.peer, stage.is_over_tcp) = (peer.to_owned(), is_over_tcp);
+        let conn = stage.accept();
+        let instance = if is_over_tcp { "i" } else { "" };
+        stage.hello(conn, instance);
+    }
+    let refused = |peer: &str, code, message: &str| Notice::Refused {
+        peer: peer.to_owned(),
+        worker: None,
+        code,
+        message: message.to_owned(),
+    };
+    let wrong = "the proof is wrong: are both secrets the same?";
+    let expected = [
+        refused("a", "proof", wrong),
+        refused("b", "proof", wrong),
+        refused("a", "not-allowed", "this instance may not join here"),
+    ];
+    assert_eq!(stage.exchange.take_notices(), expected);
+}
+
+#[test]
+fn a_namespace_of_the_daemons_own_is_no_workers_and_no_fault() {
+    let mut stage = stage();
+    stage
+        .exchange
+        .keep_native(["/", "/live"].map(str::to_owned).into());
+    let conn = stage.worker("a");
+    stage.say(conn, 0, &Frame::Nsp { name: "/" });
+    for number in [1, 2] {
+        stage.say(conn, number, &Frame::Nsp { name: "/live" });
+    }
+    let kept = Notice::Kept {
+        worker: "a".to_owned(),
+        application: "default".to_owned(),
+        namespace: "/live".to_owned(),
+    };
+    assert_eq!(stage.exchange.take_notices(), [kept], "it is told once");
+    assert_eq!(stage.exchange.stats().namespaces_kept, 2);
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    // The number may stand for another namespace from then on.
+    stage.say(conn, 2, &Frame::Nsp { name: "/own" });
+    stage.open(1, &[]);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 2 });
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 1 });
+    is_refused(&mut stage, conn, "not-allowed");
+}
+
+#[test]
+fn a_packet_of_the_daemons_own_namespace_is_no_workers() {
+    for (text, is_allowed) in [
+        ("2/own,[\"a\"]", true),
+        ("2/live,[\"a\"]", false),
+        ("4/live,\"no\"", false),
+    ] {
+        let mut stage = stage();
+        stage.exchange.keep_native(["/live".to_owned()].into());
+        let conn = stage.worker("a");
+        stage.open(1, &[]);
+        stage.say(
+            conn,
+            1,
+            &Frame::Send {
+                payload: Payload(Part::Text(text)),
+            },
+        );
+        assert_eq!(
+            stage.exchange.stats().links_refused == 0,
+            is_allowed,
+            "{text}"
+        );
+    }
 }

@@ -126,6 +126,7 @@ impl Exchange {
     fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) -> Result<(), Fault> {
         let number = raw.conn as u16;
         let app = self.app_of(id);
+        self.worker_mut(id).kept.remove(&number);
         if raw.flags.contains(Flags::REMOVED) {
             let was = self.worker_mut(id).spaces.remove(&number);
             self.unname(app, was.flatten());
@@ -133,6 +134,10 @@ impl Exchange {
         }
         let space = match self.names.get(app, name) {
             Some(space) => Some(space),
+            None if self.is_kept(name) => {
+                self.note_kept((id, number), name);
+                None
+            }
             None => {
                 self.claim(app, name)?;
                 self.make_space(app, name)

@@ -7,6 +7,7 @@ use super::breaker;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId};
+use super::mend::{Notice, called};
 use super::worker::{Worker, WorkerId};
 use ringway_proto::link::{Bind, Part};
 
@@ -113,6 +114,7 @@ impl Exchange {
         let app = self.app_of(id);
         match space {
             Some(space) if self.is_unreached(app, space) => Err(Fault::NotAllowed("namespace")),
+            None if self.workers[&id].kept.contains(&nsp) => Err(Fault::NotAllowed("namespace")),
             space => Ok(space),
         }
     }
@@ -123,12 +125,38 @@ impl Exchange {
         let Part::Text(text) = part else {
             return Ok(());
         };
+        if self.is_kept(namespace_of(text)) {
+            return Err(Fault::NotAllowed("namespace"));
+        }
         if !self.routes.are_several() || text.starts_with('4') {
             return Ok(());
         }
         match self.routes.of(namespace_of(text)) == self.app_of(id) {
             true => Ok(()),
             false => Err(Fault::OtherApplication),
+        }
+    }
+
+    /// Whether a namespace is the daemon's own. Every server has a `/`, of which it need not know: its workers talk among themselves there.
+    pub(super) fn is_kept(&self, name: &str) -> bool {
+        name != "/" && self.native.contains(name)
+    }
+
+    /// A worker has said a namespace that is the daemon's own. That is no lie, as no server knows what the daemon keeps: the link goes on, without that
+    /// namespace.
+    pub(super) fn note_kept(&mut self, (id, number): (WorkerId, u16), name: &str) {
+        self.stats.namespaces_kept += 1;
+        self.worker_mut(id).kept.insert(number);
+        let worker = called(&self.workers[&id]);
+        let now_us = self.recovery.now_us;
+        if self.lately.is_new(now_us, &format!("{worker} {name}")) {
+            let application = self.name_of(self.app_of(id)).to_owned();
+            let namespace = name.to_owned();
+            self.notice(Notice::Kept {
+                worker,
+                application,
+                namespace,
+            });
         }
     }
 

@@ -93,6 +93,8 @@ pub(super) struct Worker {
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
+    /// Of these, the daemon's own.
+    pub(super) kept: BTreeSet<u16>,
     /// The names of an emitter's.
     pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
@@ -134,6 +136,7 @@ impl Worker {
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
+            kept: BTreeSet::new(),
             names: HashMap::new(),
             load: 0,
             asked: 0,

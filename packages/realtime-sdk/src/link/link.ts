@@ -86,6 +86,7 @@ export class Link {
   /** What can be resumed: there is one from the first WELCOME until it is lost. */
   #session: { epoch: string; grace_ms: number } | undefined;
   #caps: ReadonlySet<string> = new Set();
+  #native: ReadonlySet<string> = new Set();
   #challenge: Json<Challenge> | undefined;
   #hello: Json<Hello> | undefined;
   /** What waits for a daemon while there is no session. */
@@ -342,6 +343,11 @@ export class Link {
     return this.#caps.has(cap);
   }
 
+  /** Whether a namespace is the daemon's own. Every server has a `/`, and need not know. */
+  isNative(namespace: string): boolean {
+    return namespace !== "/" && this.#native.has(namespace);
+  }
+
   #welcome(welcome: Json<Welcome>, mac: string): void {
     const challenge = this.#challenge as Json<Challenge>;
     const hello = this.#hello as Json<Hello>;
@@ -358,6 +364,7 @@ export class Link {
     else this.#begin();
     this.#session = { epoch, grace_ms };
     this.#caps = new Set(welcome.value.caps);
+    this.#native = new Set(welcome.value.native);
     this.#window = this.#outgoing.window = this.#incoming.window = window;
     this.#open(resumed);
   }

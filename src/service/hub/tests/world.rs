@@ -8,6 +8,7 @@ use crate::post::{Class, MailOutcome, Post};
 use crate::rooms::SlowConsumerRules;
 use crate::settings::Settings;
 use crate::time::{ConnId, Now};
+use crate::upstream::LinkPeer;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -187,8 +188,12 @@ impl World {
         let conn = ConnId::new(self.wires.len() as u64 + 1);
         self.wires.insert(conn, Wire::default());
         let now = self.now;
+        let peer = LinkPeer {
+            name: "process 1".to_owned(),
+            needs_proof: false,
+        };
         self.with(0, |hub, post, entropy, out| {
-            hub.link_accepted(now, conn, "process 1", post, entropy, out)
+            hub.link_accepted(now, conn, &peer, post, entropy, out)
         });
         self.settle();
         conn
