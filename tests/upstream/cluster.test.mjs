@@ -34,14 +34,14 @@ test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
 
 test("a worker that stops keeps its clients and their data", on({ args: SHARDS }, async (stage) => {
   const worker = await stage.worker();
-  const socket = await stage.connected({ auth: { who: "ann" } });
+  const socket = await stage.connected({ auth: { who: "ann", born: true } });
   await socket.emitWithAck("remember", 17);
   const { id } = socket;
   worker.child.kill("SIGTERM");
   await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 0);
   const next = await stage.worker();
   const who = await socket.emitWithAck("who");
-  assert.deepEqual(who, { pid: next.pid, data: { who: "ann", value: 17 }, rooms: [id, "lobby"].sort() });
+  assert.deepEqual(who, { pid: next.pid, data: { who: "ann", born: worker.pid, value: 17 }, rooms: [id, "lobby"].sort() });
   assert.deepEqual([socket.id, socket.disconnects], [id, []]);
 }));
 
