@@ -13,9 +13,11 @@ const io = new Server({ connectTimeout: 45_000, ...parser });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
-attachRingway(io, options);
+if (process.env.QUEUE_BYTES_MAX) options.bounds = { queue_bytes_max: Number(process.env.QUEUE_BYTES_MAX) };
+const ringway = attachRingway(io, options);
 
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+ringway.on("fault", ({ code, message }) => tell({ event: "fault", code, message }));
 // What doubles is planted (planted.mjs), so that it is seen that tests which count see it.
 if (process.env.DOUBLES) plant(io, process.env.DOUBLES);
 // What clients must hear once and in its turn, whatever becomes of the link (numbered.mjs).

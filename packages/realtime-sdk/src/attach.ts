@@ -59,7 +59,7 @@ export interface RingwayBounds {
   ping_ms?: number;
   /** For connecting and the handshake. @defaultValue 10000 */
   handshake_ms?: number;
-  /** What may wait for the daemon before the session, and with it the clients, is given up. @defaultValue 64 MiB */
+  /** What may wait for the daemon before broadcasts are dropped (`fault`, `queue-full`); at twice as much the session, and with it the clients, is given up. @defaultValue 64 MiB */
   queue_bytes_max?: number;
   /** For clients to go to other workers before `io.close()`, with `onClose: "migrate"`. @defaultValue 10000 */
   drain_ms?: number;
