@@ -221,6 +221,17 @@ function lie(stage, bytes) {
   });
 }
 
+/** The code of the ERROR frame (9) at the end of what was said. */
+function errorIn(said) {
+  let bytes = Buffer.from(said, "latin1");
+  let code;
+  while (bytes.length >= 14) {
+    if (bytes[4] === 9) code = bytes.toString("latin1", 16, 16 + bytes.readUInt16LE(14));
+    bytes = bytes.subarray(4 + bytes.readUInt32LE(0));
+  }
+  return code;
+}
+
 /** A frame of the link. */
 function frame(type, body = Buffer.alloc(0), conn = 0n, flags = 0) {
   const header = Buffer.alloc(14);
@@ -254,7 +265,7 @@ test("a peer that lies is told what is wrong, and nobody else is touched", on({ 
     window: Buffer.concat([hello(), frame(7, Buffer.from([9, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]))]),
   };
   for (const [code, bytes] of Object.entries(lies)) {
-    assert.match(await lie(stage, bytes), new RegExp(code), code);
+    assert.equal(errorIn(await lie(stage, bytes)), code);
   }
   // A client of another worker, and a namespace that was never named.
   const stolen = Buffer.concat([hello({ instance: "thief" }), named, frame(33, member, 1n), frame(33, member, (1n << 40n) | 1n)]);
