@@ -32,7 +32,8 @@ class Gateway {
   }
 }
 for (const name of ["wait", "go", "look"]) SubscribeMessage(name)(Gateway.prototype, name, Object.getOwnPropertyDescriptor(Gateway.prototype, name));
-WebSocketGateway()(Gateway);
+// What the gateway says of its server, as JSON.
+WebSocketGateway(JSON.parse(process.env.GATEWAY ?? "{}"))(Gateway);
 class Application {}
 Module({ providers: [Gateway] })(Application);
 
