@@ -337,4 +337,20 @@ export const DIFFERENCES = [
     stock: [["transport close"], false],
     ringway: [[], true],
   },
+  {
+    says: "One part of a message, its text or an attachment, that is longer than 16 MiB is a `RangeError` of `emit`",
+    why: "a frame of the link has a bound, and so has what a client may have before it",
+    serves: false,
+    async behaviour(side) {
+      const io = await side.serve();
+      try {
+        io.emit("long", "x".repeat((16 << 20) + 1));
+        return "said";
+      } catch (error) {
+        return error.name;
+      }
+    },
+    stock: "said",
+    ringway: "RangeError",
+  },
 ];

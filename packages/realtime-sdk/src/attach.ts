@@ -59,10 +59,15 @@ export interface RingwayBounds {
   ping_ms?: number;
   /** For connecting and the handshake. @defaultValue 10000 */
   handshake_ms?: number;
-  /** What may wait for the daemon before the session, and with it the clients, is given up. @defaultValue 64 MiB */
+  /** What may wait for the daemon before broadcasts are dropped (`fault`, `queue-full`); at twice as much the session, and with it the clients, is given up. @defaultValue 64 MiB */
   queue_bytes_max?: number;
   /** For clients to go to other workers before `io.close()`, with `onClose: "migrate"`. @defaultValue 10000 */
   drain_ms?: number;
+  /**
+   * Handlers of NestJS that one client may have running at once, its values and promises that are not there yet. Then no more is received from it until half of
+   * them are done; others go on. @defaultValue 1000
+   */
+  handlers_max?: number;
 }
 
 /**
@@ -96,6 +101,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     queue_bytes_max: bounds.queue_bytes_max ?? 64 << 20,
     onClose: options.onClose ?? "keep",
     drain_ms: bounds.drain_ms ?? 10_000,
+    handlers_max: bounds.handlers_max ?? 1_000,
     ...(options.secret === undefined ? {} : { secret: Buffer.from(options.secret as string) }),
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.weight === undefined ? {} : { weight: options.weight }),

@@ -36,6 +36,8 @@ export interface ConnectionPort {
   readonly isWritable: boolean;
   /** Whether packets are Socket.IO's text: the daemon sees by itself where one ends. */
   readonly parsesText: boolean;
+  /** Handlers that one client may have running before no more is received from it. */
+  readonly handlers_max: number;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
@@ -94,6 +96,8 @@ export class VirtualConnection extends EventEmitter {
   /** What the client waits for. */
   readonly #answers = new Answers();
   #running = 0;
+  /** The daemon was told to receive no more from the client. */
+  #isPaused = false;
   #settling: { done: () => void; timer: NodeJS.Timeout } | undefined;
   /** Of the last part that was sent: Socket.IO writes the parts of one packet with the same object. */
   #options: PacketOptions | undefined;
@@ -274,12 +278,21 @@ export class VirtualConnection extends EventEmitter {
   /** @internal A handler of the client's runs, until {@link finish}. */
   begin(): void {
     this.#running += 1;
+    if (this.#running >= this.#port.handlers_max && !this.#isPaused) this.#pause(true);
   }
 
   /** @internal */
   finish(): void {
     this.#running -= 1;
+    // Not at once: a client at its bound would go to and fro.
+    if (this.#isPaused && this.#running <= this.#port.handlers_max / 2) this.#pause(false);
     if (this.#settling) this.#settleSoon();
+  }
+
+  #pause(on: boolean): void {
+    if (this.readyState !== "open") return;
+    this.#isPaused = on;
+    this.#port.send("HOLD", 0, this.ref, { on: on ? 1 : 0 });
   }
 
   /** @internal Calls back when nothing that the client said is under way, or after so long; not when the connection ends before. */

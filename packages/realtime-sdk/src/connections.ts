@@ -39,7 +39,8 @@ export class Connections implements ConnectionPort {
   #life = 0;
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
-  readonly #link: Pick<Link, "send" | "isWritable">;
+  readonly #link: Pick<Link, "send" | "isWritable" | "can">;
+  readonly #handlers_max: number;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
@@ -54,17 +55,23 @@ export class Connections implements ConnectionPort {
   constructor(
     engine: RingwayEngine,
     io: ServerInternals,
-    link: Pick<Link, "send" | "isWritable">,
+    link: Pick<Link, "send" | "isWritable" | "can">,
     saveData: (connection: VirtualConnection) => void,
+    handlers_max = Infinity,
   ) {
     this.#engine = engine;
     this.#io = io;
     this.#link = link;
     this.#saveData = saveData;
+    this.#handlers_max = handlers_max;
   }
 
   get isWritable(): boolean {
     return this.#link.isWritable;
+  }
+
+  get handlers_max(): number {
+    return this.#link.can("hold") ? this.#handlers_max : Infinity;
   }
 
   get parsesText(): boolean {

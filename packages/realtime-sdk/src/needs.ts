@@ -7,7 +7,7 @@ import type { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 
 /** An optional part of the protocol, as WELCOME names it (docs/link.md). */
-export type Capability = "ackgather" | "handshake" | "local" | "migrate" | "opaque" | "recovery";
+export type Capability = "ackgather" | "handshake" | "hold" | "local" | "migrate" | "opaque" | "recovery";
 
 /** The application needs a part that this daemon does not have: its clients are not served. */
 export class UnsupportedError extends Error {

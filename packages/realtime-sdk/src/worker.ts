@@ -44,6 +44,8 @@ export interface WorkerOptions extends LinkOptions {
   readonly onClose: OnClose;
   /** How long clients may take to go to other workers, unless it is said. */
   readonly drain_ms: number;
+  /** Handlers that one client may have running. */
+  readonly handlers_max: number;
 }
 
 /** What `io.close()` means to the clients. */
@@ -100,7 +102,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#link = link;
     this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
-    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection));
+    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection), options.handlers_max);
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
     this.host = {
       instance: options.instance,

@@ -285,11 +285,25 @@ test("what waits for the daemon is bounded", async () => {
   const socket = await client(link, 1);
   const gone = once(socket, "disconnect");
   const failed = fault();
-  for (let count = 0; count < 11; count += 1) socket.emit("x", "y".repeat(10_000));
+  for (let count = 0; count < 21; count += 1) socket.emit("x", "y".repeat(10_000));
   assert.equal((await failed).code, "queue-full");
   assert.equal((await gone)[0], "transport close");
   const again = await daemon.accept();
   assert.equal((await again.welcome()).resume, undefined);
+});
+
+test("broadcasts beyond what may wait are dropped, the newest, and that is said when it begins and when it ends", async () => {
+  await start("unix", { bounds: { ...FAST, queue_bytes_max: 100_000 } });
+  const link = await daemon.accept();
+  await link.welcome({ window: { frames: 8192, bytes: 10_000 } });
+  await ringway.ready;
+  const faults: string[] = [];
+  ringway.on("fault", ({ message }) => faults.push(message));
+  for (let count = 0; count < 30; count += 1) io.emit("x", "y".repeat(10_000));
+  assert.equal(faults.length, 1);
+  assert.match(faults[0] ?? "", /^queue-full: broadcasts are dropped/);
+  while (faults.length < 2) await once(ringway, "fault");
+  assert.match(faults[1] ?? "", /^queue-full: 21 broadcasts were dropped/);
 });
 
 const hello = Buffer.from("0a00000000000000000000000000", "hex");

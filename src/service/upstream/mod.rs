@@ -28,6 +28,7 @@ mod fault;
 mod gather;
 #[cfg(test)]
 mod gather_tests;
+mod hold;
 mod joint;
 mod keeping;
 mod lately;

@@ -90,6 +90,7 @@ impl Exchange {
                 self.may_say(id, payload.0)?;
                 self.for_client(id, raw, None)
             }
+            Frame::Hold { on } => self.hold(id, ClientNumber(raw.conn), *on),
             Frame::CloseConn {} => self.for_client(id, raw, None),
             Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
