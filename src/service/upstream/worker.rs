@@ -87,6 +87,8 @@ pub(super) struct Worker {
     bus_bytes: usize,
     /// Answers in the row.
     answer_bytes: usize,
+    /// It has said what it wants.
+    pub(super) has_bound: bool,
     /// How long its clients may take to come back; none: they do not.
     pub(super) recovery_us: Option<u64>,
     /// Namespaces in the row.
@@ -131,6 +133,7 @@ impl Worker {
             farewell_bytes: 0,
             bus_bytes: 0,
             answer_bytes: 0,
+            has_bound: false,
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
