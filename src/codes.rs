@@ -384,6 +384,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Look at the worker's log for why it died. The client's own timeout and retries say what becomes of the event.",
     ),
     entry(
+        "RW-2607",
+        "A worker has a namespace that is another application's, and gets no clients in it; a client that was about to come to it there was closed, and comes back by itself.",
+        "List the namespace under link.applications, if it is the other one's; do not make it in this one, or do not let clients choose its name there.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",

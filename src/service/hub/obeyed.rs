@@ -66,9 +66,17 @@ impl Hub {
             ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
             ToClients::Answered { number } => self.end_asked(number),
             ToClients::Parser { parser } => self.upstream.parser = Some(parser),
-            ToClients::Gone { space } => self.upstream.clients.retire(space),
+            ToClients::Gone { space, is_given } => {
+                let keys = self.upstream.clients.retire(space);
+                keys.into_iter()
+                    .filter(|_| is_given)
+                    .for_each(|key| self.end_moved(key, turn));
+            }
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
+            }
+            ToClients::Moved { client } => {
+                self.end_client(client, Refusal::NamespaceTaken, turn);
             }
             ToClients::Entered { client, space } => self.client_entered(client, space, turn),
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
@@ -115,12 +123,20 @@ impl Hub {
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
         let code = match refusal {
-            Refusal::NoWorker | Refusal::WorkersFailing | Refusal::AnswerLost => 1013,
+            Refusal::NoWorker
+            | Refusal::WorkersFailing
+            | Refusal::AnswerLost
+            | Refusal::NamespaceTaken => 1013,
             _ => 1008,
         };
         if let Some(key) = self.upstream.clients.find(client) {
             self.close_session(key, Cause::Told(refusal, code), turn);
         }
+    }
+
+    /// The client is in a namespace that is another application's by now. It comes again, and is served by that one.
+    fn end_moved(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.close_session(key, Cause::Told(Refusal::NamespaceTaken, 1013), turn);
     }
 
     /// A client came back to its socket: what was kept for it is of no use any more.

@@ -14,6 +14,7 @@ use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
 use super::owed::OnWorkerLoss;
+use super::owning::Told;
 use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
@@ -116,6 +117,8 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Namespaces that workers said and that are another application's.
+    pub namespaces_taken: u64,
     /// Requests that wait for the application's word.
     pub questions_open: u64,
     /// Requests that it was asked about.
@@ -191,6 +194,8 @@ pub(crate) struct Exchange {
     /// The same for peers, whoever they say they are.
     pub(super) door: Breaker,
     pub(super) notices: Vec<Notice>,
+    /// Those of them that are about namespaces of two applications.
+    pub(super) told_taken: Told,
     pub(super) stats: ExchangeStats,
 }
 
@@ -205,6 +210,7 @@ impl Exchange {
             door: Breaker::of_peers(settings.breaker.clone(), seed),
             pace: Pace::default(),
             notices: Vec::new(),
+            told_taken: Told::default(),
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,

@@ -71,6 +71,17 @@ pub enum Notice {
         /// How many.
         clients: u64,
     },
+    /// A worker has a namespace that is another application's, and is not given its clients.
+    Taken {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// The worker's application.
+        application: String,
+        /// The one that has the namespace.
+        owner: String,
+        /// Its name.
+        namespace: String,
+    },
     /// It gets one client.
     HalfOpen {
         /// As of [`Self::Opened`].
@@ -84,7 +95,7 @@ pub enum Notice {
 }
 
 /// What people call the worker.
-fn called(worker: &Worker) -> String {
+pub(super) fn called(worker: &Worker) -> String {
     let kin = called_kin(&worker.standing.kin);
     match kin.is_empty() || kin.ends_with('/') {
         true => format!("{kin}{}", worker.instance),

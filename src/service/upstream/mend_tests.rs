@@ -47,6 +47,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
         Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
+        Notice::Taken { .. } => "taken",
     };
     notices.iter().map(name).collect()
 }

@@ -13,7 +13,7 @@ use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Bytes of other workers' messages that wait for one that does not read. Beyond, they are dropped: whoever asked hears nothing, as of a worker that
@@ -95,6 +95,8 @@ pub(super) struct Worker {
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
+    /// Of these, the names of those that are another application's: it has them when that one does not have them any more.
+    pub(super) taken: BTreeMap<u16, Box<str>>,
     /// The names of an emitter's.
     pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
@@ -137,6 +139,7 @@ impl Worker {
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
+            taken: BTreeMap::new(),
             names: HashMap::new(),
             load: 0,
             asked: 0,
