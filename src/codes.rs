@@ -389,6 +389,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Look at the worker's log for why it died. The client's own timeout and retries say what becomes of the event.",
     ),
     entry(
+        "RW-2607",
+        "A worker has a namespace that is another application's, and gets no clients in it; a client that was about to come to it there was closed, and comes back by itself.",
+        "List the namespace under link.applications, if it is the other one's; do not make it in this one, or do not let clients choose its name there.",
+    ),
+    entry(
         "RW-2608",
         "A link was closed for what its worker said, or for saying nothing; the line has the code of docs/link.md that the worker was told. The same of one peer is told once a minute.",
         "proof: the secrets differ. version, bad-json: two versions of the SDK. not-allowed: link.application, or what else the line says. silent: what connects there is no worker.",

@@ -297,6 +297,21 @@ pub fn log(notice: &Notice) {
                 "a worker is gone, and clients were closed that waited for its acknowledgements"
             );
         }
+        Notice::Taken {
+            worker,
+            application,
+            owner,
+            namespace,
+        } => {
+            tracing::warn!(
+                code = "RW-2607",
+                ?worker,
+                application,
+                owner,
+                ?namespace,
+                "a worker has a namespace that is another application's, and gets no clients in it"
+            );
+        }
         Notice::HalfOpen { worker } => {
             tracing::info!(
                 code = "RW-2604",

@@ -264,6 +264,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.namespaces_kept,
     ),
     (
+        "ringway_upstream_namespaces_taken_total",
+        "Namespaces of workers that are another application's (RW-2607).",
+        false,
+        |stats, _| stats.exchange.namespaces_taken,
+    ),
+    (
         "ringway_upstream_questions_open",
         "Requests that wait for the application's word, whether they may come in.",
         true,

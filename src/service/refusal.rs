@@ -103,6 +103,8 @@ pub enum Refusal {
     WorkersFailing,
     /// RW-2606: the application's process is gone before it answered; connect again.
     AnswerLost,
+    /// RW-2607: the namespace has become another application's while the client came; connect again.
+    NamespaceTaken,
     /// RW-2611: the application has not said in time whether the client may come in.
     NoAnswer,
     /// RW-2612: what the application said of the request cannot be said to the client.
@@ -215,6 +217,7 @@ impl Refusal {
         Self::WorkerClosed,
         Self::WorkersFailing,
         Self::AnswerLost,
+        Self::NamespaceTaken,
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
@@ -299,6 +302,7 @@ impl Refusal {
             Self::WorkerClosed => "RW-2602",
             Self::WorkersFailing => "RW-2603",
             Self::AnswerLost => "RW-2606",
+            Self::NamespaceTaken => "RW-2607",
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
@@ -394,6 +398,7 @@ impl Refusal {
             Self::AnswerLost => {
                 "the application's process is gone before it answered; connect again"
             }
+            Self::NamespaceTaken => "the namespace is another application's by now; connect again",
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",

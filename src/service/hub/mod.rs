@@ -12,6 +12,7 @@ mod frozen;
 mod gathered;
 mod heartbeat;
 mod http;
+mod legs;
 mod links;
 mod namespaces;
 mod obeyed;

@@ -1,5 +1,6 @@
 //! Answers of tus: a status, its headers, and why not.
 
+use crate::auth::Header;
 use super::UploadsSettings;
 use crate::files::Refused;
 use crate::refusal::Refusal;
@@ -51,7 +52,7 @@ impl Answer {
     ///
     /// Whoever answers before the body was read passes no `keep_alive`: what follows would be taken for a request.
     #[must_use]
-    pub fn bytes(&self, headers: &[(String, String)], is_head: bool, keep_alive: bool) -> Vec<u8> {
+    pub fn bytes(&self, headers: &[Header], is_head: bool, keep_alive: bool) -> Vec<u8> {
         if let Some(refusal) = self.refusal {
             let refused = Refused {
                 status: self.status,

@@ -735,6 +735,7 @@ impl Exchange {
         self.lose_asked(id);
         self.lose_questions(now, id);
         self.lose_sessions(id);
+        self.drop_unwanted_recovery(worker.app);
         if !self.waiting.is_empty() && self.has_sound_worker(worker.app) {
             self.call_the_waiting(worker.app);
         }

@@ -15,6 +15,7 @@ use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
 use super::owed::OnWorkerLoss;
+use super::owning::Told;
 use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
@@ -119,6 +120,8 @@ pub struct ExchangeStats {
     pub namespaces_refused: u64,
     /// Namespaces of workers that are the daemon's own.
     pub namespaces_kept: u64,
+    /// Namespaces that workers said and that are another application's.
+    pub namespaces_taken: u64,
     /// Requests that wait for the application's word.
     pub questions_open: u64,
     /// Requests that it was asked about.
@@ -196,6 +199,8 @@ pub(crate) struct Exchange {
     pub(super) notices: Vec<Notice>,
     /// What was told lately.
     pub(super) lately: Lately,
+    /// Those of them that are about namespaces of two applications.
+    pub(super) told_taken: Told,
     pub(super) stats: ExchangeStats,
 }
 
@@ -211,6 +216,7 @@ impl Exchange {
             pace: Pace::default(),
             notices: Vec::new(),
             lately: Lately::default(),
+            told_taken: Told::default(),
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,

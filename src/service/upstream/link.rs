@@ -57,6 +57,8 @@ pub(super) struct Link {
     credit: Option<Sum>,
     pong: Option<u64>,
     ping: Option<u64>,
+    /// Why the worker's clients wait for the next one.
+    keep: Option<&'static str>,
     worker: Option<WorkerId>,
     hello_by_us: u64,
     pings_missed: u32,
@@ -85,6 +87,7 @@ impl Link {
             credit: None,
             pong: None,
             ping: None,
+            keep: None,
             worker: None,
             hello_by_us,
             pings_missed: 0,
@@ -198,7 +201,14 @@ impl Link {
         });
         let pong = self.pong.take().map(|number| Frame::Pong { number });
         let ping = self.ping.take().map(|number| Frame::Ping { number });
-        let owed = [credit, pong, ping].into_iter().flatten();
+        let keep = self.keep.take().map(|reason| Frame::GoAway {
+            json: Json::new(link::GoAway {
+                mode: link::GoAwayMode::Keep,
+                reason: reason.into(),
+                deadline_ms: 0,
+            }),
+        });
+        let owed = [keep, credit, pong, ping].into_iter().flatten();
         for frame in owed.filter(|_| !self.is_closing) {
             frame.encode_into(0, Flags::NONE, &mut self.control);
         }
@@ -223,13 +233,8 @@ impl Link {
     }
 
     /// The worker's clients wait for the next one when it goes.
-    pub(super) fn say_keep(&mut self, reason: &str) {
-        let json = Json::new(link::GoAway {
-            mode: link::GoAwayMode::Keep,
-            reason: reason.into(),
-            deadline_ms: 0,
-        });
-        self.say(&Frame::GoAway { json });
+    pub(super) const fn owe_keep(&mut self, reason: &'static str) {
+        self.keep = Some(reason);
     }
 
     /// Whether it was asked whether it is there, and has said nothing since.

@@ -91,6 +91,17 @@ pub enum Notice {
         /// How many.
         clients: u64,
     },
+    /// A worker has a namespace that is another application's, and is not given its clients.
+    Taken {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// The worker's application.
+        application: String,
+        /// The one that has the namespace.
+        owner: String,
+        /// Its name.
+        namespace: String,
+    },
     /// It gets one client.
     HalfOpen {
         /// As of [`Self::Opened`].

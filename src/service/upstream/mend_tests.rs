@@ -49,6 +49,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
         Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
+        Notice::Taken { .. } => "taken",
     };
     // What each link was told is another test.
     let notices = notices.iter().map(name);

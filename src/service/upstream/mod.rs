@@ -69,8 +69,8 @@ mod window;
 mod worker;
 
 pub use affinity::Affinity;
-pub(crate) use applications::AppId;
 pub use applications::{APPLICATIONS_MAX, Application};
+pub(crate) use applications::{AppId, namespace_of};
 pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
 pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;

@@ -370,13 +370,17 @@ impl Stage {
             ToClients::Unanswered { client } => format!("unanswered {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Moved { client } => format!("moved {}", client.0),
             ToClients::Left { client, name } => format!("left {} {name}", client.0),
             ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name, .. } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Answered { .. } => "answered".to_owned(),
             ToClients::Parser { parser } => format!("parser {parser:?}"),
-            ToClients::Gone { space } => format!("gone {}", space.0),
+            ToClients::Gone { space, is_given } => {
+                let given = if is_given { " given" } else { "" };
+                format!("gone {}{given}", space.0)
+            }
             ToClients::Bound { json } => format!("bound {json}"),
             ToClients::Judged { question, said } => format!("judged {question} {said:?}"),
             ToClients::Frame { kind, .. } => {

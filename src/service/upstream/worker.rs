@@ -13,7 +13,7 @@ use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Bytes of other workers' messages that wait for one that does not read. Beyond, they are dropped: whoever asked hears nothing, as of a worker that
@@ -87,6 +87,8 @@ pub(super) struct Worker {
     bus_bytes: usize,
     /// Answers in the row.
     answer_bytes: usize,
+    /// It has said what it wants.
+    pub(super) has_bound: bool,
     /// How long its clients may take to come back; none: they do not.
     pub(super) recovery_us: Option<u64>,
     /// Namespaces in the row.
@@ -95,6 +97,8 @@ pub(super) struct Worker {
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
     /// Of these, the daemon's own.
     pub(super) kept: BTreeSet<u16>,
+    /// Of these, the names of those that are another application's: it has them when that one does not have them any more.
+    pub(super) taken: BTreeMap<u16, Box<str>>,
     /// The names of an emitter's.
     pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
@@ -133,10 +137,12 @@ impl Worker {
             farewell_bytes: 0,
             bus_bytes: 0,
             answer_bytes: 0,
+            has_bound: false,
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
             kept: BTreeSet::new(),
+            taken: BTreeMap::new(),
             names: HashMap::new(),
             load: 0,
             asked: 0,
