@@ -123,8 +123,9 @@ function closeWith(server: ServerInternals, ringway: Ringway): void {
   const close = server.close.bind(server);
   server.close = async (done) => {
     if (ringway.migrates) await ringway.drain();
+    const heard = ringway.hold();
+    if (ringway.keeps) await heard;
     ringway.prepareStop();
-    ringway.hold();
     // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
     let failure: Error | undefined;
     await close((error) => { failure = error; });

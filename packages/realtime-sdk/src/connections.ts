@@ -22,6 +22,8 @@ const HELD_BYTES_MAX = 1 << 20;
 
 /** How long a client's events may take to be answered before it goes to another worker. */
 const ANSWERS_MS_MAX = 2_000;
+/** And what it said while it was shown to middlewares: below the ten seconds after which the daemon takes the client (docs/link.md "Leaving"). */
+const HELD_MS_MAX = 8_000;
 
 /** The frames that concern a connection. */
 export type ConnectionFrame = Extract<Frame, {
@@ -93,6 +95,16 @@ export class Connections implements ConnectionPort {
     this.#life += 1;
   }
 
+  /** Resolved when nothing that clients said is held, or after so long. For one who deals with nothing more: nothing new is held meanwhile. */
+  async heard(within_ms: number): Promise<void> {
+    const holding = [...this.#byRef.values()].filter(({ holds }) => holds);
+    const heard = Promise.all(holding.map((connection) => new Promise<void>((resolve) => connection.whenHeard(resolve))));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, within_ms); });
+    await Promise.race([heard, late]);
+    clearTimeout(timer);
+  }
+
   receive(frame: ConnectionFrame): void {
     switch (frame.name) {
       case "OPEN": return void this.#open(frame.conn, frame.json.value);
@@ -131,7 +143,7 @@ export class Connections implements ConnectionPort {
       case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
       case "PRESSURE": return connection.press(frame.on === 1);
       // Behind what came before it, as CLOSE.
-      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, () => this.#handOver(connection)));
+      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, HELD_MS_MAX, () => this.#handOver(connection)));
     }
   }
 

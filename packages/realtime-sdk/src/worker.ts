@@ -17,6 +17,8 @@ import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } f
 
 /** How long a worker that stops waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
+/** And before that for middlewares behind which there is what a client said. */
+const HELD_MS_MAX = 2_000;
 
 /** What a worker tells about its link. */
 export interface RingwayEvents {
@@ -123,9 +125,20 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
   }
 
-  /** @internal It closes them now: what clients say from here on nobody here would hear. */
-  hold(): void {
+  /**
+   * @internal It is to close them: what clients say from here on is for the next worker. What they said before is dealt with, and nobody else's, so that
+   * it is to reach its handlers: resolved when it has.
+   */
+  async hold(): Promise<void> {
     this.#link.hold();
+    await this.#connections.heard(HELD_MS_MAX);
+    // What came in this turn of the event loop Socket.IO hands on in this turn.
+    await new Promise((resolve) => { setImmediate(resolve); });
+  }
+
+  /** @internal Whether `io.close()` leaves the clients to other workers, now or later. Those that are closed say no more, as with socket.io. */
+  get keeps(): boolean {
+    return this.#options.onClose !== "close";
   }
 
   /** @internal Whether `io.close()` gives the clients to other workers first. */
