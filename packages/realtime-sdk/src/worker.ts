@@ -3,6 +3,7 @@
 import { EventEmitter } from "node:events";
 
 import type { AdapterHost } from "./adapter.js";
+import { aside } from "./aside.js";
 import { bindingOf, type Rpc } from "./binding.js";
 import type { VirtualConnection } from "./connection.js";
 import { Connections } from "./connections.js";
@@ -90,11 +91,11 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.ready.catch(() => {});
     const handler: LinkHandler = {
       opened: (resumed) => this.#opened(resumed),
-      down: (cause) => void this.emit("down", cause),
-      retrying: (cause, delay_ms) => void this.emit("retry", cause, delay_ms),
+      down: (cause) => this.#tell("down", cause),
+      retrying: (cause, delay_ms) => this.#tell("retry", cause, delay_ms),
       lost: (cause) => this.#lost(cause),
       frame: (frame) => this.#receive(frame),
-      fault: (error) => void this.emit("fault", error),
+      fault: (error) => this.#tell("fault", error),
     };
     const link = new Link(options, handler);
     this.#link = link;
@@ -193,9 +194,9 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       this.#bind();
       this.#namespaces.announce();
       // Not before the daemon acts upon that: whoever comes then is asked about.
-      return this.#link.whenHeard(() => void this.emit("open", false));
+      return this.#link.whenHeard(() => this.#tell("open", false));
     }
-    this.emit("open", true);
+    this.#tell("open", true);
   }
 
   /** Whoever drains says so on each link: what was said on one that was cut may not have come. */
@@ -218,7 +219,12 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   #lost(cause: Error): void {
     this.#namespaces.lose();
     this.#connections.endAll("transport close");
-    this.emit("lost", cause);
+    this.#tell("lost", cause);
+  }
+
+  /** The link has more to do than to tell. */
+  #tell<Name extends keyof RingwayEvents>(name: Name, ...values: RingwayEvents[Name]): void {
+    aside(() => void (this as EventEmitter).emit(name, ...values));
   }
 
   #receive(frame: Frame): void {
@@ -226,7 +232,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       case "GOAWAY": {
         // There is no other worker.
         if (frame.json.value.mode === "keep") this.#draining?.finish();
-        return void this.emit("goaway", frame.json.value);
+        return this.#tell("goaway", frame.json.value);
       }
       case "PEERS": case "BUS": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
         return this.#namespaces.receive(frame);
