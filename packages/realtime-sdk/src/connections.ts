@@ -4,6 +4,7 @@
 
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
+import { fileOf, serveFile } from "./files.js";
 import { greet, shakeHands } from "./handshake.js";
 import type { NamespaceInternals, ServerInternals } from "./internals.js";
 import { LinkError } from "./link/errors.js";
@@ -215,11 +216,12 @@ export class Connections implements ConnectionPort {
 
   async #shakeHands(request: number, asked: HandshakeRequest): Promise<void> {
     const life = this.#life;
-    const shaken = await shakeHands(this.#engine, asked);
+    const file = fileOf(this.#io, asked);
+    const shaken = file === undefined ? await shakeHands(this.#engine, asked) : { response: await serveFile(this.#io, this.#engine, asked, file) };
     // Of another session it would be the answer to another question.
     if (life !== this.#life) return;
     const sid = shaken.response.sid ?? asked.sid;
-    if (shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
+    if ("request" in shaken && shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
       this.#prepare(sid, shaken.request);
     }
     this.#link.send("HS_RES", 0, 0, { request, json: json(shaken.response) });

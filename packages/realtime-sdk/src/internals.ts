@@ -76,6 +76,8 @@ export interface ServerInternals extends EventEmitter {
   readonly _connectTimeout?: number;
   path(): string;
   serveClient(): boolean;
+  /** Private, in all versions: gives a file of the client. */
+  serve?(file: string, request: unknown, response: unknown): void;
   adapter(adapter: unknown): unknown;
   bind(engine: unknown): unknown;
   of(name: string): { readonly adapter: object };

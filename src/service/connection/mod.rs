@@ -87,10 +87,10 @@ pub(crate) enum Stage {
     Held(Box<Poll>),
     /// A GET of a polling session waits for packets.
     Poll(Box<Poll>),
-    /// Packets of a session are on their way in an answer: if the connection breaks now, they are lost.
+    /// Packets of a session are on their way in an answer: if the connection breaks now, they are lost. Or a file is, which is nobody's.
     Answer {
         /// Whose they are.
-        session: Key,
+        session: Option<Key>,
         /// How many bytes the answer has; they count as queued until it went out.
         bytes: u32,
     },
@@ -284,7 +284,7 @@ impl Connection {
         match &self.stage {
             Stage::Body(body) => Some(body.session),
             Stage::Held(poll) | Stage::Poll(poll) => Some(poll.session),
-            Stage::Answer { session, .. } => Some(*session),
+            Stage::Answer { session, .. } => *session,
             Stage::Socket(socket) => match socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,

@@ -173,7 +173,7 @@ impl Hub {
     }
 
     /// A session outlives its connection: it is let in by itself. The first one of a polling client costs its address as much as a connection.
-    fn admit_session(
+    pub(super) fn admit_session(
         &mut self,
         key: Key,
         websocket: bool,
@@ -474,7 +474,7 @@ impl Hub {
         connection.busy_mut().output.extend_from_slice(&response);
         let bytes = response.len() as u32;
         self.queued_bytes += u64::from(bytes);
-        let session = session_key;
+        let session = Some(session_key);
         connection.stage = Stage::Answer { session, bytes };
         // Who does not read it may not keep it for ever. The next lap arms the timer: the loop only asks for bytes here.
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;

@@ -214,7 +214,7 @@ impl Hub {
         let named = match &mut connection.stage {
             Stage::Body(body) => Some(&mut body.session),
             Stage::Held(poll) | Stage::Poll(poll) => Some(&mut poll.session),
-            Stage::Answer { session, .. } => Some(session),
+            Stage::Answer { session, .. } => session.as_mut(),
             Stage::Socket(socket) => match &mut socket.purpose {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,

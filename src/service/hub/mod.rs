@@ -7,6 +7,7 @@ mod asking;
 mod bound;
 mod closing;
 mod engine;
+mod files;
 mod frozen;
 mod gathered;
 mod heartbeat;
