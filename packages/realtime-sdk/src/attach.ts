@@ -9,6 +9,7 @@ import { isPlain, type Rpc } from "./binding.js";
 import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
+import { warnOfSockets } from "./needs.js";
 import { Ringway, type OnClose } from "./worker.js";
 
 /** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
@@ -104,6 +105,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   addCors(ringway, options.resolveFrom);
   if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
+  warnOfSockets(server);
   server.bind(ringway.engine);
   closeWith(server, ringway);
   return ringway;

@@ -74,6 +74,8 @@ export interface ServerInternals extends EventEmitter {
   readonly encoder: { encode(packet: Packet): Encoded };
   _parser: { readonly Decoder: new () => Decoder };
   readonly _connectTimeout?: number;
+  /** There is one if the server was given it, or has made it: it then takes clients by itself. */
+  readonly httpServer?: unknown;
   path(): string;
   serveClient(): boolean;
   /** Private, in all versions: gives a file of the client. */
