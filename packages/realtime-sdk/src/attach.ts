@@ -9,6 +9,7 @@ import { isPlain, type Rpc } from "./binding.js";
 import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
+import { warnOfSockets } from "./needs.js";
 import { Ringway, type OnClose } from "./worker.js";
 
 /** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
@@ -110,6 +111,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   addCors(ringway, options.resolveFrom);
   if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
+  warnOfSockets(server);
   server.bind(ringway.engine);
   closeWith(server, ringway);
   return ringway;
@@ -129,8 +131,9 @@ function closeWith(server: ServerInternals, ringway: Ringway): void {
   const close = server.close.bind(server);
   server.close = async (done) => {
     if (ringway.migrates) await ringway.drain();
+    const heard = ringway.hold();
+    if (ringway.keeps) await heard;
     ringway.prepareStop();
-    ringway.hold();
     // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
     let failure: Error | undefined;
     await close((error) => { failure = error; });

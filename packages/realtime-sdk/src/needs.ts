@@ -47,6 +47,12 @@ export function warnOfMissing(io: ServerInternals, engine: RingwayEngine, can: C
   }
 }
 
+/** Warns of clients that would come past the daemon, and be in none of its rooms. */
+export function warnOfSockets(io: ServerInternals): void {
+  if (io.httpServer === undefined) return;
+  warn("RINGWAY_OWN_SOCKETS", "the Server was given an http server or a port: clients that connect there, and not to the daemon, are in no room");
+}
+
 function warn(code: string, message: string): void {
   process.emitWarning(message, { type: "RingwayWarning", code });
 }

@@ -55,8 +55,8 @@ impl Response {
     /// The answer to a HEAD: what a GET would be told, without the body (RFC 9110 §9.3.2).
     #[must_use]
     pub fn without_body(mut self, body_bytes: usize, keep_alive: bool) -> Vec<u8> {
-        // RFC 9110 §8.6: none in a 204.
-        if self.status != 204 {
+        // RFC 9110 §8.6: none in a 204; in a 304 it would be that of what is kept.
+        if !matches!(self.status, 204 | 304) {
             self = self.header("Content-Length", &body_bytes.to_string());
         }
         self.without_length(keep_alive)
@@ -108,6 +108,11 @@ mod tests {
         assert_eq!(
             none,
             b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n"
+        );
+        let kept = Response::new(304).body(b"", true);
+        assert_eq!(
+            kept,
+            b"HTTP/1.1 304 Not Modified\r\nConnection: keep-alive\r\n\r\n"
         );
         let head = Response::new(200).without_body(7, true);
         assert_eq!(

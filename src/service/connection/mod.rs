@@ -92,6 +92,11 @@ pub(crate) enum Stage {
         /// How many bytes the answer has; they count as queued until it went out.
         bytes: u32,
     },
+    /// A file of the application is on its way, which is nobody's session's.
+    Given {
+        /// How many bytes the answer has; they count as queued until it went out.
+        bytes: u32,
+    },
     /// WebSocket frames.
     Socket(Socket),
     /// A request head waits for the application's word on it.
@@ -278,7 +283,7 @@ impl Connection {
     /// Bytes of packets that left their queue and are not sent.
     pub(crate) const fn answer_bytes(&self) -> u64 {
         match self.stage {
-            Stage::Answer { bytes, .. } => bytes as u64,
+            Stage::Answer { bytes, .. } | Stage::Given { bytes } => bytes as u64,
             _ => 0,
         }
     }
@@ -298,6 +303,7 @@ impl Connection {
             | Stage::Asked
             | Stage::Opening
             | Stage::Sending
+            | Stage::Given { .. }
             | Stage::Away => None,
         }
     }

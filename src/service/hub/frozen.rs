@@ -238,6 +238,7 @@ impl Hub {
             | Stage::Asked
             | Stage::Opening
             | Stage::Sending
+            | Stage::Given { .. }
             | Stage::Away => None,
         };
         if let Some(key) = named {

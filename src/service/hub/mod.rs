@@ -5,6 +5,7 @@
 
 mod asking;
 mod bound;
+mod bundles;
 mod closing;
 mod engine;
 mod files;

@@ -69,7 +69,9 @@ impl Hub {
             return;
         };
         let (id, closing) = (key.conn(), connection.closing);
-        if matches!(connection.stage, Stage::Answer { .. }) && connection.busy().output.is_empty() {
+        if matches!(connection.stage, Stage::Answer { .. } | Stage::Given { .. })
+            && connection.busy().output.is_empty()
+        {
             self.queued_bytes -= connection.answer_bytes();
             connection.stage = Stage::Head;
             connection.clear_deadline();

@@ -1,7 +1,7 @@
 //! Answers of tus: a status, its headers, and why not.
 
-use crate::auth::Header;
 use super::UploadsSettings;
+use crate::auth::Header;
 use crate::files::Refused;
 use crate::refusal::Refusal;
 use ringway_proto::http1::Response;

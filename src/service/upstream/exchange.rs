@@ -24,7 +24,7 @@ use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use core::cell::Cell;
-use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
+use ringway_proto::link::{self, Frame, Hello, Json, Kind, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -350,7 +350,6 @@ impl Exchange {
         if taken + self.recovery.given_bytes >= READ_BYTES {
             self.unread.insert(conn);
         }
-        self.credit(conn, true);
     }
 
     fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
@@ -391,14 +390,15 @@ impl Exchange {
         }
     }
 
-    /// Says how much was dealt with, if that is worth a frame.
-    pub(super) fn credit(&mut self, conn: ConnId, is_end: bool) {
+    /// Says how much was dealt with, if that is worth a frame: much, or when it is time for it. Alone it would wake a worker for each event, so that it
+    /// goes with what else there is to say, or with the next tick: until then the worker's window is far from full.
+    pub(super) fn credit(&mut self, conn: ConnId, is_time: bool) {
         let Some(link) = self.links.get_mut(&conn) else {
             return;
         };
         let worker = link.worker().and_then(|id| self.workers.get_mut(&id));
         let worker = worker.filter(|worker| !worker.is_binding);
-        if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_end)) {
+        if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_time)) {
             link.owe_credit(sum);
             self.orders.push(Order::Dirty(conn));
         }
@@ -424,7 +424,8 @@ impl Exchange {
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }
-        self.credit(conn, false);
+        // Whoever has said what it is waits for the daemon to know it.
+        self.credit(conn, raw.kind == Kind::Bind);
         Ok(())
     }
 
@@ -578,12 +579,19 @@ impl Exchange {
     /// The next bytes for a link: its own frames, then what its worker has not been sent.
     pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
         let link = self.links.get_mut(&conn)?;
-        let mut bytes = link.take_control();
         let id = link.worker().filter(|_| !link.is_closing());
-        if let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) {
-            bytes.extend_from_slice(worker.outgoing.unsent());
-            worker.outgoing.hand_over();
+        let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) else {
+            let bytes = link.take_control();
+            return (!bytes.is_empty()).then(|| bytes.into());
+        };
+        let speaks = link.has_words() || !worker.outgoing.unsent().is_empty();
+        if speaks && !worker.is_binding {
+            let credit = worker.incoming.credit(true);
+            credit.into_iter().for_each(|sum| link.owe_credit(sum));
         }
+        let mut bytes = link.take_control();
+        bytes.extend_from_slice(worker.outgoing.unsent());
+        worker.outgoing.hand_over();
         (!bytes.is_empty()).then(|| bytes.into())
     }
 
@@ -631,6 +639,7 @@ impl Exchange {
     pub(crate) fn tick(&mut self, now: Now) {
         self.recovery.pass(now.monotonic_us);
         self.tick_recovery();
+        self.tell_credit();
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;
@@ -657,6 +666,12 @@ impl Exchange {
         self.settle(now);
         self.end_late_questions(now);
         self.settle_asked(now.monotonic_us);
+    }
+
+    /// What no other word has taken along.
+    fn tell_credit(&mut self) {
+        let links: Vec<ConnId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|conn| self.credit(conn, true));
     }
 
     /// Links that do not say who they are, and those that were told to go and do not read that.

@@ -48,6 +48,55 @@ fn a_name_for_a_life_has_its_bound() {
     }
 }
 
+/// A client asks and the worker answers: how often it is woken, and how much of that for CREDIT alone.
+fn wakes(stage: &mut Stage, conn: ConnId, events: u32) -> (u32, u32) {
+    let (mut all, mut alone) = (0, 0);
+    for _ in 0..events {
+        stage.data(1, "20[]");
+        all += u32::from(!stage.heard(conn).is_empty());
+        let payload = Payload(Part::Text("30[]"));
+        stage.say(conn, 1, &Frame::Send { payload });
+        let words = stage.heard(conn);
+        all += u32::from(!words.is_empty());
+        alone += u32::from(words == ["CREDIT 0"]);
+    }
+    (all, alone)
+}
+
+#[test]
+fn credit_goes_with_what_else_is_said() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.open(1, &["0"]);
+    stage.heard_all(conn);
+    // Each SEND was answered by a CREDIT of its own: two for each event.
+    assert_eq!(wakes(&mut stage, conn, 1000), (1000, 0));
+    assert!(stage.heard(conn).is_empty());
+    let mut told = || {
+        stage.pass(100_000);
+        let mut words = stage.heard(conn);
+        words.retain(|word| word != "PING 0");
+        words
+    };
+    assert_eq!(told(), ["CREDIT 0"], "the last one's");
+    assert!(told().is_empty(), "nothing is owed");
+}
+
+#[test]
+fn credit_does_not_wait_when_a_quarter_of_the_window_is_used() {
+    let mut stage = narrow(40);
+    let conn = stage.worker("a");
+    stage.open(1, &["0"]);
+    stage.heard_all(conn);
+    let payload = Payload(Part::Text("2[]"));
+    let mut heard = Vec::new();
+    for _ in 0..25 {
+        stage.say(conn, 1, &Frame::Send { payload });
+        heard.extend(stage.heard(conn));
+    }
+    assert_eq!(heard, ["CREDIT 0", "CREDIT 0"]);
+}
+
 #[test]
 fn who_has_not_said_who_it_is_says_little() {
     let mut stage = stage();

@@ -193,6 +193,12 @@ impl Link {
         }
     }
 
+    /// Whether anything is owed that is no counted frame.
+    pub(super) const fn has_words(&self) -> bool {
+        let owes = self.credit.is_some() || self.pong.is_some() || self.ping.is_some();
+        owes || !self.control.is_empty()
+    }
+
     /// What goes out before counted frames.
     pub(super) fn take_control(&mut self) -> Vec<u8> {
         let credit = self.credit.take().map(|sum| Frame::Credit {

@@ -620,6 +620,8 @@ fn who_cannot_be_given_what_it_missed_is_closed() {
     asks(&mut stage, conn, 2, &offset, SAVED);
     member(&mut stage, conn, 2, "p");
     for _ in 0..5 {
+        // One that is larger than the window waits until all before it are credited.
+        stage.pass(100_000);
         let large = format!("2[\"{}\"]", "x".repeat(8 << 20));
         broadcast(&mut stage, conn, &["elsewhere"], &large);
     }
