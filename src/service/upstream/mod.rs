@@ -29,6 +29,8 @@ mod gather;
 #[cfg(test)]
 mod gather_tests;
 mod hold;
+#[cfg(test)]
+mod hold_tests;
 mod joint;
 mod keeping;
 mod lately;
