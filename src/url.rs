@@ -24,7 +24,7 @@ pub fn url(args: &UrlArgs) -> Result<ExitCode, StartError> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let mut random = ringway_uring::Entropy::new();
+    let mut random = ringway_uring::Entropy::of_kernel();
     let mut draw = || u128::from(ringway_io::Entropy::draw(&mut random));
     let grant = Grant {
         class: UrlClass::Read,

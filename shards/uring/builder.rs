@@ -197,7 +197,7 @@ impl UringBuilder {
             receives: Receives::with_capacity(self.sockets_max),
             cancels: Cancels::default(),
             backlog: VecDeque::new(),
-            entropy: Entropy::new(),
+            entropy: Entropy::of_kernel(),
             waker: self.waker,
             clock: self.clock,
             pool: self.pool,

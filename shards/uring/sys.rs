@@ -55,7 +55,7 @@ pub struct Entropy {
 impl Entropy {
     /// None fetched yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn of_kernel() -> Self {
         Self {
             buffer: [0; 256],
             used: 256,
