@@ -92,7 +92,13 @@ impl Hub {
             }
             ToClients::Entered { client, space } => self.client_entered(client, space, turn),
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
-            ToClients::Again { client } => self.answer_call(client, turn),
+            ToClients::Again { client } => {
+                // What its last worker says to its own clients from now on is not for this one.
+                let leg = self.upstream.clients.find_leg(client);
+                leg.into_iter()
+                    .for_each(|leg| self.upstream.clients.disown(leg));
+                self.answer_call(client, turn);
+            }
             ToClients::Left { client, name } => {
                 if let Some(leg) = self.upstream.clients.find_leg(client) {
                     self.upstream.clients.leave(leg, name);

@@ -110,6 +110,13 @@ impl Clients {
         }
     }
 
+    /// The client's sockets at an application are no worker's for now.
+    pub(crate) fn disown(&mut self, (key, app): (Key, AppId)) {
+        let spaces = self.spaces.values_mut();
+        let spaces = spaces.filter(|named| named.app == app);
+        spaces.for_each(|named| named.space.disown(key));
+    }
+
     /// # Panics
     /// When nobody has named it.
     pub(crate) fn named(&self, id: SpaceId) -> &Named {

@@ -511,3 +511,49 @@ fn whoever_dies_each_client_is_heard_in_order_once_and_in_whole_packets() {
     }
     assert!(parts > 1_000, "attachments were heard: {parts}");
 }
+
+/// Its shard shows no worker a socket whose namespace it asks for anew.
+#[test]
+fn what_was_said_in_a_socket_that_no_worker_is_shown_is_not_said_in_the_next() {
+    let mut stage = Stage::new(Window::default());
+    let dead = stage.worker("a");
+    stage.open(1, &[]);
+    stage.heard_all(dead);
+    stage.kill(dead);
+    stage.data(1, &format!("2/chat,[\"{}\"]", "x".repeat(20_000)));
+    stage.part(1, "51-/chat,[0]", true);
+    stage.attachment(1, "of chat", false);
+    stage.part(1, "51-[0]", true);
+    stage.attachment(1, "of another", false);
+    stage.data(1, "1/chat,");
+    stage.data(1, "0/chat,");
+    stage.data(1, "1/chat,");
+    stage.data(1, "2/chats,[2]");
+    stage.data(1, "0/chat,{}");
+    let next = stage.worker("b");
+    let before = stage.dealt.get(&client(1)).copied().unwrap_or(0);
+    stage.open(1, &["0/chat,{}"]);
+    let expected = [
+        "OPEN 1",
+        "DATA 1 51-[0]",
+        "DATA 1 of another",
+        "DATA 1 2/chats,[2]",
+        "DATA 1 0/chat,{}",
+    ];
+    assert_eq!(stage.heard_all(next), expected);
+    assert!(
+        stage.dealt[&client(1)] >= before + 20_000,
+        "it is in no way"
+    );
+
+    // Who only leaves is shown to the next one, with all that it said.
+    stage.kill(next);
+    stage.data(1, "2/chat,[3]");
+    stage.data(1, "1/chat,");
+    let last = stage.worker("c");
+    stage.open(1, &[]);
+    assert_eq!(
+        stage.heard_all(last),
+        ["OPEN 1", "DATA 1 2/chat,[3]", "DATA 1 1/chat,"]
+    );
+}

@@ -489,8 +489,9 @@ impl Exchange {
         let point = hello
             .resume
             .as_ref()
-            .filter(|point| point.epoch == self.epoch)
-            .filter(|_| known.is_some_and(|id| self.workers[&id].knows));
+            .filter(|point| point.epoch == self.epoch);
+        let is_first = point.is_none();
+        let point = point.filter(|_| known.is_some_and(|id| self.workers[&id].knows_its_life()));
         if let Some((id, point)) = known.zip(point) {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }
@@ -513,6 +514,7 @@ impl Exchange {
             conn,
             self.settings.window,
         );
+        worker.is_first = is_first;
         let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {

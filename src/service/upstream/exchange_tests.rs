@@ -352,9 +352,34 @@ fn a_link_that_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_is_said_of_another_life_is_not_of_this_one() {
+fn a_link_that_is_cut_before_its_worker_has_said_anything_comes_back() {
     let mut stage = stage();
     let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    assert_eq!(stage.read(conn), ["OPEN 1", "DATA 1 40"]);
+    // It knew of no other life when it came, so that it speaks of this one.
+    stage.cut(conn);
+    let back = stage.accept();
+    stage.hello_again(back, "a", Some(1));
+    let expected = ["CHALLENGE 0", "WELCOME back", "DATA 1 40"];
+    assert_eq!(stage.read(back), expected);
+    // One that begins anew has had nothing of that: it is said again.
+    let mut stage = self::stage();
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    stage.cut(conn);
+    let back = stage.worker("a");
+    stage.open(1, &[]);
+    assert_eq!(stage.read(back), ["OPEN 1", "DATA 1 40"]);
+}
+
+#[test]
+fn what_is_said_of_another_life_is_not_of_this_one() {
+    let mut stage = stage();
+    let conn = stage.accept();
+    stage.hello_again(conn, "a", Some(7));
     stage.open(1, &[]);
     // The link was cut before WELCOME came: the worker speaks of the life before.
     stage.cut(conn);

@@ -71,6 +71,8 @@ pub(super) struct Worker {
     pub(super) going: Option<Going>,
     /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
     pub(super) knows: bool,
+    /// It knew of no other life in this epoch when it joined: which one it says is this one, though it may have said nothing in it.
+    pub(super) is_first: bool,
     /// Not all shards do what it wants. It is given no credit until they do, so that it knows.
     pub(super) is_binding: bool,
     /// How its clients' packets are encoded, once it has said it.
@@ -128,6 +130,7 @@ impl Worker {
             lost_us: 0,
             going: None,
             knows: false,
+            is_first: false,
             is_binding: false,
             parser: None,
             outgoing: Outgoing::new(window),
@@ -149,6 +152,11 @@ impl Worker {
             departure: Departure::default(),
             standing: Standing::default(),
         }
+    }
+
+    /// Whether a life of which it speaks is this one.
+    pub(super) const fn knows_its_life(&self) -> bool {
+        self.knows || self.is_first
     }
 
     /// Whether it takes clients.

@@ -8,7 +8,9 @@ use crate::settings::{Settings, UpstreamSettings};
 use crate::time::ConnId;
 use crate::upstream::stage::{self, described};
 use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Sum, ToLinks, Window};
-use ringway_proto::link::{self, Flags, Frame, Hello, Json, Long, Part, Payload};
+use ringway_proto::link::{
+    self, Flags, Frame, GoAway, GoAwayMode, Hello, Json, Long, Part, Payload,
+};
 use std::collections::BTreeSet;
 
 /// The peer of a link.
@@ -435,5 +437,55 @@ fn a_client_does_not_wait_for_an_application_that_it_does_not_use() {
             world.send(conn, &frame("3"));
         }
         assert_eq!(is_there(&world), !uses, "no worker came for it in time");
+    }
+}
+
+/// A broadcast to the clients of whoever says it.
+fn broadcast_local(world: &mut World, worker: &Worker, text: &str) {
+    let broadcast = Frame::Bcast {
+        nsp: 0,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part::Text(text)],
+    };
+    let mut bytes = Vec::new();
+    broadcast.encode_into(0, Flags::LOCAL, &mut bytes);
+    world.send(worker.conn, &bytes);
+}
+
+#[test]
+fn a_client_that_was_handed_over_is_its_last_workers_no_more_and_its_next_ones_once_it_is_there() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut old = world.worker("default", "a", "/");
+    let conn = world.websocket(0, "40");
+    assert_eq!(world.reads(&mut old), ["OPEN 1", "DATA 1 0"]);
+    world.joins(&old, 1);
+    world.sends(&old, 1, "0{}");
+    let mut new = world.worker("default", "b", "/");
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Migrate,
+        reason: "deploy".into(),
+        deadline_ms: 10_000,
+    });
+    world.says(&old, 0, &Frame::GoAway { json });
+    world.pass_ms(300);
+    assert_eq!(world.reads(&mut old), ["MIGRATE_OUT 1"]);
+    broadcast_local(&mut world, &old, "2[\"still mine\"]");
+    world.says(&old, 1, &Frame::MigrateOut {});
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    assert_eq!(world.reads(&mut new), ["RESUME 1"]);
+    broadcast_local(&mut world, &new, "2[\"not yet\"]");
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    world.joins(&new, 1);
+    broadcast_local(&mut world, &new, "2[\"mine\"]");
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    let heard = world.read(conn);
+    for (word, count) in [
+        ("still mine", 1),
+        ("gone", 0),
+        ("not yet", 0),
+        ("\"mine", 1),
+    ] {
+        assert_eq!(heard.matches(word).count(), count, "{word}: {heard}");
     }
 }
