@@ -76,8 +76,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let conn = self.table.insert(socket);
         self.call(|handler, cx| handler.arrived(cx, conn, frozen));
         if self.stopping != Stopping::No {
-            if let Some(record) = self.table.get(conn) {
-                record.extra().input = input.to_vec();
+            if self.table.get(conn).is_some() {
+                self.table.extra(conn).input = input.to_vec();
             }
             return;
         }

@@ -90,11 +90,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             // What the caller retired may have been what the close waited for.
             return self.after_op(conn);
         }
-        let frozen = record
-            .extra
-            .as_ref()
-            .is_some_and(|extra| extra.frozen.is_some());
         record.set(flag::CLOSING);
+        let extra = self.table.extra_if(conn);
+        let frozen = extra.is_some_and(|extra| extra.frozen.is_some());
         if !frozen {
             self.call(|handler, cx| handler.closed(cx, conn, cause));
         }

@@ -141,11 +141,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let conns = self.table.conns();
         let frozen = conns.into_iter().filter_map(|conn| {
             let sending = self.table.take_sending(conn);
+            let extra = self.table.take_extra(conn);
+            let input = extra.map_or_else(Vec::new, |extra| extra.input);
             let record = self.table.get(conn)?;
-            let input = record
-                .extra
-                .take()
-                .map_or_else(Vec::new, |extra| extra.input);
             let frozen = FrozenConnection {
                 input,
                 unsent: sending.map(|sending| sending.frame[sending.sent as usize..].to_vec()),
@@ -213,7 +211,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         if record.has(flag::PAUSED) {
-            record.extra().input = input;
+            self.table.extra(conn).input = input;
         } else {
             self.call(|handler, cx| handler.received(cx, conn, &mut input));
         }

@@ -16,7 +16,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         }
         record.set(flag::MIGRATING | flag::PAUSED);
-        record.extra().to = Some(to);
+        self.table.extra(conn).to = Some(to);
         self.cancel_recv(conn);
         self.after_op(conn);
     }
@@ -24,13 +24,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Nothing is in flight: freeze, and send the state before the descriptor.
     pub(crate) fn hand_over(&mut self, conn: Conn) {
         let now = self.now();
-        let Some(record) = self.table.get(conn) else {
-            return;
-        };
-        if record.has(flag::SOCKET_SENT) {
+        let record = self.table.get(conn);
+        if record.is_none_or(|record| record.has(flag::SOCKET_SENT)) {
             return;
         }
-        let extra = record.extra();
+        let extra = self.table.extra(conn);
         let Some(to) = extra.to else {
             unreachable!("`migrate` set the target")
         };
@@ -46,7 +44,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.moving.push(conn);
             return;
         }
-        let (socket, token) = (record.socket(), record.extra().token);
+        let token = extra.token;
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
+        let socket = record.socket();
         record.set(flag::SOCKET_SENT);
         record.ops += 1;
         self.driver.submit(
@@ -82,7 +84,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         record.ops -= 1;
-        let (to, token) = (record.extra().to, record.extra().token);
+        let extra = self.table.extra(conn);
+        let (to, token) = (extra.to, extra.token);
         match (result, to) {
             (Err(_), Some(to)) => {
                 self.stats.migrations_failed += 1;

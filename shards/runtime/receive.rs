@@ -36,10 +36,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if record.has(flag::CLOSING | flag::LINGER) {
             self.driver.recycle(lease);
         } else if record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No {
-            record
-                .extra()
-                .input
-                .extend_from_slice(self.driver.bytes(&mut lease));
+            let input = &mut self.table.extra(conn).input;
+            input.extend_from_slice(self.driver.bytes(&mut lease));
             self.driver.recycle(lease);
         } else {
             self.hand_up(conn, lease);
@@ -155,12 +153,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if self.stopping != Stopping::No {
             return;
         }
-        let mut input = record
-            .extra
-            .as_mut()
-            .map(|extra| core::mem::take(&mut extra.input))
-            .unwrap_or_default();
-        record.extra = None;
+        let extra = self.table.take_extra(conn);
+        let mut input = extra.map_or_else(Vec::new, |extra| extra.input);
         if !input.is_empty() {
             self.call(|handler, cx| handler.received(cx, conn, &mut input));
         }

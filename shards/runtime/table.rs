@@ -2,6 +2,7 @@
 
 use crate::handler::Conn;
 use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, ShardId, Socket, Sparse};
+use std::collections::BTreeMap;
 
 /// What is set in a [`Record`].
 pub(crate) mod flag {
@@ -39,7 +40,7 @@ pub(crate) mod flag {
     pub(crate) const LIVE: u16 = 1 << 15;
 }
 
-/// Rare state.
+/// What few connections have: who is paused with input, or moves.
 #[derive(Default)]
 pub(crate) struct Extra {
     /// Bytes that came while paused.
@@ -60,11 +61,10 @@ pub(crate) struct Record {
     pub(crate) flags: u16,
     /// Operations whose last completion has not come.
     pub(crate) ops: u16,
-    pub(crate) extra: Option<Box<Extra>>,
 }
 
 const _: () = assert!(
-    size_of::<Record>() <= 24,
+    size_of::<Record>() <= 12,
     "an idle connection is one small record"
 );
 
@@ -85,10 +85,6 @@ impl Record {
         Socket(self.socket)
     }
 
-    pub(crate) fn extra(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
-    }
-
     /// Whether bytes are wanted and none are coming.
     pub(crate) const fn wants_recv(&self) -> bool {
         !self.has(flag::RECV | flag::PAUSED | flag::STARVED | flag::CLOSING | flag::PEER_FINISHED)
@@ -107,6 +103,8 @@ pub(crate) struct Sending {
 #[derive(Default)]
 pub(crate) struct Table {
     records: Vec<Record>,
+    /// By the slot of a connection that there is.
+    extras: BTreeMap<u32, Box<Extra>>,
     sends: Sparse<Sending>,
     free: Vec<u32>,
     live: u32,
@@ -186,6 +184,20 @@ impl Table {
         self.get(conn).map(|record| (conn, record))
     }
 
+    /// The rare state of a connection that there is, made if there is none.
+    pub(crate) fn extra(&mut self, conn: Conn) -> &mut Extra {
+        self.extras.entry(conn.slot).or_default()
+    }
+
+    /// The rare state of a connection that there is, if it has any.
+    pub(crate) fn extra_if(&self, conn: Conn) -> Option<&Extra> {
+        self.extras.get(&conn.slot).map(|extra| &**extra)
+    }
+
+    pub(crate) fn take_extra(&mut self, conn: Conn) -> Option<Box<Extra>> {
+        self.extras.remove(&conn.slot)
+    }
+
     /// Whether a frame of a connection that there is has not gone whole.
     pub(crate) fn is_sending(&self, conn: Conn) -> bool {
         self.sends.get(conn.slot).is_some()
@@ -215,6 +227,7 @@ impl Table {
             generation,
             ..Record::default()
         };
+        self.extras.remove(&conn.slot);
         self.sends.remove(conn.slot);
         self.free.push(conn.slot);
         self.live -= 1;

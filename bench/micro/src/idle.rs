@@ -9,9 +9,9 @@ use allocation_counter::{AllocationInfo, measure};
 /// As many again come, so that whatever doubles is as full as it was.
 const FIRST: u64 = 1024;
 const GROUP: u64 = 100;
-const BYTES_MAX: i64 = 440;
+const BYTES_MAX: i64 = 300;
 /// In hundredths.
-const ALLOCATIONS_MAX: i64 = 125;
+const ALLOCATIONS_MAX: i64 = 20;
 
 fn enter(shard: &mut Shard, numbers: core::ops::Range<u64>) {
     for number in numbers {

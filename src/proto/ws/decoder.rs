@@ -76,6 +76,12 @@ impl Decoder {
         Self { partial: None }
     }
 
+    /// Whether nothing is kept: it is between two messages.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.partial.is_none()
+    }
+
     /// Bytes of an unfinished message that are kept.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {

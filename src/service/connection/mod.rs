@@ -30,6 +30,8 @@ pub(crate) struct Connection {
 pub(crate) struct Busy {
     /// Let go when the connection has become a WebSocket for good.
     pub(crate) http: Option<Box<Http>>,
+    /// What a WebSocket has of a frame or a message that is not whole.
+    pub(crate) decoder: ws::Decoder,
     /// Bytes that go out before anything else: responses, pongs, pings, closes.
     pub(crate) output: Vec<u8>,
     /// When the peer must have done what it is expected to do; 0 for never.
@@ -42,6 +44,7 @@ pub(crate) struct Busy {
 
 static IDLE: Busy = Busy {
     http: None,
+    decoder: ws::Decoder::new(),
     output: Vec::new(),
     deadline_us: 0,
     timer_us: 0,
@@ -51,7 +54,8 @@ static IDLE: Busy = Busy {
 impl Busy {
     const fn is_idle(&self) -> bool {
         let is_timeless = self.deadline_us == 0 && self.timer_us == 0;
-        is_timeless && self.counted_bytes == 0 && self.http.is_none() && self.output.is_empty()
+        let is_between = self.http.is_none() && self.decoder.is_idle();
+        is_timeless && is_between && self.counted_bytes == 0 && self.output.is_empty()
     }
 }
 
@@ -68,7 +72,7 @@ pub(crate) struct Http {
 }
 
 const _: () = assert!(
-    size_of::<Option<Connection>>() <= 56,
+    size_of::<Option<Connection>>() <= 48,
     "ten thousand connections are walked through for each broadcast"
 );
 
@@ -146,9 +150,8 @@ impl Reply {
 }
 
 /// A WebSocket.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Socket {
-    pub(crate) decoder: ws::Decoder,
     /// permessage-deflate was agreed.
     pub(crate) inflates: bool,
     /// What goes out may be compressed.
@@ -224,6 +227,31 @@ impl Connection {
         output
     }
 
+    /// Takes what is there of a frame or a message that is not whole.
+    pub(crate) fn take_decoder(&mut self) -> ws::Decoder {
+        let busy = self.busy.as_deref_mut();
+        busy.map_or_else(ws::Decoder::new, |busy| core::mem::take(&mut busy.decoder))
+    }
+
+    /// Gives it back.
+    pub(crate) fn keep_decoder(&mut self, decoder: ws::Decoder) {
+        if !decoder.is_idle() {
+            self.busy_mut().decoder = decoder;
+        }
+        self.rest();
+    }
+
+    /// The session whose WebSocket this is.
+    pub(crate) const fn carries(&self) -> Option<Key> {
+        match self.stage {
+            Stage::Socket(Socket {
+                purpose: Purpose::Session(key),
+                ..
+            }) => Some(key),
+            _ => None,
+        }
+    }
+
     /// It need do nothing by any time.
     pub(crate) fn clear_deadline(&mut self) {
         if let Some(busy) = &mut self.busy {
@@ -234,10 +262,15 @@ impl Connection {
 
     /// The armed timer has fired.
     pub(crate) fn clear_timer(&mut self) {
-        if let Some(busy) = &mut self.busy {
-            busy.timer_us = 0;
-        }
+        self.take_timer();
+    }
+
+    /// The armed timer is somebody else's from now on. When it fires; 0 for none.
+    pub(crate) fn take_timer(&mut self) -> u64 {
+        let busy = self.busy.as_deref_mut();
+        let timer_us = busy.map_or(0, |busy| core::mem::take(&mut busy.timer_us));
         self.rest();
+        timer_us
     }
 
     /// Writes down how many bytes of its input are counted now; how many were before.
@@ -274,7 +307,7 @@ impl Connection {
     pub(crate) fn input_bytes(&self) -> usize {
         let kept = match &self.stage {
             Stage::Body(body) => body.decoder.kept_bytes(),
-            Stage::Socket(socket) => socket.decoder.kept_bytes(),
+            Stage::Socket(_) => self.busy().decoder.kept_bytes(),
             _ => 0,
         };
         self.input().len() + kept

@@ -5,7 +5,6 @@
 use super::asking::Judgement;
 use super::http::Routed;
 use super::{Hub, Key, Output, Turn};
-use crate::address::Address;
 use crate::connection::{Body, Poll, Purpose, Reply, Stage};
 use crate::refusal::Refusal;
 use crate::session::{Application, Cause, Session, Sid, Transport};
@@ -159,13 +158,16 @@ impl Hub {
             if !self.open_socket(key, request, Purpose::Echo, &reply, turn) {
                 return;
             }
-            let session = self.open_session(sid, client, application, Transport::WebSocket, turn);
+            let timer_us = self.bequeath_timer(key);
+            let transport = Transport::WebSocket;
+            let session = self.insert_session(sid, client, application, transport, timer_us, turn);
             self.keep_head(session, request, admitted);
             self.attach_socket(key, id, session, turn);
             let open = self.open_packet(session, Transport::WebSocket);
             self.send_urgent(session, &open, turn);
         } else {
-            let session = self.open_session(sid, client, application, Transport::Polling, turn);
+            let session =
+                self.insert_session(sid, client, application, Transport::Polling, 0, turn);
             self.keep_head(session, request, admitted);
             let open = self.open_packet(session, Transport::Polling);
             self.respond(key, 200, TEXT, open.as_bytes(), &reply, turn);
@@ -192,18 +194,6 @@ impl Hub {
                 .session(turn.now, connection.client.into())
                 .map_err(|refusal| (429, refusal))
         })
-    }
-
-    fn open_session(
-        &mut self,
-        sid: Sid,
-        client: Address,
-        application: Application,
-        transport: Transport,
-        turn: &mut Turn<'_>,
-    ) -> Key {
-        let phase = (turn.entropy)();
-        self.insert_session(sid, client, application, transport, phase, turn)
     }
 
     fn open_packet(&self, session: Key, transport: Transport) -> String {

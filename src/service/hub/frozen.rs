@@ -6,7 +6,7 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Connection, Purpose, Stage};
 use crate::post::Post;
 use crate::rooms::{FrozenHome, Position, home_of};
-use crate::session::{Session, Transport};
+use crate::session::{Moment, Session, Transport};
 use crate::time::{ConnId, Now};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -196,7 +196,7 @@ impl Hub {
         let rare = session.rare_mut();
         (rare.probe, rare.post) = (renamed(rare.probe), renamed(rare.post));
         session.tidy();
-        session.timer_us = 0;
+        session.timer = Moment::NONE;
         self.queued_bytes += session.outbox.bytes() as u64;
         self.input_bytes += session.rare().input_bytes();
         self.stats.sessions += 1;

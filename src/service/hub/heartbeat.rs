@@ -5,7 +5,7 @@
 use super::{Hub, Key, Output, Turn};
 use crate::post::Post;
 use crate::refusal::Refusal;
-use crate::session::{Cause, Heartbeat, Session, Transport};
+use crate::session::{Cause, Heartbeat, Moment, Session, Transport};
 use crate::time::Now;
 use ringway_proto::engineio::PacketKind;
 
@@ -34,7 +34,11 @@ impl Hub {
     ) {
         let mut turn = Turn::new(now, post, entropy, out);
         match token >> KIND_SHIFT {
-            CONNECTION => self.connection_deadline(Key::from_bits(token), &mut turn),
+            CONNECTION => {
+                let key = Key::from_bits(token);
+                self.connection_deadline(key, &mut turn);
+                self.inherited_deadline(key, &mut turn);
+            }
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
             DRAIN if token == UPSTREAM_TOKEN => self.upstream_tick(&mut turn),
             DRAIN => self.drain_step(&mut turn),
@@ -86,13 +90,27 @@ impl Hub {
         }
     }
 
+    /// A WebSocket needs no timer any more, and its session needs one: it fires for that. The time that is left of it.
+    pub(super) fn bequeath_timer(&mut self, key: Key) -> u64 {
+        let connection = self.connections.get_mut(key);
+        connection.map_or(0, |connection| connection.take_timer())
+    }
+
+    /// The session finds out itself whether it waits for this timer.
+    fn inherited_deadline(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let connection = self.connections.get(key);
+        if let Some(session) = connection.and_then(|connection| connection.carries()) {
+            self.session_deadline(session, turn);
+        }
+    }
+
     /// One timer per session, for whatever comes first.
     pub(crate) fn arm_session(&mut self, key: Key, at_us: u64, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.timer_us == 0 || session.timer_us > at_us {
-            session.timer_us = at_us;
+        if session.timer == Moment::NONE || session.timer.us() > at_us {
+            session.timer = Moment::at(at_us);
             out.push(Output::Timer {
                 at_us,
                 token: SESSION << KIND_SHIFT | key.bits(),
@@ -123,10 +141,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if session.timer_us > now_us {
+        if session.timer.us() > now_us {
             return;
         }
-        session.timer_us = 0;
+        session.timer = Moment::NONE;
         if let Some(closing) = session.rare().closing {
             if closing.until_us <= now_us {
                 self.give_up_closing(key, closing.cause, turn);

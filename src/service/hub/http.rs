@@ -291,7 +291,6 @@ impl Hub {
         };
         connection.busy_mut().output.extend_from_slice(&response);
         let socket = crate::connection::Socket {
-            decoder: ws::Decoder::new(),
             inflates: agreed.is_some(),
             deflate: agreed.is_some_and(|agreed| agreed.compresses()),
             purpose,

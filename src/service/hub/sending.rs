@@ -6,7 +6,8 @@ use super::{Hub, Key, Output, Turn};
 use crate::connection::{Purpose, Stage};
 use crate::outbox::{Dropped, OutboxBounds, Pushed};
 use crate::packet::{Encoding, Packet};
-use crate::session::Transport;
+use crate::session::{Session, Transport};
+use crate::stats::Stats;
 use crate::time::{ConnId, Now};
 use std::rc::Rc;
 
@@ -103,8 +104,6 @@ impl Hub {
         self.note_pressure(key, turn);
     }
 
-    // A broadcast comes here for each member: the bounds must not travel through memory.
-    #[inline(always)]
     fn push_within(
         &mut self,
         key: Key,
@@ -112,26 +111,27 @@ impl Hub {
         bounds: OutboxBounds,
         turn: &mut Turn<'_>,
     ) {
-        let Some(session) = self
-            .sessions
-            .get_mut(key)
-            .filter(|session| session.rare().closing.is_none())
-        else {
+        let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        let before = session.outbox.bytes();
-        let pushed = session.outbox.push(packet, bounds);
-        self.queued_bytes = self.queued_bytes + session.outbox.bytes() as u64 - before as u64;
-        let conn = session.conn;
-        match pushed {
-            Pushed::Overflow => self.close_slow(key, turn),
-            Pushed::Queued { dropped } => {
-                if dropped != Dropped::default() {
-                    let counts = self.stats.dropped.iter_mut().zip(dropped);
-                    counts.for_each(|(count, more)| *count += u64::from(more));
-                }
-                turn.out.extend(conn.map(Output::Dirty));
-            }
+        let counts = (&mut self.queued_bytes, &mut self.stats);
+        if push_to(session, packet, bounds, counts, turn) == Pushed::Overflow {
+            self.close_slow(key, turn);
+        }
+    }
+
+    /// Queues a message of a room for the member in a slot, if somebody is there still: a member that was too slow for the last one is not.
+    #[inline(always)]
+    pub(crate) fn push_to_member(&mut self, slot: u32, packet: Rc<Packet>, turn: &mut Turn<'_>) {
+        let bounds = self.settings.outbox_bounds();
+        let Some(session) = self.sessions.get_slot_mut(slot) else {
+            return;
+        };
+        let counts = (&mut self.queued_bytes, &mut self.stats);
+        if push_to(session, packet, bounds, counts, turn) == Pushed::Overflow
+            && let Some(key) = self.sessions.key_of_slot(slot)
+        {
+            self.close_slow(key, turn);
         }
     }
 
@@ -174,4 +174,31 @@ impl Hub {
         };
         conns.into_iter().flatten().map(Key::of).collect()
     }
+}
+
+// A broadcast comes here for each member: the bounds must not travel through memory.
+#[inline(always)]
+fn push_to(
+    session: &mut Session,
+    packet: Rc<Packet>,
+    bounds: OutboxBounds,
+    (queued_bytes, stats): (&mut u64, &mut Stats),
+    turn: &mut Turn<'_>,
+) -> Pushed {
+    if session.rare().closing.is_some() {
+        return Pushed::Queued {
+            dropped: Dropped::default(),
+        };
+    }
+    let before = session.outbox.bytes();
+    let pushed = session.outbox.push(packet, bounds);
+    *queued_bytes = *queued_bytes + session.outbox.bytes() as u64 - before as u64;
+    if let Pushed::Queued { dropped } = &pushed {
+        if *dropped != Dropped::default() {
+            let counts = stats.dropped.iter_mut().zip(dropped);
+            counts.for_each(|(count, more)| *count += u64::from(*more));
+        }
+        turn.out.extend(session.conn.map(Output::Dirty));
+    }
+    pushed
 }

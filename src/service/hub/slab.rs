@@ -126,6 +126,11 @@ impl<T> Seats<T> {
         page.values[index].as_mut()
     }
 
+    fn get_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let page = self.pages.get_mut(slot as usize / PAGE)?;
+        page.values[slot as usize % PAGE].as_mut()
+    }
+
     /// The key of the value in `slot` now, if there is one.
     pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {
         let (page, index) = (slot as usize / PAGE, slot as usize % PAGE);
@@ -195,6 +200,10 @@ impl<T> Slab<T> {
     /// Whoever has a slot now.
     pub(crate) fn get_slot(&self, slot: u32) -> Option<&T> {
         self.get(self.key_of_slot(slot)?)
+    }
+
+    pub(crate) fn get_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.seats.get_slot_mut(slot)
     }
 
     pub(crate) fn key_of_slot(&self, slot: u32) -> Option<Key> {

@@ -18,17 +18,19 @@ impl Hub {
         let Stage::Socket(mut socket) = mem::replace(&mut connection.stage, Stage::Away) else {
             return;
         };
+        let mut decoder = connection.take_decoder();
         let bounds = self.settings.websocket_bounds(socket.inflates);
         // Closes and upgrades change the purpose while the decoder is out of the connection: it is kept beside.
         self.purpose = Some(socket.purpose);
         self.echo_deflates = socket.deflate;
-        let result = socket.decoder.push(bytes, &bounds, &mut |event| {
+        let result = decoder.push(bytes, &bounds, &mut |event| {
             self.socket_event(key, &event, turn)
         });
         socket.purpose = self.purpose.take().unwrap_or(Purpose::Echo);
         let purpose = socket.purpose;
         if let Some(connection) = self.connections.get_mut(key) {
             connection.stage = Stage::Socket(socket);
+            connection.keep_decoder(decoder);
         }
         if let Err(error) = result {
             self.fail_socket(key, purpose, &error, turn);

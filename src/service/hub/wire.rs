@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
-use crate::session::{Application, Event, Session, Sid, Transport};
+use crate::session::{Application, Event, Moment, Session, Sid, Transport};
 use crate::settings::Settings;
 use crate::stats::Stats;
 use ringway_proto::{engineio, socketio};
@@ -86,18 +86,20 @@ impl Hub {
         self.sessions.get_mut(key)
     }
 
+    /// A new session. `timer_us` says when a timer fires for it that is armed already; 0 for none.
     pub(crate) fn insert_session(
         &mut self,
         sid: Sid,
         client: Address,
         application: Application,
         transport: Transport,
-        phase: u64,
+        timer_us: u64,
         turn: &mut Turn<'_>,
     ) -> Key {
-        let heartbeat = self.first_heartbeat(turn.now, phase);
+        let heartbeat = self.first_heartbeat(turn.now, (turn.entropy)());
         let opened_us = turn.now.monotonic_us;
-        let session = Session::new(sid, client, application, transport, opened_us, heartbeat);
+        let mut session = Session::new(sid, client, application, transport, opened_us, heartbeat);
+        session.timer = Moment::at(timer_us);
         let key = self.sessions.insert(session);
         self.by_sid.insert(key, &self.sessions);
         self.stats.sessions += 1;

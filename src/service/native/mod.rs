@@ -186,7 +186,7 @@ impl Hub {
                 Effect::Deliver(packet, members) => {
                     self.stats_mut().delivered += members.len() as u64;
                     for member in &*members {
-                        self.push_packet(*member, packet.clone(), turn);
+                        self.push_to_member(*member, packet.clone(), turn);
                     }
                 }
             }

@@ -4,10 +4,13 @@ use super::{Asker, Name, Position, SlowConsumerPolicy};
 use crate::hub::Key;
 use std::rc::Rc;
 
+/// Slots of sessions. Each session leaves its rooms before its slot is given to another, and nobody comes while a delivery is on its way.
+pub(crate) type Members = Vec<u32>;
+
 pub(super) struct Local {
     pub(super) name: Name,
     /// Shared with deliveries that are on their way.
-    pub(super) members: Rc<Vec<Key>>,
+    pub(super) members: Rc<Members>,
     /// Who joined before the home answered.
     pub(super) waiting: Vec<Asker>,
     /// The home has answered.

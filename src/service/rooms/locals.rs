@@ -6,7 +6,6 @@ use super::Name;
 use super::local::Local;
 use crate::hub::slab::reserved;
 use crate::hub::{Key, Seed};
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -17,6 +16,9 @@ pub(super) struct RoomId(u32);
 /// A member that waits for the home's answer has no place among the members yet.
 const NOWHERE: u32 = u32::MAX;
 
+/// No room.
+const NO_ROOM: RoomId = RoomId(u32::MAX);
+
 /// One room of a session.
 #[derive(Clone, Copy, Debug)]
 struct Stay {
@@ -25,13 +27,29 @@ struct Stay {
     place: u32,
 }
 
+impl Stay {
+    const NONE: Self = Self {
+        room: NO_ROOM,
+        place: NOWHERE,
+    };
+
+    fn is_one(&self) -> bool {
+        self.room != NO_ROOM
+    }
+}
+
+/// Rooms of a session that have a place of their own for each session.
+type First = [Stay; 2];
+
 /// The table.
 pub(super) struct Locals {
     ids: HashMap<Name, RoomId, Seed>,
     rooms: Vec<Option<Box<Local>>>,
     free: Vec<RoomId>,
     /// By the session's slot. A session leaves all rooms before its slot is given to another.
-    stays: Vec<SmallVec<[Stay; 2]>>,
+    stays: Vec<First>,
+    /// The rest of those whose places there are all taken.
+    more: HashMap<u32, Vec<Stay>, Seed>,
 }
 
 impl Locals {
@@ -42,6 +60,7 @@ impl Locals {
             rooms: Vec::new(),
             free: Vec::new(),
             stays: Vec::with_capacity(reserved(members_max)),
+            more: HashMap::with_hasher(seed),
         }
     }
 
@@ -93,10 +112,13 @@ impl Locals {
     }
 
     /// The rooms of a session, those included that it waits for.
-    pub(super) fn rooms_of(&self, member: Key) -> impl ExactSizeIterator<Item = RoomId> {
-        let stays = self.stays.get(member.slot as usize);
-        let stays = stays.map_or(&[][..], |stays| stays);
-        stays.iter().map(|stay| stay.room)
+    pub(super) fn rooms_of(&self, member: Key) -> impl Iterator<Item = RoomId> {
+        let first = self.stays.get(member.slot as usize).copied();
+        let first = first.unwrap_or([Stay::NONE; 2]);
+        let more = first[1].is_one().then(|| self.more.get(&member.slot));
+        let more = more.flatten().map_or(&[][..], |more| more);
+        let first = first.into_iter().filter(Stay::is_one);
+        first.chain(more.iter().copied()).map(|stay| stay.room)
     }
 
     pub(super) fn has(&self, member: Key, id: RoomId) -> bool {
@@ -107,13 +129,19 @@ impl Locals {
     pub(super) fn expect(&mut self, member: Key, id: RoomId) {
         let slot = member.slot as usize;
         if self.stays.len() <= slot {
-            self.stays.resize_with(slot + 1, SmallVec::new);
+            self.stays.resize(slot + 1, [Stay::NONE; 2]);
         }
-        if self.stay(member, id).is_none() {
-            self.stays[slot].push(Stay {
-                room: id,
-                place: NOWHERE,
-            });
+        if self.stay(member.slot, id).is_some() {
+            return;
+        }
+        let stay = Stay {
+            room: id,
+            place: NOWHERE,
+        };
+        let mut first = self.stays[slot].iter_mut();
+        match first.find(|stay| !stay.is_one()) {
+            Some(free) => *free = stay,
+            None => self.more.entry(member.slot).or_default().push(stay),
         }
     }
 
@@ -121,30 +149,39 @@ impl Locals {
     pub(super) fn enter(&mut self, member: Key, id: RoomId) {
         self.expect(member, id);
         let place = self.room(id).members.len() as u32;
-        let stay = self.stay(member, id).expect("it was just written down");
+        let stay = self.stay(member.slot, id);
+        let stay = stay.expect("it was just written down");
         if stay.place == NOWHERE {
             stay.place = place;
-            Rc::make_mut(&mut self.room_mut(id).members).push(member);
+            Rc::make_mut(&mut self.room_mut(id).members).push(member.slot);
         }
     }
 
     /// Takes a session out of a room; whether it was in, or waited for it.
     pub(super) fn leave(&mut self, member: Key, id: RoomId) -> bool {
-        let Some(stays) = self.stays.get_mut(member.slot as usize) else {
+        let Some(stay) = self.stay(member.slot, id) else {
             return false;
         };
-        let Some(index) = stays.iter().position(|stay| stay.room == id) else {
-            return false;
-        };
-        let place = stays.swap_remove(index).place;
-        if stays.is_empty() {
-            // What many rooms took is given back.
-            stays.shrink_to_fit();
-        }
+        let place = core::mem::replace(stay, Stay::NONE).place;
+        self.fill_up(member.slot);
         if place != NOWHERE {
             self.vacate(id, place);
         }
         true
+    }
+
+    /// One of the rest takes the place that is free among the first.
+    fn fill_up(&mut self, slot: u32) {
+        if let Some(more) = self.more.get_mut(&slot) {
+            let mut first = self.stays[slot as usize].iter_mut();
+            match first.find(|stay| !stay.is_one()) {
+                Some(free) => *free = more.pop().expect("a rest is not empty"),
+                None => more.retain(Stay::is_one),
+            }
+            if more.is_empty() {
+                self.more.remove(&slot);
+            }
+        }
     }
 
     /// The last member takes the place that is free.
@@ -157,9 +194,14 @@ impl Locals {
         }
     }
 
-    fn stay(&mut self, member: Key, id: RoomId) -> Option<&mut Stay> {
-        let stays = self.stays.get_mut(member.slot as usize)?;
-        stays.iter_mut().find(|stay| stay.room == id)
+    fn stay(&mut self, slot: u32, id: RoomId) -> Option<&mut Stay> {
+        let first = self.stays.get_mut(slot as usize)?;
+        if let Some(at) = first.iter().position(|stay| stay.room == id) {
+            return Some(&mut first[at]);
+        }
+        let more = first[1].is_one().then(|| self.more.get_mut(&slot));
+        let mut more = more.flatten()?.iter_mut();
+        more.find(|stay| stay.room == id)
     }
 }
 
@@ -187,7 +229,7 @@ mod tests {
 
     fn members(locals: &Locals, id: RoomId) -> BTreeSet<u32> {
         let members = &locals.room(id).members;
-        let set: BTreeSet<u32> = members.iter().map(|member| member.slot).collect();
+        let set: BTreeSet<u32> = members.iter().copied().collect();
         assert_eq!(set.len(), members.len(), "each once");
         set
     }
@@ -207,12 +249,12 @@ mod tests {
     }
 
     proptest! {
-        /// A step enters or leaves; three rooms, eight sessions.
+        /// A step enters or leaves; five rooms, eight sessions.
         #[test]
-        fn memberships_are_those_of_sets(steps in proptest::collection::vec((any::<bool>(), 0_usize..3, 0_u32..8), 0..200)) {
+        fn memberships_are_those_of_sets(steps in proptest::collection::vec((any::<bool>(), 0_usize..5, 0_u32..8), 0..200)) {
             let mut locals = Locals::new(Seed::fixed(), 8);
-            let ids = ["a", "b", "c"].map(|name| locals.insert(room(name)));
-            let mut sets = [const { BTreeSet::new() }; 3];
+            let ids = ["a", "b", "c", "d", "e"].map(|name| locals.insert(room(name)));
+            let mut sets = [const { BTreeSet::new() }; 5];
             for (enters, index, slot) in steps {
                 if enters {
                     locals.enter(key(slot), ids[index]);
@@ -223,7 +265,7 @@ mod tests {
                 for (id, set) in ids.iter().zip(&sets) {
                     prop_assert_eq!(&members(&locals, *id), set);
                 }
-                prop_assert_eq!(locals.rooms_of(key(slot)).len(), sets.iter().filter(|set| set.contains(&slot)).count());
+                prop_assert_eq!(locals.rooms_of(key(slot)).count(), sets.iter().filter(|set| set.contains(&slot)).count());
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
 use crate::time::Now;
 use home::Home;
-use local::Local;
+use local::{Local, Members};
 use locals::{Locals, RoomId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -85,7 +85,7 @@ pub(crate) enum Effect {
     /// A join or publish was answered by the home.
     Answer(Asker, Result<Position, Refusal>),
     /// A message for these members.
-    Deliver(Rc<Packet>, Rc<Vec<Key>>),
+    Deliver(Rc<Packet>, Rc<Members>),
 }
 
 /// What became of a message at its home.
@@ -206,7 +206,7 @@ impl Rooms {
     }
 
     fn has_all_rooms(&self, member: Key) -> bool {
-        self.locals.rooms_of(member).len() >= self.bounds.rooms_per_member_max
+        self.locals.rooms_of(member).count() >= self.bounds.rooms_per_member_max
     }
 
     /// A room for its first member here. `None`: no ring space.
@@ -325,7 +325,7 @@ impl Rooms {
 
     /// Whether a session is in no room.
     pub(crate) fn is_stranger(&self, member: Key) -> bool {
-        self.locals.rooms_of(member).len() == 0
+        self.locals.rooms_of(member).next().is_none()
     }
 
     /// The rooms of a session.

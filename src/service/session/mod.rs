@@ -3,10 +3,12 @@
 //! Deliberately absent: reading and writing of bytes (`hub/` drives this) and rooms, which know a session by its key.
 
 mod assembly;
+mod moment;
 mod namespaces;
 mod sid;
 mod upstream;
 
+pub(crate) use moment::{Heartbeat, Moment};
 pub(crate) use namespaces::{Namespace, Namespaces};
 pub(crate) use sid::{Sid, SocketId, bucket_of};
 pub(crate) use upstream::{Leg, Upstream};
@@ -59,8 +61,8 @@ pub(crate) struct Session {
     /// The GET that waits, or the WebSocket.
     pub(crate) conn: Option<ConnId>,
     pub(crate) heartbeat: Heartbeat,
-    /// When the armed timer fires; 0 for none.
-    pub(crate) timer_us: u64,
+    /// When the armed timer fires, or a little later.
+    pub(crate) timer: Moment,
     pub(crate) outbox: Outbox,
     pub(crate) namespaces: Namespaces,
     pub(crate) events: TokenBucket,
@@ -127,7 +129,7 @@ impl Rare {
 }
 
 const _: () = assert!(
-    size_of::<Option<Session>>() <= 128,
+    size_of::<Option<Session>>() <= 120,
     "ten thousand sessions are walked through for each broadcast"
 );
 
@@ -137,35 +139,6 @@ pub(crate) struct Closing {
     pub(crate) cause: Cause,
     /// When it is given up.
     pub(crate) until_us: u64,
-}
-
-/// Who pings whom: the server does, and the pong must come in time.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Heartbeat(
-    /// Twice the time, and one more while a ping waits for its pong.
-    u64,
-);
-
-impl Heartbeat {
-    /// The next ping goes out then.
-    pub(crate) const fn ping_at(due_us: u64) -> Self {
-        Self(due_us << 1)
-    }
-
-    /// A ping went out, and its pong must have come by then.
-    pub(crate) const fn pong_by(due_us: u64) -> Self {
-        Self(due_us << 1 | 1)
-    }
-
-    /// When the next ping goes out, or, once it did, when the pong must have come.
-    pub(crate) const fn due_us(self) -> u64 {
-        self.0 >> 1
-    }
-
-    /// Whether a ping waits for its pong.
-    pub(crate) const fn is_pinged(self) -> bool {
-        self.0 & 1 == 1
-    }
 }
 
 /// A CONNECT or refresh whose token is being verified beside the shards.
@@ -245,7 +218,7 @@ impl Session {
             transport,
             conn: None,
             heartbeat,
-            timer_us: 0,
+            timer: Moment::NONE,
             outbox: Outbox::default(),
             namespaces: Namespaces::new(),
             events: TokenBucket::new(),
