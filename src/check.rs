@@ -75,8 +75,15 @@ fn memlock(config: &Config) -> Result<String, ProbeError> {
     }
 }
 
+/// Of the daemon itself: rings, listeners, the admin port, and what libraries have open.
+const DESCRIPTORS_OWN: u64 = 256;
+
 fn nofile(config: &Config) -> Result<String, ProbeError> {
-    let (wanted, allowed) = (u64::from(ring_config(config).sockets_max), limits().nofile);
+    let table = u64::from(ring_config(config).sockets_max);
+    // Sockets stand in a table for each ring, files in the process's own.
+    let files = files::ring_files(config).map_or(0, |files| files.descriptors());
+    let open = files * u64::from(shard_count(config)) + DESCRIPTORS_OWN;
+    let (wanted, allowed) = (table.max(open), limits().nofile);
     if allowed < wanted {
         Err(ProbeError::Nofile { wanted, allowed })
     } else {

@@ -130,7 +130,7 @@ section! {
         /// Bytes of each.
         slot_bytes: u32 = 128 * 1024,
         /// Files that each shard may have open.
-        open_max: u32 = 4096,
+        open_max: u32 = 1024,
     }
 }
 /// A directory whose files are served.
