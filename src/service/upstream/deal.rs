@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what workers say (`obey`), and links (`exchange`).
 
-use super::applications::{self, AppId};
+use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::Owed;
@@ -90,18 +90,6 @@ impl Waiting {
 
     const fn cost(&self) -> u32 {
         frame_cost(self.body.len())
-    }
-
-    /// The client's packet that begins with it, if that can be read.
-    fn text(&self) -> Option<&str> {
-        let is_text = self.kind == Kind::Data && !self.flags.contains(Flags::BINARY);
-        core::str::from_utf8(&self.body).ok().filter(|_| is_text)
-    }
-
-    /// Whether the client leaves the namespace with it.
-    fn leaves(&self, name: &str) -> bool {
-        let text = self.text().filter(|text| text.starts_with('1'));
-        text.is_some_and(|text| applications::namespace_of(text) == name)
     }
 
     fn raw(&self, client: ClientNumber) -> Raw<'_> {
@@ -216,34 +204,6 @@ impl Client {
                 unheard += frame.cost();
             }
         }
-        unheard
-    }
-
-    /// Without a worker it has left sockets that it asks for anew: no worker is shown the old ones, and what it has said in them would come to the new ones, or
-    /// to nobody. Says what that is, by its cost.
-    fn forget_left(&mut self, connects: &[Said<'_>]) -> u32 {
-        let names = connects
-            .iter()
-            .filter_map(|connect| namespace_of(connect.body, b"0"));
-        names.map(|name| self.forget_left_at(&name)).sum()
-    }
-
-    fn forget_left_at(&mut self, name: &str) -> u32 {
-        let Some(last) = self.queue.iter().rposition(|frame| frame.leaves(name)) else {
-            return 0;
-        };
-        let (mut unheard, mut is_of_it) = (0, false);
-        let behind = self.queue.split_off(last + 1);
-        self.queue.retain(|frame| {
-            if let Some(text) = frame.text() {
-                is_of_it = applications::namespace_of(text) == name;
-            }
-            // Its attachments go with it.
-            let goes = is_of_it && frame.kind == Kind::Data;
-            unheard += u32::from(goes && frame.is_counted()) * frame.cost();
-            !goes
-        });
-        self.queue.extend(behind);
         unheard
     }
 
@@ -449,7 +409,6 @@ impl Exchange {
         let worker = worker.or_else(|| self.open_worker(opening));
         let worker = worker.or_else(|| self.chosen(app, opening.affinity));
         let owed = self.owed();
-        let is_opaque = self.is_opaque();
         let is_new = !self.clients.contains_key(&number);
         let client = self.clients.entry(number).or_default();
         client.is_called = false;
@@ -485,15 +444,10 @@ impl Exchange {
             .filter(|connect| !is_waiting(connect))
             .map(Waiting::repeated)
             .collect();
-        let unheard = match is_opaque {
-            true => 0,
-            false => client.forget_left(connects),
-        };
         let queue = core::mem::take(&mut client.queue);
         client.queue.push_back(Waiting::own(kind, body.into()));
         client.queue.extend(repeated);
         client.queue.extend(queue);
-        self.count_dealt(number, unheard);
         self.worker_mut(id).load += 1;
         self.note_probe(now, id, number);
         self.stand_in_row(number);
