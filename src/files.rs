@@ -32,6 +32,7 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
         entries_max: files.cache_names_max.max(CACHE_NAMES_LEAST),
         bytes_max: files.cache_bytes_max,
         file_bytes_max: files.cache_file_bytes_max.into(),
+        open_max: files.open_max.max(64) as usize / 2,
         fresh_us: u64::from(files.revalidate_ms) * 1000,
     };
     Ok(Some(settings))

@@ -114,6 +114,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |_, laps| laps.transfers_cut,
     ),
     (
+        "ringway_file_transfers_stalled_total",
+        "Transfers that ended because their client took nothing for two minutes.",
+        false,
+        |_, laps| laps.transfers_stalled,
+    ),
+    (
         "ringway_file_transfer_waits_total",
         "Times that a transfer waited for its client.",
         false,

@@ -215,6 +215,10 @@ impl Handler for Application {
         Some(Outgoing::File(Box::new(files::piece_of(piece))))
     }
 
+    fn is_answering(&self, conn: Conn) -> bool {
+        self.hub.is_answering(conn_id(conn))
+    }
+
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         self.hub

@@ -41,6 +41,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         }
         if record.has(flag::PEER_FINISHED) {
+            // The answer comes with a `Dirty` of its own, and brings us here again.
+            if self.handler.is_answering(conn) {
+                return;
+            }
             return self.close(conn, Cause::Peer);
         }
         // What the peer still sends is read and thrown away until it closes: a close with unread bytes would reset the connection

@@ -136,6 +136,12 @@ pub trait Handler {
     /// What is next for the wire, or `None` when there is nothing (more) to send now.
     fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing>;
 
+    /// Whether an answer to `conn` is still being made: a peer that has said all is not closed before it.
+    fn is_answering(&self, conn: Conn) -> bool {
+        let _ = conn;
+        false
+    }
+
     /// What `next_send` gave went out whole.
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn);
 

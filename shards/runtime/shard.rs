@@ -37,6 +37,8 @@ pub(crate) enum Timer {
     Linger(Conn),
     AcceptRetry(Listener),
     Arrival(u64),
+    /// Transfers whose clients take nothing are looked for.
+    Stalls,
 }
 
 /// A shard over a driver, under a handler.
@@ -355,6 +357,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 Timer::Linger(conn) => self.linger_over(conn),
                 Timer::AcceptRetry(listener) => self.accept_retry(listener),
                 Timer::Arrival(token) => self.arrival_overdue(token),
+                Timer::Stalls => self.sweep_transfers(),
             }
         }
         let mut due = Vec::new();

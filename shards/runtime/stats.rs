@@ -52,6 +52,8 @@ pub struct LoopStats {
     pub transfers_live: u64,
     /// Those that ended their connection because the file was short or could not be read.
     pub transfers_cut: u64,
+    /// Those that ended because their client took nothing for too long.
+    pub transfers_stalled: u64,
     /// Times that one waited for its socket.
     pub transfer_waits: u64,
     /// Times that one waited for a slot.

@@ -14,7 +14,7 @@
 use crate::filework::Work;
 use crate::handle::FileHandle;
 use crate::handler::{Cause, Conn, Handler};
-use crate::shard::Shard;
+use crate::shard::{Shard, Timer};
 use crate::table::{flag, key};
 use core::ops::Range;
 use core::time::Duration;
@@ -33,6 +33,12 @@ pub const LAP_TIME_MAX: Duration = Duration::from_micros(250);
 
 /// Reads of one transfer that are under way or not sent yet: one goes out while the other comes in.
 const AHEAD_MAX: usize = 2;
+
+/// How often transfers are looked at whose clients may take nothing.
+const STALL_SWEEP: Duration = Duration::from_secs(30);
+
+/// Such looks in a row after which one is over: a client that takes nothing for two minutes.
+const STALL_SWEEPS_MAX: u8 = 4;
 
 const EAGAIN: Errno = Errno(11);
 
@@ -89,9 +95,20 @@ pub(crate) struct Transfer {
     stand: Stand,
     /// In the file's order.
     ahead: VecDeque<Ahead>,
+    /// Where it was at the last sweep, and the sweeps since it moved.
+    seen: u64,
+    idle_sweeps: u8,
 }
 
 impl Transfer {
+    /// Whether this is one sweep too many in which its client took nothing. What waits for its turn, a slot or the disk is not its client's fault.
+    fn is_stalled(&mut self) -> bool {
+        let has_moved = self.at != self.seen || self.stand != Stand::Sending;
+        self.seen = self.at;
+        self.idle_sweeps = if has_moved { 0 } else { self.idle_sweeps + 1 };
+        self.idle_sweeps >= STALL_SWEEPS_MAX
+    }
+
     /// Where the next read begins.
     fn read_to(&self) -> u64 {
         self.ahead
@@ -117,6 +134,8 @@ pub(crate) struct Transfers {
     listed: VecDeque<Conn>,
     /// Those that wait for a slot.
     slotless: VecDeque<Conn>,
+    /// The next sweep has its timer.
+    sweeping: bool,
 }
 
 impl Transfers {
@@ -162,11 +181,36 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             end: range.end.max(range.start),
             stand: Stand::Sending,
             ahead: VecDeque::new(),
+            seen: range.start,
+            idle_sweeps: 0,
         };
         self.transfers.by_conn.insert(conn.slot, transfer);
         self.transfers.list(conn);
         self.stats.transfers += 1;
         self.stats.transfers_live += 1;
+        self.arm_sweep();
+    }
+
+    fn arm_sweep(&mut self) {
+        if !core::mem::replace(&mut self.transfers.sweeping, true) {
+            let at = self.now().monotonic + STALL_SWEEP;
+            self.wheel.insert(at, Timer::Stalls);
+        }
+    }
+
+    /// Whoever has taken nothing for so many sweeps is cut off: a file that waits for it stays open as long.
+    pub(crate) fn sweep_transfers(&mut self) {
+        self.transfers.sweeping = false;
+        if self.stats.transfers_live == 0 {
+            return;
+        }
+        for conn in self.table.conns() {
+            if self.transfers.get(conn).is_some_and(Transfer::is_stalled) {
+                self.stats.transfers_stalled += 1;
+                self.close(conn, Cause::Failed);
+            }
+        }
+        self.arm_sweep();
     }
 
     /// The lap's share for files.
@@ -273,7 +317,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 transfer.stand = Stand::Reading;
                 self.read_into(conn, from, slot);
             }
-            None if self.driver.slot_bytes_max() == 0 => self.close(conn, Cause::FileFailed),
+            None if self.driver.slot_bytes_max() == 0 => {
+                self.fail_transfer(conn, Cause::FileFailed);
+            }
             None => {
                 transfer.stand = Stand::Slotless;
                 self.transfers.slotless.push_back(conn);

@@ -141,7 +141,8 @@ fn a_full_socket_is_waited_for_without_a_slot() {
     file_sent(&mut bench, FileSend::Blocked);
     assert!(matches!(last(&mut bench), (_, Op::AwaitWritable { .. })));
     assert_eq!(bench.shard.driver.slots.len(), 4);
-    assert_eq!(bench.shard.park(), None, "it may sleep meanwhile");
+    let sweep = core::time::Duration::from_secs(30);
+    assert_eq!(bench.shard.park(), Some(sweep), "it may sleep meanwhile");
     bench.complete_conn(OpKind::Writable, Outcome::Writable);
     send_file(&mut bench, (0, 1000));
 }
@@ -454,4 +455,28 @@ fn a_file_that_nobody_wants_any_more_is_closed() {
     assert_eq!(bench.shard.stats.files_open, 1);
     answer(&mut bench, key, FileDone::Closed);
     assert_eq!(bench.shard.stats.files_open, 0);
+}
+
+#[test]
+fn a_client_that_takes_nothing_for_two_minutes_is_cut_off() {
+    let mut bench = sending(4, 0..1000);
+    file_sent(&mut bench, FileSend::Blocked);
+    let at = |bench: &mut Bench, second: u64| {
+        bench.shard.driver.now = core::time::Duration::from_secs(second);
+        bench.shard.work();
+    };
+    // Something goes now and then: nobody is cut off.
+    for second in [31, 62, 93] {
+        at(&mut bench, second);
+    }
+    bench.complete_conn(OpKind::Writable, Outcome::Writable);
+    file_sent(&mut bench, FileSend::Went(10));
+    file_sent(&mut bench, FileSend::Blocked);
+    for second in [124, 155, 186, 217] {
+        at(&mut bench, second);
+        assert_eq!(bench.shard.stats.transfers_stalled, 0, "{second}");
+    }
+    at(&mut bench, 248);
+    assert_eq!(bench.shard.stats.transfers_stalled, 1);
+    assert!(bench.kinds().contains(&OpKind::Shutdown));
 }

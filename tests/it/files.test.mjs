@@ -241,6 +241,30 @@ test("readers that do not read cost little, and leave nothing behind", async () 
   await until(() => descriptors() <= before + 2);
 });
 
+test("who has said all is answered, whether its file is known or not", async () => {
+  for (const name of ["cold.txt", "cold.txt", "large.bin"]) {
+    if (name === "cold.txt") file(name, "cold");
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.end(`GET /files/${name} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-3\r\n\r\n`);
+    let text = "";
+    socket.on("data", (chunk) => { text += chunk.toString("latin1"); });
+    await event(socket, "end");
+    assert.match(text, /^HTTP\/1\.1 206 /, name);
+    assert.ok(text.endsWith(name === "cold.txt" ? "cold" : "\0\0\0\0"), name);
+    socket.destroy();
+  }
+});
+
+test("more files than may be open are served all the same", async () => {
+  const few = await serveDev("--files", folder, "--set", "files.open_max=64", "--set", "files.cache_file_bytes_max=1", "--shards", "1");
+  for (let number = 0; number < 200; number += 1) file(`many-${number}.bin`, `number ${number}`);
+  for (let number = 0; number < 200; number += 1) {
+    const answer = await fetch(`${few.url}/files/many-${number}.bin`);
+    assert.deepEqual([answer.status, await answer.text()], [200, `number ${number}`]);
+  }
+  assert.equal(await few.stop(), 0);
+});
+
 test("signed URLs open what is not public, for a while, and some of them once", async () => {
   const key = path.join(outside, "url.key");
   writeFileSync(key, randomBytes(32));

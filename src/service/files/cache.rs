@@ -21,6 +21,8 @@ pub struct CacheBounds {
     pub bytes_max: usize,
     /// Larger files are not held whole.
     pub file_bytes_max: u64,
+    /// Files that are held open; likewise.
+    pub open_max: usize,
     /// For how long a file need not be looked at again.
     pub fresh_us: u64,
 }
@@ -31,6 +33,7 @@ impl Default for CacheBounds {
             entries_max: 2048,
             bytes_max: 16 << 20,
             file_bytes_max: 64 * 1024,
+            open_max: 512,
             fresh_us: 1_000_000,
         }
     }
@@ -52,6 +55,10 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    const fn is_open(&self) -> bool {
+        matches!(self.content, Content::Open(_))
+    }
+
     fn bytes(&self) -> usize {
         match &self.content {
             Content::Whole(bytes) => bytes.len(),
@@ -72,6 +79,10 @@ pub(crate) enum Known {
 }
 
 impl Known {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::File(kept) if kept.is_open())
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Absent | Self::Directory => 0,
@@ -95,6 +106,8 @@ pub(crate) struct Cache {
     /// All names, in the order in which they are passed over.
     order: VecDeque<(usize, Rc<str>)>,
     bytes: usize,
+    /// Entries that hold a file open.
+    open: usize,
 }
 
 impl Cache {
@@ -105,6 +118,7 @@ impl Cache {
             roots: (0..roots).map(|_| map()).collect(),
             order: VecDeque::new(),
             bytes: 0,
+            open: 0,
         }
     }
 
@@ -143,6 +157,7 @@ impl Cache {
     /// Remembers what was found.
     pub(crate) fn learn(&mut self, root: usize, path: &str, known: Known, now_us: u64) {
         self.bytes += known.bytes();
+        self.open += usize::from(known.is_open());
         let entry = Entry {
             known,
             checked_us: now_us,
@@ -150,7 +165,7 @@ impl Cache {
         };
         if let Some(old) = self.roots[root].get_mut(path) {
             let old = core::mem::replace(old, entry);
-            self.bytes -= old.known.bytes();
+            self.forget(&old.known);
         } else {
             let name: Rc<str> = path.into();
             self.roots[root].insert(name.clone(), entry);
@@ -159,8 +174,36 @@ impl Cache {
         self.bound();
     }
 
+    fn forget(&mut self, known: &Known) {
+        self.bytes -= known.bytes();
+        self.open -= usize::from(known.is_open());
+    }
+
+    fn is_over(&self) -> bool {
+        let bounds = &self.bounds;
+        let are_many = self.order.len() > bounds.entries_max || self.open > bounds.open_max;
+        are_many || self.bytes > bounds.bytes_max
+    }
+
+    /// Closes what is held open, when nothing more can be opened.
+    pub(crate) fn let_go(&mut self) {
+        for _ in 0..self.order.len() {
+            let Some((root, name)) = self.order.pop_front() else {
+                return;
+            };
+            if !self.roots[root]
+                .get(&name)
+                .is_some_and(|entry| entry.known.is_open())
+            {
+                self.order.push_back((root, name));
+            } else if let Some(entry) = self.roots[root].remove(&name) {
+                self.forget(&entry.known);
+            }
+        }
+    }
+
     fn bound(&mut self) {
-        while self.order.len() > self.bounds.entries_max || self.bytes > self.bounds.bytes_max {
+        while self.is_over() {
             let Some((root, name)) = self.order.pop_front() else {
                 return;
             };
@@ -172,8 +215,9 @@ impl Cache {
                 self.order.push_back((root, name));
                 continue;
             }
-            self.bytes -= entry.known.bytes();
-            self.roots[root].remove(&name);
+            if let Some(entry) = self.roots[root].remove(&name) {
+                self.forget(&entry.known);
+            }
         }
     }
 }
@@ -184,6 +228,7 @@ mod tests {
 
     const BOUNDS: CacheBounds = CacheBounds {
         entries_max: 3,
+        open_max: 1,
         bytes_max: 100,
         file_bytes_max: 60,
         fresh_us: 10,
@@ -222,6 +267,37 @@ mod tests {
         assert!(cache.get(0, "a", 1).is_some());
         cache.learn(0, "d", Known::Absent, 1);
         assert!(cache.get(0, "b", 1).is_none() && cache.get(0, "a", 1).is_some());
+    }
+
+    fn open(inode: u64) -> (Known, FileRef) {
+        let Known::File(kept) = whole(0, inode) else {
+            unreachable!()
+        };
+        let file: FileRef = Rc::new(inode);
+        let content = Content::Open(file.clone());
+        (
+            Known::File(Rc::new(Kept {
+                stat: kept.stat,
+                content,
+            })),
+            file,
+        )
+    }
+
+    #[test]
+    fn open_files_are_bounded_and_let_go() {
+        let mut cache = cache();
+        let (first, second) = (open(1), open(2));
+        cache.learn(0, "a", first.0, 0);
+        cache.learn(0, "b", second.0, 0);
+        assert_eq!(
+            (Rc::strong_count(&first.1), Rc::strong_count(&second.1)),
+            (1, 2)
+        );
+        cache.learn(0, "c", whole(9, 3), 0);
+        cache.let_go();
+        assert_eq!((Rc::strong_count(&second.1), cache.bytes()), (1, 9));
+        assert!(cache.get(0, "b", 0).is_none() && cache.get(0, "c", 0).is_some());
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl OnceIds {
         }
     }
 
+    /// Gives an id back whose use came to nothing: whoever has the URL may come again.
+    pub fn give_back(&mut self, id: u128) {
+        if let Some(expires) = self.used.remove(&id) {
+            self.expiries.remove(&(expires, id));
+        }
+    }
+
     /// Forgets those whose URLs nobody can use any more.
     fn forget(&mut self, now_unix_seconds: u64) {
         while let Some(entry) = self.expiries.first_entry() {
@@ -116,6 +123,11 @@ mod tests {
         assert_eq!(ids.len(), 2);
         assert_eq!(ids.use_up(4, 200, 100), OnceVerdict::First);
         assert_eq!(ids.len(), 1);
+        ids.give_back(4);
+        assert_eq!(
+            (ids.len(), ids.use_up(4, 200, 100)),
+            (0, OnceVerdict::First)
+        );
     }
 
     #[test]

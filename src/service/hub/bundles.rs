@@ -86,11 +86,22 @@ impl Hub {
     ) {
         let keep_alive = reply.keep_alive && !self.drain_told_everybody();
         let response = response_of(status, "", body, reply, keep_alive);
+        self.give(key, &response, keep_alive, turn);
+    }
+
+    /// Sends an answer of many bytes, which count as queued until they went out.
+    pub(super) fn give(
+        &mut self,
+        key: Key,
+        response: &[u8],
+        keep_alive: bool,
+        turn: &mut Turn<'_>,
+    ) {
         let bytes = response.len() as u32;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.busy_mut().output.extend_from_slice(&response);
+        connection.busy_mut().output.extend_from_slice(response);
         connection.stage = Stage::Given { bytes };
         connection.closing |= !keep_alive;
         turn.out.push(Output::Dirty(key.conn()));

@@ -30,6 +30,9 @@ const PATH_BYTES_MAX: usize = 4095 - 4;
 /// One-time URLs whose use a shard remembers until they expire; beyond it such URLs are refused for a while (RW-2709).
 const ONCE_IDS_MAX: usize = 65_536;
 
+/// Answers of so many bytes are as small as any other.
+const UNCOUNTED_BYTES_MAX: usize = 4096;
+
 /// What the shard is asked about files. One thing at a time for each connection.
 pub enum FileAsk {
     /// Open a file beneath a root, by its path.
@@ -98,8 +101,18 @@ enum Next {
     Directory,
 }
 
+/// Who says whether somebody may read a file.
+enum Permit {
+    /// This shard did; the id that the request has used up.
+    Here(Option<u128>),
+    /// The shard that remembers the use of its URL.
+    Elsewhere(u16),
+}
+
 /// A request that waits for the shard.
 struct Opening {
+    /// The id of a one-time URL that it has used up.
+    once: Option<u128>,
     request: Request,
     wanted: Wanted,
     reply: Reply,
@@ -148,8 +161,12 @@ impl Files {
         self.cache.bytes()
     }
 
+    /// Its connection is gone; a one-time URL that came to nothing is good for another try.
     pub(crate) fn forget(&mut self, key: Key) {
-        self.openings.remove(&key);
+        let opening = self.openings.remove(&key);
+        if let Some(id) = opening.and_then(|opening| opening.once) {
+            self.once.give_back(id);
+        }
         self.sendings.remove(&key);
     }
 
@@ -201,8 +218,10 @@ impl Hub {
         let wanted =
             wanted.and_then(|wanted| Ok((self.permit_file(request, &wanted, turn.now)?, wanted)));
         match wanted {
-            Ok((Some(shard), _)) => return Routed::Elsewhere(shard),
-            Ok((None, wanted)) => self.find_file(key, request, wanted, turn),
+            Ok((Permit::Elsewhere(shard), _)) => return Routed::Elsewhere(shard),
+            Ok((Permit::Here(once), wanted)) => {
+                self.find_file(key, request, (wanted, once), turn);
+            }
             Err(refused) => {
                 let reply = self.reply_to(request);
                 self.refuse_file(key, &refused, &reply, turn);
@@ -213,7 +232,13 @@ impl Hub {
     }
 
     /// Answers at once if everything is known, or asks the shard.
-    fn find_file(&mut self, key: Key, request: &Request, wanted: Wanted, turn: &mut Turn<'_>) {
+    fn find_file(
+        &mut self,
+        key: Key,
+        request: &Request,
+        (wanted, once): (Wanted, Option<u128>),
+        turn: &mut Turn<'_>,
+    ) {
         let reply = self.reply_to(request);
         let mut found = Found::default();
         let next = self.files.look(&wanted, &mut found, turn.now);
@@ -228,6 +253,7 @@ impl Hub {
             path,
             reading: None,
             changes: 0,
+            once,
         };
         self.open_file(key, opening, turn);
     }
@@ -238,11 +264,11 @@ impl Hub {
         request: &Request,
         wanted: &Wanted,
         now: Now,
-    ) -> Result<Option<u16>, Refused> {
+    ) -> Result<Permit, Refused> {
         let files = self.settings.files.as_ref();
         let root = files.map(|files| &files.roots()[wanted.root]);
         if self.settings.dev || root.is_some_and(|root| root.access == Access::Open) {
-            return Ok(None);
+            return Ok(Permit::Here(None));
         }
         let prefix = root.map_or("", |root| &root.prefix);
         let path = format!("{prefix}{}", wanted.path.as_str());
@@ -256,17 +282,17 @@ impl Hub {
         let granted = granted.ok_or_else(Refused::token_missing)?;
         // Looking takes nothing away.
         let Some(id) = granted.once.filter(|_| request.method == "GET") else {
-            return Ok(None);
+            return Ok(Permit::Here(None));
         };
         let home = OnceIds::home(id, self.shards);
         if home != self.shard {
-            return Ok(Some(home));
+            return Ok(Permit::Elsewhere(home));
         }
         let verdict = self
             .files
             .once
             .use_up(id, granted.expires_unix_seconds, now_unix_seconds);
-        verdict.accepted().map(|()| None)
+        verdict.accepted().map(|()| Permit::Here(Some(id)))
     }
 
     fn open_file(&mut self, key: Key, opening: Opening, turn: &mut Turn<'_>) {
@@ -362,19 +388,39 @@ impl Hub {
         let known = match why {
             NotOpened::Absent => Known::Absent,
             NotOpened::Directory => Known::Directory,
-            NotOpened::Busy => {
-                let refused = Refused::new(503, Refusal::Busy);
-                return self.refuse_file(key, &refused, &opening.reply, turn);
-            }
-            NotOpened::Failed => {
-                let refused = Refused::new(500, Refusal::FileFailed);
-                return self.refuse_file(key, &refused, &opening.reply, turn);
+            NotOpened::Busy | NotOpened::Failed => {
+                return self.file_failed(key, opening, why, turn);
             }
         };
         let (root, path) = (opening.wanted.root, &opening.path);
         let cache = &mut self.files.cache;
         cache.learn(root, path, known, turn.now.monotonic_us);
         self.look_on(key, opening, turn);
+    }
+
+    /// A sibling that cannot be had is none. Of the file itself the client is told, and its one-time URL is good for another try.
+    fn file_failed(&mut self, key: Key, mut opening: Opening, why: NotOpened, turn: &mut Turn<'_>) {
+        if why == NotOpened::Busy {
+            self.files.cache.let_go();
+        }
+        if opening.found.own.is_some() {
+            opening.found.next += 1;
+            return self.look_on(key, opening, turn);
+        }
+        if let Some(id) = opening.once {
+            self.files.once.give_back(id);
+        }
+        let refused = match why {
+            NotOpened::Busy => Refused::new(503, Refusal::Busy).with("Retry-After", "1"),
+            _ => Refused::new(500, Refusal::FileFailed),
+        };
+        self.refuse_file(key, &refused, &opening.reply, turn);
+    }
+
+    /// Whether an answer is still being made, for whoever has said all that it will say.
+    #[must_use]
+    pub fn is_answering(&self, conn: ConnId) -> bool {
+        self.files.openings.contains_key(&Key::of(conn))
     }
 
     fn learn_file(&mut self, key: Key, mut opening: Opening, kept: Kept, turn: &mut Turn<'_>) {
@@ -473,21 +519,35 @@ impl Hub {
             Content::Whole(_) => None,
         });
         let Some(file) = file.filter(|_| !segments.is_empty()) else {
-            return self.send_answer(key, &answer, plan.keep_alive, turn);
+            return self.give_file(key, &answer, plan.keep_alive, turn);
         };
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         connection.busy_mut().output.extend_from_slice(&answer);
         connection.stage = Stage::Sending;
-        connection.clear_deadline();
         turn.out.push(Output::Dirty(key.conn()));
+        // For the head; the loop looks after who does not read the file.
+        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
+        self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
         let sending = Sending {
             file,
             segments,
             keep_alive: plan.keep_alive,
         };
         self.files.sendings.insert(key, sending);
+    }
+
+    /// Sends an answer that is in memory. A large one counts as queued until it went out, and where the shard has no memory left for it the client comes again.
+    fn give_file(&mut self, key: Key, answer: &[u8], keep_alive: bool, turn: &mut Turn<'_>) {
+        if answer.len() <= UNCOUNTED_BYTES_MAX {
+            self.send_answer(key, answer, keep_alive, turn);
+        } else if self.over_memory() {
+            let refused = Refused::new(503, Refusal::ShardFull);
+            self.refuse_file(key, &refused, &Reply::last(), turn);
+        } else {
+            self.give(key, answer, keep_alive, turn);
+        }
     }
 
     /// The next piece of a file for `conn`'s wire, once [`Self::next_send`] has nothing.
@@ -516,6 +576,7 @@ impl Hub {
             // It came from elsewhere, where its file was open.
             return self.close_now(key, turn);
         };
+        connection.clear_deadline();
         let mut bytes = Vec::new();
         move_bytes(&mut sending.segments, None, &mut bytes);
         if !bytes.is_empty() {
@@ -525,6 +586,7 @@ impl Hub {
             let keep_alive = sending.keep_alive;
             self.files.sendings.remove(&key);
             connection.stage = Stage::Head;
+            let keep_alive = keep_alive && !self.drain_told_everybody();
             if !keep_alive {
                 self.close_after_flush(key, turn);
             }

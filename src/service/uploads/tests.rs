@@ -505,3 +505,42 @@ fn answers_are_http() {
     assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n") && text.ends_with("\r\n\r\n"));
     assert!(text.contains("\r\nTus-Resumable: 1.0.0\r\n"));
 }
+
+#[test]
+fn a_record_that_may_be_another_one_is_written_again_before_bytes_come() {
+    let mut world = world();
+    let url = world.create("Upload-Length: 10\r\n", b"");
+    let lines = format!("Upload-Offset: 0\r\n{BYTES}Content-Length: 3\r\n");
+    let Begun::Transfer(transfer) = world.begin("anna", "PATCH", &url, &lines) else {
+        panic!("it may write");
+    };
+    world
+        .uploads
+        .handle(world.now, Input::Body(transfer, b"abc"));
+    world.uploads.handle(world.now, Input::BodyEnd(transfer));
+    // Everything works but the record, of which nobody knows then whether it is there.
+    let mut answer = None;
+    while let Some(output) = world.uploads.poll() {
+        match output {
+            Output::Want(ticket, Want::Record { .. }) => {
+                let failed = Input::Stored(ticket, Err(StorageError::Failed));
+                world.uploads.handle(world.now, failed);
+            }
+            Output::Want(ticket, _) => {
+                world
+                    .uploads
+                    .handle(world.now, Input::Stored(ticket, Ok(())));
+            }
+            Output::Answer(_, it) => answer = Some(it.status),
+            Output::Body(_) | Output::Event(_) => {}
+        }
+    }
+    assert_eq!((answer, world.offset(&url)), (Some(500), Some(0)));
+    let Begun::Transfer(_) = world.begin("anna", "PATCH", &url, &lines) else {
+        panic!("it may write");
+    };
+    let first = world.uploads.poll();
+    let is_record = |output: &Output| matches!(output, Output::Want(_, Want::Record { .. }));
+    assert!(first.as_ref().is_some_and(is_record), "{first:?}");
+    assert_eq!(world.uploads.poll(), None, "no body before it is done");
+}
