@@ -49,11 +49,11 @@ it: setup-test ## the real binary with npm's socket.io-client and headless Chrom
 sdk: setup-test ## the npm package realtime-sdk: built, and tested with the real socket.io over a link whose other end is scripted
 	cd packages/realtime-sdk && npm run --silent build && npm test 2>&1 | ../../scripts/keep $@
 
-upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100)
+upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100 UPSTREAM_CUTS=100)
 	cargo build --release --locked --bin ringway
 	cd packages/realtime-sdk && npm run --silent build
 	cd packages/examples/nest-chat && npm run --silent build
-	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
+	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) $(if $(UPSTREAM_CUTS),UPSTREAM_CUTS=$(UPSTREAM_CUTS)) node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture

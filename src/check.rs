@@ -2,6 +2,7 @@
 
 use crate::cli::ConfigArgs;
 use crate::config::Config;
+use crate::files;
 use crate::settings::{admin_token, settings};
 use crate::start::StartError;
 use ringway_uring::{ProbeError, UringConfig, limits, memlock_bytes, probe};
@@ -65,7 +66,8 @@ fn refuse(error: &ProbeError) -> StartError {
 fn memlock(config: &Config) -> Result<String, ProbeError> {
     let ring = ring_config(config);
     let each = memlock_bytes(ring.sq_entries, ring.cq_entries, ring.recv_buffers);
-    let wanted = each * u64::from(shard_count(config));
+    let arena = files::ring_files(config).map_or(0, |files| files.memlock_bytes());
+    let wanted = (each + arena) * u64::from(shard_count(config));
     match limits().memlock_bytes {
         Some(allowed) if allowed < wanted => Err(ProbeError::Memlock { wanted, allowed }),
         Some(allowed) => Ok(format!("{wanted} of {allowed} bytes")),
@@ -73,8 +75,15 @@ fn memlock(config: &Config) -> Result<String, ProbeError> {
     }
 }
 
+/// Of the daemon itself: rings, listeners, the admin port, and what libraries have open.
+const DESCRIPTORS_OWN: u64 = 256;
+
 fn nofile(config: &Config) -> Result<String, ProbeError> {
-    let (wanted, allowed) = (u64::from(ring_config(config).sockets_max), limits().nofile);
+    let table = u64::from(ring_config(config).sockets_max);
+    // Sockets stand in a table for each ring, files in the process's own.
+    let files = files::ring_files(config).map_or(0, |files| files.descriptors());
+    let open = files * u64::from(shard_count(config)) + DESCRIPTORS_OWN;
+    let (wanted, allowed) = (table.max(open), limits().nofile);
     if allowed < wanted {
         Err(ProbeError::Nofile { wanted, allowed })
     } else {

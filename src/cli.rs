@@ -21,6 +21,8 @@ pub enum Command {
     Check(ConfigArgs),
     /// Mint a token for tests, signed by a configured key.
     Token(TokenArgs),
+    /// Sign a URL of a file, by a configured key of `files.url_keys`.
+    Url(UrlArgs),
     /// Explain a code, such as RW-2104.
     Explain {
         /// The code.
@@ -54,6 +56,9 @@ pub struct ServeArgs {
     /// How many shards (default: one per allowed CPU).
     #[arg(long, value_name = "N")]
     pub shards: Option<u16>,
+    /// A directory whose files are served under /files/.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub files: Option<PathBuf>,
     /// Where workers of the application join: `unix:PATH` or `tcp://ADDRESS`; repeatable.
     #[arg(long, value_name = "ADDRESS")]
     pub link: Vec<String>,
@@ -85,6 +90,26 @@ pub struct TokenArgs {
     pub expires_in: u64,
 }
 
+/// `ringway url`.
+#[derive(Args, Debug, Clone)]
+pub struct UrlArgs {
+    /// Configuration: the first of its keys signs.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The file's path as clients ask for it, not escaped: `/files/a b.pdf`.
+    #[arg(long)]
+    pub path: String,
+    /// Life time in seconds.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub expires_in: u64,
+    /// Have it saved under this name; an empty one is the file's own.
+    #[arg(long, value_name = "NAME")]
+    pub download: Option<String>,
+    /// For one use.
+    #[arg(long)]
+    pub once: bool,
+}
+
 impl ServeArgs {
     /// The flags as `key=value` settings, the last layer over file and environment.
     #[must_use]
@@ -104,6 +129,11 @@ impl ServeArgs {
             self.shards
                 .iter()
                 .map(|shards| format!("shards.count={shards}")),
+        );
+        set.extend(
+            self.files
+                .iter()
+                .map(|directory| format!("files.roots=[{{directory={directory:?}}}]")),
         );
         if !self.link.is_empty() {
             set.push(format!("link.listen={:?}", self.link));

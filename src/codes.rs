@@ -104,6 +104,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Stop what uses it, correct the path or its permissions, or choose another by --link.",
     ),
     entry(
+        "RW-1014",
+        "A directory of files.roots cannot be opened.",
+        "Correct the path or its permissions, or remove it.",
+    ),
+    entry(
         "RW-2001",
         "A client's HTTP request cannot be understood, or two servers could read it differently; its connection was closed.",
         "Correct the client or the proxy between.",
@@ -384,6 +389,21 @@ pub static CATALOGUE: &[Entry] = &[
         "Look at the worker's log for why it died. The client's own timeout and retries say what becomes of the event.",
     ),
     entry(
+        "RW-2607",
+        "A worker has a namespace that is another application's, and gets no clients in it; a client that was about to come to it there was closed, and comes back by itself.",
+        "List the namespace under link.applications, if it is the other one's; do not make it in this one, or do not let clients choose its name there.",
+    ),
+    entry(
+        "RW-2608",
+        "A link was closed for what its worker said, or for saying nothing; the line has the code of docs/link.md that the worker was told. The same of one peer is told once a minute.",
+        "proof: the secrets differ. version, bad-json: two versions of the SDK. not-allowed: link.application, or what else the line says. silent: what connects there is no worker.",
+    ),
+    entry(
+        "RW-2609",
+        "A worker has a namespace that is in namespaces.native: the daemon serves it, and the worker gets no clients in it.",
+        "Take it out of namespaces.native, if it is the application's; else do not make it there.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",
@@ -397,6 +417,136 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2613",
         "The application did not let a client in: a middleware of io.engine ended its request, or allowRequest refused it.",
         "Nothing, if it meant to.",
+    ),
+    entry(
+        "RW-2701",
+        "A request's path under a file root cannot be a file: `..`, an encoded slash, a control character, a wrong escape, an empty name, bytes that are not UTF-8 (400), or more than 4,096 bytes (414).",
+        "Correct the client: names are escaped once, and separated by plain slashes.",
+    ),
+    entry(
+        "RW-2702",
+        "There is no file at a request's path, or it may not be seen: hidden names, directories without an index, devices, links that lead out of the root.",
+        "Correct the path, or put the file beneath the root.",
+    ),
+    entry(
+        "RW-2703",
+        "A request for a file had another method than GET or HEAD; it was answered 405.",
+        "Correct the client; uploads have a path of their own.",
+    ),
+    entry(
+        "RW-2704",
+        "A request asked for ranges that the file has not, or for more than 32 at a time; it was answered 416 with the file's length.",
+        "Ask for what Content-Range says there is, in fewer ranges.",
+    ),
+    entry(
+        "RW-2705",
+        "A request's If-Match or If-Unmodified-Since does not hold for the file as it is now; it was answered 412.",
+        "Read the file again before going on.",
+    ),
+    entry(
+        "RW-2706",
+        "A signed URL is malformed, was changed, is for another method or path, or its key is not configured any more; it was answered 403.",
+        "Pass the URL on as it was minted; keep a retired key as long as its URLs live.",
+    ),
+    entry(
+        "RW-2707",
+        "A signed URL was used after its time; it was answered 410.",
+        "Mint another one; check the clocks if it was fresh.",
+    ),
+    entry(
+        "RW-2708",
+        "A one-time URL was used again; it was answered 410.",
+        "Mint another one. A download that broke off needs one, too.",
+    ),
+    entry(
+        "RW-2709",
+        "As many one-time URLs were used and have not expired as files.once_max allows; another one was answered 503, as a used one could not be told from it.",
+        "Raise files.once_max, or mint one-time URLs that expire sooner.",
+    ),
+    entry(
+        "RW-2710",
+        "A client may not read a file, or write an upload, by its token's rw claim; it was answered 403.",
+        "Add the file's pattern to rw.files, or the upload's name to rw.uploads.",
+    ),
+    entry(
+        "RW-2711",
+        "The system refused to read a file that is there; the request was answered 500, or its connection closed if the answer had begun.",
+        "See the daemon's log for the error; check permissions and the disk.",
+    ),
+    entry(
+        "RW-2801",
+        "An upload's request has no Tus-Resumable, or another version than 1.0.0; it was answered 412.",
+        "Use a client of tus 1.0.0.",
+    ),
+    entry(
+        "RW-2802",
+        "An upload's request has headers that are missing, malformed, too long, or contradict each other; it was answered 400.",
+        "Correct the client; the message of the answer is about Upload-Length, Upload-Offset, Upload-Metadata, Upload-Checksum, Upload-Concat or Upload-Defer-Length.",
+    ),
+    entry(
+        "RW-2803",
+        "A request named an upload that does not exist, or is somebody else's; it was answered 404.",
+        "Create a new one; tus clients do it by themselves.",
+    ),
+    entry(
+        "RW-2804",
+        "A request named an upload that has expired or was terminated; it was answered 410.",
+        "Create a new one; raise uploads.expire_seconds if clients need longer.",
+    ),
+    entry(
+        "RW-2805",
+        "An upload was to be continued at another offset than it has; it was answered 409.",
+        "Nothing: the client asks for the offset and goes on from there.",
+    ),
+    entry(
+        "RW-2806",
+        "An upload is larger than uploads.bytes_max, or its body goes beyond its Upload-Length; it was answered 413.",
+        "Raise the limit, or correct the client.",
+    ),
+    entry(
+        "RW-2807",
+        "An upload's body has another Content-Type than application/offset+octet-stream; it was answered 415.",
+        "Use a tus client; forms are not understood.",
+    ),
+    entry(
+        "RW-2808",
+        "Two requests would have written to one upload; the second was answered 423.",
+        "Nothing: the client tries again; the first may be a connection that broke without a word.",
+    ),
+    entry(
+        "RW-2809",
+        "Bytes of an upload do not have the checksum in Upload-Checksum; they were thrown away and the request answered 460.",
+        "Nothing for single ones, the client sends them again; otherwise something between changes bodies.",
+    ),
+    entry(
+        "RW-2810",
+        "A user has uploads.user_bytes_max bytes or uploads.user_uploads_max uploads already; another one was answered 413.",
+        "Finish or terminate some, or raise the limits.",
+    ),
+    entry(
+        "RW-2811",
+        "There are uploads.uploads_max uploads already; another one was answered 503.",
+        "Raise the limit, or let unfinished ones expire sooner.",
+    ),
+    entry(
+        "RW-2812",
+        "The disk of uploads is full; what was stored before counts, and the request was answered 507.",
+        "Make room; the client goes on from where it was.",
+    ),
+    entry(
+        "RW-2813",
+        "The system refused to write, sync or rename an upload's file; what was synced before counts, and the request was answered 500.",
+        "See the daemon's log for the error; check the disk.",
+    ),
+    entry(
+        "RW-2814",
+        "A request would have written to an upload that is a concatenation, or would have put together uploads that are not whole partial ones; it was answered 403.",
+        "Correct the client: bytes go to partial uploads, and those are complete before they are put together.",
+    ),
+    entry(
+        "RW-2815",
+        "A request for an upload had a method that uploads do not know there; it was answered 405.",
+        "Correct the client.",
     ),
 ];
 

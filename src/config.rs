@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// Rooms.
     pub rooms: Rooms,
+    /// Files over HTTP.
+    pub files: Files,
     /// The application behind the daemon.
     pub link: Link,
     /// Who serves which namespace.
@@ -108,6 +110,73 @@ section! {
         payload_bytes_max: u32 = 1_000_000,
     }
 }
+section! {
+    /// Files over HTTP.
+    Files {
+        /// Directories whose files are served, each under a path.
+        roots: Vec<FileRoot> = Vec::new(),
+        /// Keys that sign URLs of files; the first signs, all verify.
+        url_keys: Vec<UrlKey> = Vec::new(),
+        /// Bytes of small files that each shard keeps in memory.
+        cache_bytes_max: usize = 16 << 20,
+        /// Names of which each shard remembers whether there is such a file, and which.
+        cache_names_max: usize = 2048,
+        /// Larger files are not kept in memory.
+        cache_file_bytes_max: u32 = 64 * 1024,
+        /// How long a file that has changed may still be served as it was.
+        revalidate_ms: u32 = 1000,
+        /// Pieces of locked memory that each shard reads files into which are not in memory.
+        slots: u16 = 16,
+        /// Bytes of each.
+        slot_bytes: u32 = 128 * 1024,
+        /// Files that each shard may have open.
+        open_max: u32 = 1024,
+    }
+}
+/// A directory whose files are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRoot {
+    /// What the path of its URLs begins with.
+    #[serde(default = "files_prefix")]
+    pub prefix: String,
+    /// The directory.
+    pub directory: PathBuf,
+    /// Everybody may read; otherwise whoever has a signed URL.
+    #[serde(default)]
+    pub public: bool,
+    /// The file that stands for a directory; without one directories are not there.
+    #[serde(default)]
+    pub index: Option<String>,
+    /// The value of Cache-Control.
+    #[serde(default)]
+    pub cache_control: Option<String>,
+    /// Whether `a.js.zst`, `a.js.br` and `a.js.gz` are sent for `a.js` to clients that take them.
+    #[serde(default = "yes")]
+    pub precompressed: bool,
+    /// Whether browsers are told to save everything and show nothing: for files that strangers wrote.
+    #[serde(default)]
+    pub always_download: bool,
+}
+
+fn files_prefix() -> String {
+    "/files/".to_owned()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A key that signs URLs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlKey {
+    /// Its name, which stands in the URLs.
+    pub id: String,
+    /// A file with at least 32 bytes.
+    pub file: PathBuf,
+}
+
 section! {
     /// The application behind the daemon (docs/link.md).
     Link {

@@ -8,7 +8,7 @@ use ringway_io::Peer;
 use ringway_service::settings::UpstreamSettings;
 use ringway_service::upstream::{
     APPLICATIONS_MAX, Affinity, Application, BreakerSettings, ExchangeSettings, FAILURES_MAX,
-    FRAME_BODY_BYTES_MAX, Notice, OnFailure, OnWorkerLoss, Secret, Window,
+    FRAME_BODY_BYTES_MAX, LinkPeer, Notice, OnFailure, OnWorkerLoss, Secret, Window,
 };
 use ringway_uring::{bind_shared, bind_unix};
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,12 +232,18 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
     }))
 }
 
-/// By what a peer that lies is known again: its process, or its host.
+/// Who has connected; by its process or its host it is known again if it lies.
 #[must_use]
-pub fn name_of(peer: Peer) -> String {
+pub fn peer_of(peer: Peer) -> LinkPeer {
     match peer {
-        Peer::Inet(address) => address.ip().to_string(),
-        Peer::Unix { pid, .. } => format!("process {pid}"),
+        Peer::Inet(address) => LinkPeer {
+            name: address.ip().to_string(),
+            needs_proof: true,
+        },
+        Peer::Unix { pid, .. } => LinkPeer {
+            name: format!("process {pid}"),
+            needs_proof: false,
+        },
     }
 }
 
@@ -262,12 +268,48 @@ pub fn log(notice: &Notice) {
         Notice::TurnedAway { peer, wait_ms } => {
             tracing::warn!(code = "RW-2605", %peer, wait_ms, "a peer's links are refused at once: it said again and again what it must not");
         }
+        Notice::Refused {
+            peer,
+            worker,
+            code: said,
+            message,
+        } => {
+            tracing::warn!(code = "RW-2608", %peer, ?worker, said, "a link was refused: {message}");
+        }
+        Notice::Kept {
+            worker,
+            application,
+            namespace,
+        } => {
+            tracing::warn!(
+                code = "RW-2609",
+                ?worker,
+                application,
+                ?namespace,
+                "a worker has a namespace that is the daemon's own (namespaces.native), and gets no clients in it"
+            );
+        }
         Notice::Unanswered { worker, clients } => {
             tracing::warn!(
                 code = "RW-2606",
                 ?worker,
                 clients,
                 "a worker is gone, and clients were closed that waited for its acknowledgements"
+            );
+        }
+        Notice::Taken {
+            worker,
+            application,
+            owner,
+            namespace,
+        } => {
+            tracing::warn!(
+                code = "RW-2607",
+                ?worker,
+                application,
+                owner,
+                ?namespace,
+                "a worker has a namespace that is another application's, and gets no clients in it"
             );
         }
         Notice::HalfOpen { worker } => {
@@ -281,6 +323,12 @@ pub fn log(notice: &Notice) {
             tracing::info!(code = "RW-2604", ?worker, "a worker gets clients again");
         }
     }
+}
+
+/// Whether a worker of that user may join by a Unix socket: of the daemon's own, and of root, who may do everything. When its own is not known, root alone.
+#[must_use]
+pub fn is_trusted(own_user: Option<u32>, uid: u32) -> bool {
+    uid == 0 || own_user == Some(uid)
 }
 
 /// This process's user, whose workers may open Unix links.
@@ -389,6 +437,24 @@ mod tests {
         for namespace in ["/", "*", "/*", "chat", "/a*b", "/a,b", ""] {
             check("chat", &[namespace], false);
         }
+    }
+
+    #[test]
+    fn a_unix_link_is_its_own_users_and_roots() {
+        for (own_user, uid, is_allowed) in [
+            (Some(1000), 1000, true),
+            (Some(1000), 0, true),
+            (Some(1000), 1001, false),
+            (Some(0), 1000, false),
+            (None, 0, true),
+            (None, 1000, false),
+        ] {
+            assert_eq!(is_trusted(own_user, uid), is_allowed, "{own_user:?} {uid}");
+        }
+        let unix = peer_of(Peer::Unix { uid: 1000, pid: 7 });
+        assert_eq!((&*unix.name, unix.needs_proof), ("process 7", false));
+        let tcp = peer_of(Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 7))));
+        assert_eq!((&*tcp.name, tcp.needs_proof), ("127.0.0.1", true));
     }
 
     #[test]

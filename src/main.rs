@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => ringway::serve::serve(&args),
         Command::Check(args) => ringway::check::check(&args),
         Command::Token(args) => ringway::token::token(&args),
+        Command::Url(args) => ringway::url::url(&args),
         Command::Explain { code } => return explain(&code),
     };
     match outcome {

@@ -5,6 +5,7 @@ use crate::check::{demand, ring_config, shard_count};
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::control::{Control, Message};
+use crate::files;
 use crate::links::{self, LinkAddress};
 use crate::metrics::{Metrics, Published};
 use crate::settings::{admin_token, settings};
@@ -223,7 +224,8 @@ fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartErro
     let unusable = |error: io::Error| StartError::address_unusable(address, &error);
     // A socket that shares its port does not see whoever does not.
     drop(patiently(|| bind_alone(address)).map_err(unusable)?);
-    let builders = rings_patiently(config, shards)?;
+    let mut builders = rings_patiently(config, shards)?;
+    serve_files(config, &mut builders)?;
     // Only now: a client that had connected to a daemon that does not start would be reset.
     let listen = |builder: &UringBuilder| builder.listen(config.listen.backlog);
     builders.iter().try_for_each(listen).map_err(unusable)?;
@@ -252,6 +254,19 @@ fn rings_patiently(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, St
             outcome => return outcome.map_err(|error| ring_error(&error)),
         }
     }
+}
+
+fn serve_files(config: &Config, builders: &mut [UringBuilder]) -> Result<(), StartError> {
+    let Some(files) = files::ring_files(config) else {
+        return Ok(());
+    };
+    for builder in builders {
+        let directories = files::directories(config)?;
+        builder
+            .serve_files(&files, directories)
+            .map_err(|error| ring_error(&error))?;
+    }
+    Ok(())
 }
 
 /// All links are the first shard's.

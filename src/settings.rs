@@ -254,6 +254,8 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         },
         rates: rates(limits),
         upstream,
+        files: crate::files::settings(config)?,
+        url_keys: crate::files::url_keys(config)?,
         assets: assets(config),
     })
 }

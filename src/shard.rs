@@ -3,9 +3,12 @@
 //! Nothing is decided here. Connections, time, mail and commands change their type and go on.
 
 use crate::control::Message;
+use crate::files;
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
-use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, Now};
+use ringway_runtime::{
+    Cause, Class, Command, Conn, Context, FileOutcome, Handler, MailOutcome, Mesh, Now, Outgoing,
+};
 use ringway_service::hub::{Frozen, Hub, Output};
 use ringway_service::post::{self, Post};
 use ringway_service::time::ConnId;
@@ -67,7 +70,7 @@ impl Application {
 
     /// Whether a worker of that user may join: of the daemon's own, and of root, who may do everything.
     fn is_trusted(&self, uid: u32) -> bool {
-        uid == 0 || self.own_user == Some(uid)
+        crate::links::is_trusted(self.own_user, uid)
     }
 
     /// Carries the hub's outputs over to the loop's commands.
@@ -116,6 +119,10 @@ fn command_of(output: Output) -> Command {
             token,
         },
         Output::Compute { token, job } => Command::Compute { token, job },
+        Output::File { token, ask } => Command::File {
+            token,
+            request: Box::new(files::request_of(ask)),
+        },
     }
 }
 
@@ -170,7 +177,7 @@ impl Handler for Application {
             }
             Peer::Inet(_) | Peer::Unix { .. } => {
                 let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
-                let (conn, peer) = (conn_id(conn), crate::links::name_of(peer));
+                let (conn, peer) = (conn_id(conn), crate::links::peer_of(peer));
                 let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
                 self.hub
                     .link_accepted(now, conn, &peer, &mut post, entropy, outputs);
@@ -199,10 +206,17 @@ impl Handler for Application {
         self.carry(cx.commands);
     }
 
-    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame> {
-        self.hub
-            .next_send(time_of(now), conn_id(conn))
-            .map(Frame::from)
+    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing> {
+        let id = conn_id(conn);
+        if let Some(bytes) = self.hub.next_send(time_of(now), id) {
+            return Some(Outgoing::Frame(Frame::from(bytes)));
+        }
+        let piece = self.hub.next_piece(id)?;
+        Some(Outgoing::File(Box::new(files::piece_of(piece))))
+    }
+
+    fn is_answering(&self, conn: Conn) -> bool {
+        self.hub.is_answering(conn_id(conn))
     }
 
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {
@@ -279,6 +293,15 @@ impl Handler for Application {
             cx.entropy,
             &mut self.outputs,
         );
+        self.carry(cx.commands);
+    }
+
+    fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
+        let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        let answer = files::answer_of(outcome);
+        let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
+        self.hub
+            .file(now, token, answer, &mut post, entropy, outputs);
         self.carry(cx.commands);
     }
 

@@ -44,6 +44,16 @@ impl StartError {
         )
     }
 
+    /// RW-1014.
+    #[must_use]
+    pub fn directory_unusable(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(
+            "RW-1014",
+            format!("files of {} cannot be served: {error}", path.display()),
+            "correct the path or its permissions",
+        )
+    }
+
     /// RW-1007.
     #[must_use]
     pub fn key_unreadable(path: &Path, error: &str) -> Self {

@@ -202,6 +202,7 @@ impl Crowd {
             Dialect::SocketIo | Dialect::Bare => {
                 wire::frame_into(&mut self.outgoing, opcode, payload);
             }
+            Dialect::Http => unreachable!("who fetches files is no crowd"),
         }
         let client = &mut self.clients[who];
         // Whoever is gone is heard of by the next read.
@@ -284,6 +285,7 @@ impl Crowd {
         match self.dialect {
             Dialect::Bytes => self.echoes(who, bytes, work),
             Dialect::SocketIo | Dialect::Bare => self.frames(who, bytes, work),
+            Dialect::Http => unreachable!("who fetches files is no crowd"),
         }
     }
 

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 /// Stands in an answer that says that it was done. Made once, as making a finder costs more than a search.
 static OK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""ok":true"#));
 
+const NO_MESSAGES: &str = "who fetches files sends no messages";
+
 /// The language of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +22,8 @@ pub(crate) enum Dialect {
     Bare,
     /// No WebSocket and no messages: what comes goes back. It compares runtimes.
     Bytes,
+    /// HTTP alone: files.
+    Http,
 }
 
 /// What a message of the server means.
@@ -55,10 +59,12 @@ impl fmt::Debug for Incoming<'_> {
 impl Dialect {
     /// Whether servers that speak it can do this.
     pub(crate) const fn can(self, load: Kind) -> bool {
-        !matches!(
+        let is_none_of_its = matches!(
             (self, load),
             (Self::Bytes, Kind::Publish | Kind::Churn) | (Self::Bytes | Self::Bare, Kind::Say)
-        )
+        );
+        let is_of_files = matches!(load, Kind::Fetch | Kind::Upload);
+        !is_none_of_its && is_of_files == matches!(self, Self::Http)
     }
 
     /// What a client says first; the server's answer lets it in.
@@ -67,13 +73,14 @@ impl Dialect {
             Self::SocketIo => wire::upgrade("/socket.io/?EIO=4&transport=websocket"),
             Self::Bare => wire::upgrade("/"),
             Self::Bytes => vec![b'?'],
+            Self::Http => unreachable!("{NO_MESSAGES}"),
         }
     }
 
     pub(crate) const fn opcode(self) -> u8 {
         match self {
             Self::SocketIo => opcode::TEXT,
-            Self::Bare | Self::Bytes => opcode::BINARY,
+            Self::Bare | Self::Bytes | Self::Http => opcode::BINARY,
         }
     }
 
@@ -85,7 +92,7 @@ impl Dialect {
         match self {
             Self::SocketIo => format!(r#"420["join","{room}"]"#),
             Self::Bare => format!("j{room}"),
-            Self::Bytes => unreachable!("nobody joins where there are no rooms"),
+            Self::Bytes | Self::Http => unreachable!("nobody joins where there are no rooms"),
         }
         .into_bytes()
     }
@@ -95,6 +102,7 @@ impl Dialect {
             Self::SocketIo => format!(r#"420["echo","{payload}"]"#),
             Self::Bare => format!("e{payload}"),
             Self::Bytes => payload.to_owned(),
+            Self::Http => unreachable!("{NO_MESSAGES}"),
         }
         .into_bytes()
     }
@@ -103,7 +111,9 @@ impl Dialect {
     pub(crate) fn say(self, payload: &str) -> Vec<u8> {
         match self {
             Self::SocketIo => format!(r#"42["say","{payload}"]"#).into_bytes(),
-            Self::Bare | Self::Bytes => unreachable!("they acknowledge all that is said"),
+            Self::Bare | Self::Bytes | Self::Http => {
+                unreachable!("they acknowledge all that is said")
+            }
         }
     }
 
@@ -117,7 +127,7 @@ impl Dialect {
                 message.extend_from_slice(payload.as_bytes());
                 message
             }
-            Self::Bytes => unreachable!("nobody publishes where there are no rooms"),
+            Self::Bytes | Self::Http => unreachable!("nobody publishes where there are no rooms"),
         }
     }
 
@@ -141,7 +151,7 @@ impl Dialect {
     pub(crate) fn is_good(self, answer: &[u8]) -> bool {
         match self {
             Self::SocketIo => OK.find(answer).is_some(),
-            Self::Bare | Self::Bytes => true,
+            Self::Bare | Self::Bytes | Self::Http => true,
         }
     }
 }

@@ -4,17 +4,19 @@
 
 use crate::crowd::{Crowd, Guest};
 use crate::dialect::Dialect;
+use crate::fetch::{Fetching, Files};
 use crate::load::churn::Churn;
 use crate::load::echo::Echo;
 use crate::load::idle::Idle;
 use crate::load::publish::Publish;
 use crate::load::say::Say;
-use crate::load::{Latency, Load};
+use crate::load::{Drive, Driven, Latency};
 use crate::outcome::Outcome;
 use crate::process::{self, Cpu, Memory};
 use crate::profiler::Profiler;
 use crate::scenario::{Kind, Scenario};
 use crate::server::{Running, SECRET, Server};
+use crate::upload::Uploading;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
@@ -75,6 +77,16 @@ impl Job {
         let rest = Duration::from_millis(self.scenario.rest_ms);
         std::thread::sleep(rest);
         let before = running.memory()?;
+        if let Some(wanted) = &self.scenario.fetch {
+            let files = Files::in_folder(&running.files(), wanted);
+            let connections = self.scenario.connections;
+            let fetching = Fetching::open(running.address, wanted.clone(), files, connections)?;
+            return self.drive(running, before, fetching, self.blank());
+        }
+        if let Some(sent) = self.scenario.upload {
+            let uploading = Uploading::open(running.address, sent, self.scenario.connections)?;
+            return self.drive(running, before, uploading, self.blank());
+        }
         let payload_bytes = self.scenario.payload_bytes;
         let mut crowd = Crowd::new(self.server.dialect, running.address, payload_bytes)?;
         crowd.open(guests(&self.scenario, self.server.dialect)?)?;
@@ -83,22 +95,28 @@ impl Job {
         std::thread::sleep(rest);
         let outcome = self.blank();
         match self.scenario.load {
-            Kind::Idle => self.drive(running, before, &mut crowd, Idle::new(), outcome),
+            Kind::Idle => self.drive(
+                running,
+                before,
+                Driven::new(&mut crowd, Idle::new()),
+                outcome,
+            ),
             Kind::Echo => {
                 let echo = Echo::new(&crowd, payload_bytes);
-                self.drive(running, before, &mut crowd, echo, outcome)
+                self.drive(running, before, Driven::new(&mut crowd, echo), outcome)
             }
             Kind::Say => {
                 let say = Say::new(&crowd, &self.scenario);
-                self.drive(running, before, &mut crowd, say, outcome)
+                self.drive(running, before, Driven::new(&mut crowd, say), outcome)
             }
             Kind::Publish => {
                 let publish = Publish::new(&self.scenario);
-                self.drive(running, before, &mut crowd, publish, outcome)
+                self.drive(running, before, Driven::new(&mut crowd, publish), outcome)
             }
+            Kind::Fetch | Kind::Upload => unreachable!("such a scenario says what of"),
             Kind::Churn => {
                 let churn = Churn::new(&crowd);
-                self.drive(running, before, &mut crowd, churn, outcome)
+                self.drive(running, before, Driven::new(&mut crowd, churn), outcome)
             }
         }
     }
@@ -107,27 +125,22 @@ impl Job {
         &self,
         running: &Running,
         before: Memory,
-        crowd: &mut Crowd,
-        mut load: impl Load,
+        mut load: impl Drive,
         mut outcome: Outcome,
     ) -> io::Result<Outcome> {
         let scenario = &self.scenario;
-        load.start(crowd);
-        phase(
-            crowd,
-            &mut load,
-            Duration::from_millis(scenario.warm_up_ms),
-            |_| Ok(()),
-        )?;
+        load.start();
+        let warm_up = Duration::from_millis(scenario.warm_up_ms);
+        phase(&mut load, warm_up, |_| Ok(()))?;
         let mut samples = Samples::new(Duration::from_millis(scenario.sample_ms));
         let profile = self.profile.as_deref();
         let profiler = profile.map(|data| Profiler::attach(running.pid(), data));
         let profiler = profiler.transpose()?;
-        load.tally().since_ns = crowd.clock_ns();
-        let operations = load.tally().operations;
+        load.tally().since_ns = load.clock_ns();
+        let (operations, bytes) = (load.tally().operations, load.tally().bytes);
         let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
         let measured = Duration::from_millis(scenario.measured_ms);
-        phase(crowd, &mut load, measured, |elapsed| {
+        phase(&mut load, measured, |elapsed| {
             samples.look(elapsed, running)
         })?;
         (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
@@ -135,10 +148,11 @@ impl Job {
         profiler.map_or(Ok(()), Profiler::finish)?;
         (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
         outcome.operations = load.tally().operations - operations;
+        outcome.bytes = load.tally().bytes - bytes;
         let memory = running.memory()?;
         (outcome.memory, outcome.resident_bytes) = (memory.since(before), memory.resident);
         samples.into_outcome(&mut outcome);
-        drain(crowd, &mut load)?;
+        drain(&mut load)?;
         outcome.missing = load.missing();
         let tally = load.tally();
         (outcome.refused, outcome.disordered) = (tally.refused, tally.disordered);
@@ -154,8 +168,7 @@ fn own_cpu() -> io::Result<Cpu> {
 
 /// Works for so long; `look` is called after each turn.
 fn phase(
-    crowd: &mut Crowd,
-    load: &mut impl Load,
+    load: &mut impl Drive,
     time: Duration,
     mut look: impl FnMut(Duration) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -165,21 +178,21 @@ fn phase(
         if elapsed >= time {
             return Ok(());
         }
-        let most = load.due(crowd).min(time - elapsed);
-        crowd.turn(most, load)?;
+        let most = load.due().min(time - elapsed);
+        load.turn(most)?;
         look(start.elapsed())?;
     }
 }
 
 /// Waits for what is under way.
-fn drain(crowd: &mut Crowd, load: &mut impl Load) -> io::Result<()> {
+fn drain(load: &mut impl Drive) -> io::Result<()> {
     load.stop();
     let until = Instant::now() + DRAIN_PATIENCE;
     while load.missing() > 0 && Instant::now() < until {
-        crowd.turn(Duration::from_millis(10), load)?;
+        load.turn(Duration::from_millis(10))?;
     }
     // What comes now comes twice.
-    crowd.turn(Duration::from_millis(10), load)
+    load.turn(Duration::from_millis(10))
 }
 
 /// The server's memory as time goes by.
@@ -250,13 +263,13 @@ fn guests(scenario: &Scenario, dialect: Dialect) -> io::Result<Vec<Guest>> {
     let guest = |number| {
         let token = match dialect {
             Dialect::SocketIo => token(&key, number)?,
-            Dialect::Bare | Dialect::Bytes => String::new(),
+            Dialect::Bare | Dialect::Bytes | Dialect::Http => String::new(),
         };
         let rooms = match scenario.load {
             _ if dialect == Dialect::Bytes => Vec::new(),
             Kind::Idle => vec!["common".to_owned(), format!("group:{}", number / GROUP)],
             Kind::Publish => vec![Publish::room_of(number, scenario.rooms)],
-            Kind::Echo | Kind::Say | Kind::Churn => Vec::new(),
+            Kind::Echo | Kind::Say | Kind::Churn | Kind::Fetch | Kind::Upload => Vec::new(),
         };
         Ok(Guest { token, rooms })
     };

@@ -4,6 +4,7 @@ mod client;
 mod compare;
 mod crowd;
 mod dialect;
+mod fetch;
 mod flame;
 mod job;
 mod load;
@@ -20,6 +21,7 @@ mod server;
 mod spread;
 mod stamp;
 mod table;
+mod upload;
 mod wire;
 
 use clap::{Args, Parser, Subcommand};
@@ -144,7 +146,7 @@ struct SmokeArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ringway,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
+        default_value = "ringway,ringway-files,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
     )]
     server: Vec<String>,
 }

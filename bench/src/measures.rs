@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Measure {
     /// The server's CPU microseconds per operation, which is CPU seconds per million.
     CpuUs,
+    /// The server's CPU seconds per gigabyte (10^9 bytes) of bodies.
+    GigabyteCpuS,
     /// The same per publish, of which each connection has a delivery.
     PublishCpuUs,
     /// The server's CPU seconds per second.
@@ -27,6 +29,8 @@ pub(crate) enum Measure {
     SlabBytes,
     /// All of the server's resident memory.
     ResidentMib,
+    /// How much the kernel's queues of TCP have grown, those of both ends.
+    TcpMib,
     /// How much resident memory grows in an hour, in mebibytes.
     ResidentMibPerHour,
     /// How much the kernel's slab does.
@@ -38,6 +42,7 @@ impl Measure {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CpuUs => "CPU us each",
+            Self::GigabyteCpuS => "CPU s a GB",
             Self::PublishCpuUs => "CPU us a publish",
             Self::Cores => "cores",
             Self::P50Us => "p50 us",
@@ -47,6 +52,7 @@ impl Measure {
             Self::HeapBytes => "heap bytes each",
             Self::SlabBytes => "kernel slab bytes each",
             Self::ResidentMib => "RSS MiB",
+            Self::TcpMib => "kernel TCP MiB",
             Self::ResidentMibPerHour => "RSS MiB/h",
             Self::SlabMibPerHour => "kernel slab MiB/h",
         }
@@ -61,6 +67,7 @@ impl Measure {
         let each = |bytes: i64| bytes as f64 / outcome.connections as f64;
         let found = match self {
             Self::CpuUs => outcome.cpu_seconds * 1e6 / outcome.operations as f64,
+            Self::GigabyteCpuS => outcome.cpu_seconds * 1e9 / outcome.bytes as f64,
             Self::PublishCpuUs => {
                 outcome.cpu_seconds * 1e6 * outcome.connections as f64 / outcome.operations as f64
             }
@@ -73,6 +80,7 @@ impl Measure {
             Self::HeapBytes => return None,
             Self::SlabBytes => each(outcome.memory.kernel_slab),
             Self::ResidentMib => outcome.resident_bytes as f64 / MIB,
+            Self::TcpMib => outcome.memory.kernel_tcp as f64 / MIB,
             Self::ResidentMibPerHour => outcome.resident_bytes_per_hour? / MIB,
             Self::SlabMibPerHour => outcome.kernel_slab_bytes_per_hour? / MIB,
         };
@@ -90,6 +98,7 @@ mod tests {
         let mut outcome = Outcome {
             connections: 100,
             operations: 1_000_000,
+            bytes: 4_000_000_000,
             seconds: 4.0,
             cpu_seconds: 2.0,
             memory: Memory {
@@ -101,6 +110,7 @@ mod tests {
         };
         let of = |measure: Measure| measure.of(&outcome);
         assert_eq!(of(Measure::CpuUs), Some(2.0));
+        assert_eq!(of(Measure::GigabyteCpuS), Some(0.5));
         assert_eq!(of(Measure::PublishCpuUs), Some(200.0));
         assert_eq!(of(Measure::Cores), Some(0.5));
         assert_eq!(of(Measure::HeapBytes), None);

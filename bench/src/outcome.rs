@@ -25,6 +25,9 @@ pub(crate) struct Outcome {
     pub(crate) shares_cpus: bool,
     /// Echoes, deliveries or cycles within the measured time.
     pub(crate) operations: u64,
+    /// Bytes of bodies that were fetched within it.
+    #[serde(default)]
+    pub(crate) bytes: u64,
     pub(crate) seconds: f64,
     /// The server's, within the measured time.
     pub(crate) cpu_seconds: f64,

@@ -1,6 +1,8 @@
 //! What is done to a server: one row of the table, as TOML under `bench/scenarios`.
 
+use crate::fetch::Wanted;
 use crate::measures::Measure;
+use crate::upload::Sent;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,6 +68,12 @@ pub(crate) struct Scenario {
     /// Another scenario beside whose cost this one's is put, for the same server.
     #[serde(default)]
     pub(crate) beside: Option<String>,
+    /// What `fetch` asks for.
+    #[serde(default)]
+    pub(crate) fetch: Option<Wanted>,
+    /// What `upload` does.
+    #[serde(default)]
+    pub(crate) upload: Option<Sent>,
     /// What the table shows of it.
     pub(crate) shows: Vec<Measure>,
 }
@@ -112,6 +120,10 @@ pub(crate) enum Kind {
     Publish,
     /// They connect, shake hands and close, again and again.
     Churn,
+    /// They ask for files, one request after the other.
+    Fetch,
+    /// They upload by tus 1.0.0 and remove what they have uploaded, each one upload at a time.
+    Upload,
 }
 
 impl Scenario {
@@ -156,6 +168,8 @@ impl Scenario {
         self.publishes_per_second = self.publishes_per_second.min(QUICK_RATE);
         (self.rest_ms, self.warm_up_ms, self.measured_ms) = (0, 50, QUICK_MS);
         self.sample_ms = self.sample_ms.min(50);
+        self.fetch = self.fetch.map(Wanted::quick);
+        self.upload = self.upload.map(Sent::quick);
         (self.server_cpus, self.load_cpus) = (default_server_cpus(), load_cpus);
         self
     }
@@ -165,6 +179,16 @@ impl Scenario {
         let is_open = self.publishes_per_second > 0;
         match () {
             () if self.connections == 0 => Err("it has no connections"),
+            () if (self.load == Kind::Fetch) != self.fetch.is_some() => {
+                Err("fetching, and nothing else, wants [fetch]")
+            }
+            () if self
+                .fetch
+                .as_ref()
+                .is_some_and(|fetch| !fetch.is_possible()) =>
+            {
+                Err("what it fetches has bytes, and its ranges fit into it")
+            }
             () if publishes && (self.outstanding > 0) == is_open => {
                 Err("publishing wants either outstanding or publishes_per_second")
             }
@@ -233,6 +257,10 @@ mod tests {
             (
                 "rooms = 1\noutstanding = 1\npublishes_per_second = 1",
                 "either",
+            ),
+            (
+                "rooms = 1\noutstanding = 1\n[fetch]\nfile_bytes = 1",
+                "[fetch]",
             ),
             ("rooms = 3\noutstanding = 1", "divide"),
             ("outstanding = 1", "wants rooms"),

@@ -1,6 +1,7 @@
 //! The servers: how each is started, on which CPUs, and what it has cost so far.
 
 use crate::dialect::Dialect;
+use crate::fetch::Files;
 use crate::process::{Cpu, Memory};
 use crate::scenario::{Kind, Scenario};
 use core::ops::Range;
@@ -19,6 +20,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// It says within this time how large its heap is.
 const HEAP_PATIENCE: Duration = Duration::from_secs(10);
 const PORTS: Range<u16> = 20_000..32_000;
+/// Of the files that are fetched, in the run's folder.
+const FILES: &str = "files";
 const LOOK: Duration = Duration::from_millis(10);
 /// Of what a server that failed has said.
 const WORDS_MAX: usize = 2000;
@@ -101,6 +104,9 @@ impl Running {
         let (port, admin) = free_ports()?;
         let folder = std::env::temp_dir().join(format!("ringway-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
+        if let Some(wanted) = &scenario.fetch {
+            Files::make(&folder.join(FILES), wanted)?;
+        }
         let secret = folder.join("secret");
         fs::write(&secret, SECRET)?;
         let without_rates = server
@@ -180,6 +186,11 @@ impl Running {
     fn is_ready(&self) -> bool {
         let is_joined = self.door.is_none() || self.folder.join("ready").exists();
         is_joined && TcpStream::connect(self.address).is_ok()
+    }
+
+    /// Where the files are that are fetched.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.folder.join(FILES)
     }
 
     pub(crate) fn pid(&self) -> u32 {

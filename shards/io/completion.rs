@@ -1,6 +1,6 @@
 //! What a driver gives back.
 
-use crate::{Errno, JobOutput, Key, Peer, RecvLease, Socket};
+use crate::{Errno, FileDone, FileSend, JobOutput, Key, Peer, RecvLease, SlotLease, Socket};
 
 /// One completion of an operation.
 #[derive(Debug)]
@@ -47,6 +47,19 @@ pub enum Outcome {
     /// The terminal completion of a send: how many bytes went, perhaps fewer than asked. A cancelled send that
     /// moved bytes reports them (`Ok`), otherwise `Err(ECANCELED)`.
     Sent(Result<u32, Errno>),
+    /// The terminal completion of a send from a file.
+    FileSent(FileSend),
+    /// The terminal completion of a send from a slot: how many bytes went. `EAGAIN` when the socket took nothing.
+    SlotSent {
+        /// The slot.
+        slot: SlotLease,
+        /// How much of it went.
+        result: Result<u32, Errno>,
+    },
+    /// The socket takes something, or never will.
+    Writable,
+    /// What came of an operation on files.
+    File(Box<FileDone>),
     /// A cancel request was seen.
     CancelSeen,
     /// A shutdown finished (its result interests nobody: the socket may be gone already).
@@ -77,6 +90,10 @@ impl core::fmt::Debug for Outcome {
             Self::Received { lease, more } => write!(f, "Received({lease:?}, more: {more})"),
             Self::RecvEnded(end) => write!(f, "RecvEnded({end:?})"),
             Self::Sent(result) => write!(f, "Sent({result:?})"),
+            Self::FileSent(end) => write!(f, "FileSent({end:?})"),
+            Self::SlotSent { slot, result } => write!(f, "SlotSent({}, {result:?})", slot.id()),
+            Self::Writable => f.write_str("Writable"),
+            Self::File(done) => write!(f, "{done:?}"),
             Self::CancelSeen => f.write_str("CancelSeen"),
             Self::ShutDown => f.write_str("ShutDown"),
             Self::Closed => f.write_str("Closed"),

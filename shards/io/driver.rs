@@ -1,6 +1,6 @@
 //! The one trait between the loop and the kernel, real or pretended.
 
-use crate::{Completion, Key, Listener, Op, RecvLease, ShardId};
+use crate::{Completion, Key, Listener, Op, RecvLease, ShardId, SlotLease};
 use core::time::Duration;
 
 /// Unpredictable bits (in the simulator: from the seed).
@@ -42,6 +42,18 @@ pub trait Driver {
 
     /// Gives a receive buffer back to the pool.
     fn recycle(&mut self, lease: RecvLease);
+
+    /// Bytes of one slot of the arena; 0 when this driver serves no files.
+    fn slot_bytes_max(&self) -> u32;
+
+    /// A slot that is free; `None` when all are out.
+    fn take_slot(&mut self) -> Option<SlotLease>;
+
+    /// Gives a slot back to the arena.
+    fn return_slot(&mut self, slot: SlotLease);
+
+    /// The slot's bytes.
+    fn slot_bytes<'a>(&'a mut self, slot: &'a mut SlotLease) -> &'a mut [u8];
 
     /// Wakes another shard's `wait`, now or when it next would sleep. Cheap only when that shard is asleep; callers
     /// consult the mesh's parked flag first.

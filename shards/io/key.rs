@@ -25,6 +25,10 @@ pub enum OpKind {
     Arrive = 8,
     /// Work handed to the compute pool.
     Compute = 9,
+    /// An operation on files; the slot is the loop's own.
+    File = 10,
+    /// A wait until the socket takes something; the slot is the connection.
+    Writable = 11,
 }
 
 impl OpKind {
@@ -39,6 +43,8 @@ impl OpKind {
             7 => Self::SendSocket,
             8 => Self::Arrive,
             9 => Self::Compute,
+            10 => Self::File,
+            11 => Self::Writable,
             other => unreachable!("a key is only ever made by Key::new, kind {other}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What a shard may ask of its driver.
 
-use crate::{Frame, Key};
+use crate::{File, FileOp, Frame, Key, SlotLease};
 use core::ops::Range;
 use std::net::SocketAddr;
 
@@ -68,6 +68,34 @@ pub enum Op {
         /// Which: from what has been sent before to the frame's end, or less.
         piece: Range<u32>,
     },
+    /// Send bytes of a file that are in memory, without a copy, and never wait: neither for the disk nor for the socket. It is the socket's send in flight.
+    /// Completion: [`crate::Outcome::FileSent`].
+    SendFile {
+        /// To whom.
+        socket: Socket,
+        /// From what.
+        file: File,
+        /// From where.
+        offset: u64,
+        /// How many bytes at most.
+        count: u32,
+    },
+    /// Send what stands in a slot, and never wait for the socket. It is the socket's send in flight. Completion: [`crate::Outcome::SlotSent`].
+    SendSlot {
+        /// To whom.
+        socket: Socket,
+        /// The bytes; the completion brings the slot back.
+        slot: SlotLease,
+        /// Which of them.
+        piece: Range<u32>,
+    },
+    /// Wait until the socket takes something, or is shut down. Completion: [`crate::Outcome::Writable`].
+    AwaitWritable {
+        /// Which.
+        socket: Socket,
+    },
+    /// Something about files. Completion: [`crate::Outcome::File`].
+    File(Box<FileOp>),
     /// Ask that the operation `target` end early. Its own last completion still comes and alone retires its buffer;
     /// the completion of the cancel itself says nothing but that it was seen.
     Cancel {
@@ -116,6 +144,19 @@ impl core::fmt::Debug for Op {
                 frame,
                 piece,
             } => write!(f, "Send({}, {piece:?} of {})", socket.0, frame.len()),
+            Self::SendFile {
+                socket,
+                file,
+                offset,
+                count,
+            } => write!(f, "SendFile({}, {}, {count} at {offset})", socket.0, file.0),
+            Self::SendSlot {
+                socket,
+                slot,
+                piece,
+            } => write!(f, "SendSlot({}, {piece:?} of {})", socket.0, slot.id()),
+            Self::AwaitWritable { socket } => write!(f, "AwaitWritable({})", socket.0),
+            Self::File(op) => write!(f, "{op:?}"),
             Self::Cancel { target } => write!(f, "Cancel({target:?})"),
             Self::Shutdown { socket } => write!(f, "Shutdown({})", socket.0),
             Self::ShutdownWrite { socket } => write!(f, "ShutdownWrite({})", socket.0),

@@ -50,6 +50,12 @@ impl<T> Sparse<T> {
         self.values[place].as_ref()
     }
 
+    /// The slot's value, to change it.
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let place = self.place(slot)?;
+        self.values[place].as_mut()
+    }
+
     /// Takes the slot's value out.
     pub fn remove(&mut self, slot: u32) -> Option<T> {
         let place = self.place(slot)?;

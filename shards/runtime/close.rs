@@ -41,6 +41,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         }
         if record.has(flag::PEER_FINISHED) {
+            // The answer comes with a `Dirty` of its own, and brings us here again.
+            if self.handler.is_answering(conn) {
+                return;
+            }
             return self.close(conn, Cause::Peer);
         }
         // What the peer still sends is read and thrown away until it closes: a close with unread bytes would reset the connection
@@ -55,10 +59,11 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     }
 
     /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time. So does who has had no turn yet: its
-    /// last words wait behind others' messages.
+    /// last words wait behind others' messages, or for the disk.
     pub(crate) fn linger_over(&mut self, conn: Conn) {
         let goes_on = |record: &mut Record| record.has(flag::PROGRESS | flag::DIRTY | flag::URGENT);
-        if self.table.get(conn).is_some_and(goes_on) {
+        let waits = self.transfers.waits_here(conn);
+        if self.table.get(conn).is_some_and(goes_on) || waits && self.table.get(conn).is_some() {
             self.look_again(conn);
         } else {
             self.close(conn, Cause::Closed);
@@ -95,7 +100,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         if !frozen {
             self.call(|handler, cx| handler.closed(cx, conn, cause));
         }
-        let is_sending = self.table.is_sending(conn);
+        let is_sending = self.abandon_transfer(conn) || self.table.is_sending(conn);
         let Some(record) = self.table.get(conn) else {
             return;
         };

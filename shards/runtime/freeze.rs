@@ -111,6 +111,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Stops sending: what is in flight is cancelled. From now on only [`Shard::reap`] may be called, until [`Shard::is_still`].
     pub fn still(&mut self) {
         self.stopping = Stopping::Still;
+        self.cut_transfers();
         for conn in self.table.conns() {
             let is_sending = self.table.is_sending(conn);
             let sending = self.table.get(conn).filter(|_| is_sending);
@@ -125,7 +126,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// Whether nothing is in flight.
     #[must_use]
     pub fn is_still(&self) -> bool {
-        !self.accepts() && self.strays == 0 && self.table.is_idle()
+        !self.accepts() && self.strays == 0 && self.files.is_idle() && self.table.is_idle()
     }
 
     /// Gives the connections and the handler away.

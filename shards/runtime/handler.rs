@@ -1,8 +1,10 @@
 //! What the loop tells the layer above, and what that layer may ask of the loop.
 
+use crate::filework::{FileOutcome, FileRequest};
 use crate::mesh::{Class, Mesh};
+use crate::transfer::Outgoing;
 use core::time::Duration;
-use ringway_io::{Frame, Job, JobOutput, Listener, Peer, PoolFull, ShardId};
+use ringway_io::{Job, JobOutput, Listener, Peer, PoolFull, ShardId};
 
 /// A connection: a slot of this shard's table and its generation. Stale ones are harmless: commands about them do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,12 @@ pub enum Cause {
     Closed,
     /// The connection could not be handed to the other shard.
     HandOverFailed,
+    /// A file ended before the bytes that were to be sent of it: it was cut short meanwhile.
+    FileShort,
+    /// A file could not be read.
+    FileFailed,
+    /// The connection goes on elsewhere, and what it was being sent of a file cannot.
+    FileCut,
 }
 
 /// What a handler may do during a call.
@@ -93,6 +101,13 @@ pub enum Command {
         /// The work.
         job: Job,
     },
+    /// Do something about files; [`Handler::file`] gets its outcome and `token`.
+    File {
+        /// Handed back.
+        token: u64,
+        /// What.
+        request: Box<FileRequest>,
+    },
 }
 
 /// Whether a message from another shard could be handled now.
@@ -118,10 +133,16 @@ pub trait Handler {
     /// The peer has nothing more to say. What [`Handler::next_send`] still gives goes out, then the connection closes.
     fn finished(&mut self, cx: &mut Context<'_>, conn: Conn);
 
-    /// The next bytes for the wire, or `None` when there is nothing (more) to send now.
-    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Frame>;
+    /// What is next for the wire, or `None` when there is nothing (more) to send now.
+    fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing>;
 
-    /// A frame from `next_send` went out whole.
+    /// Whether an answer to `conn` is still being made: a peer that has said all is not closed before it.
+    fn is_answering(&self, conn: Conn) -> bool {
+        let _ = conn;
+        false
+    }
+
+    /// What `next_send` gave went out whole.
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn);
 
     /// The last call about `conn`.
@@ -148,6 +169,12 @@ pub trait Handler {
 
     /// A job's result.
     fn computed(&mut self, cx: &mut Context<'_>, token: u32, result: Result<JobOutput, PoolFull>);
+
+    /// What came of a [`Command::File`]. A file that was opened for a connection which is gone is closed by dropping it. A handler that never asks
+    /// about files hears nothing of them.
+    fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
+        let _ = (cx, token, outcome);
+    }
 
     /// A message of the control thread.
     fn control(&mut self, cx: &mut Context<'_>, message: Self::Control);

@@ -10,7 +10,9 @@ mod accept;
 mod accept_tests;
 mod arrivals;
 mod close;
+mod filework;
 mod freeze;
+mod handle;
 mod handler;
 #[cfg(test)]
 mod loop_tests;
@@ -22,12 +24,18 @@ mod send;
 mod shard;
 mod stats;
 mod table;
+mod transfer;
+#[cfg(test)]
+mod transfer_tests;
 mod wheel;
 
+pub use filework::{FILE_REQUESTS_MAX, FileOutcome, FileRequest, OpenedFile};
 pub use freeze::FrozenConnection;
+pub use handle::{FileHandle, Place};
 pub use handler::{Cause, Command, Conn, Context, Handler, MailOutcome, Now};
 pub use mesh::{Class, Full, Mesh, MeshBounds, REPLY_BYTES_MAX};
 pub use placement::{allowed_cpus, pin};
 pub use shard::{Bounds, Shard};
 pub use stats::LoopStats;
+pub use transfer::{CHUNK_BYTES_MAX, FilePiece, LAP_BYTES_MAX, LAP_TIME_MAX, Outgoing};
 pub use wheel::TimerWheel;

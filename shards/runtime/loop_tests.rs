@@ -1,16 +1,17 @@
 //! The loop over a driver that does only what a test says: each operation is recorded, each completion is written by hand.
 
 use crate::{Bounds, Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh};
-use crate::{MeshBounds, Now, Shard};
+use crate::{FileOutcome, FilePiece, MeshBounds, Now, Outgoing, Shard};
 use core::time::Duration;
 use ringway_io::{
     Completion, Driver, Entropy, Errno, Frame, JobOutput, Key, LeaseId, Listener, Op, OpKind,
-    Outcome, Peer, PoolFull, RecvEnd, RecvLease, ShardId, Socket,
+    Outcome, Peer, PoolFull, RecvEnd, RecvLease, ShardId, SlotLease, Socket,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 const PEER: ShardId = ShardId(1);
+pub(crate) const SLOT_BYTES: u32 = 64 * 1024;
 
 /// Records operations, hands out scripted completions, and counts the leases that are out.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Script {
     buffers: BTreeMap<u32, Vec<u8>>,
     buffers_made: u32,
     sevens: Sevens,
+    /// Slots of the arena that are free.
+    pub(crate) slots: Vec<u16>,
 }
 
 /// Bits that are always the same.
@@ -69,6 +72,23 @@ impl Driver for Script {
         assert!(known.is_some(), "a lease is returned once");
     }
 
+    fn slot_bytes_max(&self) -> u32 {
+        SLOT_BYTES
+    }
+
+    fn take_slot(&mut self) -> Option<SlotLease> {
+        self.slots.pop().map(SlotLease::grant)
+    }
+
+    fn return_slot(&mut self, slot: SlotLease) {
+        assert!(!self.slots.contains(&slot.id()), "a slot is returned once");
+        self.slots.push(slot.id());
+    }
+
+    fn slot_bytes<'a>(&'a mut self, _: &'a mut SlotLease) -> &'a mut [u8] {
+        unreachable!("the loop looks into no slot")
+    }
+
     fn wake(&mut self, _: ShardId) {}
 
     fn listeners(&self) -> u32 {
@@ -85,12 +105,19 @@ impl Driver for Script {
 pub(crate) struct Notes {
     pub(crate) accepted: Vec<(Listener, Peer)>,
     received: Vec<u8>,
-    closed: Vec<Cause>,
-    outgoing: VecDeque<Vec<u8>>,
+    pub(crate) closed: Vec<Cause>,
+    pub(crate) outgoing: VecDeque<Vec<u8>>,
+    /// What is sent when there is none of that.
+    pub(crate) pieces: VecDeque<FilePiece>,
+    pub(crate) sent: u32,
+    /// What the next message of the control thread commands.
+    commanded: Option<Command>,
+    /// What was answered about files.
+    pub(crate) answers: Vec<(u64, FileOutcome)>,
 }
 
 impl Handler for Notes {
-    type Control = Command;
+    type Control = ();
 
     fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
         self.accepted.push((listener, peer));
@@ -102,11 +129,19 @@ impl Handler for Notes {
 
     fn finished(&mut self, _: &mut Context<'_>, _: Conn) {}
 
-    fn next_send(&mut self, _: Now, _: Conn) -> Option<Frame> {
-        self.outgoing.pop_front().map(Frame::from)
+    fn next_send(&mut self, _: Now, _: Conn) -> Option<Outgoing> {
+        let frame = self.outgoing.pop_front().map(Frame::from);
+        let piece = || self.pieces.pop_front().map(Box::new).map(Outgoing::File);
+        frame.map(Outgoing::from).or_else(piece)
     }
 
-    fn sent(&mut self, _: &mut Context<'_>, _: Conn) {}
+    fn sent(&mut self, _: &mut Context<'_>, _: Conn) {
+        self.sent += 1;
+    }
+
+    fn file(&mut self, _: &mut Context<'_>, token: u64, outcome: FileOutcome) {
+        self.answers.push((token, outcome));
+    }
 
     fn closed(&mut self, _: &mut Context<'_>, _: Conn, cause: Cause) {
         self.closed.push(cause);
@@ -126,8 +161,8 @@ impl Handler for Notes {
 
     fn computed(&mut self, _: &mut Context<'_>, _: u32, _: Result<JobOutput, PoolFull>) {}
 
-    fn control(&mut self, cx: &mut Context<'_>, message: Command) {
-        cx.commands.push(message);
+    fn control(&mut self, cx: &mut Context<'_>, (): ()) {
+        cx.commands.extend(self.commanded.take());
     }
 
     fn lap(&mut self, _: &mut Context<'_>) {}
@@ -136,10 +171,10 @@ impl Handler for Notes {
 /// A shard, and the way to command it.
 pub(crate) struct Bench {
     pub(crate) shard: Shard<Script, Notes>,
-    control: rtrb::Producer<Command>,
+    control: rtrb::Producer<()>,
 }
 
-const CONN: Conn = Conn {
+pub(crate) const CONN: Conn = Conn {
     slot: 0,
     generation: 0,
 };
@@ -166,14 +201,14 @@ impl Bench {
     }
 
     /// With one connection, its receive armed.
-    fn connected() -> Self {
+    pub(crate) fn connected() -> Self {
         let mut bench = Self::new(100);
         bench.accept(0);
         assert_eq!(bench.kinds(), [OpKind::Accept, OpKind::Recv]);
         bench
     }
 
-    fn accept(&mut self, socket: u32) {
+    pub(crate) fn accept(&mut self, socket: u32) {
         let peer = Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 1)));
         let result = Ok((Socket(socket), peer));
         let outcome = Outcome::Accepted { result, more: true };
@@ -197,7 +232,9 @@ impl Bench {
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        assert!(self.control.push(command).is_ok(), "the ring has room");
+        // Commands stay on their thread: files are counted there.
+        self.shard.handler.commanded = Some(command);
+        assert!(self.control.push(()).is_ok(), "the ring has room");
         self.shard.work();
     }
 
@@ -210,7 +247,7 @@ impl Bench {
     }
 
     /// What was submitted since the last look.
-    fn kinds(&mut self) -> Vec<OpKind> {
+    pub(crate) fn kinds(&mut self) -> Vec<OpKind> {
         let submitted = &mut self.shard.driver.submitted;
         submitted.drain(..).map(|(key, _)| key.kind()).collect()
     }

@@ -4,6 +4,7 @@ use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
 use crate::table::{Sending, flag, key};
+use crate::transfer::Outgoing;
 use core::ops::Range;
 use ringway_io::{Driver, Errno, Frame, Key, Op, OpKind};
 
@@ -46,14 +47,15 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let Some(record) = self.table.get(conn) else {
             return;
         };
-        if record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING)
+        if record.has(flag::CLOSING | flag::LINGER | flag::MIGRATING | flag::TRANSFER)
             || self.stopping == Stopping::Still
             || self.table.is_sending(conn)
         {
             return;
         }
         match self.handler.next_send(now, conn) {
-            Some(frame) => self.send(conn, frame, 0),
+            Some(Outgoing::Frame(frame)) => self.send(conn, frame, 0),
+            Some(Outgoing::File(piece)) => self.begin_transfer(conn, *piece),
             None => self.flushed(conn),
         }
     }

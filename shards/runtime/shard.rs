@@ -2,11 +2,13 @@
 
 use crate::accept::Accept;
 use crate::arrivals::Arrivals;
+use crate::filework::FileWorks;
 use crate::freeze::Stopping;
 use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
 use crate::mesh::{Class, Mesh, Owner};
 use crate::stats::LoopStats;
 use crate::table::{Table, flag};
+use crate::transfer::Transfers;
 use crate::wheel::TimerWheel;
 use core::time::Duration;
 use ringway_io::{Completion, Driver, Key, Listener, Op, OpKind, Outcome, ShardId};
@@ -35,6 +37,8 @@ pub(crate) enum Timer {
     Linger(Conn),
     AcceptRetry(Listener),
     Arrival(u64),
+    /// Transfers whose clients take nothing are looked for.
+    Stalls,
 }
 
 /// A shard over a driver, under a handler.
@@ -58,6 +62,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) revoked: Vec<(ShardId, u64)>,
     pub(crate) arrivals: Arrivals,
     pub(crate) hand_overs: u64,
+    pub(crate) files: FileWorks,
+    pub(crate) transfers: Transfers,
     control: Consumer<H::Control>,
     batch: Vec<Completion>,
     scratch: Vec<u8>,
@@ -102,6 +108,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             revoked: Vec::new(),
             arrivals: Arrivals::default(),
             hand_overs: 0,
+            files: FileWorks::default(),
+            transfers: Transfers::default(),
             control,
             batch: Vec::new(),
             scratch: Vec::new(),
@@ -153,6 +161,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.call(|handler, cx| handler.lap(cx));
         self.retry_hand_overs();
         self.flush();
+        self.move_files();
+        self.close_dropped();
         self.rearm_starved();
         self.arm_accepts_when_room();
         let (driver, stats) = (&mut self.driver, &mut self.stats);
@@ -175,7 +185,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// The first half of [`Shard::rest`]: says to the other shards that this one sleeps, and until when at most (at once when there is
     /// something to do). The simulator lets other shards run before the second half.
     pub fn park(&mut self) -> Option<Duration> {
-        let flushed = self.dirty.is_empty() && self.urgent.is_empty();
+        let flushed =
+            self.dirty.is_empty() && self.urgent.is_empty() && self.transfers.is_flushed();
         let idle = flushed && self.control.is_empty() && self.mesh.park();
         if idle {
             let wheels = [self.wheel.next(), self.handler_wheel.next()];
@@ -202,6 +213,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.complete(completion);
         }
         self.batch = batch;
+        self.close_dropped();
     }
 
     fn read_time(&mut self) {
@@ -250,6 +262,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Command::Timer { at, token } => self.handler_wheel.insert(at, token),
             Command::StopAccepting => self.stop_accepting(),
             Command::Exit => self.exit = true,
+            Command::File { token, request } => self.ask_file(token, *request),
             Command::Compute { token, job } => self
                 .driver
                 .submit(Key::new(OpKind::Compute, 0, token), Op::Compute { job }),
@@ -262,6 +275,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Outcome::Received { lease, more } => self.received(key, lease, more),
             Outcome::RecvEnded(end) => self.recv_ended(key, end),
             Outcome::Sent(result) => self.sent(key, result),
+            Outcome::FileSent(end) => self.file_sent(key, end),
+            Outcome::SlotSent { slot, result } => self.slot_sent(key, slot, result),
+            Outcome::Writable => self.writable(key),
+            Outcome::File(done) => self.file_done(key, *done),
             Outcome::CancelSeen | Outcome::Closed if key.slot() == NO_SLOT => self.strays -= 1,
             Outcome::CancelSeen | Outcome::ShutDown => self.op_ended(key),
             Outcome::Closed => self.closed(key),
@@ -340,6 +357,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 Timer::Linger(conn) => self.linger_over(conn),
                 Timer::AcceptRetry(listener) => self.accept_retry(listener),
                 Timer::Arrival(token) => self.arrival_overdue(token),
+                Timer::Stalls => self.sweep_transfers(),
             }
         }
         let mut due = Vec::new();

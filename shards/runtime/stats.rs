@@ -40,6 +40,28 @@ pub struct LoopStats {
     pub migrations_failed: u64,
     /// Connections now.
     pub connections: u64,
+    /// Operations on files.
+    pub file_operations: u64,
+    /// Those that were refused because too many were under way.
+    pub file_requests_refused: u64,
+    /// Files open now.
+    pub files_open: u64,
+    /// Pieces of files that were sent.
+    pub transfers: u64,
+    /// Those under way now.
+    pub transfers_live: u64,
+    /// Those that ended their connection because the file was short or could not be read.
+    pub transfers_cut: u64,
+    /// Those that ended because their client took nothing for too long.
+    pub transfers_stalled: u64,
+    /// Times that one waited for its socket.
+    pub transfer_waits: u64,
+    /// Times that one waited for a slot.
+    pub slot_waits: u64,
+    /// Bytes of files that were sent without a copy.
+    pub file_bytes_direct: u64,
+    /// Bytes of files that were sent from slots.
+    pub file_bytes_copied: u64,
     /// Lap times, sleeping not counted.
     pub lap_us: [u64; LAP_BUCKETS],
 }

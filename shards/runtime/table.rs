@@ -34,6 +34,8 @@ pub(crate) mod flag {
     pub(crate) const PEER_FINISHED: u16 = 1 << 12;
     /// Listed for the flush before all others.
     pub(crate) const URGENT: u16 = 1 << 13;
+    /// A piece of a file is on its way to it.
+    pub(crate) const TRANSFER: u16 = 1 << 14;
     /// The slot is in use.
     pub(crate) const LIVE: u16 = 1 << 15;
 }

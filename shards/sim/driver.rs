@@ -1,12 +1,15 @@
 //! A shard's end of the pretended machine.
 
+use crate::faults::Fault;
 use crate::guard::checksum;
 use crate::kernel::Kernel;
 use crate::random::Random;
 use crate::ring::{InFlight, Ring, Work};
 use crate::step;
 use core::time::Duration;
-use ringway_io::{Completion, Driver, Key, Listener, Op, RecvLease, ShardId, Socket};
+use ringway_io::{
+    Completion, Driver, FileOp, Key, Listener, Op, RecvLease, ShardId, SlotLease, Socket,
+};
 
 /// Wall-clock time at the machine's start.
 const UNIX_START: Duration = Duration::from_secs(1_700_000_000);
@@ -18,6 +21,8 @@ pub struct SimDriver {
     entropy: Random,
     /// What a lease's bytes are lent from; one lease is looked at at a time.
     lent: Option<(RecvLeaseCopy, Vec<u8>)>,
+    /// The same of a slot.
+    lent_slot: Option<(u16, Vec<u8>)>,
 }
 
 /// Which lease is lent.
@@ -31,11 +36,17 @@ impl SimDriver {
             shard,
             entropy,
             lent: None,
+            lent_slot: None,
         }
     }
 
     /// Writes lent bytes back to their buffer, where the guard looks at them.
     fn settle_loan(&mut self) {
+        if let Some((id, bytes)) = self.lent_slot.take() {
+            let slot = SlotLease::grant(id);
+            let mut state = self.kernel.0.borrow_mut();
+            *state.rings[self.shard].slots.bytes(&slot) = bytes;
+        }
         let Some((RecvLeaseCopy(id, length), bytes)) = self.lent.take() else {
             return;
         };
@@ -49,7 +60,7 @@ impl SimDriver {
 }
 
 /// What an operation is to the ring, and which socket it uses.
-fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
+fn work_of(ring: &mut Ring, op: Op) -> (Option<u32>, Work) {
     let with =
         |Socket(socket): Socket, work: fn(usize) -> Work| (Some(socket), work(ring.pair(socket)));
     match op {
@@ -105,13 +116,72 @@ fn work_of(ring: &Ring, op: Op) -> (Option<u32>, Work) {
             (Some(socket), Work::SendSocket { socket, to, token })
         }
         Op::Compute { job } => (None, Work::Compute { job }),
+        Op::SendFile {
+            socket,
+            file,
+            offset,
+            count,
+        } => {
+            assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
+            assert!(count > 0, "nothing is sent of a file");
+            let work = Work::SendFile {
+                pair: ring.pair(socket.0),
+                file,
+                offset,
+                count,
+            };
+            (Some(socket.0), work)
+        }
+        Op::SendSlot {
+            socket,
+            slot,
+            piece,
+        } => {
+            assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
+            let piece = piece.start as usize..piece.end as usize;
+            assert!(!piece.is_empty() && piece.end <= ring.slots.slot_bytes());
+            let work = Work::SendSlot {
+                pair: ring.pair(socket.0),
+                checksum: ring.slots.checksum(&slot),
+                slot,
+                piece,
+            };
+            (Some(socket.0), work)
+        }
+        Op::AwaitWritable { socket } => {
+            let pair = ring.pair(socket.0);
+            (Some(socket.0), Work::Writable { pair })
+        }
+        Op::File(op) => (None, file_work(ring, op)),
     }
+}
+
+fn file_work(ring: &mut Ring, op: Box<FileOp>) -> Work {
+    for file in crate::storage::names(&op).into_iter().flatten() {
+        let open = &ring.files[file.0 as usize];
+        assert!(open.is_some(), "an operation names an open file");
+    }
+    match &*op {
+        FileOp::Close { file } => {
+            assert!(
+                !ring.uses_file(*file),
+                "a file closes after its last completion"
+            );
+        }
+        FileOp::ReadSlot { slot, count, .. } => {
+            assert!(*count > 0 && *count as usize <= ring.slots.slot_bytes());
+            ring.slots.begin_read(slot);
+        }
+        _ => {}
+    }
+    Work::File { op }
 }
 
 impl Driver for SimDriver {
     type Entropy = Random;
 
     fn submit(&mut self, key: Key, op: Op) {
+        self.settle_loan();
         let mut state = self.kernel.0.borrow_mut();
         let ring = &mut state.rings[self.shard];
         let (socket, work) = work_of(ring, op);
@@ -172,6 +242,35 @@ impl Driver for SimDriver {
         self.settle_loan();
         let mut state = self.kernel.0.borrow_mut();
         state.rings[self.shard].pool.recycle(&lease);
+    }
+
+    fn slot_bytes_max(&self) -> u32 {
+        self.kernel.0.borrow().rings[self.shard].slots.slot_bytes() as u32
+    }
+
+    fn take_slot(&mut self) -> Option<SlotLease> {
+        self.settle_loan();
+        let mut state = self.kernel.0.borrow_mut();
+        let slot = state.rings[self.shard].slots.take();
+        if slot.is_none() {
+            state.faults.note(Fault::SlotsOut);
+        }
+        slot
+    }
+
+    fn return_slot(&mut self, slot: SlotLease) {
+        self.settle_loan();
+        let mut state = self.kernel.0.borrow_mut();
+        state.rings[self.shard].slots.give_back(&slot);
+    }
+
+    fn slot_bytes<'a>(&'a mut self, slot: &'a mut SlotLease) -> &'a mut [u8] {
+        self.settle_loan();
+        let bytes = self.kernel.0.borrow_mut().rings[self.shard]
+            .slots
+            .bytes(slot)
+            .clone();
+        &mut self.lent_slot.insert((slot.id(), bytes)).1
     }
 
     fn wake(&mut self, shard: ShardId) {

@@ -43,10 +43,38 @@ pub enum Fault {
     SlowReader,
     /// The compute pool refused a job.
     ComputeRefused,
+    /// A read gave fewer bytes than there were.
+    ShortRead,
+    /// A write took fewer bytes than it was given.
+    ShortWrite,
+    /// A read failed.
+    ReadFailed,
+    /// A write failed.
+    WriteFailed,
+    /// The disk was full.
+    DiskFull,
+    /// A sync failed.
+    SyncFailed,
+    /// A file could not be opened for lack of descriptors.
+    OpenRefused,
+    /// Bytes to be sent were not in memory.
+    ColdPage,
+    /// A send from a file was to be asked again.
+    SendPutOff,
+    /// A send from a file or a slot went only in part.
+    ShortFileSend,
+    /// No slot was free.
+    SlotsOut,
+    /// A file was cut short while it was in use.
+    FileCut,
+    /// A file was replaced by another one.
+    FileReplaced,
+    /// The power went.
+    PowerLost,
 }
 
 impl Fault {
-    /// All of them, in the order of their names in the report.
+    /// All but those of files, in the order of their names in the report.
     pub const ALL: [Self; 19] = [
         Self::ShortReceive,
         Self::ShortSend,
@@ -69,6 +97,26 @@ impl Fault {
         Self::ComputeRefused,
     ];
 
+    /// Those of files, which only a kernel that serves some has.
+    pub const OF_FILES: [Self; 14] = [
+        Self::ShortRead,
+        Self::ShortWrite,
+        Self::ReadFailed,
+        Self::WriteFailed,
+        Self::DiskFull,
+        Self::SyncFailed,
+        Self::OpenRefused,
+        Self::ColdPage,
+        Self::SendPutOff,
+        Self::ShortFileSend,
+        Self::SlotsOut,
+        Self::FileCut,
+        Self::FileReplaced,
+        Self::PowerLost,
+    ];
+
+    const COUNT: usize = Self::ALL.len() + Self::OF_FILES.len();
+
     /// How many in a thousand chances are taken; 0 for what follows from other things.
     const fn permille(self) -> u16 {
         match self {
@@ -82,6 +130,12 @@ impl Fault {
             Self::AcceptEnded => 50,
             Self::CompletionAfterClose => 400,
             Self::ComputeRefused => 20,
+            Self::ShortRead | Self::ShortWrite => 150,
+            Self::ReadFailed | Self::WriteFailed => 4,
+            Self::DiskFull | Self::SyncFailed | Self::OpenRefused => 10,
+            Self::ColdPage => 300,
+            Self::SendPutOff => 50,
+            Self::ShortFileSend => 150,
             Self::Reordered
             | Self::PoolEmpty
             | Self::BytesAfterCancel
@@ -90,7 +144,11 @@ impl Fault {
             | Self::TableFull
             | Self::PeerReset
             | Self::HalfClose
-            | Self::SlowReader => 0,
+            | Self::SlowReader
+            | Self::SlotsOut
+            | Self::FileCut
+            | Self::FileReplaced
+            | Self::PowerLost => 0,
         }
     }
 }
@@ -100,14 +158,14 @@ impl Fault {
 pub struct Faults {
     /// No fault is injected any more: the seed comes to its end.
     quiet: bool,
-    fired: [u64; Fault::ALL.len()],
+    fired: [u64; Fault::COUNT],
 }
 
 impl Default for Faults {
     fn default() -> Self {
         Self {
             quiet: false,
-            fired: [0; Fault::ALL.len()],
+            fired: [0; Fault::COUNT],
         }
     }
 }
@@ -135,5 +193,11 @@ impl Faults {
     /// How often each fault fired.
     pub fn fired(&self) -> impl Iterator<Item = (Fault, u64)> + '_ {
         Fault::ALL.into_iter().zip(self.fired)
+    }
+
+    /// The same of the faults of files.
+    pub fn fired_of_files(&self) -> impl Iterator<Item = (Fault, u64)> + '_ {
+        let faults = Fault::OF_FILES.into_iter();
+        faults.map(|fault| (fault, self.fired[fault as usize]))
     }
 }

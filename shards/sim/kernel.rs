@@ -1,11 +1,13 @@
 //! The whole pretended machine: network, rings, time.
 
+use crate::disk::Disk;
 use crate::driver::SimDriver;
 use crate::faults::{Fault, Faults};
 use crate::guard::Pool;
 use crate::network::{Client, End, Pair};
 use crate::random::Random;
 use crate::ring::Ring;
+use crate::slots::Slots;
 use crate::step;
 use core::cell::RefCell;
 use core::time::Duration;
@@ -29,6 +31,21 @@ pub struct Config {
     pub down_bytes_max: usize,
 }
 
+/// What a machine has for files: nothing, unless [`Kernel::serve_files`] said so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Storage {
+    /// Directories that the drivers are given.
+    pub roots: usize,
+    /// Slots of one ring's arena.
+    pub slots: u16,
+    /// Bytes of one of them.
+    pub slot_bytes: usize,
+    /// Files that one ring may have open.
+    pub files_max: usize,
+    /// Whether there are files without names.
+    pub nameless: bool,
+}
+
 /// The state behind all ends.
 pub(crate) struct State {
     pub(crate) random: Random,
@@ -36,6 +53,8 @@ pub(crate) struct State {
     pub(crate) now: Duration,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) rings: Vec<Ring>,
+    pub(crate) disk: Disk,
+    pub(crate) storage: Storage,
     config: Config,
 }
 
@@ -60,6 +79,8 @@ impl Kernel {
             now: START,
             pairs: Vec::new(),
             rings: Vec::new(),
+            disk: Disk::default(),
+            storage: Storage::default(),
             config,
         };
         state.rings = state.blank_rings(shards);
@@ -190,6 +211,72 @@ impl Kernel {
         state.faults.note(Fault::PeerReset);
     }
 
+    /// The machine has a disk from now on, with empty directories. Before anything happens.
+    pub fn serve_files(&self, storage: Storage) {
+        let mut state = self.0.borrow_mut();
+        state.disk = Disk::new(storage.roots);
+        state.storage = storage;
+        let shards = state.rings.len();
+        state.rings = state.blank_rings(shards);
+    }
+
+    /// Puts a file on the disk, as if it had always been there; another one of that name is replaced, and lives on where it is open.
+    /// What is in it may depend on its number, which is given back.
+    pub fn put_file(&self, root: usize, name: &[u8], bytes: impl Fn(u64) -> Vec<u8>) -> u64 {
+        let mut state = self.0.borrow_mut();
+        if state.disk.look(root, name).is_some() {
+            state.faults.note(Fault::FileReplaced);
+        }
+        state.disk.found(root, name, |inode| bytes(inode as u64)) as u64
+    }
+
+    /// Somebody else cuts a file short, wherever it is in use.
+    pub fn cut_file(&self, root: usize, name: &[u8], size: usize) {
+        let mut state = self.0.borrow_mut();
+        let Some(inode) = state.disk.look(root, name) else {
+            return;
+        };
+        if size < state.disk.bytes(inode).len() {
+            state.faults.note(Fault::FileCut);
+            state.disk.truncate(inode, size);
+            state.disk.sync(inode);
+        }
+    }
+
+    /// What a file has in it.
+    #[must_use]
+    pub fn file(&self, root: usize, name: &[u8]) -> Option<Vec<u8>> {
+        let state = self.0.borrow();
+        let inode = state.disk.look(root, name)?;
+        Some(state.disk.bytes(inode).to_vec())
+    }
+
+    /// Files that a shard has open.
+    #[must_use]
+    pub fn files_open(&self, shard: usize) -> usize {
+        let state = self.0.borrow();
+        state.rings[shard].files.iter().flatten().count()
+    }
+
+    /// Slots that a shard has not given back.
+    #[must_use]
+    pub fn slots_out(&self, shard: usize) -> usize {
+        self.0.borrow().rings[shard].slots.out()
+    }
+
+    /// The power goes and comes back: connections, rings and whatever was not synced are gone. Shards of before must not be touched any more.
+    pub fn lose_power(&self) {
+        let mut state = self.0.borrow_mut();
+        let state = &mut *state;
+        state.faults.note(Fault::PowerLost);
+        state.disk.lose_power(&mut state.random);
+        for pair in &mut state.pairs {
+            pair.break_off();
+        }
+        let shards = state.rings.len();
+        state.rings = state.blank_rings(shards);
+    }
+
     /// Receive buffers that a shard has not given back.
     #[must_use]
     pub fn leased(&self, shard: usize) -> usize {
@@ -258,9 +345,14 @@ impl Kernel {
 impl State {
     fn blank_rings(&self, shards: usize) -> Vec<Ring> {
         let config = &self.config;
-        let pool = || Pool::new(config.recv_buffers, config.recv_buffer_bytes);
-        (0..shards)
-            .map(|_| Ring::new(pool(), config.sockets_max, config.listeners))
-            .collect()
+        let storage = &self.storage;
+        let ring = |_| {
+            let pool = Pool::new(config.recv_buffers, config.recv_buffer_bytes);
+            let mut ring = Ring::new(pool, config.sockets_max, config.listeners);
+            ring.files.resize_with(storage.files_max, || None);
+            ring.slots = Slots::new(storage.slots, storage.slot_bytes);
+            ring
+        };
+        (0..shards).map(ring).collect()
     }
 }

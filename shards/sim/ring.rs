@@ -1,8 +1,9 @@
 //! One shard's ring: its table of sockets, what is in flight, and what has ended but is not told yet.
 
 use crate::guard::Pool;
+use crate::slots::Slots;
 use core::ops::Range;
-use ringway_io::{Completion, Frame, Job, Key, Listener, Outcome};
+use ringway_io::{Completion, File, FileOp, Frame, Job, Key, Listener, Outcome, SlotLease};
 use std::collections::VecDeque;
 
 /// What an operation does.
@@ -39,6 +40,36 @@ pub(crate) enum Work {
     Compute {
         job: Job,
     },
+    SendFile {
+        pair: usize,
+        file: File,
+        offset: u64,
+        count: u32,
+    },
+    SendSlot {
+        pair: usize,
+        slot: SlotLease,
+        checksum: u64,
+        piece: Range<usize>,
+    },
+    Writable {
+        pair: usize,
+    },
+    File {
+        op: Box<FileOp>,
+    },
+}
+
+/// What an open file is.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    Inode(usize),
+    Root(usize),
+}
+
+/// An open file.
+pub(crate) struct OpenFile {
+    pub(crate) content: Content,
 }
 
 /// An operation between its submission and its last completion.
@@ -77,6 +108,9 @@ pub(crate) struct Ring {
     pub(crate) ready: VecDeque<Completion>,
     /// By the listener's number.
     pub(crate) doors: Vec<Door>,
+    /// Open files, by their number.
+    pub(crate) files: Vec<Option<OpenFile>>,
+    pub(crate) slots: Slots,
     pub(crate) woken: bool,
     /// Sockets whose last receive was told that the pool is empty.
     pub(crate) starved: Vec<u32>,
@@ -92,6 +126,8 @@ impl Ring {
             in_flight: Vec::new(),
             ready: VecDeque::new(),
             doors: (0..listeners).map(|_| Door::new()).collect(),
+            files: Vec::new(),
+            slots: Slots::new(0, 0),
             woken: false,
             starved: Vec::new(),
             stale: Vec::new(),
@@ -123,6 +159,17 @@ impl Ring {
         self.pool.leased() - untold.count()
     }
 
+    /// Whether an operation uses the file.
+    pub(crate) fn uses_file(&self, file: File) -> bool {
+        self.in_flight
+            .iter()
+            .any(|operation| match &operation.work {
+                Work::SendFile { file: used, .. } => *used == file,
+                Work::File { op } => crate::storage::names(op).contains(&Some(file)),
+                _ => false,
+            })
+    }
+
     /// Whether another operation uses the socket.
     pub(crate) fn uses(&self, socket: u32) -> bool {
         self.in_flight
@@ -132,7 +179,11 @@ impl Ring {
 
     pub(crate) fn sends_on(&self, socket: u32) -> usize {
         let sends = |operation: &&InFlight| {
-            operation.socket == Some(socket) && matches!(operation.work, Work::Send { .. })
+            let is_send = matches!(
+                operation.work,
+                Work::Send { .. } | Work::SendFile { .. } | Work::SendSlot { .. }
+            );
+            operation.socket == Some(socket) && is_send
         };
         self.in_flight.iter().filter(sends).count()
     }

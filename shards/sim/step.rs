@@ -4,6 +4,7 @@ use crate::faults::Fault;
 use crate::guard::checksum;
 use crate::kernel::State;
 use crate::ring::{InFlight, Work};
+use crate::storage;
 use ringway_io::{Completion, Errno, Key, OpKind, Outcome, Peer, PoolFull, RecvEnd, Socket};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ const EMFILE: Errno = Errno(24);
 const PROGRESS_PERMILLE: u16 = 700;
 
 /// What became of an operation at this wait.
-enum Progress {
+pub(crate) enum Progress {
     /// It goes on.
     Waits,
     /// It goes on, and had something to tell.
@@ -47,7 +48,7 @@ fn is_due(state: &State, shard: usize, operation: &InFlight) -> bool {
             let pair = &state.pairs[*pair];
             pair.reset || pair.up.ended || !pair.up.bytes.is_empty()
         }
-        Work::Send { pair, .. } => {
+        Work::Send { pair, .. } | Work::Writable { pair } => {
             let pair = &state.pairs[*pair];
             pair.reset || pair.down.ended || pair.down.room() > 0
         }
@@ -55,7 +56,10 @@ fn is_due(state: &State, shard: usize, operation: &InFlight) -> bool {
         | Work::Shutdown { .. }
         | Work::Close { .. }
         | Work::SendSocket { .. }
-        | Work::Compute { .. } => true,
+        | Work::Compute { .. }
+        | Work::SendFile { .. }
+        | Work::SendSlot { .. }
+        | Work::File { .. } => true,
     }
 }
 
@@ -81,7 +85,7 @@ pub(crate) fn run(state: &mut State, shard: usize, batch: &mut Vec<Completion>) 
     hand_out(state, shard, batch);
 }
 
-fn roll(state: &mut State, fault: Fault) -> bool {
+pub(crate) fn roll(state: &mut State, fault: Fault) -> bool {
     state.faults.roll(&mut state.random, fault)
 }
 
@@ -149,6 +153,19 @@ fn advance(state: &mut State, shard: usize, index: usize) -> Progress {
             send_socket(state, shard, socket, to, token)
         }
         Work::Compute { .. } => compute(state, shard, index, key),
+        Work::SendFile {
+            pair,
+            file,
+            offset,
+            count,
+        } => {
+            let (pair, at, count) = (*pair, (*file, *offset), *count);
+            let end = storage::send_file(state, shard, pair, at, count);
+            Progress::Ended(Outcome::FileSent(end))
+        }
+        Work::SendSlot { .. } => storage::send_slot(state, shard, index),
+        Work::Writable { .. } => Progress::Ended(Outcome::Writable),
+        Work::File { .. } => storage::file_op(state, shard, index),
     }
 }
 

@@ -4,7 +4,9 @@
 //! thread that starts the daemon, and each is then moved to its own thread and enabled there. Deliberately absent: limits (see `probe`).
 
 use crate::accept::Accepts;
+use crate::arena::{Arena, FilesConfig};
 use crate::driver::{Memory, UringDriver};
+use crate::filetable::{Abilities, Files};
 use crate::inflight::{Cancels, Receives, Sends};
 use crate::listen::listen;
 use crate::pool::{Pool, PoolPort};
@@ -12,7 +14,7 @@ use crate::recv::RecvPool;
 use crate::ring::Ring;
 use crate::sys::{Entropy, ProcessClock, Waker};
 use core::mem::ManuallyDrop;
-use io_uring::IoUring;
+use io_uring::{IoUring, Probe, opcode};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -59,6 +61,7 @@ pub struct UringBuilder {
     clock: ProcessClock,
     pool: PoolPort,
     peers: Arc<[Peer]>,
+    files: Files,
 }
 
 /// What a shard needs of another to reach it.
@@ -67,6 +70,15 @@ pub(crate) struct Peer {
     /// Its ring, alive as long as the shard's driver; after that a hand-over fails.
     pub(crate) ring: i32,
     pub(crate) waker: Waker,
+}
+
+fn is_directory(root: &OwnedFd) -> io::Result<()> {
+    let root = std::fs::File::from(root.try_clone()?);
+    if root.metadata()?.is_dir() {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ENOTDIR))
+    }
 }
 
 impl UringBuilder {
@@ -129,7 +141,27 @@ impl UringBuilder {
             clock,
             pool,
             peers: Arc::new([]),
+            files: Files::none(),
         })
+    }
+
+    /// Serves files beneath these directories; a directory's position is its [`ringway_io::Root`]. Without this there is no arena, and nothing is charged
+    /// for one.
+    ///
+    /// # Errors
+    /// ENOTDIR for what is no directory, ENOMEM when RLIMIT_MEMLOCK does not allow the arena ([`FilesConfig::memlock_bytes`]).
+    pub fn serve_files(&mut self, config: &FilesConfig, roots: Vec<OwnedFd>) -> io::Result<()> {
+        roots.iter().try_for_each(is_directory)?;
+        let mut probe = Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        let abilities = Abilities {
+            installs: probe.is_supported(opcode::FixedFdInstall::CODE),
+            truncates: probe.is_supported(opcode::Ftruncate::CODE),
+        };
+        let arena = Arena::new(config)?;
+        arena.register(&self.ring)?;
+        self.files.serve(config, roots, arena, abilities);
+        Ok(())
     }
 
     /// What wakes this shard from another thread.
@@ -157,6 +189,7 @@ impl UringBuilder {
             recv: self.recv,
             sends: Sends::with_capacity(self.sockets_max),
             accepts: self.accepts,
+            files: self.files,
         };
         let mut driver = UringDriver {
             ring: Ring::new(self.ring),
@@ -164,7 +197,7 @@ impl UringBuilder {
             receives: Receives::with_capacity(self.sockets_max),
             cancels: Cancels::default(),
             backlog: VecDeque::new(),
-            entropy: Entropy::new(),
+            entropy: Entropy::of_kernel(),
             waker: self.waker,
             clock: self.clock,
             pool: self.pool,

@@ -3,8 +3,11 @@
 //! Deliberately absent: accepting (see `accept`) and the queues themselves (see `ring`).
 
 use crate::accept::{ACCEPT, Accepts, INSTALL, OWN_CANCEL, abandon};
+use crate::arena::Arena;
 use crate::builder::Peer;
-use crate::inflight::{Cancel, Cancels, Receives, Sends, is_in_flight};
+use crate::files::adopt;
+use crate::filetable::Files;
+use crate::inflight::{Cancel, Cancels, FromFile, HeldSend, Receives, Sends, is_in_flight};
 use crate::pool::PoolPort;
 use crate::recv::{GROUP, RecvPool};
 use crate::ring::{Ring, TOP_BYTE};
@@ -15,7 +18,7 @@ use core::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{
     Completion, Driver, Entropy as _, Errno, Frame, Job, Key, Listener, Op, OpKind, Outcome,
-    PoolFull, RecvEnd, RecvLease, ShardId, Socket,
+    PoolFull, RecvEnd, RecvLease, ShardId, SlotLease, Socket,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,6 +34,22 @@ pub(crate) struct Memory {
     pub(crate) sends: Sends,
     /// By the listener's number.
     pub(crate) accepts: Vec<Accepts>,
+    pub(crate) files: Files,
+}
+
+impl Memory {
+    /// Nobody will handle this completion: a descriptor that it brings is closed, or its number would be taken for ever.
+    fn abandon(&self, entry: &cqueue::Entry) {
+        let (data, result) = (entry.user_data(), entry.result());
+        let brings = match data >> 56 {
+            kind if kind == OpKind::File as u64 => self.files.opens(Key::from_bits(data)),
+            kind if kind == OpKind::Send as u64 => self.sends.installs(Key::from_bits(data)),
+            _ => return abandon(&self.accepts, entry),
+        };
+        if let (true, Ok(fd)) = (brings, count_or_errno(result)) {
+            drop(adopt(fd));
+        }
+    }
 }
 
 /// The production driver, made by `UringBuilder::start`. Dropping it cancels everything and waits for the last completions.
@@ -54,7 +73,7 @@ pub struct UringDriver {
 }
 
 /// A result of the kernel: a count, or a negative error number.
-const fn count_or_errno(result: i32) -> Result<u32, Errno> {
+pub(crate) const fn count_or_errno(result: i32) -> Result<u32, Errno> {
     if result < 0 {
         Err(Errno(-result))
     } else {
@@ -133,10 +152,9 @@ impl UringDriver {
     fn complete(&mut self, key: Key, result: i32, flags: u32) {
         let outcome = match key.kind() {
             OpKind::Recv => self.received(key, result, flags),
-            OpKind::Send => {
-                self.memory.sends.release(key);
-                Outcome::Sent(count_or_errno(result))
-            }
+            OpKind::Send => self.sent(key, count_or_errno(result)),
+            OpKind::Writable => Outcome::Writable,
+            OpKind::File => return self.file_op_ended(key, result),
             OpKind::Shutdown => Outcome::ShutDown,
             OpKind::Close => Outcome::Closed,
             OpKind::SendSocket => Outcome::SocketSent(count_or_errno(result).map(drop)),
@@ -222,7 +240,10 @@ impl UringDriver {
     }
 
     fn send(&mut self, key: Key, socket: Socket, frame: Frame, piece: &Range<u32>) {
-        let bytes = &self.memory.sends.hold(key, frame)[piece.start as usize..piece.end as usize];
+        let HeldSend::Frame(frame) = self.memory.sends.hold(key, HeldSend::Frame(frame)) else {
+            unreachable!("what was just put there")
+        };
+        let bytes = &frame[piece.start as usize..piece.end as usize];
         let length = piece.end - piece.start;
         let entry = opcode::Send::new(types::Fixed(socket.0), bytes.as_ptr(), length)
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
@@ -231,8 +252,43 @@ impl UringDriver {
         unsafe { self.ring.push(entry, key.to_bits()) };
     }
 
+    fn sent(&mut self, key: Key, result: Result<u32, Errno>) -> Outcome {
+        match self.memory.sends.release(key) {
+            HeldSend::Frame(_) => Outcome::Sent(result),
+            HeldSend::Slot(slot) => Outcome::SlotSent { slot, result },
+            HeldSend::Install(send) => Outcome::FileSent(self.socket_installed(send, result)),
+        }
+    }
+
+    /// What the socket does not take at once is not waited for: a slot is for those that read.
+    fn send_slot(&mut self, key: Key, socket: Socket, slot: SlotLease, piece: &Range<u32>) {
+        let arena = self.arena();
+        assert!(piece.end <= arena.slot_bytes(), "a slot has so many bytes");
+        // SAFETY: the piece lies within the slot, as was just asked.
+        let start = unsafe { arena.start_of(slot.id()).add(piece.start as usize) };
+        self.memory.sends.hold(key, HeldSend::Slot(slot));
+        let entry = opcode::Send::new(types::Fixed(socket.0), start, piece.end - piece.start)
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .build();
+        // SAFETY: `sends` holds the slot's only lease until `release` saw the send's only completion; the arena's memory never moves.
+        unsafe { self.ring.push(entry, key.to_bits()) };
+    }
+
+    fn await_writable(&mut self, key: Key, socket: Socket) {
+        let poll = opcode::PollAdd::new(types::Fixed(socket.0), libc::POLLOUT as u32).build();
+        self.push_plain(poll, key.to_bits());
+    }
+
+    /// # Panics
+    /// When no files are served.
+    pub(crate) fn arena(&mut self) -> &mut Arena {
+        let arena = self.memory.files.arena.as_mut();
+        arena.expect("who has a slot has it from the arena")
+    }
+
     fn send_socket(&mut self, key: Key, socket: Socket, to: ShardId, token: u64) {
         assert_eq!(token & TOP_BYTE, 0, "a token has 56 bits");
+        self.memory.files.installed.remove(socket.0);
         let arrive = (OpKind::Arrive as u64) << 56 | token;
         let ring = types::Fd(self.peers[usize::from(to.0)].ring);
         let entry = opcode::MsgRingSendFd::new(
@@ -280,6 +336,27 @@ impl Driver for UringDriver {
                 return self.send_socket(key, socket, to, token);
             }
             Op::Compute { job } => return self.compute(key, job),
+            Op::SendFile {
+                socket,
+                file,
+                offset,
+                count,
+            } => {
+                let send = FromFile {
+                    socket,
+                    file,
+                    offset,
+                    count,
+                };
+                return self.send_file(key, send);
+            }
+            Op::SendSlot {
+                socket,
+                slot,
+                piece,
+            } => return self.send_slot(key, socket, slot, &piece),
+            Op::AwaitWritable { socket } => return self.await_writable(key, socket),
+            Op::File(op) => return self.file_op(key, *op),
             Op::Recv { socket } => return self.recv(key, socket),
             Op::Shutdown { socket } => {
                 opcode::Shutdown::new(types::Fixed(socket.0), libc::SHUT_RDWR).build()
@@ -287,7 +364,10 @@ impl Driver for UringDriver {
             Op::ShutdownWrite { socket } => {
                 opcode::Shutdown::new(types::Fixed(socket.0), libc::SHUT_WR).build()
             }
-            Op::Close { socket } => opcode::Close::new(types::Fixed(socket.0)).build(),
+            Op::Close { socket } => {
+                self.memory.files.installed.remove(socket.0);
+                opcode::Close::new(types::Fixed(socket.0)).build()
+            }
         };
         self.push_plain(entry, key.to_bits());
     }
@@ -328,6 +408,26 @@ impl Driver for UringDriver {
         self.memory.recv.recycle(lease);
     }
 
+    fn slot_bytes_max(&self) -> u32 {
+        self.memory
+            .files
+            .arena
+            .as_ref()
+            .map_or(0, Arena::slot_bytes)
+    }
+
+    fn take_slot(&mut self) -> Option<SlotLease> {
+        self.memory.files.arena.as_mut()?.take()
+    }
+
+    fn return_slot(&mut self, slot: SlotLease) {
+        self.arena().give_back(&slot);
+    }
+
+    fn slot_bytes<'a>(&'a mut self, slot: &'a mut SlotLease) -> &'a mut [u8] {
+        self.arena().bytes(slot)
+    }
+
     fn wake(&mut self, shard: ShardId) {
         self.peers[usize::from(shard.0)].waker.wake();
     }
@@ -344,8 +444,8 @@ impl Driver for UringDriver {
 impl Drop for UringDriver {
     fn drop(&mut self) {
         // A panic may have left the books wrong, and a broken kernel may still write: then the memory is never freed.
-        let listeners = &self.memory.accepts;
-        if std::thread::panicking() || !self.ring.drain(|entry| abandon(listeners, entry)) {
+        let memory = &self.memory;
+        if std::thread::panicking() || !self.ring.drain(|entry| memory.abandon(entry)) {
             return;
         }
         // SAFETY: nothing is in flight, nothing is submitted after this, and `memory` is not used again.

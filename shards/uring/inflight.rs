@@ -1,11 +1,30 @@
-//! What is in flight: frames until the terminal completion of their send (invariant 1), receives, and cancels until they took effect.
+//! What is in flight: frames and slots until the terminal completion of their send (invariant 1), receives, and cancels until they took effect.
 
-use ringway_io::{Frame, GENERATION_MAX, Key, OpKind, Sparse};
+use ringway_io::{File, Frame, GENERATION_MAX, Key, OpKind, SlotLease, Socket, Sparse};
 use std::collections::HashMap;
+
+/// What a send needs until its terminal completion.
+pub(crate) enum HeldSend {
+    /// The kernel reads it.
+    Frame(Frame),
+    /// The kernel reads it.
+    Slot(SlotLease),
+    /// A send from a file, whose socket gets a descriptor first.
+    Install(FromFile),
+}
+
+/// A send from a file.
+#[derive(Clone, Copy)]
+pub(crate) struct FromFile {
+    pub(crate) socket: Socket,
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+    pub(crate) count: u32,
+}
 
 /// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which
 /// has a bound.
-pub(crate) struct Sends(Sparse<(Key, Frame)>);
+pub(crate) struct Sends(Sparse<(Key, HeldSend)>);
 
 impl Sends {
     /// Room for so many without growing.
@@ -13,15 +32,27 @@ impl Sends {
         Self(Sparse::with_capacity(sockets_max))
     }
 
-    /// Holds a frame from its submission on.
-    ///
     /// # Panics
-    /// When the slot's last frame is still in flight.
-    pub(crate) fn hold(&mut self, key: Key, frame: Frame) -> &Frame {
+    /// When the slot's last send is still in flight.
+    pub(crate) fn assert_free(&self, key: Key) {
         let slot = key.slot();
         let is_free = self.0.get(slot).is_none();
         assert!(is_free, "two sends in flight on connection slot {slot}");
-        &self.0.insert(slot, (key, frame)).1
+    }
+
+    /// Holds what a send needs from its submission on.
+    ///
+    /// # Panics
+    /// When the slot's last send is still in flight.
+    pub(crate) fn hold(&mut self, key: Key, held: HeldSend) -> &HeldSend {
+        self.assert_free(key);
+        &self.0.insert(key.slot(), (key, held)).1
+    }
+
+    /// Whether the completion under `key`, which nobody will handle, brings a descriptor.
+    pub(crate) fn installs(&self, key: Key) -> bool {
+        let held = self.0.get(key.slot());
+        held.is_some_and(|(_, held)| matches!(held, HeldSend::Install(_)))
     }
 
     /// Whether `key` names a send in flight.
@@ -31,12 +62,11 @@ impl Sends {
     }
 
     /// The terminal completion came.
-    pub(crate) fn release(&mut self, key: Key) {
-        let held = self.0.remove(key.slot());
-        assert!(
-            held.is_some_and(|(holder, _)| holder == key),
-            "a send completes once, under its own key"
-        );
+    pub(crate) fn release(&mut self, key: Key) -> HeldSend {
+        match self.0.remove(key.slot()) {
+            Some((holder, held)) if holder == key => held,
+            _ => panic!("a send completes once, under its own key"),
+        }
     }
 }
 

@@ -5,16 +5,22 @@
 #![expect(unsafe_code, reason = "the one crate that speaks to the kernel")]
 
 mod accept;
+mod arena;
 mod builder;
 mod driver;
+mod files;
+mod filetable;
 mod inflight;
 mod listen;
+mod mapping;
 mod pool;
 mod probe;
 mod recv;
 mod ring;
+mod sendfile;
 mod sys;
 
+pub use arena::FilesConfig;
 pub use builder::{UringBuilder, UringConfig};
 pub use driver::UringDriver;
 pub use listen::{bind_alone, bind_shared, bind_unix};

@@ -1,10 +1,10 @@
 //! The shared receive pool: one ring of provided buffers, as plain as it gets (no bundles, no incremental use).
 
+use crate::mapping::Mapping;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 use ringway_io::{LeaseId, RecvLease};
 use std::io;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The only buffer group.
@@ -12,36 +12,6 @@ pub(crate) const GROUP: u16 = 0;
 
 /// Batches that were short until there are more: a tenth of a second of a busy shard.
 pub(crate) const SHORTAGES_MAX: u16 = 256;
-
-/// Anonymous memory that lives as long as the value.
-struct Mapping {
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-impl Mapping {
-    fn new(bytes: usize) -> io::Result<Self> {
-        let (access, kind) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        );
-        // SAFETY: a fresh anonymous mapping touches no existing memory.
-        let start = unsafe { libc::mmap(core::ptr::null_mut(), bytes, access, kind, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        NonNull::new(start.cast())
-            .map(|start| Self { start, bytes })
-            .ok_or_else(io::Error::last_os_error)
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this length; nothing is in flight when the driver drops its memory, so the kernel writes no more.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
-    }
-}
 
 /// Who has a buffer, and how often it was given: the guard against giving one back twice.
 pub(crate) struct RecvPool {

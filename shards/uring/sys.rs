@@ -53,7 +53,9 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    pub(crate) const fn new() -> Self {
+    /// None fetched yet.
+    #[must_use]
+    pub const fn of_kernel() -> Self {
         Self {
             buffer: [0; 256],
             used: 256,

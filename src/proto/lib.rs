@@ -6,4 +6,5 @@ pub mod engineio;
 pub mod http1;
 pub mod link;
 pub mod socketio;
+pub mod tus;
 pub mod ws;

@@ -5,6 +5,7 @@
 mod address;
 pub mod auth;
 mod connection;
+pub mod files;
 pub mod forwarded;
 pub mod hub;
 mod joined;
@@ -20,4 +21,5 @@ pub mod settings;
 pub mod stats;
 mod text;
 pub mod time;
+pub mod uploads;
 pub mod upstream;

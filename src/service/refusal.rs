@@ -103,12 +103,66 @@ pub enum Refusal {
     WorkersFailing,
     /// RW-2606: the application's process is gone before it answered; connect again.
     AnswerLost,
+    /// RW-2607: the namespace has become another application's while the client came; connect again.
+    NamespaceTaken,
     /// RW-2611: the application has not said in time whether the client may come in.
     NoAnswer,
     /// RW-2612: what the application said of the request cannot be said to the client.
     BadAnswer,
     /// RW-2613: the application does not let the client in.
     NotAdmitted,
+    /// RW-2701: the path names no file that could be served.
+    FilePath,
+    /// RW-2702: there is no such file.
+    FileNotFound,
+    /// RW-2703: files are read with GET or HEAD.
+    FileMethod,
+    /// RW-2704: the file has none of these ranges, or there are too many.
+    FileRange,
+    /// RW-2705: the file is not what the condition says.
+    FileChanged,
+    /// RW-2706: the signed URL is malformed, or was not signed by us.
+    UrlSignature,
+    /// RW-2707: the signed URL has expired.
+    UrlExpired,
+    /// RW-2708: the signed URL was for one use, and has been used.
+    UrlUsed,
+    /// RW-2709: the server remembers as many one-time URLs as it may; try again later.
+    UrlsFull,
+    /// RW-2710: the token does not permit this file.
+    FileForbidden,
+    /// RW-2711: the file could not be read.
+    FileFailed,
+    /// RW-2801: another version of the tus protocol is spoken here.
+    TusVersion,
+    /// RW-2802: the upload's headers are missing, malformed, or contradict each other.
+    UploadHeaders,
+    /// RW-2803: there is no such upload.
+    UploadNotFound,
+    /// RW-2804: the upload has expired or was terminated.
+    UploadGone,
+    /// RW-2805: the upload is at another offset.
+    UploadOffset,
+    /// RW-2806: the upload is larger than it may be, or than it said.
+    UploadTooLarge,
+    /// RW-2807: bytes of uploads are application/offset+octet-stream.
+    UploadMediaType,
+    /// RW-2808: another request writes to this upload.
+    UploadLocked,
+    /// RW-2809: the bytes do not have the checksum that was sent with them.
+    ChecksumMismatch,
+    /// RW-2810: the user has as many bytes or uploads as it may have.
+    UploadQuota,
+    /// RW-2811: the server has as many uploads as it may have.
+    UploadsFull,
+    /// RW-2812: the server's disk is full.
+    StorageFull,
+    /// RW-2813: the upload could not be stored.
+    StorageFailed,
+    /// RW-2814: the upload is put together from others and takes no bytes.
+    UploadFinal,
+    /// RW-2815: uploads know POST, HEAD, PATCH, DELETE and OPTIONS.
+    UploadMethod,
 }
 
 impl Refusal {
@@ -163,9 +217,36 @@ impl Refusal {
         Self::WorkerClosed,
         Self::WorkersFailing,
         Self::AnswerLost,
+        Self::NamespaceTaken,
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
+        Self::FilePath,
+        Self::FileNotFound,
+        Self::FileMethod,
+        Self::FileRange,
+        Self::FileChanged,
+        Self::UrlSignature,
+        Self::UrlExpired,
+        Self::UrlUsed,
+        Self::UrlsFull,
+        Self::FileForbidden,
+        Self::FileFailed,
+        Self::TusVersion,
+        Self::UploadHeaders,
+        Self::UploadNotFound,
+        Self::UploadGone,
+        Self::UploadOffset,
+        Self::UploadTooLarge,
+        Self::UploadMediaType,
+        Self::UploadLocked,
+        Self::ChecksumMismatch,
+        Self::UploadQuota,
+        Self::UploadsFull,
+        Self::StorageFull,
+        Self::StorageFailed,
+        Self::UploadFinal,
+        Self::UploadMethod,
     ];
 
     /// The catalogue's code.
@@ -221,9 +302,36 @@ impl Refusal {
             Self::WorkerClosed => "RW-2602",
             Self::WorkersFailing => "RW-2603",
             Self::AnswerLost => "RW-2606",
+            Self::NamespaceTaken => "RW-2607",
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
+            Self::FilePath => "RW-2701",
+            Self::FileNotFound => "RW-2702",
+            Self::FileMethod => "RW-2703",
+            Self::FileRange => "RW-2704",
+            Self::FileChanged => "RW-2705",
+            Self::UrlSignature => "RW-2706",
+            Self::UrlExpired => "RW-2707",
+            Self::UrlUsed => "RW-2708",
+            Self::UrlsFull => "RW-2709",
+            Self::FileForbidden => "RW-2710",
+            Self::FileFailed => "RW-2711",
+            Self::TusVersion => "RW-2801",
+            Self::UploadHeaders => "RW-2802",
+            Self::UploadNotFound => "RW-2803",
+            Self::UploadGone => "RW-2804",
+            Self::UploadOffset => "RW-2805",
+            Self::UploadTooLarge => "RW-2806",
+            Self::UploadMediaType => "RW-2807",
+            Self::UploadLocked => "RW-2808",
+            Self::ChecksumMismatch => "RW-2809",
+            Self::UploadQuota => "RW-2810",
+            Self::UploadsFull => "RW-2811",
+            Self::StorageFull => "RW-2812",
+            Self::StorageFailed => "RW-2813",
+            Self::UploadFinal => "RW-2814",
+            Self::UploadMethod => "RW-2815",
         }
     }
 
@@ -290,9 +398,40 @@ impl Refusal {
             Self::AnswerLost => {
                 "the application's process is gone before it answered; connect again"
             }
+            Self::NamespaceTaken => "the namespace is another application's by now; connect again",
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",
+            Self::FilePath => "the path names no file that could be served",
+            Self::FileNotFound => "there is no such file",
+            Self::FileMethod => "files are read with GET or HEAD",
+            Self::FileRange => "the file has none of these ranges, or there are too many",
+            Self::FileChanged => "the file is not what the condition says",
+            Self::UrlSignature => "the signed URL is malformed, or was not signed by us",
+            Self::UrlExpired => "the signed URL has expired",
+            Self::UrlUsed => "the signed URL was for one use, and has been used",
+            Self::UrlsFull => {
+                "the server remembers as many one-time URLs as it may; try again later"
+            }
+            Self::FileForbidden => "the token does not permit this file",
+            Self::FileFailed => "the file could not be read",
+            Self::TusVersion => "another version of the tus protocol is spoken here",
+            Self::UploadHeaders => {
+                "the upload's headers are missing, malformed, or contradict each other"
+            }
+            Self::UploadNotFound => "there is no such upload",
+            Self::UploadGone => "the upload has expired or was terminated",
+            Self::UploadOffset => "the upload is at another offset",
+            Self::UploadTooLarge => "the upload is larger than it may be, or than it said",
+            Self::UploadMediaType => "bytes of uploads are application/offset+octet-stream",
+            Self::UploadLocked => "another request writes to this upload",
+            Self::ChecksumMismatch => "the bytes do not have the checksum that was sent with them",
+            Self::UploadQuota => "the user has as many bytes or uploads as it may have",
+            Self::UploadsFull => "the server has as many uploads as it may have",
+            Self::StorageFull => "the server's disk is full",
+            Self::StorageFailed => "the upload could not be stored",
+            Self::UploadFinal => "the upload is put together from others and takes no bytes",
+            Self::UploadMethod => "uploads know POST, HEAD, PATCH, DELETE and OPTIONS",
         }
     }
 

@@ -3,6 +3,7 @@
 //! Deliberately absent: files, variables and flags (the root package reads them) and defaults for production.
 
 use crate::auth::{Keys, Origins, TrustedProxies};
+use crate::files::{FilesSettings, UrlKeys};
 use crate::forwarded::ProxyHeaderName;
 use crate::limits::{Rate, RateLimits};
 use crate::native::NAMESPACE_BYTES_MAX;
@@ -12,6 +13,7 @@ use crate::rooms::SlowConsumerRules;
 use crate::upstream::{Affinity, ExchangeSettings};
 use ringway_proto::{http1, socketio, ws};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How the service of every shard behaves. One value, read by all shards, changed by none.
 #[derive(Clone)]
@@ -76,6 +78,10 @@ pub struct Settings {
     pub rates: RateLimits,
     /// The application behind links, if there is one.
     pub upstream: Option<UpstreamSettings>,
+    /// Files beneath directories, if any are served.
+    pub files: Option<FilesSettings>,
+    /// Keys that sign URLs of files, if there are any.
+    pub url_keys: Option<Arc<UrlKeys>>,
     /// What `--dev` serves beside the sockets, by path.
     pub assets: BTreeMap<String, Asset>,
 }

@@ -53,6 +53,12 @@ pub struct Stats {
     pub sessions_websocket: u64,
     /// HTTP requests answered.
     pub http_requests: u64,
+    /// Requests for files.
+    pub file_requests: u64,
+    /// Bytes of open files that were handed to the wire; small files are not among them.
+    pub file_bytes: u64,
+    /// Bytes of small files that are held in memory now.
+    pub file_cache_bytes: u64,
     /// Upgrades from polling to WebSocket that completed.
     pub upgrades: u64,
     /// Socket.IO packets received.
@@ -102,6 +108,9 @@ impl Default for Stats {
             sessions_opened: 0,
             sessions_websocket: 0,
             http_requests: 0,
+            file_requests: 0,
+            file_bytes: 0,
+            file_cache_bytes: 0,
             upgrades: 0,
             packets_received: 0,
             packets_sent: 0,

@@ -6,5 +6,6 @@ mod fitness;
 mod operating;
 mod snapshots;
 mod tidy;
+mod transfers;
 mod tree;
 mod vectors;

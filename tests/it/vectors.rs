@@ -10,11 +10,14 @@ fn root() -> &'static Path {
 }
 
 /// The tests that replay vectors; a file that none of them names is dead.
-const REPLAYS: [&str; 4] = [
+const REPLAYS: [&str; 7] = [
+    "src/service/files/tests.rs",
+    "src/proto/tests/files.rs",
     "src/proto/tests/link.rs",
     "src/proto/tests/vectors.rs",
     "src/service/hub/tests/vectors.rs",
     "src/service/session/sid.rs",
+    "src/streams/tests/vectors.rs",
 ];
 
 #[test]

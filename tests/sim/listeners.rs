@@ -2,10 +2,10 @@
 //! Each comes in once, by the listener that it chose, until the shard takes no more.
 
 use core::time::Duration;
-use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
+use ringway_io::{JobOutput, Listener, Peer, PoolFull, ShardId};
 use ringway_runtime::{
     Bounds, Cause, Class, Command, Conn, Context, Handler, MailOutcome, Mesh, MeshBounds, Now,
-    Shard,
+    Outgoing, Shard,
 };
 use ringway_sim::{Client, Config, End, Kernel, Random, SimDriver};
 use rtrb::{Producer, RingBuffer};
@@ -23,7 +23,8 @@ const SETTLE_LAPS_MAX: usize = 20_000;
 struct Guests(BTreeSet<(u32, usize)>);
 
 impl Handler for Guests {
-    type Control = Command;
+    /// Stop.
+    type Control = ();
 
     fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
         let name = match (listener.0, peer) {
@@ -38,7 +39,7 @@ impl Handler for Guests {
 
     fn finished(&mut self, _: &mut Context<'_>, _: Conn) {}
 
-    fn next_send(&mut self, _: Now, _: Conn) -> Option<Frame> {
+    fn next_send(&mut self, _: Now, _: Conn) -> Option<Outgoing> {
         None
     }
 
@@ -60,8 +61,8 @@ impl Handler for Guests {
 
     fn computed(&mut self, _: &mut Context<'_>, _: u32, _: Result<JobOutput, PoolFull>) {}
 
-    fn control(&mut self, cx: &mut Context<'_>, command: Command) {
-        cx.commands.push(command);
+    fn control(&mut self, cx: &mut Context<'_>, (): ()) {
+        cx.commands.push(Command::StopAccepting);
     }
 
     fn lap(&mut self, _: &mut Context<'_>) {}
@@ -82,7 +83,7 @@ struct House {
     kernel: Kernel,
     random: Random,
     shard: Shard<SimDriver, Guests>,
-    control: Producer<Command>,
+    control: Producer<()>,
     /// Who connected, by which listener.
     came: BTreeSet<(u32, usize)>,
     /// Who has not hung up.
@@ -168,7 +169,7 @@ impl House {
 
     /// Who knocks while the shard stops is taken or refused; who knocks later is refused, by either listener.
     fn close(&mut self) {
-        assert!(self.control.push(Command::StopAccepting).is_ok());
+        assert!(self.control.push(()).is_ok());
         let late: Vec<_> = (0..4).map(|_| self.connect()).collect();
         (0..200).for_each(|_| self.lap());
         let taken = &self.shard.handler().0;

@@ -3,6 +3,8 @@ import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
+import { Counting } from "./counting.mjs";
+import { plant } from "./planted.mjs";
 
 const [url, secretFile] = process.argv.slice(2);
 // A parser of its own, by the name of its module.
@@ -11,9 +13,21 @@ const io = new Server({ connectTimeout: 45_000, ...parser });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
-attachRingway(io, options);
+if (process.env.QUEUE_BYTES_MAX) options.bounds = { queue_bytes_max: Number(process.env.QUEUE_BYTES_MAX) };
+const ringway = attachRingway(io, options);
 
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+ringway.on("fault", ({ code, message }) => tell({ event: "fault", code, message }));
+// What doubles is planted (planted.mjs), so that it is seen that tests which count see it.
+if (process.env.DOUBLES) plant(io, process.env.DOUBLES);
+// What clients must hear once and in its turn, whatever becomes of the link (numbered.mjs).
+const counting = process.env.COUNTS ? new Counting(io, Number(process.env.COUNTS)) : undefined;
+
+/** Writes down that a handler ran: a client's acknowledgement is called once, however often its event was heard. */
+function ran({ id }, value) {
+  const [number] = [value].flat();
+  if (Number.isInteger(number)) tell({ event: "ran", id, number });
+}
 
 io.use((socket, next) => {
   // It never answers.
@@ -24,6 +38,8 @@ io.use((socket, next) => {
     return next(error);
   }
   socket.data.who = socket.handshake.auth.who;
+  // What only the first process says: others have it of the daemon, or not at all.
+  if (socket.handshake.auth.born) socket.data.born ??= process.pid;
   return next();
 });
 
@@ -32,7 +48,8 @@ io.on("connection", (socket) => {
   // A version that cannot serve anybody.
   if (process.env.CRASHES) setImmediate(() => process.exit(1));
   socket.join("lobby");
-  socket.on("echo", (value, answer) => answer(value));
+  socket.on("echo", (value, answer) => { ran(socket, value); answer(value); });
+  counting?.begin(socket);
   socket.on("who", (answer) => answer({ pid: process.pid, data: socket.data, rooms: [...socket.rooms].sort() }));
   socket.on("handshake", (answer) => {
     const { headers, address, query, url, secure, xdomain } = socket.handshake;
@@ -72,7 +89,7 @@ io.on("connection", (socket) => {
     answer(waits);
   });
   socket.on("spray", (number) => { socket.volatile.emit("told", number); tell({ event: "spray", writable: socket.conn.transport.writable }); });
-  socket.on("slow", (ms, value, answer) => setTimeout(() => answer(value), ms));
+  socket.on("slow", (ms, value, answer) => { ran(socket, value); setTimeout(() => answer(value), ms); });
   socket.on("hang", (ms) => { const end = Date.now() + ms; while (Date.now() < end); });
   socket.on("leave me", (close) => socket.disconnect(close));
   socket.on("disconnect", (reason) => tell({ event: "disconnect", id: socket.id, reason }));

@@ -156,11 +156,35 @@ describe("several applications", () => {
     }
   }));
 
-  test("a namespace that is another one's is refused, and so is a question about requests", on({ args: SET }, async (stage) => {
+  test("a namespace that is another one's is not served, and its process is in its own", on({ args: SET }, async (stage) => {
+    const main = await worker(stage, "default", "/orders");
+    await worker(stage, "shop", "/orders");
+    await until(async () => await total(stage.daemon, "ringway_upstream_namespaces_taken_total") > 0);
+    const { manager, sockets: [root, orders] } = client(stage, "/", "/orders");
+    await connected(root, orders);
+    assert.equal(await who(orders), "shop");
+    assert.deepEqual(manager.closes, []);
+    assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 0);
+    assert.equal(main.child.exitCode, null);
+    assert.match(stage.daemon.log(), /RW-2607.*\/orders/);
+  }));
+
+  test("a dynamic namespace that a client has made of another one's name goes to that one with its maker", on({ args: SET }, async (stage) => {
+    const main = await worker(stage, "default", "^/any-\\d+$");
+    const { manager, sockets: [any] } = client(stage, "/any-1");
+    await connected(any);
+    await worker(stage, "shop", "/any-1");
+    await until(async () => await total(stage.daemon, "ringway_upstream_namespaces_taken_total") > 0);
+    assert.equal(await who(any), "default");
+    assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 0);
+    await stage.kill(main);
+    await until(() => manager.closes.length === 1);
+    await connected(any);
+    assert.equal(await who(any), "shop");
+  }));
+
+  test("a question about requests is refused", on({ args: SET }, async (stage) => {
     await worker(stage, "default", "/");
-    const refused = () => total(stage.daemon, "ringway_links_refused_total");
-    stage.launch([shop, stage.link, "default", "/orders"]);
-    await until(async () => await refused() > 0);
     const io = new Server({ allowRequest: (_, done) => done(null, true) });
     const ringway = attachRingway(io, { url: stage.link, app: "shop", resolveFrom: fileURLToPath(import.meta.url) });
     const [error] = await once(ringway, "error");
@@ -175,6 +199,23 @@ describe("several applications", () => {
     await connected(orders);
     assert.equal(await who(orders), "shop");
     await quiet.close();
+  }));
+
+  test("one that has refused a client parts from it alone", on({ args: SET }, async (stage) => {
+    await worker(stage, "default", "/");
+    const held = await worker(stage, "shop", "/orders", { CONNECT_TIMEOUT: "400" });
+    const { manager, sockets: [main, tenant] } = client(stage, "/", "/tenant-7");
+    const refusal = new Promise((resolve) => { tenant.once("connect_error", resolve); });
+    await connected(main);
+    assert.equal((await refusal).message, "Invalid namespace");
+    // The application's patience is over: it ends what it has with the client, which it hears of anew.
+    await until(() => held.lines.some((line) => line.includes("closed")));
+    assert.equal(await who(main), "default");
+    const orders = manager.socket("/orders");
+    stage.clients.push(orders);
+    await connected(orders);
+    assert.equal(await who(orders), "shop");
+    assert.deepEqual(manager.closes, []);
   }));
 
   test("a client that leaves is gone for each of them", on({ args: SET }, async (stage) => {

@@ -5,22 +5,13 @@ import test from "node:test";
 import { until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
 import { between } from "./between.mjs";
+import { COUNTING, Numbered } from "./numbered.mjs";
 import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
 const CUTS = Number(process.env.UPSTREAM_CUTS ?? 20);
 // What piles up while the link is away comes at once: rates are another test.
 const CUT_ARGS = [...SHARDS, "--set", "link.grace_ms=10000", "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
-
-/** One event after the other, until told to stop. Not awaited: many are on the way at once, and each must be answered once, in its turn. */
-async function load(run, goes) {
-  while (goes()) {
-    const number = run.sent;
-    run.sent += 1;
-    run.socket.emit("echo", number, (answer) => run.answers.push(answer));
-    await new Promise((resolve) => setTimeout(resolve, 3));
-  }
-}
 
 test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
   const workers = [await stage.worker(), await stage.worker()];
@@ -43,39 +34,34 @@ test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {
 
 test("a worker that stops keeps its clients and their data", on({ args: SHARDS }, async (stage) => {
   const worker = await stage.worker();
-  const socket = await stage.connected({ auth: { who: "ann" } });
+  const socket = await stage.connected({ auth: { who: "ann", born: true } });
   await socket.emitWithAck("remember", 17);
   const { id } = socket;
   worker.child.kill("SIGTERM");
   await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 0);
   const next = await stage.worker();
   const who = await socket.emitWithAck("who");
-  assert.deepEqual(who, { pid: next.pid, data: { who: "ann", value: 17 }, rooms: [id, "lobby"].sort() });
+  assert.deepEqual(who, { pid: next.pid, data: { who: "ann", born: worker.pid, value: 17 }, rooms: [id, "lobby"].sort() });
   assert.deepEqual([socket.id, socket.disconnects], [id, []]);
 }));
 
 const STOPS = 5;
 
 test(`a worker is stopped and started ${STOPS} times under load: each event is answered, once and in its turn`, on({ args: CUT_ARGS }, async (stage, t) => {
-  let worker = await stage.worker();
-  const runs = (await Promise.all([...Array(10).keys()].map(() => stage.connected()))).map((socket) => ({ socket, sent: 0, answers: [] }));
-  let goes = true;
-  const sending = runs.map((run) => load(run, () => goes));
+  let worker = await stage.worker(undefined, COUNTING);
+  const numbered = new Numbered(stage, await Promise.all([...Array(10).keys()].map(() => stage.connected())));
   for (let stop = 0; stop < STOPS; stop += 1) {
-    const before = runs[0].answers.length;
-    await until(() => runs[0].answers.length > before + 50);
+    await numbered.goesOn(50);
     worker.child.kill("SIGTERM");
     await once(worker.child, "exit");
-    worker = await stage.worker();
+    worker = await stage.worker(undefined, COUNTING);
   }
-  goes = false;
-  await Promise.all(sending);
-  for (const { sent, answers, socket } of runs) {
-    await until(() => answers.length >= sent).catch((error) => { throw new Error(`${error.message}: ${answers.length} of ${sent}`); });
-    assert.deepEqual(answers, [...Array(sent).keys()]);
-    assert.deepEqual(socket.disconnects, []);
-  }
-  t.diagnostic(`${STOPS} stops, ${runs.reduce((sum, { sent }) => sum + sent, 0)} events, each answered once and in its turn`);
+  await numbered.goesOn(50);
+  const rests = await numbered.end();
+  numbered.judgeEvents();
+  numbered.judgeWords();
+  numbered.judgeEnd(rests);
+  t.diagnostic(`${STOPS} stops, ${numbered.events} events, each run and answered once and in its turn; ${numbered.heard} words, none twice and none left out`);
 }));
 
 test("volatile messages are dropped for a busy client, in order, and nothing else is", on({}, async (stage) => {
@@ -96,30 +82,20 @@ test(`the link is cut ${CUTS} times under load: nothing is lost, doubled or reor
   const { cut, close } = await between(`${stage.folder}/between.sock`, `${stage.folder}/link.sock`);
   const { link } = stage;
   stage.link = `unix:${stage.folder}/between.sock`;
-  await stage.worker();
+  await stage.worker(undefined, COUNTING);
   stage.link = link;
-  const sockets = await Promise.all([...Array(10).keys()].map(() => stage.connected()));
-  const runs = sockets.map((socket) => ({ socket, sent: 0, answers: [] }));
-  let goes = true;
-  const sending = runs.map((run) => load(run, () => goes));
+  const numbered = new Numbered(stage, await Promise.all([...Array(10).keys()].map(() => stage.connected())));
   for (let count = 1; count <= CUTS; count += 1) {
-    const before = runs[0].answers.length;
-    await until(() => runs[0].answers.length > before + 5);
+    await numbered.goesOn(5);
     cut();
     await until(async () => (await total(stage.daemon, "ringway_links_resumed_total")) >= count);
   }
-  goes = false;
-  await Promise.all(sending);
-  for (const { sent, answers, socket } of runs) {
-    await until(() => answers.length >= sent).catch(async (error) => {
-      const lost = await total(stage.daemon, "ringway_upstream_workers_lost_total");
-      const refused = await total(stage.daemon, "ringway_links_refused_total");
-      throw new Error(`${error.message}: ${answers.length} of ${sent}, ${lost} workers lost, ${refused} links refused, ${socket.disconnects}`);
-    });
-    assert.deepEqual(answers, [...Array(sent).keys()]);
-    assert.deepEqual(socket.disconnects, []);
-  }
+  await numbered.goesOn(5);
+  const rests = await numbered.end();
+  numbered.judgeEvents();
+  numbered.judgeWords();
+  numbered.judgeEnd(rests);
   assert.equal(await total(stage.daemon, "ringway_upstream_workers_lost_total"), 0);
-  t.diagnostic(`${CUTS} cuts, ${runs.length} clients: ${runs.reduce((sum, { sent }) => sum + sent, 0)} events, each answered once and in its turn`);
+  t.diagnostic(`${CUTS} cuts, ${numbered.runs.length} clients: ${numbered.events} events run and answered, ${numbered.heard} words of the application heard, each once and in its turn`);
   close();
 }));

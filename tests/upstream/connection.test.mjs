@@ -308,6 +308,89 @@ alike("time", {
   },
 });
 
+const DONE = '42["done"]';
+
+/** What comes of packets that a client says by itself: what the server hears, what the client is told, and whether it is closed. */
+async function odd(side, packets) {
+  const heard = [];
+  let reason;
+  side.io.of("/").removeAllListeners("connection");
+  side.io.of("/").on("connection", (socket) => {
+    socket.onAny((name, ...values) => {
+      const answer = values.at(-1);
+      if (typeof answer === "function") answer("answer", name);
+      const shown = values.map((value) => (typeof value === "function" ? "…" : [JSON.stringify(value), Object.getPrototypeOf(value ?? 0) === Object.prototype, typeof value?.polluted]));
+      if (name !== "done") heard.push([name, ...shown]);
+      else socket.emit("done");
+    });
+    socket.on("error", ({ message }) => heard.push(["error", message]));
+    socket.once("disconnect", (why) => { reason = why; });
+  });
+  const client = new WebSocket(`${side.io.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+  const told = [];
+  client.on("message", (bytes) => told.push(`${bytes}`.replaceAll(/"(sid|pid)":"[^"]+"/g, '"$1":"…"')));
+  const closed = event(client, "close");
+  await event(client, "open");
+  client.send("40");
+  await until(() => told.some((text) => text.startsWith("40{")));
+  const from = told.length;
+  for (const [number, packet] of packets.entries()) {
+    const before = told.length;
+    client.send(packet);
+    // What comes in one chunk with the next packet depends on the ticks that stock takes for a CONNECT.
+    if (number < packets.length - 1 && String(packet).startsWith("40")) await until(() => told.length > before);
+  }
+  // What another namespace says may come behind the first one.
+  for (const count of [1, 2]) {
+    if (client.readyState === WebSocket.OPEN) client.send(DONE);
+    const done = until(() => told.filter((text) => text === DONE).length === count || client.readyState === WebSocket.CLOSED);
+    await Promise.race([closed, done]);
+  }
+  const isClosed = client.readyState === WebSocket.CLOSED;
+  if (isClosed) await until(() => reason !== undefined);
+  client.terminate();
+  await closed;
+  return { packets: packets.map(String), heard, told: told.slice(from).filter((text) => text !== DONE).sort(), end: isClosed ? reason : "open" };
+}
+
+alike("what no client of socket.io says", {}, {
+  async "keys and names that objects have of themselves"(side) {
+    const outcomes = [];
+    for (const packet of [
+      '42["x",{"__proto__":{"polluted":1}}]', '42["x",{"constructor":{"prototype":{"polluted":1}}}]', '42["x",{"a":{"__proto__":[]}}]', '42["__proto__",1]', '42["constructor",{}]',
+      '42["toString"]', '42["hasOwnProperty",1]', '421["__proto__"]', '42/__proto__,["x"]', '40/__proto__,', '40/constructor,{"__proto__":{"polluted":1}}', '42[""]', '42[0,1]', '42[-1.5]',
+    ]) outcomes.push(await odd(side, [packet]));
+    outcomes.push(await odd(side, ['451-["x",{"__proto__":{"_placeholder":true,"num":0}}]', Buffer.from("bytes")]));
+    return [outcomes, {}.polluted ?? "clean"];
+  },
+
+  async "events that are reserved"(side) {
+    const outcomes = [];
+    for (const name of ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener", "error", "connection", "message"]) {
+      outcomes.push(await odd(side, [`42["${name}",1]`]), await odd(side, [`427["${name}"]`]));
+    }
+    return outcomes;
+  },
+
+  async "ids of acknowledgements that no client counts up to"(side) {
+    const outcomes = [];
+    for (const id of ["0", "00", "007", "2147483647", "4294967296", "9007199254740991", "9007199254740993", "99999999999999999999", "1".repeat(23), "1".repeat(400), "-1", "1e3", "0x10", " 1", "1 "]) {
+      outcomes.push(await odd(side, [`42${id}["x"]`]), await odd(side, [`43${id}["nobody asked"]`]));
+    }
+    return outcomes;
+  },
+
+  async "namespaces with a query, or that are none"(side) {
+    side.io.of("/chat").on("connection", (socket) => socket.emit("hello", socket.nsp.name, socket.handshake.auth));
+    const outcomes = [];
+    for (const packets of [
+      ["40/chat?token=x,"], ["40/chat?token=x,", '42/chat?token=x,["x"]'], ["40/chat?,"], ["40/chat,", '42/chat?token=x,["x"]'], ["40?token=x,"], ["40/?token=x,"], ["40/?,", '42/?,["x"]'],
+      ["40/chat#x,"], ["40//chat,"], ["40/chat/,"], ["40chat,"], ["40/CHAT,"], ["40/chat"], ["40/ch%61t,"], ["40/"], ["40/,"], ['42/chat,["x"]'], ["40"], ["40/chat,", "40/chat,"],
+    ]) outcomes.push(await odd(side, packets));
+    return outcomes;
+  },
+});
+
 /** What a browser would look at. */
 async function fetched(url, options = {}) {
   const response = await fetch(url, options);

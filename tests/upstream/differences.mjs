@@ -189,14 +189,24 @@ export const DIFFERENCES = [
     ringway: 400,
   },
   {
-    says: "`io.httpServer` is not there, nor `attach`, `handleRequest` and `handleUpgrade` of `io.engine`; the client's files (`/socket.io/socket.io.js`) are served by your own server or not at all",
+    says: "`io.httpServer` is not there, nor `attach`, `handleRequest` and `handleUpgrade` of `io.engine`",
     why: "HTTP ends at the daemon",
     async behaviour({ io }) {
-      const file = await get(io, "/socket.io/socket.io.js");
-      return [typeof io.httpServer, typeof io.engine.attach, typeof io.engine.handleRequest, typeof io.engine.handleUpgrade, file.status];
+      return [typeof io.httpServer, typeof io.engine.attach, typeof io.engine.handleRequest, typeof io.engine.handleUpgrade];
     },
-    stock: ["object", "function", "function", "function", 200],
-    ringway: ["undefined", "undefined", "undefined", "undefined", 400],
+    stock: ["object", "function", "function", "function"],
+    ringway: ["undefined", "undefined", "undefined", "undefined"],
+  },
+  {
+    says: "the client's files (`/socket.io/socket.io.js`) are given to GET and HEAD, and are not compressed",
+    why: "they go over the link as text, and a proxy in front compresses what it likes",
+    async behaviour({ io }) {
+      const path = `${io.url}/socket.io/socket.io.min.js`;
+      const [given, posted] = [await fetch(path, { headers: { "Accept-Encoding": "gzip" } }), await fetch(path, { method: "POST" })];
+      return [given.status, given.headers.get("content-encoding"), posted.status];
+    },
+    stock: [200, "gzip", 200],
+    ringway: [200, null, 400],
   },
   {
     says: "`socket.conn.transport` has a name and says whether it is writable, and nothing of the raw socket; `socket.request` is a plain object with the client's method, URL, headers and address",
@@ -336,5 +346,21 @@ export const DIFFERENCES = [
     },
     stock: [["transport close"], false],
     ringway: [[], true],
+  },
+  {
+    says: "One part of a message, its text or an attachment, that is longer than 16 MiB is a `RangeError` of `emit`",
+    why: "a frame of the link has a bound, and so has what a client may have before it",
+    serves: false,
+    async behaviour(side) {
+      const io = await side.serve();
+      try {
+        io.emit("long", "x".repeat((16 << 20) + 1));
+        return "said";
+      } catch (error) {
+        return error.name;
+      }
+    },
+    stock: "said",
+    ringway: "RangeError",
   },
 ];

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import test from "node:test";
 import { until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import { ranBy } from "./numbered.mjs";
 import { on } from "./stage.mjs";
 
 const PACE = 25;
@@ -54,12 +55,17 @@ test("a rolling deploy of three workers under load: each event is answered once,
   await Promise.all(loads);
   for (const { socket, sent, answers } of runs) {
     await until(() => answers.length >= sent).catch((error) => { throw new Error(`${error.message}: ${answers.length} of ${sent}`); });
+    const sorted = (numbers) => numbers.toSorted((one, other) => one - other);
     // Slow ones are overtaken.
-    assert.deepEqual(answers.toSorted((one, other) => one - other), [...Array(sent).keys()]);
+    assert.deepEqual(sorted(answers), [...Array(sent).keys()]);
+    // Handlers of each worker ran in their turn, and once for each event.
+    const ran = ranBy(stage.workers, socket.id);
+    for (const numbers of ran) assert.deepEqual(numbers, sorted(numbers));
+    assert.deepEqual(sorted(ran.flat()), [...Array(sent).keys()]);
     assert.deepEqual(socket.disconnects, []);
   }
   assert.ok((await migrated()) >= 60, `${await migrated()}`);
-  t.diagnostic(`3 deploys, ${await migrated()} hand-overs of 60 clients, ${runs.reduce((sum, { sent }) => sum + sent, 0)} events, each answered once`);
+  t.diagnostic(`3 deploys, ${await migrated()} hand-overs of 60 clients, ${runs.reduce((sum, { sent }) => sum + sent, 0)} events, each run and answered once`);
   const pids = new Set(workers.map(({ pid }) => pid));
   for (const { socket, who, id } of runs) {
     const { pid, data, rooms } = await socket.emitWithAck("who");

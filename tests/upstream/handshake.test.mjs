@@ -76,6 +76,14 @@ alike("a request is judged", { serves: false }, {
     return [status, headers["x-why"], body, client.connected];
   },
 
+  async "a middleware may answer in pieces, which end anywhere"(side) {
+    const io = await side.serve({}, { prepare({ engine }) {
+      engine.use((req, res) => { for (const byte of Buffer.from("für alle 🙂")) res.write(Buffer.of(byte)); res.end(); });
+    } });
+    const { status, body } = await ask(io);
+    return [status, body];
+  },
+
   async "a middleware that fails is a bad request"(side) {
     const told = [];
     const io = await side.serve({}, { prepare({ engine }) {

@@ -219,7 +219,7 @@ test("the same code: main.ts differs in the adapter's line and its import", () =
 
 for (const mode of ["plain", "ringway"]) {
   // The page comes from the application, whose origin is not the daemon's.
-  test(`two windows chat in Chromium, ${mode}`, on({ args: [...SHARDS, "--set", 'origins.allowed=["*"]'], withDaemon: mode === "ringway" }, async (stage) => {
+  test(`two windows chat in Chromium, ${mode}`, on({ args: SHARDS, withDaemon: mode === "ringway" }, async (stage) => {
     const app = await start(stage, { mode });
     const browser = await launch();
     try {

@@ -1,4 +1,5 @@
 // Rooms and whom a broadcast reaches; what a server asks of many sockets at once; the adapter's own view.
+import { inspect, isDeepStrictEqual, types } from "node:util";
 import { event, until } from "../it/daemon.mjs";
 import { alike, rejected } from "./both.mjs";
 
@@ -62,6 +63,56 @@ alike("whom a broadcast reaches", {}, {
       reached[name] = "abcde".split("").filter((_, number) => meetings[number].client.heard.some(([, what]) => what === name)).join("");
     }
     return { reached, counts: meetings.map(({ client }) => client.heard.length) };
+  },
+
+  /** Each way to look at a map of Sets: they are the Sets that the adapter has, at whatever time. */
+  async "the adapter's maps, however they are looked at"(side) {
+    const meetings = await five(side);
+    const names = new Map(meetings.map(({ socket }, number) => [socket.id, "abcde"[number]]));
+    const plain = (set) => [...set].map((one) => names.get(one) ?? one);
+    const views = {};
+    for (const [what, map] of [["rooms", side.io.sockets.adapter.rooms], ["sids", side.io.sockets.adapter.sids]]) {
+      const key = what === "rooms" ? "one" : meetings[0].socket.id;
+      const sets = {
+        get: map.get(key),
+        entries: [...map.entries()].find(([one]) => one === key)[1],
+        values: [...map.values()].find((set) => set === map.get(key)),
+        iterated: [...map].find(([one]) => one === key)[1],
+        copied: new Map(map).get(key),
+        from: Array.from(map, ([one, set]) => (one === key ? set : undefined)).find(Boolean),
+        plain: Object.fromEntries(map)[key],
+      };
+      const visits = [];
+      const self = {};
+      map.forEach(function visit(set, one, whole) {
+        visits.push([names.get(one) ?? one, plain(set), whole === map, this === self]);
+        if (one === key) sets.visited = set;
+      }, self);
+      views[what] = {
+        visits, keys: [...map.keys()].map((one) => names.get(one) ?? one), size: map.size, has: [map.has(key), map.has("nothing")], nothing: map.get("nothing"),
+        isMap: [map instanceof Map, Object.prototype.toString.call(map), types.isMap(map)],
+        same: Object.entries(sets).map(([how, set]) => [how, set === sets.get, set instanceof Set, set.constructor === Set]),
+        iterators: [map.entries(), map.values(), map.keys(), map[Symbol.iterator]()].map((iterator) => [iterator[Symbol.iterator]() === iterator, Object.prototype.toString.call(iterator), types.isMapIterator(iterator)]),
+        equal: [isDeepStrictEqual(new Map(map), new Map([...map])), isDeepStrictEqual([...map.values()], [...map.values()].map((set) => new Set(set)))],
+        shown: inspect(map).replaceAll(/'[\w-]{20}'/g, (id) => names.get(id.slice(1, -1))),
+      };
+    }
+    const { rooms } = side.io.sockets.adapter;
+    // One that goes on looking while it changes.
+    const iterator = rooms.entries();
+    const seen = [];
+    const step = () => { const { value, done } = iterator.next(); seen.push(done ? "done" : names.get(value[0]) ?? value[0]); };
+    step();
+    meetings[4].socket.leave("three");
+    meetings[3].socket.join("four");
+    while (seen.at(-1) !== "done") step();
+    const held = rooms.get("one");
+    const before = plain(held);
+    meetings[3].socket.join("one");
+    meetings[0].socket.leave("one");
+    const changed = plain(held);
+    side.io.in("one").socketsLeave("one");
+    return { views, seen, before, changed, after: plain(held), gone: rooms.has("one"), again: rooms.get("one") };
   },
 
   async "who is joined to a room while its last member leaves is in it"(side) {

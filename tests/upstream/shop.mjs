@@ -5,8 +5,9 @@ import { Server } from "socket.io";
 
 const [url, app, name] = process.argv.slice(2);
 const namespace = name.startsWith("^") ? new RegExp(name) : name;
-const io = new Server();
+const io = new Server(process.env.CONNECT_TIMEOUT ? { connectTimeout: Number(process.env.CONNECT_TIMEOUT) } : {});
 const ringway = attachRingway(io, { url, app, resolveFrom: fileURLToPath(import.meta.url), ...(process.env.ON_CLOSE ? { onClose: process.env.ON_CLOSE } : {}) });
+io.engine.on("connection", (conn) => conn.once("close", (reason) => process.stdout.write(`${JSON.stringify({ closed: reason })}\n`)));
 ringway.on("error", (error) => process.stdout.write(`${JSON.stringify({ error: error.code ?? error.message })}\n`));
 
 // Each process and each application says who it is.

@@ -10,6 +10,7 @@ use crate::crowd::{Crowd, Work};
 use core::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+use std::io;
 
 /// The longest time that is told apart from longer ones.
 const LATENCY_NS_MAX: u64 = 100_000_000_000;
@@ -35,10 +36,80 @@ pub(crate) trait Load: Work {
     fn tally(&mut self) -> &mut Tally;
 }
 
+/// Work and those who do it, as the run sees them: `start`, then `due` and `turn` again and again, then `stop`.
+pub(crate) trait Drive {
+    /// Everybody is in.
+    fn start(&mut self);
+
+    /// Sends what is due; how long one may wait for answers then.
+    fn due(&mut self) -> Duration;
+
+    /// Waits for so long at most, and deals with what came.
+    ///
+    /// # Errors
+    /// The machine's, and what a server did wrong.
+    fn turn(&mut self, most: Duration) -> io::Result<()>;
+
+    /// Begins nothing new from here on.
+    fn stop(&mut self);
+
+    /// Operations under way that will end.
+    fn missing(&self) -> u64;
+
+    fn tally(&mut self) -> &mut Tally;
+
+    /// Nanoseconds since it began.
+    fn clock_ns(&self) -> u64;
+}
+
+/// A crowd that does a load.
+pub(crate) struct Driven<'a, L> {
+    crowd: &'a mut Crowd,
+    load: L,
+}
+
+impl<'a, L> Driven<'a, L> {
+    pub(crate) const fn new(crowd: &'a mut Crowd, load: L) -> Self {
+        Self { crowd, load }
+    }
+}
+
+impl<L: Load> Drive for Driven<'_, L> {
+    fn start(&mut self) {
+        self.load.start(self.crowd);
+    }
+
+    fn due(&mut self) -> Duration {
+        self.load.due(self.crowd)
+    }
+
+    fn turn(&mut self, most: Duration) -> io::Result<()> {
+        self.crowd.turn(most, &mut self.load)
+    }
+
+    fn stop(&mut self) {
+        self.load.stop();
+    }
+
+    fn missing(&self) -> u64 {
+        self.load.missing()
+    }
+
+    fn tally(&mut self) -> &mut Tally {
+        self.load.tally()
+    }
+
+    fn clock_ns(&self) -> u64 {
+        self.crowd.clock_ns()
+    }
+}
+
 /// What a load has counted since it began.
 pub(crate) struct Tally {
-    /// Echoes, deliveries, or cycles of churn.
+    /// Echoes, deliveries, cycles of churn, files or ranges of them; what slow readers read at once.
     pub(crate) operations: u64,
+    /// Bytes of bodies.
+    pub(crate) bytes: u64,
     /// Answers that said no, and answers to something else.
     pub(crate) refused: u64,
     /// Messages that came twice, or after a later one.
@@ -53,6 +124,7 @@ impl Tally {
         let latency_ns = Histogram::new_with_max(LATENCY_NS_MAX, 3);
         Self {
             operations: 0,
+            bytes: 0,
             refused: 0,
             disordered: 0,
             latency_ns: latency_ns.expect("three digits are possible"),

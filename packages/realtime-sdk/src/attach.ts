@@ -9,6 +9,7 @@ import { isPlain, type Rpc } from "./binding.js";
 import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
+import { warnOfSockets } from "./needs.js";
 import { Ringway, type OnClose } from "./worker.js";
 
 /** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
@@ -59,10 +60,15 @@ export interface RingwayBounds {
   ping_ms?: number;
   /** For connecting and the handshake. @defaultValue 10000 */
   handshake_ms?: number;
-  /** What may wait for the daemon before the session, and with it the clients, is given up. @defaultValue 64 MiB */
+  /** What may wait for the daemon before broadcasts are dropped (`fault`, `queue-full`); at twice as much the session, and with it the clients, is given up. @defaultValue 64 MiB */
   queue_bytes_max?: number;
   /** For clients to go to other workers before `io.close()`, with `onClose: "migrate"`. @defaultValue 10000 */
   drain_ms?: number;
+  /**
+   * Handlers of NestJS that one client may have running at once, its values and promises that are not there yet. Then no more is received from it until half of
+   * them are done; others go on. @defaultValue 1000
+   */
+  handlers_max?: number;
 }
 
 /**
@@ -96,6 +102,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     queue_bytes_max: bounds.queue_bytes_max ?? 64 << 20,
     onClose: options.onClose ?? "keep",
     drain_ms: bounds.drain_ms ?? 10_000,
+    handlers_max: bounds.handlers_max ?? 1_000,
     ...(options.secret === undefined ? {} : { secret: Buffer.from(options.secret as string) }),
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.weight === undefined ? {} : { weight: options.weight }),
@@ -104,6 +111,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   addCors(ringway, options.resolveFrom);
   if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
+  warnOfSockets(server);
   server.bind(ringway.engine);
   closeWith(server, ringway);
   return ringway;
@@ -123,8 +131,9 @@ function closeWith(server: ServerInternals, ringway: Ringway): void {
   const close = server.close.bind(server);
   server.close = async (done) => {
     if (ringway.migrates) await ringway.drain();
+    const heard = ringway.hold();
+    if (ringway.keeps) await heard;
     ringway.prepareStop();
-    ringway.hold();
     // It is given, and not thrown, as socket.io does it: an http server of one's own that was not running, say.
     let failure: Error | undefined;
     await close((error) => { failure = error; });

@@ -1,6 +1,7 @@
 // What BIND says: the options of the application that the daemon acts upon for it.
 
 import { ENGINE_DEFAULTS, type RingwayEngine } from "./engine.js";
+import { servesClient } from "./files.js";
 import type { ServerInternals } from "./internals.js";
 import type { Bind, JsonValue } from "./link/json.js";
 
@@ -61,7 +62,7 @@ export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc |
   const connectTimeout = io.opts["connectTimeout"];
   if (typeof connectTimeout === "number") opts["connectTimeout"] = connectTimeout;
   if (engine.hearsErrors) opts["connectionErrors"] = true;
-  opts["serveClient"] = io.serveClient();
+  opts["serveClient"] = servesClient(io);
   const recovery = io.opts.connectionStateRecovery;
   if (recovery) opts["recovery"] = { ttl: recovery.maxDisconnectionDuration };
   return {

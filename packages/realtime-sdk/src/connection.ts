@@ -36,6 +36,8 @@ export interface ConnectionPort {
   readonly isWritable: boolean;
   /** Whether packets are Socket.IO's text: the daemon sees by itself where one ends. */
   readonly parsesText: boolean;
+  /** Handlers that one client may have running before no more is received from it. */
+  readonly handlers_max: number;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
@@ -94,7 +96,11 @@ export class VirtualConnection extends EventEmitter {
   /** What the client waits for. */
   readonly #answers = new Answers();
   #running = 0;
+  /** The daemon was told to receive no more from the client. */
+  #isPaused = false;
   #settling: { done: () => void; timer: NodeJS.Timeout } | undefined;
+  /** Who waits until nothing is held. */
+  #awaited: (() => void) | undefined;
   /** Of the last part that was sent: Socket.IO writes the parts of one packet with the same object. */
   #options: PacketOptions | undefined;
 
@@ -234,7 +240,7 @@ export class VirtualConnection extends EventEmitter {
       this.#behind = undefined;
       // Another CONNECT among them keeps back the rest.
       for (const next of behind) this.#hear(next);
-      if (this.#settling) this.#settleSoon();
+      this.#tellSoon();
     });
   }
 
@@ -268,28 +274,67 @@ export class VirtualConnection extends EventEmitter {
     this.#heldBytes = 0;
     // As they come: a CONNECT among them keeps back what was said behind it.
     for (const { data } of held) this.#hear(data);
+    this.#tellSoon();
+  }
+
+  /** @internal Whether the client said what no handler could hear yet, though it counts as dealt with. */
+  get holds(): boolean {
+    return this.#held !== undefined || this.#behind !== undefined;
+  }
+
+  /** @internal Calls back when nothing is held any more: it reached its handlers, or the connection ended. One at a time. */
+  whenHeard(done: () => void): void {
+    this.#awaited = done;
+    this.#tellSoon();
+  }
+
+  /** Socket.IO hands a packet on within the turn of the event loop. */
+  #tellSoon(): void {
     if (this.#settling) this.#settleSoon();
+    if (this.#awaited) setImmediate(() => { if (!this.holds) this.#tellHeard(); });
+  }
+
+  #tellHeard(): void {
+    const awaited = this.#awaited;
+    this.#awaited = undefined;
+    awaited?.();
   }
 
   /** @internal A handler of the client's runs, until {@link finish}. */
   begin(): void {
     this.#running += 1;
+    if (this.#running >= this.#port.handlers_max && !this.#isPaused) this.#pause(true);
   }
 
   /** @internal */
   finish(): void {
     this.#running -= 1;
+    // Not at once: a client at its bound would go to and fro.
+    if (this.#isPaused && this.#running <= this.#port.handlers_max / 2) this.#pause(false);
     if (this.#settling) this.#settleSoon();
   }
 
-  /** @internal Calls back when nothing that the client said is under way, or after so long; not when the connection ends before. */
-  settle(within_ms: number, done: () => void): void {
+  #pause(on: boolean): void {
+    if (this.readyState !== "open") return;
+    this.#isPaused = on;
+    this.#port.send("HOLD", 0, this.ref, { on: on ? 1 : 0 });
+  }
+
+  /**
+   * @internal Calls back when nothing that the client said is under way, or after so long; not when the connection ends before. What is held has had no
+   * handler, and is waited for longer: nobody else would hear it.
+   */
+  settle(within_ms: number, held_ms: number, done: () => void): void {
     if (this.#isSettled) return done();
-    this.#settling = { done, timer: setTimeout(() => this.#settle(), within_ms) };
+    const late = (): void => {
+      if (!this.holds || !this.#settling) return this.#settle();
+      this.#settling.timer = setTimeout(() => this.#settle(), held_ms - within_ms);
+    };
+    this.#settling = { done, timer: setTimeout(late, within_ms) };
   }
 
   get #isSettled(): boolean {
-    return this.#answers.size === 0 && this.#running === 0 && this.#held === undefined && this.#behind === undefined;
+    return this.#answers.size === 0 && this.#running === 0 && !this.holds;
   }
 
   /** Not within a packet: its attachments come behind it, and what was held has handlers to reach. */
@@ -332,6 +377,7 @@ export class VirtualConnection extends EventEmitter {
     this.readyState = "closed";
     if (this.#settling) this.#settle();
     this.#held = this.#filter = this.#behind = this.#options = undefined;
+    this.#tellHeard();
     this.#port.forget(this);
     this.emit("close", reason, description);
   }

@@ -4,6 +4,7 @@
 
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
+import { fileOf, serveFile } from "./files.js";
 import { greet, shakeHands } from "./handshake.js";
 import type { NamespaceInternals, ServerInternals } from "./internals.js";
 import { LinkError } from "./link/errors.js";
@@ -22,6 +23,8 @@ const HELD_BYTES_MAX = 1 << 20;
 
 /** How long a client's events may take to be answered before it goes to another worker. */
 const ANSWERS_MS_MAX = 2_000;
+/** And what it said while it was shown to middlewares: below the ten seconds after which the daemon takes the client (docs/link.md "Leaving"). */
+const HELD_MS_MAX = 8_000;
 
 /** The frames that concern a connection. */
 export type ConnectionFrame = Extract<Frame, {
@@ -39,7 +42,8 @@ export class Connections implements ConnectionPort {
   #life = 0;
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
-  readonly #link: Pick<Link, "send" | "isWritable">;
+  readonly #link: Pick<Link, "send" | "isWritable" | "can">;
+  readonly #handlers_max: number;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
@@ -54,17 +58,23 @@ export class Connections implements ConnectionPort {
   constructor(
     engine: RingwayEngine,
     io: ServerInternals,
-    link: Pick<Link, "send" | "isWritable">,
+    link: Pick<Link, "send" | "isWritable" | "can">,
     saveData: (connection: VirtualConnection) => void,
+    handlers_max = Infinity,
   ) {
     this.#engine = engine;
     this.#io = io;
     this.#link = link;
     this.#saveData = saveData;
+    this.#handlers_max = handlers_max;
   }
 
   get isWritable(): boolean {
     return this.#link.isWritable;
+  }
+
+  get handlers_max(): number {
+    return this.#link.can("hold") ? this.#handlers_max : Infinity;
   }
 
   get parsesText(): boolean {
@@ -91,6 +101,16 @@ export class Connections implements ConnectionPort {
     for (const connection of [...this.#byRef.values()]) connection.end(reason);
     this.#prepared.clear();
     this.#life += 1;
+  }
+
+  /** Resolved when nothing that clients said is held, or after so long. For one who deals with nothing more: nothing new is held meanwhile. */
+  async heard(within_ms: number): Promise<void> {
+    const holding = [...this.#byRef.values()].filter(({ holds }) => holds);
+    const heard = Promise.all(holding.map((connection) => new Promise<void>((resolve) => connection.whenHeard(resolve))));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, within_ms); });
+    await Promise.race([heard, late]);
+    clearTimeout(timer);
   }
 
   receive(frame: ConnectionFrame): void {
@@ -131,7 +151,7 @@ export class Connections implements ConnectionPort {
       case "TRANSPORT": return connection.change(frame.phase, TRANSPORTS[frame.transport] ?? "websocket");
       case "PRESSURE": return connection.press(frame.on === 1);
       // Behind what came before it, as CLOSE.
-      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, () => this.#handOver(connection)));
+      case "MIGRATE_OUT": return void setImmediate(() => connection.settle(ANSWERS_MS_MAX, HELD_MS_MAX, () => this.#handOver(connection)));
     }
   }
 
@@ -203,11 +223,12 @@ export class Connections implements ConnectionPort {
 
   async #shakeHands(request: number, asked: HandshakeRequest): Promise<void> {
     const life = this.#life;
-    const shaken = await shakeHands(this.#engine, asked);
+    const file = fileOf(this.#io, asked);
+    const shaken = file === undefined ? await shakeHands(this.#engine, asked) : { response: await serveFile(this.#io, this.#engine, asked, file) };
     // Of another session it would be the answer to another question.
     if (life !== this.#life) return;
     const sid = shaken.response.sid ?? asked.sid;
-    if (shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
+    if ("request" in shaken && shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
       this.#prepare(sid, shaken.request);
     }
     this.#link.send("HS_RES", 0, 0, { request, json: json(shaken.response) });

@@ -106,17 +106,17 @@ function pairsOf(headers: Readonly<Record<string, OutgoingHttpHeader | undefined
 }
 
 /** Node's own response without a socket, so that middlewares find all that they know; what they say is kept. */
-class Answer {
+export class Answer {
   readonly response: ServerResponse;
   readonly ended: Promise<void>;
   hasEnded = false;
-  #body = "";
+  readonly #chunks: Buffer[] = [];
 
   constructor(request: VirtualRequest) {
     this.response = new ServerResponse(request as unknown as IncomingMessage);
     this.ended = new Promise((resolve) => {
       const take = (chunk: unknown): void => {
-        if (typeof chunk === "string" || chunk instanceof Uint8Array) this.#body += Buffer.from(chunk as string).toString();
+        if (typeof chunk === "string" || chunk instanceof Uint8Array) this.#chunks.push(Buffer.from(chunk as string));
       };
       this.response.write = (chunk: unknown): boolean => {
         take(chunk);
@@ -142,6 +142,7 @@ class Answer {
   }
 
   refusal(): HandshakeResponse {
-    return { ok: false, status: this.response.statusCode, headers: this.headers(), body: this.#body };
+    // Chunks end anywhere, within a character, too.
+    return { ok: false, status: this.response.statusCode, headers: this.headers(), body: Buffer.concat(this.#chunks).toString() };
   }
 }

@@ -74,8 +74,12 @@ export interface ServerInternals extends EventEmitter {
   readonly encoder: { encode(packet: Packet): Encoded };
   _parser: { readonly Decoder: new () => Decoder };
   readonly _connectTimeout?: number;
+  /** There is one if the server was given it, or has made it: it then takes clients by itself. */
+  readonly httpServer?: unknown;
   path(): string;
   serveClient(): boolean;
+  /** Private, in all versions: gives a file of the client. */
+  serve?(file: string, request: unknown, response: unknown): void;
   adapter(adapter: unknown): unknown;
   bind(engine: unknown): unknown;
   of(name: string): { readonly adapter: object };

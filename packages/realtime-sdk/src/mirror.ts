@@ -23,12 +23,12 @@ export class Mirror extends Map<string, Set<string>> {
     return made;
   }
 
-  override *entries(): MapIterator<[string, Set<string>]> {
-    for (const key of this.keys()) yield [key, this.get(key) as Set<string>];
+  override entries(): MapIterator<[string, Set<string>]> {
+    return this.#iterate((key) => [key, this.get(key) as Set<string>]);
   }
 
-  override *values(): MapIterator<Set<string>> {
-    for (const key of this.keys()) yield this.get(key) as Set<string>;
+  override values(): MapIterator<Set<string>> {
+    return this.#iterate((key) => this.get(key) as Set<string>);
   }
 
   override [Symbol.iterator](): MapIterator<[string, Set<string>]> {
@@ -85,6 +85,17 @@ export class Mirror extends Map<string, Set<string>> {
   isEmpty(key: string): boolean {
     const kept = this.#kept(key);
     return kept !== undefined && kept !== OWN && (kept instanceof Set ? kept.size : kept.length) === 0;
+  }
+
+  /** The map's own iterator, which goes on over what is added meanwhile, and makes a set when its turn comes. */
+  #iterate<Item>(make: (key: string) => Item): MapIterator<Item> {
+    const keys = this.keys();
+    const step = keys.next.bind(keys);
+    const next = (): IteratorResult<Item, undefined> => {
+      const { done, value } = step();
+      return done === true ? { done, value: undefined } : { done: false, value: make(value as string) };
+    };
+    return Object.defineProperty(keys as unknown as MapIterator<Item>, "next", { value: next });
   }
 
   #kept(key: string): Kept | undefined {

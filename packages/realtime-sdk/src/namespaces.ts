@@ -32,14 +32,15 @@ export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "BCAST_COU
 /** Namespaces that are served here, and requests that are open. */
 export class Namespaces {
   readonly #instance: string;
-  readonly #link: Pick<Link, "send">;
+  readonly #link: Pick<Link, "send" | "isNative">;
+  readonly #warned = new Set<string>();
   readonly #numbers = new Map<string, number>();
   readonly #adapters = new Map<string, NamespaceAdapter>();
   readonly #free: number[] = [];
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
 
-  constructor(instance: string, link: Pick<Link, "send">) {
+  constructor(instance: string, link: Pick<Link, "send" | "isNative">) {
     this.#instance = instance;
     this.#link = link;
   }
@@ -52,7 +53,7 @@ export class Namespaces {
     if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
     const number = this.#free.pop() ?? this.#numbers.size;
     this.#numbers.set(name, number);
-    this.#link.send("NSP", 0, number, { namespace: name });
+    this.#say(name, number);
     return number;
   }
 
@@ -68,7 +69,16 @@ export class Namespaces {
 
   /** A daemon that knows nothing of this worker is told all of them. */
   announce(): void {
-    for (const [name, number] of this.#numbers) this.#link.send("NSP", 0, number, { namespace: name });
+    for (const [name, number] of this.#numbers) this.#say(name, number);
+  }
+
+  /** Whose namespace the daemon serves itself would wait for clients that never come. Names are said once: the operator has listed so many. */
+  #say(name: string, number: number): void {
+    this.#link.send("NSP", 0, number, { namespace: name });
+    if (!this.#link.isNative(name) || this.#warned.has(name)) return;
+    this.#warned.add(name);
+    const message = `the namespace ${name} is the daemon's own (namespaces.native of its configuration): no client comes to it here`;
+    process.emitWarning(message, { type: "RingwayWarning", code: "RINGWAY_NATIVE" });
   }
 
   /** The session is gone: no answer comes, and who else is there will be said anew. */

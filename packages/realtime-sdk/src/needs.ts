@@ -7,7 +7,7 @@ import type { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 
 /** An optional part of the protocol, as WELCOME names it (docs/link.md). */
-export type Capability = "ackgather" | "handshake" | "local" | "migrate" | "opaque" | "recovery";
+export type Capability = "ackgather" | "handshake" | "hold" | "local" | "migrate" | "opaque" | "recovery";
 
 /** The application needs a part that this daemon does not have: its clients are not served. */
 export class UnsupportedError extends Error {
@@ -45,6 +45,12 @@ export function warnOfMissing(io: ServerInternals, engine: RingwayEngine, can: C
   if (engine.corsMiddleware && !can("handshake")) {
     warn("RINGWAY_NO_CORS", "`cors` with functions: this daemon does not ask, `origins.allowed` of its configuration says who may");
   }
+}
+
+/** Warns of clients that would come past the daemon, and be in none of its rooms. */
+export function warnOfSockets(io: ServerInternals): void {
+  if (io.httpServer === undefined) return;
+  warn("RINGWAY_OWN_SOCKETS", "the Server was given an http server or a port: clients that connect there, and not to the daemon, are in no room");
 }
 
 function warn(code: string, message: string): void {

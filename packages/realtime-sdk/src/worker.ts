@@ -3,6 +3,7 @@
 import { EventEmitter } from "node:events";
 
 import type { AdapterHost } from "./adapter.js";
+import { aside } from "./aside.js";
 import { bindingOf, type Rpc } from "./binding.js";
 import type { VirtualConnection } from "./connection.js";
 import { Connections } from "./connections.js";
@@ -14,9 +15,12 @@ import { json } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
 import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
+import { Warned } from "./warned.js";
 
 /** How long a worker that stops waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
+/** And before that for middlewares behind which there is what a client said. */
+const HELD_MS_MAX = 2_000;
 
 /** What a worker tells about its link. */
 export interface RingwayEvents {
@@ -28,7 +32,7 @@ export interface RingwayEvents {
   retry: [cause: Error, delay_ms: number];
   /** It did not come back in time: the clients of this worker are gone. */
   lost: [cause: Error];
-  /** Something was wrong, by its name. */
+  /** Something was wrong, by its name. Where nobody listens it is a warning of the process, once in a while. */
   fault: [error: LinkError];
   /** The application needs what this daemon does not have. It has left; as any `error` that nobody listens to, it is thrown. */
   error: [error: UnsupportedError];
@@ -43,6 +47,8 @@ export interface WorkerOptions extends LinkOptions {
   readonly onClose: OnClose;
   /** How long clients may take to go to other workers, unless it is said. */
   readonly drain_ms: number;
+  /** Handlers that one client may have running. */
+  readonly handlers_max: number;
 }
 
 /** What `io.close()` means to the clients. */
@@ -73,6 +79,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   #stopped: Promise<void> | undefined;
   #draining: { by_ms: number; done: Promise<Drained>; finish: () => void } | undefined;
   #isBindDue = false;
+  readonly #warned = new Warned();
   #reject: (error: Error) => void = () => {};
 
   /** @internal */
@@ -88,17 +95,20 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.ready.catch(() => {});
     const handler: LinkHandler = {
       opened: (resumed) => this.#opened(resumed),
-      down: (cause) => void this.emit("down", cause),
-      retrying: (cause, delay_ms) => void this.emit("retry", cause, delay_ms),
+      down: (cause) => this.#tell("down", cause),
+      retrying: (cause, delay_ms) => this.#tell("retry", cause, delay_ms),
       lost: (cause) => this.#lost(cause),
       frame: (frame) => this.#receive(frame),
-      fault: (error) => void this.emit("fault", error),
+      fault: (error) => {
+        if (this.listenerCount("fault") > 0) this.#tell("fault", error);
+        else this.#warned.tell(error);
+      },
     };
     const link = new Link(options, handler);
     this.#link = link;
     this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
-    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection));
+    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection), options.handlers_max);
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
     this.host = {
       instance: options.instance,
@@ -123,9 +133,20 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
   }
 
-  /** @internal It closes them now: what clients say from here on nobody here would hear. */
-  hold(): void {
+  /**
+   * @internal It is to close them: what clients say from here on is for the next worker. What they said before is dealt with, and nobody else's, so that
+   * it is to reach its handlers: resolved when it has.
+   */
+  async hold(): Promise<void> {
     this.#link.hold();
+    await this.#connections.heard(HELD_MS_MAX);
+    // What came in this turn of the event loop Socket.IO hands on in this turn.
+    await new Promise((resolve) => { setImmediate(resolve); });
+  }
+
+  /** @internal Whether `io.close()` leaves the clients to other workers, now or later. Those that are closed say no more, as with socket.io. */
+  get keeps(): boolean {
+    return this.#options.onClose !== "close";
   }
 
   /** @internal Whether `io.close()` gives the clients to other workers first. */
@@ -180,9 +201,9 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       this.#bind();
       this.#namespaces.announce();
       // Not before the daemon acts upon that: whoever comes then is asked about.
-      return this.#link.whenHeard(() => void this.emit("open", false));
+      return this.#link.whenHeard(() => this.#tell("open", false));
     }
-    this.emit("open", true);
+    this.#tell("open", true);
   }
 
   /** Whoever drains says so on each link: what was said on one that was cut may not have come. */
@@ -205,7 +226,12 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   #lost(cause: Error): void {
     this.#namespaces.lose();
     this.#connections.endAll("transport close");
-    this.emit("lost", cause);
+    this.#tell("lost", cause);
+  }
+
+  /** The link has more to do than to tell. */
+  #tell<Name extends keyof RingwayEvents>(name: Name, ...values: RingwayEvents[Name]): void {
+    aside(() => void (this as EventEmitter).emit(name, ...values));
   }
 
   #receive(frame: Frame): void {
@@ -213,7 +239,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       case "GOAWAY": {
         // There is no other worker.
         if (frame.json.value.mode === "keep") this.#draining?.finish();
-        return void this.emit("goaway", frame.json.value);
+        return this.#tell("goaway", frame.json.value);
       }
       case "PEERS": case "BUS": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
         return this.#namespaces.receive(frame);

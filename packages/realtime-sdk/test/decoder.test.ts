@@ -38,6 +38,29 @@ test("packets and faults are those of socket.io-parser", () => {
   for (const packet of packets) same(packet);
 });
 
+test("keys, names and numbers that mean something to objects or to socket.io", () => {
+  const values = ['{"__proto__":{"polluted":1}}', '{"a":{"__proto__":[]}}', '{"constructor":{"prototype":{"polluted":1}}}', '{"toString":1}', '[{"__proto__":null}]'];
+  for (const value of values) {
+    same(`2["x",${value}]`);
+    same(`3/a,7[${value}]`);
+    const [name, read] = readPacket(`2["x",${value}]`, () => true)?.data as [string, object];
+    assert.deepEqual([name, JSON.stringify(read), ({} as { polluted?: unknown }).polluted], ["x", value, undefined]);
+  }
+  const reserved = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+  for (const name of [...reserved, "error", "__proto__", "constructor", "hasOwnProperty", ""]) {
+    same(`2["${name}",1]`);
+    same(`2/a,12["${name}"]`);
+  }
+  for (const name of reserved) assert.equal(outcome(Lean, [`2["${name}"]`]).at(-1), "invalid payload", name);
+  for (const id of ["0", "007", "4294967296", "999999999999999", "9007199254740993", "99999999999999999999", "1".repeat(400), "-1", "1e3", "0x1", "1.5", "Infinity"]) {
+    same(`2${id}["x"]`);
+    same(`3/a,${id}[1]`);
+  }
+  for (const nsp of ["/a?x=1,", "/a?x=1&y=[2],", "/?,", "/a?x=1", "/a#b,", "//a,", "/a/,", "/[a],", "/__proto__,", "?x=1,"]) {
+    for (const packet of [`2${nsp}["x"]`, `2${nsp}12["x"]`, `3${nsp}1[]`, `0${nsp}`, `0${nsp}{"a":1}`, `1${nsp}`]) same(packet);
+  }
+});
+
 test("attachments are waited for, and another text between them is the fault that it is", () => {
   const header = '52-/a,3["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]';
   same(header, Buffer.of(1), Buffer.of(2), '2["after"]');

@@ -9,6 +9,7 @@ import { decodeBus } from "../src/bus.js";
 import { createEmitter, type LinkError } from "../src/emitter/index.js";
 import { FLAG } from "../src/link/frames.js";
 import { isOrder, orderOf } from "../src/order.js";
+import { catching } from "./catching.js";
 import { PeerDaemon } from "./peer.js";
 
 interface Told {
@@ -51,6 +52,27 @@ test("says who it is, and speaks Socket.IO", async (t) => {
     ["/", "", { type: "DISCONNECT_SOCKETS", data: { opts: { rooms: ["a"], except: [] }, close: true } }],
     ["/", "", { type: "SERVER_SIDE_EMIT", data: { packet: ["reload", "menu"] } }],
   ]);
+});
+
+test("an `onError` that throws does not keep it from coming back", async (t) => {
+  const daemon = await PeerDaemon.listen();
+  const onError = (error: LinkError): void => { throw new Error(`told of ${error.code}`); };
+  const emitter = createEmitter<Told>({ url: daemon.url, onError, bounds: { retry_ms_max: 60 } });
+  const { messages, end } = catching();
+  t.after(() => {
+    end();
+    daemon.close();
+    void emitter.close();
+  });
+  const link = await daemon.accept();
+  await link.welcome();
+  link.socket.write(Buffer.from([10, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+  assert.equal((await link.next("ERROR")).code, "unknown-type");
+  const again = await daemon.accept();
+  await again.welcome({ resumed: true, received: daemon.received.frames });
+  emitter.emit("told", 1);
+  await again.next("BCAST");
+  assert.deepEqual(messages, ["told of unknown-type"]);
 });
 
 test("a lost link: what was on it is told, and what was not on it goes to the next daemon", async (t) => {

@@ -7,7 +7,9 @@ import { afterEach } from "node:test";
 import { Server, type Socket } from "socket.io";
 
 import { FLAG } from "../src/link/frames.js";
+import { json, type Goaway } from "../src/link/json.js";
 import { attachRingway, type LinkError, type Ringway, type RingwayOptions } from "../src/server.js";
+import { catching } from "./catching.js";
 import { PeerDaemon, type PeerLink } from "./peer.js";
 import { test } from "./timed.js";
 
@@ -139,6 +141,47 @@ test("a link that comes back in time loses and doubles nothing", async () => {
   assert.equal(await again.text(1), '2["said",2]');
   assert.deepEqual(heard, [1, 2]);
   assert.equal(again.inbox.some(({ name }) => name === "BIND" || name === "NSP"), false);
+});
+
+test("listeners that throw do not hold the link up", async () => {
+  await start();
+  const link = await open();
+  const socket = await client(link, 1);
+  await ringway.ready;
+  const { messages, end } = catching();
+  try {
+    for (const name of ["open", "down", "retry", "fault", "goaway"] as const) ringway.on(name, () => { throw new Error(name); });
+    link.send("GOAWAY", 0, 0, { json: json<Goaway>({ mode: "close", reason: "x", deadline_ms: 1 }) });
+    link.credits = false;
+    const before = { ...daemon.received };
+    socket.emit("said", 1);
+    assert.equal(await link.text(1), '2["said",1]');
+    // A fault that this side names, and so closes for: it must come back all the same.
+    link.socket.write(Buffer.from([10, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    assert.equal((await link.next("ERROR")).code, "unknown-type");
+    const again = await daemon.accept();
+    daemon.received = { ...before };
+    await again.welcome({ resumed: true, received: before.frames });
+    // Nothing else is said meanwhile that would take it along.
+    assert.equal(await again.text(1), '2["said",1]');
+    const heard = once(socket, "count");
+    again.data(1, '2["count",1]');
+    assert.deepEqual(await heard, [1]);
+    // It rejoins anew, too.
+    const lost = once(ringway, "lost");
+    daemon.epoch = "epoch-2";
+    again.cut();
+    const anew = await daemon.accept();
+    daemon.received = { frames: 0, bytes: 0 };
+    await anew.welcome();
+    await lost;
+    await anew.next("BIND");
+    await client(anew, 2);
+  } finally {
+    end();
+  }
+  assert.deepEqual([...new Set(messages)].sort(), ["down", "fault", "goaway", "open", "retry"]);
+  assert.equal(messages.filter((message) => message === "open").length, 2);
 });
 
 test("a daemon that forgot the worker gets all anew, and clients are gone", async () => {
@@ -285,11 +328,25 @@ test("what waits for the daemon is bounded", async () => {
   const socket = await client(link, 1);
   const gone = once(socket, "disconnect");
   const failed = fault();
-  for (let count = 0; count < 11; count += 1) socket.emit("x", "y".repeat(10_000));
+  for (let count = 0; count < 21; count += 1) socket.emit("x", "y".repeat(10_000));
   assert.equal((await failed).code, "queue-full");
   assert.equal((await gone)[0], "transport close");
   const again = await daemon.accept();
   assert.equal((await again.welcome()).resume, undefined);
+});
+
+test("broadcasts beyond what may wait are dropped, the newest, and that is said when it begins and when it ends", async () => {
+  await start("unix", { bounds: { ...FAST, queue_bytes_max: 100_000 } });
+  const link = await daemon.accept();
+  await link.welcome({ window: { frames: 8192, bytes: 10_000 } });
+  await ringway.ready;
+  const faults: string[] = [];
+  ringway.on("fault", ({ message }) => faults.push(message));
+  for (let count = 0; count < 30; count += 1) io.emit("x", "y".repeat(10_000));
+  assert.equal(faults.length, 1);
+  assert.match(faults[0] ?? "", /^queue-full: broadcasts are dropped/);
+  while (faults.length < 2) await once(ringway, "fault");
+  assert.match(faults[1] ?? "", /^queue-full: 21 broadcasts were dropped/);
 });
 
 const hello = Buffer.from("0a00000000000000000000000000", "hex");

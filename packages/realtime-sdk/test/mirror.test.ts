@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 
 import { listenersClass, slim } from "../src/listeners.js";
 import { Mirror } from "../src/mirror.js";
@@ -62,6 +62,23 @@ test("a set that was looked at is the one that is kept", () => {
   set?.add("c");
   assert.ok(mirror.holds("a", "c"));
   assert.ok(mirror instanceof Map);
+});
+
+test("iterators are a map's, and go on over what is added", () => {
+  const mirror = new Mirror();
+  mirror.put("a", "a");
+  const [entries, values] = [mirror.entries(), mirror.values()];
+  for (const iterator of [entries, values]) {
+    assert.ok(types.isMapIterator(iterator));
+    assert.equal(iterator[Symbol.iterator](), iterator);
+  }
+  assert.deepEqual(entries.next(), { done: false, value: ["a", new Set(["a"])] });
+  mirror.put("b", "x");
+  mirror.put("b", "y");
+  assert.deepEqual([...entries], [["b", new Set(["x", "y"])]]);
+  assert.deepEqual(entries.next(), { done: true, value: undefined });
+  assert.deepEqual([...values], [mirror.get("a"), mirror.get("b")]);
+  assert.equal([...mirror.values()][1], mirror.get("b"));
 });
 
 test("listeners stay what they were, in their order", () => {

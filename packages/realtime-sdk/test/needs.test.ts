@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { afterEach, beforeEach } from "node:test";
 
 import { Server } from "socket.io";
@@ -108,6 +109,21 @@ test("connectionStateRecovery and a cors with functions are warned of, and nothi
   assert.equal((await link.next("BCAST")).flags, FLAG.ASCII);
   assert.deepEqual(codes, ["RINGWAY_NO_RECOVERY", "RINGWAY_NO_CORS"]);
   process.off("warning", warned);
+});
+
+test("a server that takes clients past the daemon is warned of, and no other", async () => {
+  const codes: unknown[] = [];
+  const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") codes.push(warning.code); };
+  process.on("warning", warned);
+  await start([]);
+  await ringway.ready;
+  assert.deepEqual(codes, []);
+  const own = new Server(createServer());
+  attachRingway(own, { url: daemon.url });
+  await new Promise(setImmediate);
+  assert.deepEqual(codes, ["RINGWAY_OWN_SOCKETS"]);
+  process.off("warning", warned);
+  await own.close();
 });
 
 for (const caps of [["recovery"], []]) {

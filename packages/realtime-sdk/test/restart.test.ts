@@ -1,7 +1,7 @@
 // A worker goes and another one comes; the clients stay. The peer says RESUME as the daemon would.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { afterEach, beforeEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
@@ -162,6 +162,88 @@ test("what comes behind io.close() is neither heard nor credited: it is for the 
   await closed;
   assert.deepEqual(heard, [["before"], ["answer me", heard.flat().at(-1)]]);
   assert.equal(daemon.credit.frames, frames, "all that was heard, and no more");
+});
+
+/** A worker whose middleware of `io.engine` lets a client wait until `go` is called, and what its clients say. */
+async function hesitant(welcome: Partial<Welcome> = {}): Promise<Worker & { go: () => void; heard: unknown[]; looked: Promise<unknown> }> {
+  const heard: unknown[] = [];
+  const looks = new EventEmitter();
+  const looked = once(looks, "look");
+  const made = await worker((io) => {
+    io.on("connection", (socket) => socket.on("say", (value: unknown) => heard.push(value)));
+  }, {}, welcome);
+  let go = (): void => {};
+  made.io.engine.use((_request: unknown, _response: unknown, next: () => void) => {
+    go = next;
+    looks.emit("look");
+  });
+  return { ...made, heard, looked, go: () => go() };
+}
+
+test("io.close() waits for what a client said while it was shown to middlewares", async () => {
+  const { io, link, go, heard, looked } = await hesitant();
+  link.resume(5, [ROOT]);
+  link.data(5, '2["say",1]');
+  await looked;
+  const { frames } = daemon.sent;
+  const closed = io.close();
+  link.data(5, '2["say",2]');
+  // Behind the worker's own turn: it has read that.
+  link.send("PING", 0, 0, { number: 1n });
+  await link.next("PONG");
+  go();
+  const goaway = await link.next("GOAWAY");
+  await closed;
+  assert.deepEqual([goaway.json.value.mode, heard], ["keep", [1]]);
+  assert.equal(daemon.credit.frames, frames, "what came behind is for the next worker");
+});
+
+test("io.close() hears what came with it, in one turn", async () => {
+  const heard: unknown[] = [];
+  let closed: Promise<void> | undefined;
+  const { link } = await worker((io) => io.on("connection", (socket) => {
+    socket.on("stop", () => { closed = io.close(); });
+    socket.on("say", (value: unknown) => heard.push(value));
+  }));
+  link.open(5);
+  await link.connect(5);
+  link.socket.cork();
+  link.data(5, '2["stop"]');
+  for (const value of [1, 2, 3]) link.data(5, `2["say",${value}]`);
+  link.socket.uncork();
+  await link.next("GOAWAY");
+  await closed;
+  // Which of them were read together is the kernel's affair: those that count are those that were heard.
+  const connecting = 2;
+  assert.equal(daemon.credit.frames, connecting + 1 + heard.length);
+  assert.deepEqual(heard, [1, 2, 3].slice(0, heard.length));
+});
+
+test("io.close() does not wait for ever for a middleware", async () => {
+  const { io, link, heard, looked } = await hesitant();
+  link.resume(5, [ROOT]);
+  link.data(5, '2["say",1]');
+  await looked;
+  const start = performance.now();
+  await io.close();
+  const took_ms = performance.now() - start;
+  assert.ok(took_ms > 1_900 && took_ms < 6_000, `${took_ms}`);
+  assert.deepEqual(heard, []);
+});
+
+test("a client that said something while it was shown to middlewares goes to another worker when that was heard", async () => {
+  const { link, go, heard, looked } = await hesitant();
+  link.resume(5, [ROOT]);
+  link.data(5, '2["say",1]');
+  await looked;
+  link.send("MIGRATE_OUT", 0, 5, {});
+  const out = link.next("MIGRATE_OUT");
+  // Longer than for an answer.
+  await new Promise((resolve) => { setTimeout(resolve, 2_300); });
+  assert.deepEqual(heard, []);
+  go();
+  await out;
+  assert.deepEqual(heard, [1]);
 });
 
 test("io.close() closes the clients when it is told to", async () => {

@@ -3,10 +3,26 @@
 //! Deliberately absent: routes, policy, timeouts.
 
 mod body;
+mod conditional;
+mod date;
+mod encoding;
+mod etag;
+mod path;
+mod range;
 mod request;
 mod response;
 
 pub use body::BodyDecoder;
+pub use conditional::{Precondition, Validators, evaluate};
+pub use date::{format_date, parse_date};
+pub use encoding::{Accepted, Coding};
+pub use etag::{Comparison, EntityTag, list_has};
+pub use path::{
+    NAME_BYTES_MAX, PATH_BYTES_MAX, PathFault, RelativePath, escape_path, escape_query,
+};
+pub use range::{
+    GAP_BYTES_MAX, RANGES_MAX, Selection, content_range, select_ranges, unsatisfied_range,
+};
 pub use request::{BodyLength, Request, parse_head};
 pub use response::Response;
 

@@ -174,6 +174,11 @@ frames! {
         /// The bytes that wait for it.
         waiting: u32,
     }
+    /// Whether the worker wants no more of what a client says.
+    Hold {
+        /// It does not.
+        on: bool,
+    }
     /// A namespace gets a number, the header's `conn`, or loses it (`REMOVED`).
     Nsp {
         /// The namespace.

@@ -175,6 +175,9 @@ pub struct Welcome<'a> {
     pub grace_ms: u32,
     /// What it can do beyond the version.
     pub caps: Vec<Cow<'a, str>>,
+    /// Namespaces that are the daemon's own: workers get no clients in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<Cow<'a, str>>,
 }
 
 /// Counted frames on the way at most.

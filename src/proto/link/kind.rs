@@ -146,6 +146,8 @@ kinds! {
     HsRes = 24 "HS_RES" WORKER NONE;
     /// A client is slow.
     Pressure = 25 "PRESSURE" DAEMON NONE;
+    /// A client is to wait, or goes on.
+    Hold = 26 "HOLD" WORKER NONE;
     /// A namespace's number and name.
     Nsp = 32 "NSP" WORKER set(&[Flags::REMOVED]);
     /// A socket of a client in a namespace, with its rooms.

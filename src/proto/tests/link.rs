@@ -112,6 +112,7 @@ fn fields_of(frame: &Frame<'_>) -> Value {
         Frame::HsReq { request, json } => json!({ "request": request, "json": json_of(json) }),
         Frame::HsRes { request, json } => json!({ "request": request, "json": json_of(json) }),
         Frame::Pressure { on, waiting } => json!({ "on": u8::from(*on), "waiting": waiting }),
+        Frame::Hold { on } => json!({ "on": u8::from(*on) }),
         Frame::ConnError { json } => json!({ "json": json_of(json) }),
         other => namespace_fields_of(other),
     }

@@ -96,10 +96,19 @@ pub(crate) enum Stage {
         /// How many bytes the answer has; they count as queued until it went out.
         bytes: u32,
     },
+    /// A file of the application is on its way, which is nobody's session's.
+    Given {
+        /// How many bytes the answer has; they count as queued until it went out.
+        bytes: u32,
+    },
     /// WebSocket frames.
     Socket(Socket),
     /// A request head waits for the application's word on it.
     Asked,
+    /// A request waits for the shard to open its file.
+    Opening,
+    /// Pieces of a file are on their way.
+    Sending,
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
     Away,
 }
@@ -307,7 +316,7 @@ impl Connection {
     /// Bytes of packets that left their queue and are not sent.
     pub(crate) const fn answer_bytes(&self) -> u64 {
         match self.stage {
-            Stage::Answer { bytes, .. } => bytes as u64,
+            Stage::Answer { bytes, .. } | Stage::Given { bytes } => bytes as u64,
             _ => 0,
         }
     }
@@ -322,7 +331,13 @@ impl Connection {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
             },
-            Stage::Prefix | Stage::Head | Stage::Asked | Stage::Away => None,
+            Stage::Prefix
+            | Stage::Head
+            | Stage::Asked
+            | Stage::Opening
+            | Stage::Sending
+            | Stage::Given { .. }
+            | Stage::Away => None,
         }
     }
 }

@@ -72,7 +72,7 @@ impl Hub {
         Judgement::Over(self.ask(key, request, sid, turn))
     }
 
-    fn take_verdict(&mut self, key: Key) -> Option<Verdict> {
+    pub(super) fn take_verdict(&mut self, key: Key) -> Option<Verdict> {
         let judged = self.upstream.judged.take_if(|judged| judged.key == key)?;
         Some(judged.verdict)
     }

@@ -175,7 +175,7 @@ impl Hub {
     }
 
     /// A session outlives its connection: it is let in by itself. The first one of a polling client costs its address as much as a connection.
-    fn admit_session(
+    pub(super) fn admit_session(
         &mut self,
         key: Key,
         websocket: bool,

@@ -106,7 +106,10 @@ impl Hub {
     /// Whether nothing of this hub is under way to or from other shards or jobs.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.jobs.is_empty() && self.unverified.is_empty() && self.rooms.is_quiet()
+        self.jobs.is_empty()
+            && self.unverified.is_empty()
+            && self.rooms.is_quiet()
+            && self.files.is_quiet()
     }
 
     /// Everything, as values; the hub is of no use afterwards.
@@ -230,7 +233,13 @@ impl Hub {
                 Purpose::Session(key) | Purpose::Probe(key) => Some(key),
                 Purpose::Echo => None,
             },
-            Stage::Prefix | Stage::Head | Stage::Asked | Stage::Away => None,
+            Stage::Prefix
+            | Stage::Head
+            | Stage::Asked
+            | Stage::Opening
+            | Stage::Sending
+            | Stage::Given { .. }
+            | Stage::Away => None,
         };
         if let Some(key) = named {
             // A key whose session has ended stays stale: it finds nothing.

@@ -46,8 +46,8 @@ impl Hub {
                 self.feed_socket(key, &mut bytes, turn);
                 false
             }
-            Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } => false,
-            Stage::Asked | Stage::Away => false,
+            Stage::Held(_) | Stage::Poll(_) | Stage::Answer { .. } | Stage::Given { .. } => false,
+            Stage::Asked | Stage::Opening | Stage::Sending | Stage::Away => false,
         }
     }
 
@@ -104,6 +104,9 @@ impl Hub {
             return Routed::Done;
         }
         let path = request.path.as_str();
+        if self.wants_bundle(request) {
+            return self.route_bundle(key, request, turn);
+        }
         if self.is_engine_path(path) {
             return self.route_engine(key, request, crate::session::Application::SocketIo, turn);
         }
@@ -116,6 +119,9 @@ impl Hub {
         {
             self.open_echo(key, request, turn);
             return Routed::Done;
+        }
+        if self.is_file_path(path) {
+            return self.route_file(key, request, turn);
         }
         self.serve_asset(key, request, turn);
         Routed::Done
@@ -324,7 +330,11 @@ pub(crate) fn response_of(
         // RFC 6455 §4.4.
         response = response.header("Sec-WebSocket-Version", "13");
     }
-    response = response.header("Cache-Control", "no-store");
+    // RFC 9110 §15.4.5: what a 304 says holds for what is kept.
+    let is_said = |(name, _): &Header| name.eq_ignore_ascii_case("cache-control");
+    if status != 304 && !reply.headers.iter().any(is_said) {
+        response = response.header("Cache-Control", "no-store");
+    }
     if reply.head {
         response.without_body(body.len(), keep_alive)
     } else {

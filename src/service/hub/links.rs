@@ -9,7 +9,7 @@ use crate::post::{Class, Post};
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::time::{ConnId, Now};
-use crate::upstream::{Exchange, Notice, Order, Pressed, ToLinks};
+use crate::upstream::{Exchange, LinkPeer, Notice, Order, Pressed, ToLinks};
 use std::collections::btree_map::Entry;
 
 /// How often links and workers are looked after.
@@ -42,7 +42,7 @@ impl Hub {
         &mut self,
         now: Now,
         conn: ConnId,
-        peer: &str,
+        peer: &LinkPeer,
         post: &mut dyn Post,
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,

@@ -5,12 +5,15 @@
 
 mod asking;
 mod bound;
+mod bundles;
 mod closing;
 mod engine;
+mod files;
 mod frozen;
 mod gathered;
 mod heartbeat;
 mod http;
+mod legs;
 mod links;
 mod namespaces;
 mod obeyed;
@@ -31,6 +34,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use files::Files;
+pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile};
 pub use frozen::Frozen;
 pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
@@ -143,6 +148,7 @@ pub struct Hub {
     /// Whether that WebSocket agreed to permessage-deflate.
     echo_deflates: bool,
     upstream: Joint,
+    files: Files,
 }
 
 impl Hub {
@@ -178,6 +184,7 @@ impl Hub {
             purpose: None,
             echo_deflates: false,
             upstream: Joint::new(shard, shards, &settings, seed),
+            files: Files::new(settings.files.as_ref(), Seed(seed[0])),
             settings,
         }
     }
@@ -336,6 +343,7 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
         };
+        self.files.forget(Key::of(conn));
         self.uncount_input(&connection);
         self.queued_bytes -= connection.answer_bytes();
         self.stats.connections -= 1;
@@ -421,6 +429,7 @@ impl Hub {
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
+        self.stats.file_cache_bytes = self.files.cached_bytes() as u64;
         self.upstream.count(&mut self.stats);
     }
 

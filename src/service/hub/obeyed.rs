@@ -7,7 +7,8 @@ use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::upstream::{
-    AppId, ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, numbered,
+    AppId, ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, namespace_of,
+    numbered,
 };
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
@@ -58,6 +59,17 @@ fn borrowed(parts: &[(bool, Box<[u8]>)]) -> Vec<Part<'_>> {
     borrowed.collect()
 }
 
+/// The close code of a WebSocket.
+const fn code_of(refusal: Refusal) -> u16 {
+    match refusal {
+        Refusal::NoWorker
+        | Refusal::WorkersFailing
+        | Refusal::AnswerLost
+        | Refusal::NamespaceTaken => 1013,
+        _ => 1008,
+    }
+}
+
 impl Hub {
     pub(super) fn hear_links(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         match ToClients::decode(bytes) {
@@ -66,13 +78,27 @@ impl Hub {
             ToClients::Judged { question, said } => self.upstream.questions.hear(question, said),
             ToClients::Answered { number } => self.end_asked(number),
             ToClients::Parser { parser } => self.upstream.parser = Some(parser),
-            ToClients::Gone { space } => self.upstream.clients.retire(space),
+            ToClients::Gone { space, is_given } => {
+                let keys = self.upstream.clients.retire(space);
+                keys.into_iter()
+                    .filter(|_| is_given)
+                    .for_each(|key| self.end_moved(key, turn));
+            }
             ToClients::Refused { client } => {
                 self.end_client(client, Refusal::TooManyNamespaces, turn)
             }
+            ToClients::Moved { client } => {
+                self.end_client(client, Refusal::NamespaceTaken, turn);
+            }
             ToClients::Entered { client, space } => self.client_entered(client, space, turn),
             ToClients::Dealt { client, bytes } => self.upstream_dealt(client, bytes, turn),
-            ToClients::Again { client } => self.answer_call(client, turn),
+            ToClients::Again { client } => {
+                // What its last worker says to its own clients from now on is not for this one.
+                let leg = self.upstream.clients.find_leg(client);
+                leg.into_iter()
+                    .for_each(|leg| self.upstream.clients.disown(leg));
+                self.answer_call(client, turn);
+            }
             ToClients::Left { client, name } => {
                 if let Some(leg) = self.upstream.clients.find_leg(client) {
                     self.upstream.clients.leave(leg, name);
@@ -114,13 +140,22 @@ impl Hub {
     }
 
     fn end_client(&mut self, client: ClientNumber, refusal: Refusal, turn: &mut Turn<'_>) {
-        let code = match refusal {
-            Refusal::NoWorker | Refusal::WorkersFailing | Refusal::AnswerLost => 1013,
-            _ => 1008,
+        let cause = Cause::Told(refusal, code_of(refusal));
+        let Some(leg) = self.upstream.clients.find_leg(client) else {
+            return;
         };
-        if let Some(key) = self.upstream.clients.find(client) {
-            self.close_session(key, Cause::Told(refusal, code), turn);
+        let is_about_workers = !matches!(
+            refusal,
+            Refusal::TooManyNamespaces | Refusal::NamespaceTaken
+        );
+        if !is_about_workers || !self.part(leg, cause, turn) {
+            self.close_session(leg.0, cause, turn);
         }
+    }
+
+    /// The client is in a namespace that is another application's by now. It comes again, and is served by that one.
+    fn end_moved(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.close_session(key, Cause::Told(Refusal::NamespaceTaken, 1013), turn);
     }
 
     /// A client came back to its socket: what was kept for it is of no use any more.
@@ -132,26 +167,18 @@ impl Hub {
     }
 
     fn upstream_dealt(&mut self, client: ClientNumber, bytes: u32, turn: &mut Turn<'_>) {
-        let Some(key) = self.upstream.clients.find(client) else {
+        let Some((key, app)) = self.upstream.clients.find_leg(client) else {
             return;
         };
         let Some(upstream) = self.upstream_of(key) else {
             return;
         };
         let was_held = !upstream.has_room();
-        upstream.dealt(bytes);
+        upstream.dealt(app, bytes);
         let is_released = was_held && upstream.has_room();
         self.input_bytes -= u64::from(bytes);
         if is_released {
-            // Its pong stands behind all that waits to be read.
-            self.forgo_pong(key, turn.now);
-            let due_us = self
-                .sessions
-                .get(key)
-                .map(|session| session.heartbeat.due_us());
-            due_us
-                .into_iter()
-                .for_each(|due_us| self.arm_session(key, due_us, turn.out));
+            self.spare_pong(key, turn);
         }
     }
 
@@ -176,18 +203,14 @@ impl Hub {
         let Some(leg) = self.upstream.clients.find_leg(client) else {
             return;
         };
-        let key = leg.0;
         match frame {
             Frame::Send { payload } => self.upstream_send(leg, flags, payload.0, turn),
-            Frame::CloseConn {} if flags.contains(Flags::DISCARD) => {
-                self.close_session(key, Cause::Told(Refusal::WorkerClosed, 1000), turn);
-            }
             Frame::CloseConn {} => {
-                self.upstream.ending.insert(key);
+                self.worker_closes(leg, flags.contains(Flags::DISCARD), turn);
             }
             frame => {
                 let space = space.expect("it names a namespace");
-                self.membership(key, space, frame, turn);
+                self.membership(leg.0, space, frame, turn);
             }
         }
     }
@@ -259,29 +282,44 @@ impl Hub {
             // Who is in no namespace is told nothing but that it may not come in.
             _ if is_opaque && begins && self.is_nameless(key) => self.opaque_answered(key),
             Part::Text(text) if !is_opaque && text.starts_with(['0', '4']) => {
-                self.note_answer(key, text);
+                self.note_answer((key, app), text);
+            }
+            Part::Text(text) if !is_opaque && text.starts_with('1') => {
+                self.note_dismissed((key, app), text, turn);
             }
             _ => {}
         }
         match is_whole {
-            true => self.push_parts(key, &[part], turn),
-            false => self.push_parts(key, &borrowed(&parts), turn),
+            true => self.push_parts(key, flags, &[part], turn),
+            false => self.push_parts(key, flags, &borrowed(&parts), turn),
         }
     }
 
     /// What a worker says to one client, if that is whole.
-    fn push_parts(&mut self, key: Key, parts: &[Part<'_>], turn: &mut Turn<'_>) {
+    fn push_parts(&mut self, key: Key, flags: Flags, parts: &[Part<'_>], turn: &mut Turn<'_>) {
         if !parts.is_empty() {
-            let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
-            self.push_of_worker(key, Rc::new(packet), turn);
+            let packet = self.packet_of(flags, parts);
+            self.push_of_worker(key, packet, turn);
         }
     }
 
+    /// A worker's packet: compressed where clients have agreed to it, unless the worker said not to.
+    fn packet_of(&self, flags: Flags, parts: &[Part<'_>]) -> Rc<Packet> {
+        let deflates = self.settings.deflate && !flags.contains(Flags::NO_COMPRESS);
+        Rc::new(Packet::of_parts(parts).for_deflate(deflates))
+    }
+
     /// A CONNECT is answered.
-    fn note_answer(&mut self, key: Key, text: &str) {
+    fn note_answer(&mut self, (key, app): (Key, AppId), text: &str) {
         let Ok(packet) = socketio::Packet::parse(text, &self.settings.packet_bounds()) else {
             return;
         };
+        let is_welcome = packet.kind == socketio::PacketKind::Connect;
+        if is_welcome && self.has_neighbours() {
+            self.upstream_of(key)
+                .into_iter()
+                .for_each(|upstream| upstream.joins(app, packet.namespace));
+        }
         self.count_input_of(key, |upstream| {
             if !upstream.asks_for(packet.namespace) {
                 // It was said when nothing was read: the application had another parser.
@@ -290,9 +328,22 @@ impl Hub {
             upstream.answered(packet.namespace);
         });
         let session = self.sessions.get_mut(key);
-        let joined = session.filter(|_| packet.kind == socketio::PacketKind::Connect);
+        let joined = session.filter(|_| is_welcome);
         if let Some(session) = joined {
             session.rare_mut().nameless_us = 0;
+        }
+    }
+
+    /// A worker has a client leave a namespace.
+    fn note_dismissed(&mut self, (key, app): (Key, AppId), text: &str, turn: &Turn<'_>) {
+        if !self.has_neighbours() {
+            return;
+        }
+        let now_us = turn.now.monotonic_us;
+        let upstream = self.upstream_of(key);
+        if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
+            leg.leaves(namespace_of(text));
+            leg.dismissed_us = now_us;
         }
     }
 
@@ -369,8 +420,7 @@ impl Hub {
                     .is_some_and(|session| session.outbox.is_empty())
             });
         }
-        let packet = Packet::of_parts(parts).for_deflate(self.settings.deflate);
-        let packet = Rc::new(packet);
+        let packet = self.packet_of(flags, parts);
         for key in keys {
             self.push_of_worker(key, Rc::clone(&packet), turn);
         }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: how it is done; the wiring turns each into one command of the loop.
 
+use super::FileAsk;
 use crate::time::ConnId;
 use core::any::Any;
 
@@ -37,6 +38,13 @@ pub enum Output {
         at_us: u64,
         /// Handed back.
         token: u64,
+    },
+    /// Do something about files; [`super::Hub::file`] gets what came of it.
+    File {
+        /// Handed back.
+        token: u64,
+        /// What.
+        ask: FileAsk,
     },
     /// Run the job beside the shards; [`super::Hub::computed`] gets its result.
     Compute {

@@ -65,11 +65,14 @@ impl Hub {
 
     /// After a send: requests that waited behind the answer are read now, and a connection whose answer was its last one closes.
     pub(crate) fn after_send(&mut self, key: Key, turn: &mut Turn<'_>) {
+        self.send_on(key, turn);
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         let (id, closing) = (key.conn(), connection.closing);
-        if matches!(connection.stage, Stage::Answer { .. }) && connection.busy().output.is_empty() {
+        if matches!(connection.stage, Stage::Answer { .. } | Stage::Given { .. })
+            && connection.busy().output.is_empty()
+        {
             self.queued_bytes -= connection.answer_bytes();
             connection.stage = Stage::Head;
             connection.clear_deadline();

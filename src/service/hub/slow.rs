@@ -111,7 +111,7 @@ impl Hub {
     }
 
     /// Whether the application knew that the client is slow. It does not any more.
-    fn forget_slow_at(&mut self, (key, client): (Key, ClientNumber)) -> bool {
+    pub(super) fn forget_slow_at(&mut self, (key, client): (Key, ClientNumber)) -> bool {
         let Some(told) = self.upstream.slow.get_mut(&key) else {
             return false;
         };

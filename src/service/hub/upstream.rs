@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const OPEN_BYTES_MAX: usize = link::FRAME_BODY_BYTES_MAX as usize;
 
 /// The body of CLOSE.
-fn close_body(cause: Cause) -> Vec<u8> {
+pub(super) fn close_body(cause: Cause) -> Vec<u8> {
     let (reason, code, text) = match cause {
         Cause::Peer => (CloseReason::TransportClose, 0, ""),
         Cause::Told(refusal, code) => (reason_of(refusal), code, refusal.message()),
@@ -112,6 +112,7 @@ impl Hub {
             false => Flags::NONE,
         };
         let has_more = packet.attachments > 0;
+        let before = self.number_at((key, app));
         if !self.upstream_data((key, app), flags, has_more, text.as_bytes(), turn) {
             return self.park(key, Inbound::Text(text.into()), turn);
         }
@@ -121,7 +122,20 @@ impl Hub {
         {
             return self.close_session(key, Cause::Told(refusal, 1008), turn);
         }
+        if is_connect && before != self.number_at((key, app)) && self.worker_knows(key) {
+            // Where the links are the application may have parted from the client while this was said, and not have heard it: it is told anew.
+            return self.park(key, Inbound::Text(text.into()), turn);
+        }
         self.note_packet((key, app), text, packet);
+    }
+
+    fn number_at(&mut self, (key, app): (Key, AppId)) -> Option<ClientNumber> {
+        self.upstream_of(key)?.number(app)
+    }
+
+    fn worker_knows(&mut self, key: Key) -> bool {
+        let upstream = self.upstream_of(key);
+        upstream.is_some_and(|upstream| !upstream.legs.is_empty())
     }
 
     /// Remembers what of a client's packet is not over yet: a CONNECT until it is answered, attachments until they came.
@@ -141,7 +155,13 @@ impl Hub {
                 self.count_input_of(key, |upstream| upstream.asks(app, namespace, text));
             }
             socketio::PacketKind::Disconnect => {
-                self.count_input_of(key, |upstream| upstream.answered(namespace));
+                self.count_input_of(key, |upstream| {
+                    upstream.answered(namespace);
+                    upstream
+                        .leg_mut(app)
+                        .into_iter()
+                        .for_each(|leg| leg.leaves(namespace));
+                });
                 self.upstream.clients.forget_pid(key, namespace);
             }
             _ => {}
@@ -352,7 +372,7 @@ impl Hub {
             return true;
         };
         let cost = frame_cost(body.len());
-        self.count_input_of(key, |upstream| upstream.sent(cost));
+        self.count_input_of(key, |upstream| upstream.sent(app, cost));
         let mail = ToLinks::Frame {
             client,
             kind: Kind::Data.to_byte(),
@@ -362,7 +382,7 @@ impl Hub {
         };
         let is_said = self.say_to_links(&mail, turn);
         if !is_said {
-            self.count_input_of(key, |upstream| upstream.dealt(cost));
+            self.count_input_of(key, |upstream| upstream.dealt(app, cost));
         }
         is_said
     }
@@ -412,7 +432,7 @@ impl Hub {
     }
 
     /// An application's number of the client is nobody's any more. What it hears of that.
-    fn end_leg(&mut self, key: Key, leg: &Leg, body: &[u8]) -> Vec<u8> {
+    pub(super) fn end_leg(&mut self, key: Key, leg: &Leg, body: &[u8]) -> Vec<u8> {
         let mail = ToLinks::Closed {
             client: leg.number,
             app: leg.app,

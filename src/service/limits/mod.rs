@@ -3,9 +3,11 @@
 //! Deliberately absent: the rate of a room, which its home counts.
 
 mod bucket;
+mod bytes;
 mod table;
 
 pub use bucket::{Rate, TokenBucket};
+pub use bytes::{Allowance, ByteBucket, ByteRate, allow};
 
 use crate::hub::Seed;
 use crate::refusal::Refusal;

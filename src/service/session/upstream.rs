@@ -5,7 +5,9 @@
 use super::Session;
 use super::assembly::Assembly;
 use crate::auth::Header;
+use crate::hub::Seed;
 use crate::upstream::{AppId, ClientNumber};
+use core::hash::BuildHasher as _;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -22,6 +24,19 @@ pub(crate) struct Leg {
     pub(crate) is_dropping: bool,
     /// A packet of the worker's that is not whole yet.
     pub(crate) assembly: Assembly,
+    /// The namespaces that the client is in, as it was told, by hash; known where it may have other applications beside this one.
+    joined: Vec<u64>,
+    /// When a worker had it leave one last.
+    pub(crate) dismissed_us: u64,
+    /// What of the client's is on the way to the worker, by its cost.
+    outstanding_bytes: u32,
+}
+
+/// Namespaces of a leg: an application has no more.
+const JOINED_MAX: usize = 1024;
+
+fn hashed(namespace: &str) -> u64 {
+    Seed::new(0).hash_one(namespace)
 }
 
 impl Leg {
@@ -31,6 +46,24 @@ impl Leg {
             number,
             is_dropping: false,
             assembly: Assembly::default(),
+            joined: Vec::new(),
+            dismissed_us: 0,
+            outstanding_bytes: 0,
+        }
+    }
+
+    fn joins(&mut self, namespace: &str) {
+        self.leaves(namespace);
+        if self.joined.len() < JOINED_MAX {
+            self.joined.push(hashed(namespace));
+        }
+    }
+
+    /// The client is in the namespace no more, as it has said, or was told.
+    pub(crate) fn leaves(&mut self, namespace: &str) {
+        if !self.joined.is_empty() {
+            let left = hashed(namespace);
+            self.joined.retain(|joined| *joined != left);
         }
     }
 }
@@ -64,7 +97,7 @@ pub(crate) struct Upstream {
     pub(crate) attachments_of: AppId,
     /// A worker was told that a WebSocket probes.
     pub(crate) is_upgrading: bool,
-    /// What is on the way to the worker, by its cost.
+    /// What is on the way to its workers, by its cost.
     outstanding_bytes: u32,
     /// CONNECTs that no worker has answered.
     pub(crate) connects: Vec<Connect>,
@@ -120,15 +153,49 @@ impl Upstream {
         self.openers.clear();
     }
 
-    pub(crate) const fn sent(&mut self, cost: u32) {
-        self.outstanding_bytes += cost;
+    pub(crate) fn sent(&mut self, app: AppId, cost: u32) {
+        if let Some(leg) = self.leg_mut(app) {
+            leg.outstanding_bytes += cost;
+            self.outstanding_bytes += cost;
+        }
     }
 
     /// # Panics
     /// When more arrived than was sent.
-    pub(crate) fn dealt(&mut self, cost: u32) {
-        let left = self.outstanding_bytes.checked_sub(cost);
-        self.outstanding_bytes = left.expect("what is dealt with was sent");
+    pub(crate) fn dealt(&mut self, app: AppId, cost: u32) {
+        let Some(leg) = self.leg_mut(app) else {
+            return;
+        };
+        let left = leg.outstanding_bytes.checked_sub(cost);
+        leg.outstanding_bytes = left.expect("what is dealt with was sent");
+        self.outstanding_bytes -= cost;
+    }
+
+    /// The application knows the client no more, and what was on the way to it is on no way.
+    pub(crate) fn take_leg(&mut self, app: AppId) -> Option<Leg> {
+        let at = self.legs.iter().position(|leg| leg.app == app)?;
+        let leg = self.legs.remove(at);
+        self.outstanding_bytes -= leg.outstanding_bytes;
+        Some(leg)
+    }
+
+    /// Whether the client is in a namespace of an application, or about to be, or in the middle of a packet for it.
+    pub(crate) fn uses(&self, app: AppId) -> bool {
+        let mut legs = self.legs.iter().filter(|leg| leg.app == app);
+        let mut connects = self.connects.iter();
+        let is_inside_packet = self.attachments > 0 && self.attachments_of == app;
+        legs.any(|leg| !leg.joined.is_empty())
+            || connects.any(|connect| connect.app == app)
+            || is_inside_packet
+    }
+
+    /// The client's CONNECT is answered: it is in the namespace, unless it never asked.
+    pub(crate) fn joins(&mut self, app: AppId, namespace: &str) {
+        if self.asks_for(namespace)
+            && let Some(leg) = self.leg_mut(app)
+        {
+            leg.joins(namespace);
+        }
     }
 
     /// Whether a CONNECT of the namespace is not answered.

@@ -4,10 +4,11 @@ use super::applications::AppId;
 use super::breaker::OnFailure;
 use super::deal::frame_cost;
 use super::exchange::Exchange;
+use super::mend::Notice;
 use super::stage::Stage;
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Bind, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
+use ringway_proto::link::{Bind, Flags, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
 use serde_json::value::RawValue;
 
 const SHOP: AppId = AppId(1);
@@ -45,7 +46,20 @@ fn broadcast(stage: &mut Stage, conn: ConnId, nsp: u16, text: &str) {
 }
 
 fn bind(stage: &mut Stage, conn: ConnId, rpc: &'static str, parser: &'static str) {
-    let opts = RawValue::from_string("{}".to_owned()).expect("it is JSON");
+    bind_all(stage, conn, (rpc, parser), "{}");
+}
+
+fn bind_with(stage: &mut Stage, conn: ConnId, opts: &str) {
+    bind_all(stage, conn, ("none", "default"), opts);
+}
+
+fn bind_all(
+    stage: &mut Stage,
+    conn: ConnId,
+    (rpc, parser): (&'static str, &'static str),
+    opts: &str,
+) {
+    let opts = RawValue::from_string(opts.to_owned()).expect("it is JSON");
     let json = Json::new(Bind {
         path: "/socket.io/".into(),
         opts: &opts,
@@ -110,6 +124,21 @@ fn an_instance_is_of_its_application() {
     );
 }
 
+/// Who says that another application has what this one says, in the operator's log.
+fn told_taken(stage: &mut Stage) -> Vec<String> {
+    let notices = stage.exchange.take_notices().into_iter();
+    let taken = notices.filter_map(|notice| match notice {
+        Notice::Taken {
+            worker,
+            application,
+            owner,
+            namespace,
+        } => Some(format!("{worker} {application} {owner} {namespace}")),
+        _ => None,
+    });
+    taken.collect()
+}
+
 #[test]
 fn a_namespace_is_one_applications() {
     let mut stage = stage();
@@ -125,25 +154,172 @@ fn a_namespace_is_one_applications() {
         ["PEERS / s", "PEERS /orders s", "PEERS /found s"]
     );
     name(&mut stage, main, 2, "/found");
-    assert_eq!(heard(&mut stage, main), ["ERROR not-allowed"]);
-
+    assert_eq!(told_taken(&mut stage), ["m default shop /found"]);
     let main = stage.worker("m2");
     name(&mut stage, main, 1, "/tenant-7");
     assert_eq!(
-        heard(&mut stage, main),
-        ["ERROR not-allowed"],
+        told_taken(&mut stage),
+        ["m2 default shop /tenant-7"],
         "it is reserved, be its workers there or not"
     );
+    assert_eq!(stage.exchange.stats().namespaces_taken, 2);
 
     // Whose workers are gone has it no more, unless it is reserved.
-    stage.kill(shop);
-    let main = stage.worker("m3");
     stage.take_told();
+    let main = stage.worker("m3");
+    stage.kill(shop);
+    assert_eq!(stage.take_told(), ["gone 3 given", "space 4 /found"]);
     name(&mut stage, main, 2, "/found");
-    assert_eq!(heard(&mut stage, main), ["PEERS /found m3"]);
-    assert_eq!(stage.take_told(), ["gone 3", "space 4 /found"]);
+    assert_eq!(
+        heard(&mut stage, main),
+        ["PEERS /found m", "PEERS /found m,m3"]
+    );
     name(&mut stage, main, 3, "/orders");
+    assert_eq!(told_taken(&mut stage), ["m3 default shop /orders"]);
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+}
+
+#[test]
+fn what_is_said_in_another_ones_namespace_is_heard_by_nobody() {
+    let mut stage = stage();
+    let (main, shop) = (stage.worker("m"), stage.worker_of("shop", "s"));
+    name(&mut stage, shop, 3, "/found");
+    name(&mut stage, main, 2, "/found");
+    // The client's CONNECT was on its way when the other application came.
+    stage.open(1, &["0/found,"]);
+    heard(&mut stage, main);
+    stage.take_told();
+    let rooms = || vec!["r"];
+    let text = Part::Text("20[\"x\"]");
+    let ask = Frame::BcastAck {
+        request: 5,
+        timeout_ms: 100,
+        nsp: 2,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![text],
+    };
+    let save = Frame::SessionSave {
+        nsp: 2,
+        pid: "p",
+        rooms: rooms(),
+        sid: "s",
+        data: Long("{}"),
+    };
+    let get = Frame::SessionGet {
+        request: 6,
+        nsp: 2,
+        pid: "p",
+        offset: "",
+    };
+    let data = Long("{}");
+    bind_with(&mut stage, main, "{\"recovery\":{\"ttl\":1000}}");
+    stage.take_told();
+    for frame in [
+        Frame::Join {
+            nsp: 2,
+            rooms: rooms(),
+        },
+        Frame::Leave {
+            nsp: 2,
+            rooms: rooms(),
+        },
+        Frame::SetData { nsp: 2, data },
+        Frame::LeaveAll { nsp: 2 },
+        save,
+        get,
+    ] {
+        stage.say(main, 1, &frame);
+    }
+    for frame in [
+        ask,
+        Frame::Bus {
+            nsp: "/found",
+            to: "",
+            from: "m",
+            opaque: b"x",
+        },
+    ] {
+        stage.say(main, 0, &frame);
+    }
+    broadcast(&mut stage, main, 2, "2/found,[\"x\"]");
+    broadcast(&mut stage, main, 2, "2[\"x\"]");
+    send(&mut stage, main, 1, "2/found,[\"x\"]");
+    send(&mut stage, main, 1, "0/found,{}");
+    assert_eq!(stage.take_told(), [""; 0]);
+    assert_eq!(
+        heard(&mut stage, main),
+        ["SESSION_RES 6 none", "BCAST_COUNT 0"]
+    );
+    assert_eq!(heard(&mut stage, shop), ["PEERS /found s"]);
+    // Who asked is to come again, and is refused as ever if that is what the application wants.
+    send(&mut stage, main, 1, "4/found,{}");
+    assert_eq!(stage.take_told(), ["SEND"]);
+    member(&mut stage, main, 1, 2);
+    assert_eq!(stage.take_told(), ["moved 1"]);
+
+    // A namespace that is not its own any more by its own word is a lie again.
+    let removed = Frame::Nsp { name: "/found" };
+    stage.say_with(main, 2, Flags::REMOVED, &removed);
+    send(&mut stage, main, 1, "2/found,[\"x\"]");
     assert_eq!(heard(&mut stage, main), ["ERROR not-allowed"]);
+}
+
+#[test]
+fn whoever_waits_for_a_namespace_has_it_when_it_is_free() {
+    // A client has made it at the main application, before the one came that has it.
+    for leaves in [false, true] {
+        let mut stage = stage();
+        let main = stage.worker("m");
+        name(&mut stage, main, 2, "/found");
+        let (shop, second) = (stage.worker_of("shop", "s"), stage.worker_of("shop", "s2"));
+        for conn in [shop, second] {
+            name(&mut stage, conn, 7, "/found");
+        }
+        heard(&mut stage, main);
+        assert_eq!(heard(&mut stage, shop), [""; 0]);
+        stage.take_told();
+        match leaves {
+            true => {
+                let removed = Frame::Nsp { name: "/found" };
+                stage.say_with(main, 2, Flags::REMOVED, &removed);
+            }
+            false => stage.kill(main),
+        }
+        assert_eq!(stage.take_told(), ["gone 0 given", "space 1 /found"]);
+        let frames = heard(&mut stage, shop);
+        assert_eq!(frames.last().map(String::as_str), Some("PEERS /found s,s2"));
+        broadcast(&mut stage, shop, 7, "2/found,[\"x\"]");
+        assert_eq!(stage.take_frames(), ["BCAST 0 2/found,[\"x\"]"]);
+        assert!(!stage.peer(shop).is_closed && !stage.peer(second).is_closed);
+    }
+}
+
+#[test]
+fn a_link_that_comes_again_and_again_fills_no_log() {
+    let mut stage = stage();
+    let shop = stage.worker_of("shop", "s");
+    name(&mut stage, shop, 1, "/found");
+    let main = stage.worker("m");
+    let say = |stage: &mut Stage| (0..100).for_each(|number| name(stage, main, number, "/found"));
+    say(&mut stage);
+    assert_eq!(told_taken(&mut stage).len(), 8);
+    say(&mut stage);
+    assert_eq!(told_taken(&mut stage).len(), 0);
+    stage.now_us += 60_000_000;
+    say(&mut stage);
+    assert_eq!(told_taken(&mut stage).len(), 8);
+    assert_eq!(stage.exchange.stats().namespaces_taken, 300);
+    // Of a name beyond all bounds nothing is kept.
+    name(
+        &mut stage,
+        main,
+        1,
+        &format!("/tenant-{}", "x".repeat(60_000)),
+    );
+    let stats = stage.exchange.stats();
+    assert_eq!((stats.namespaces_taken, stats.namespaces_refused), (300, 1));
+    assert!(!stage.peer(main).is_closed);
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub(crate) struct Binding {
     pub(crate) allows_upgrades: Option<bool>,
     /// It wants to hear of requests that are refused.
     pub(crate) hears_errors: bool,
+    /// It has the files of Socket.IO's client.
+    pub(crate) serves_client: bool,
 }
 
 impl Binding {
@@ -95,6 +97,7 @@ impl Binding {
             has_websocket: has("websocket"),
             allows_upgrades: opts["allowUpgrades"].as_bool(),
             hears_errors: opts["connectionErrors"].as_bool() == Some(true),
+            serves_client: opts["serveClient"].as_bool() == Some(true),
         }
     }
 }
@@ -147,7 +150,7 @@ mod tests {
     fn options_are_taken_within_bounds() {
         let said = r#"{"path":"/chat/","rpc":"every","parser":"default","opts":{"pingInterval":5,"pingTimeout":250.7,
             "maxHttpBufferSize":1e8,"transports":["websocket"],"allowUpgrades":false,"connectTimeout":1e300,
-            "cookie":{"name":"io","attributes":"; Path=/"},"connectionErrors":true,"cors":"asked"}}"#;
+            "cookie":{"name":"io","attributes":"; Path=/"},"connectionErrors":true,"serveClient":true,"cors":"asked"}}"#;
         let binding = Binding::parse(said);
         assert_eq!(binding.path.as_deref(), Some("/chat/"));
         assert_eq!(
@@ -166,6 +169,7 @@ mod tests {
             (binding.allows_upgrades, binding.hears_errors),
             (Some(false), true)
         );
+        assert!(binding.serves_client);
         assert_eq!(
             binding.cookie.expect("a cookie").attributes.as_ref(),
             "; Path=/"
@@ -180,7 +184,7 @@ mod tests {
             "{}",
             r#"{"opts":null}"#,
             r#"{"path":"/socket.io","rpc":"none","opts":{}}"#,
-            r#"{"path":"/a b","rpc":7,"opts":{"pingInterval":"1","maxHttpBufferSize":null,"transports":"websocket","cors":7,
+            r#"{"path":"/a b","rpc":7,"opts":{"pingInterval":"1","maxHttpBufferSize":null,"transports":"websocket","cors":7,"serveClient":"yes",
                 "cookie":{"name":"a=b"},"allowUpgrades":1}}"#,
             r#"{"path":"//","opts":{"pingInterval":-1,"cookie":{"name":"a","attributes":"\r\nSet-Cookie: x"}}}"#,
         ] {

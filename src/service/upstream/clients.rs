@@ -90,12 +90,14 @@ impl Clients {
         });
     }
 
-    /// Nobody has a namespace any more: its sockets are no more.
-    pub(crate) fn retire(&mut self, id: SpaceId) {
-        if let Some(named) = self.spaces.remove(&id) {
-            self.routes.forget(&named.name, named.app);
-            self.bytes -= named.space.bytes() as u64;
-        }
+    /// Nobody has a namespace any more: its sockets are no more. Gives the sessions that had one.
+    pub(crate) fn retire(&mut self, id: SpaceId) -> Vec<Key> {
+        let Some(named) = self.spaces.remove(&id) else {
+            return Vec::new();
+        };
+        self.routes.forget(&named.name, named.app);
+        self.bytes -= named.space.bytes() as u64;
+        named.space.plan(&[], &[])
     }
 
     /// The client has left a namespace of the application.
@@ -106,6 +108,13 @@ impl Clients {
             named.space.remove(key);
             self.bytes -= (before - named.space.bytes()) as u64;
         }
+    }
+
+    /// The client's sockets at an application are no worker's for now.
+    pub(crate) fn disown(&mut self, (key, app): (Key, AppId)) {
+        let spaces = self.spaces.values_mut();
+        let spaces = spaces.filter(|named| named.app == app);
+        spaces.for_each(|named| named.space.disown(key));
     }
 
     /// # Panics

@@ -32,7 +32,7 @@ pub(crate) const fn frame_cost(body_bytes: usize) -> u32 {
 /// A frame about a client that waits for its worker.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    kind: Kind,
+    pub(super) kind: Kind,
     flags: Flags,
     body: Box<[u8]>,
     /// Attachments of the same packet follow.
@@ -133,13 +133,13 @@ pub(super) struct Client {
     /// Since when there is none.
     waiting_us: u64,
     /// What its worker was not sent yet, the oldest first.
-    queue: VecDeque<Waiting>,
+    pub(super) queue: VecDeque<Waiting>,
     /// It stands in its worker's row.
     is_ready: bool,
     /// Its worker was sent OPEN or RESUME.
     is_opened: bool,
     /// Its worker was sent a packet without all of its attachments.
-    is_inside_packet: bool,
+    pub(super) is_inside_packet: bool,
     /// Its last worker was: what comes of that packet is of use to nobody.
     is_headless: bool,
     /// It was asked to say again who it is, and has not answered: one answer is on the way at a time, and so none is out of date.
@@ -147,6 +147,8 @@ pub(super) struct Client {
     /// How often a worker was tried with it alone.
     pub(super) probes: u32,
     pub(super) leaving: Leaving,
+    /// Its worker wants nothing more of what it says.
+    pub(super) is_held: bool,
     /// Acknowledgements that it waits for, if that is looked at.
     pub(super) owed: Option<Box<Owed>>,
     /// It has left; its worker has not been sent all of its last words.
@@ -187,6 +189,7 @@ impl Client {
         self.worker = None;
         self.waiting_us = now_us;
         self.leaving = Leaving::No;
+        self.is_held = false;
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
@@ -232,6 +235,7 @@ impl Client {
         self.waiting_us = now_us;
         self.is_opened = false;
         self.leaving = Leaving::No;
+        self.is_held = false;
         self.forgets_owed();
         self.queue.retain(Waiting::is_kept);
     }
@@ -496,7 +500,8 @@ impl Exchange {
 
     /// The client has something for its worker.
     pub(super) fn stand_in_row(&mut self, number: ClientNumber) {
-        let Some(client) = self.clients.get_mut(&number).filter(|c| !c.is_away()) else {
+        let client = self.clients.get_mut(&number);
+        let Some(client) = client.filter(|client| !client.is_away() && client.has_turn()) else {
             return;
         };
         let Some(id) = client.worker else {
@@ -544,15 +549,18 @@ impl Exchange {
     fn pump_client(&mut self, id: WorkerId, number: ClientNumber) -> Option<()> {
         let worker = self.workers.get_mut(&id)?;
         let client = self.clients.get_mut(&number);
-        let Some((client, frame)) = client.and_then(|client| {
-            let frame = client.queue.pop_front()?;
-            Some((client, frame))
-        }) else {
+        let next = client.and_then(|client| {
+            let next = client.take_next();
+            // It may have been held since it came into the row.
+            client.is_ready &= next.is_some();
+            Some((client, next?))
+        });
+        let Some((client, (at, frame))) = next else {
             worker.pass_over();
             return Some(());
         };
         if !worker.outgoing.fits(frame.body.len() + HEADER_BYTES) {
-            client.queue.push_front(frame);
+            client.queue.insert(at, frame);
             return None;
         }
         worker
@@ -564,7 +572,7 @@ impl Exchange {
             worker.standing.opened(number, sent_frames);
         }
         worker.row.pop_front();
-        client.is_ready = !client.queue.is_empty() && !client.is_away();
+        client.is_ready = client.has_turn() && !client.is_away();
         if client.is_ready {
             worker.row.push_back(Ready::Client(number));
         }
@@ -727,6 +735,7 @@ impl Exchange {
         self.lose_asked(id);
         self.lose_questions(now, id);
         self.lose_sessions(id);
+        self.drop_unwanted_recovery(worker.app);
         if !self.waiting.is_empty() && self.has_sound_worker(worker.app) {
             self.call_the_waiting(worker.app);
         }

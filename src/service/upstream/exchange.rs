@@ -9,11 +9,13 @@ use super::deal::{Client, dealt_bytes};
 use super::emitter::Role;
 use super::fault::Fault;
 use super::gather::Gather;
-use super::link::{Lateness, Link, Welcome};
+use super::lately::Lately;
+use super::link::{Lateness, Link, LinkPeer, Welcome};
 use super::mail::ClientNumber;
 use super::mend::Notice;
 use super::migrate::Pace;
 use super::owed::OnWorkerLoss;
+use super::owning::Told;
 use super::parsing::Parser;
 use super::pressure::Pressure;
 use super::proof::Secret;
@@ -22,7 +24,7 @@ use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use core::cell::Cell;
-use ringway_proto::link::{self, Frame, Hello, Json, Raw, Side};
+use ringway_proto::link::{self, Frame, Hello, Json, Kind, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -62,7 +64,7 @@ pub struct ExchangeSettings {
     pub on_worker_loss: OnWorkerLoss,
     /// When workers are kept from clients.
     pub breaker: BreakerSettings,
-    /// What workers must prove that they know; none for links that only one's own user can open.
+    /// What workers over TCP must prove that they know; none where only one's own user can open links.
     pub secret: Option<Secret>,
 }
 
@@ -116,6 +118,10 @@ pub struct ExchangeStats {
     pub bus_dropped: u64,
     /// Namespaces that were one too many, or had too long a name.
     pub namespaces_refused: u64,
+    /// Namespaces of workers that are the daemon's own.
+    pub namespaces_kept: u64,
+    /// Namespaces that workers said and that are another application's.
+    pub namespaces_taken: u64,
     /// Requests that wait for the application's word.
     pub questions_open: u64,
     /// Requests that it was asked about.
@@ -191,6 +197,10 @@ pub(crate) struct Exchange {
     /// The same for peers, whoever they say they are.
     pub(super) door: Breaker,
     pub(super) notices: Vec<Notice>,
+    /// What was told lately.
+    pub(super) lately: Lately,
+    /// Those of them that are about namespaces of two applications.
+    pub(super) told_taken: Told,
     pub(super) stats: ExchangeStats,
 }
 
@@ -205,6 +215,8 @@ impl Exchange {
             door: Breaker::of_peers(settings.breaker.clone(), seed),
             pace: Pace::default(),
             notices: Vec::new(),
+            lately: Lately::default(),
+            told_taken: Told::default(),
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,
@@ -269,9 +281,9 @@ impl Exchange {
     }
 
     /// A link was accepted; `nonce` is unpredictable.
-    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &str) {
+    pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &LinkPeer) {
         self.stats.links_accepted += 1;
-        if self.turns_away(now, peer) {
+        if self.turns_away(now, &peer.name) {
             self.stats.links_turned_away += 1;
             self.orders.push(Order::Close(conn));
             return;
@@ -338,7 +350,6 @@ impl Exchange {
         if taken + self.recovery.given_bytes >= READ_BYTES {
             self.unread.insert(conn);
         }
-        self.credit(conn, true);
     }
 
     fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
@@ -360,6 +371,7 @@ impl Exchange {
 
     /// The link said what it must not: it is told, and closed. Its worker may come back; other links and clients are untouched.
     fn refuse(&mut self, now: Now, conn: ConnId, fault: Fault) {
+        self.tell_refused_link(now, conn, &fault);
         self.say_fault(conn, &fault);
         let id = self.links.get(&conn).and_then(Link::worker);
         if id.is_some() && !fault.is_lie() {
@@ -378,14 +390,15 @@ impl Exchange {
         }
     }
 
-    /// Says how much was dealt with, if that is worth a frame.
-    pub(super) fn credit(&mut self, conn: ConnId, is_end: bool) {
+    /// Says how much was dealt with, if that is worth a frame: much, or when it is time for it. Alone it would wake a worker for each event, so that it
+    /// goes with what else there is to say, or with the next tick: until then the worker's window is far from full.
+    pub(super) fn credit(&mut self, conn: ConnId, is_time: bool) {
         let Some(link) = self.links.get_mut(&conn) else {
             return;
         };
         let worker = link.worker().and_then(|id| self.workers.get_mut(&id));
         let worker = worker.filter(|worker| !worker.is_binding);
-        if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_end)) {
+        if let Some(sum) = worker.and_then(|worker| worker.incoming.credit(is_time)) {
             link.owe_credit(sum);
             self.orders.push(Order::Dirty(conn));
         }
@@ -411,7 +424,8 @@ impl Exchange {
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }
-        self.credit(conn, false);
+        // Whoever has said what it is waits for the daemon to know it.
+        self.credit(conn, raw.kind == Kind::Bind);
         Ok(())
     }
 
@@ -475,8 +489,9 @@ impl Exchange {
         let point = hello
             .resume
             .as_ref()
-            .filter(|point| point.epoch == self.epoch)
-            .filter(|_| known.is_some_and(|id| self.workers[&id].knows));
+            .filter(|point| point.epoch == self.epoch);
+        let is_first = point.is_none();
+        let point = point.filter(|_| known.is_some_and(|id| self.workers[&id].knows_its_life()));
         if let Some((id, point)) = known.zip(point) {
             return Ok((id, Some(self.take_up(id, point.received, conn)?)));
         }
@@ -499,6 +514,7 @@ impl Exchange {
             conn,
             self.settings.window,
         );
+        worker.is_first = is_first;
         let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {
@@ -541,6 +557,7 @@ impl Exchange {
             hold_ms: settings.hold_ms,
             grace_ms: settings.grace_ms,
             caps: self.capabilities(self.app_of(id)),
+            native: &self.native,
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
@@ -554,7 +571,7 @@ impl Exchange {
         let is_alone = self.native.is_empty() && self.settings.applications.is_empty();
         let opaque = is_alone.then_some("opaque");
         let handshake = (app == AppId::MAIN).then_some("handshake");
-        ["ackgather", "local", "migrate", "recovery"]
+        ["ackgather", "hold", "local", "migrate", "recovery"]
             .into_iter()
             .chain(handshake)
             .chain(opaque)
@@ -564,12 +581,19 @@ impl Exchange {
     /// The next bytes for a link: its own frames, then what its worker has not been sent.
     pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
         let link = self.links.get_mut(&conn)?;
-        let mut bytes = link.take_control();
         let id = link.worker().filter(|_| !link.is_closing());
-        if let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) {
-            bytes.extend_from_slice(worker.outgoing.unsent());
-            worker.outgoing.hand_over();
+        let Some(worker) = id.and_then(|id| self.workers.get_mut(&id)) else {
+            let bytes = link.take_control();
+            return (!bytes.is_empty()).then(|| bytes.into());
+        };
+        let speaks = link.has_words() || !worker.outgoing.unsent().is_empty();
+        if speaks && !worker.is_binding {
+            let credit = worker.incoming.credit(true);
+            credit.into_iter().for_each(|sum| link.owe_credit(sum));
         }
+        let mut bytes = link.take_control();
+        bytes.extend_from_slice(worker.outgoing.unsent());
+        worker.outgoing.hand_over();
         (!bytes.is_empty()).then(|| bytes.into())
     }
 
@@ -617,6 +641,7 @@ impl Exchange {
     pub(crate) fn tick(&mut self, now: Now) {
         self.recovery.pass(now.monotonic_us);
         self.tick_recovery();
+        self.tell_credit();
         self.end_late_links(now);
         if now.monotonic_us >= self.ping_us {
             self.ping_us = now.monotonic_us + PING_US;
@@ -643,6 +668,12 @@ impl Exchange {
         self.settle(now);
         self.end_late_questions(now);
         self.settle_asked(now.monotonic_us);
+    }
+
+    /// What no other word has taken along.
+    fn tell_credit(&mut self) {
+        let links: Vec<ConnId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|conn| self.credit(conn, true));
     }
 
     /// Links that do not say who they are, and those that were told to go and do not read that.

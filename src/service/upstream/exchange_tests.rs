@@ -2,10 +2,12 @@
 
 use super::applications::AppId;
 use super::exchange::{Exchange, ExchangeSettings};
+use super::mend::Notice;
+use super::proof::Secret;
 use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long};
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Long, Part, Payload};
 
 fn stage() -> Stage {
     Stage::new(Window::default())
@@ -44,6 +46,55 @@ fn a_name_for_a_life_has_its_bound() {
             is_refused(&mut stage, conn, "not-allowed");
         }
     }
+}
+
+/// A client asks and the worker answers: how often it is woken, and how much of that for CREDIT alone.
+fn wakes(stage: &mut Stage, conn: ConnId, events: u32) -> (u32, u32) {
+    let (mut all, mut alone) = (0, 0);
+    for _ in 0..events {
+        stage.data(1, "20[]");
+        all += u32::from(!stage.heard(conn).is_empty());
+        let payload = Payload(Part::Text("30[]"));
+        stage.say(conn, 1, &Frame::Send { payload });
+        let words = stage.heard(conn);
+        all += u32::from(!words.is_empty());
+        alone += u32::from(words == ["CREDIT 0"]);
+    }
+    (all, alone)
+}
+
+#[test]
+fn credit_goes_with_what_else_is_said() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.open(1, &["0"]);
+    stage.heard_all(conn);
+    // Each SEND was answered by a CREDIT of its own: two for each event.
+    assert_eq!(wakes(&mut stage, conn, 1000), (1000, 0));
+    assert!(stage.heard(conn).is_empty());
+    let mut told = || {
+        stage.pass(100_000);
+        let mut words = stage.heard(conn);
+        words.retain(|word| word != "PING 0");
+        words
+    };
+    assert_eq!(told(), ["CREDIT 0"], "the last one's");
+    assert!(told().is_empty(), "nothing is owed");
+}
+
+#[test]
+fn credit_does_not_wait_when_a_quarter_of_the_window_is_used() {
+    let mut stage = narrow(40);
+    let conn = stage.worker("a");
+    stage.open(1, &["0"]);
+    stage.heard_all(conn);
+    let payload = Payload(Part::Text("2[]"));
+    let mut heard = Vec::new();
+    for _ in 0..25 {
+        stage.say(conn, 1, &Frame::Send { payload });
+        heard.extend(stage.heard(conn));
+    }
+    assert_eq!(heard, ["CREDIT 0", "CREDIT 0"]);
 }
 
 #[test]
@@ -301,9 +352,34 @@ fn a_link_that_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_is_said_of_another_life_is_not_of_this_one() {
+fn a_link_that_is_cut_before_its_worker_has_said_anything_comes_back() {
     let mut stage = stage();
     let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    assert_eq!(stage.read(conn), ["OPEN 1", "DATA 1 40"]);
+    // It knew of no other life when it came, so that it speaks of this one.
+    stage.cut(conn);
+    let back = stage.accept();
+    stage.hello_again(back, "a", Some(1));
+    let expected = ["CHALLENGE 0", "WELCOME back", "DATA 1 40"];
+    assert_eq!(stage.read(back), expected);
+    // One that begins anew has had nothing of that: it is said again.
+    let mut stage = self::stage();
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.data(1, "40");
+    stage.cut(conn);
+    let back = stage.worker("a");
+    stage.open(1, &[]);
+    assert_eq!(stage.read(back), ["OPEN 1", "DATA 1 40"]);
+}
+
+#[test]
+fn what_is_said_of_another_life_is_not_of_this_one() {
+    let mut stage = stage();
+    let conn = stage.accept();
+    stage.hello_again(conn, "a", Some(7));
     stage.open(1, &[]);
     // The link was cut before WELCOME came: the worker speaks of the life before.
     stage.cut(conn);
@@ -367,4 +443,110 @@ fn links_are_read_one_after_the_other() {
         stage.exchange.names.get(AppId::MAIN, "/").is_some(),
         "it had its turn"
     );
+}
+
+/// A stage whose operator has set a secret.
+fn secret_stage() -> Stage {
+    let mut stage = stage();
+    stage.exchange.settings.secret = Secret::new(&[7; 32]);
+    stage
+}
+
+#[test]
+fn over_tcp_the_secret_is_proven_and_over_a_unix_socket_it_is_not() {
+    let mut stage = secret_stage();
+    let local = stage.worker("local");
+    stage.is_over_tcp = true;
+    let remote = stage.accept();
+    stage.hello(remote, "remote");
+    is_refused(&mut stage, remote, "proof");
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(local), ["OPEN 1"], "it is not touched");
+}
+
+#[test]
+fn over_tcp_nobody_joins_without_a_secret() {
+    let mut stage = stage();
+    stage.is_over_tcp = true;
+    let conn = stage.accept();
+    stage.hello(conn, "remote");
+    is_refused(&mut stage, conn, "proof");
+}
+
+#[test]
+fn a_refused_link_is_told_once_of_each_peer_and_code() {
+    let mut stage = secret_stage();
+    for (peer, is_over_tcp) in [("a", true), ("a", true), ("b", true), ("a", false)] {
+        (stage.peer, stage.is_over_tcp) = (peer.to_owned(), is_over_tcp);
+        let conn = stage.accept();
+        let instance = if is_over_tcp { "i" } else { "" };
+        stage.hello(conn, instance);
+    }
+    let refused = |peer: &str, code, message: &str| Notice::Refused {
+        peer: peer.to_owned(),
+        worker: None,
+        code,
+        message: message.to_owned(),
+    };
+    let wrong = "the proof is wrong: are both secrets the same?";
+    let expected = [
+        refused("a", "proof", wrong),
+        refused("b", "proof", wrong),
+        refused("a", "not-allowed", "this instance may not join here"),
+    ];
+    assert_eq!(stage.exchange.take_notices(), expected);
+}
+
+#[test]
+fn a_namespace_of_the_daemons_own_is_no_workers_and_no_fault() {
+    let mut stage = stage();
+    stage
+        .exchange
+        .keep_native(["/", "/live"].map(str::to_owned).into());
+    let conn = stage.worker("a");
+    stage.say(conn, 0, &Frame::Nsp { name: "/" });
+    for number in [1, 2] {
+        stage.say(conn, number, &Frame::Nsp { name: "/live" });
+    }
+    let kept = Notice::Kept {
+        worker: "a".to_owned(),
+        application: "default".to_owned(),
+        namespace: "/live".to_owned(),
+    };
+    assert_eq!(stage.exchange.take_notices(), [kept], "it is told once");
+    assert_eq!(stage.exchange.stats().namespaces_kept, 2);
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    // The number may stand for another namespace from then on.
+    stage.say(conn, 2, &Frame::Nsp { name: "/own" });
+    stage.open(1, &[]);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 2 });
+    assert_eq!(stage.exchange.stats().links_refused, 0);
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 1 });
+    is_refused(&mut stage, conn, "not-allowed");
+}
+
+#[test]
+fn a_packet_of_the_daemons_own_namespace_is_no_workers() {
+    for (text, is_allowed) in [
+        ("2/own,[\"a\"]", true),
+        ("2/live,[\"a\"]", false),
+        ("4/live,\"no\"", false),
+    ] {
+        let mut stage = stage();
+        stage.exchange.keep_native(["/live".to_owned()].into());
+        let conn = stage.worker("a");
+        stage.open(1, &[]);
+        stage.say(
+            conn,
+            1,
+            &Frame::Send {
+                payload: Payload(Part::Text(text)),
+            },
+        );
+        assert_eq!(
+            stage.exchange.stats().links_refused == 0,
+            is_allowed,
+            "{text}"
+        );
+    }
 }

@@ -125,7 +125,10 @@ impl Exchange {
             self.owe_count(id, *request, 0);
             return Ok(());
         };
-        self.may_say(id, parts[0])?;
+        if !self.may_say(id, parts[0])? {
+            self.owe_count(id, *request, 0);
+            return Ok(());
+        }
         let open = self.gather.numbers(|asked| asked.worker == id);
         if open.len() >= ASKED_MAX {
             // Its timeout is what the worker has for those.

@@ -8,8 +8,7 @@ use super::fault::Fault;
 use super::log::Audience;
 use super::mail::{ClientNumber, LeftSocket, SpaceId};
 use super::recovery::{
-    Ask, NOTICE_US, OVERTAKEN_US, PID_BYTES_MAX, SAVED_MAX, UNSURE_US, spaces_of, ttl_us,
-    with_offset,
+    Ask, OVERTAKEN_US, PID_BYTES_MAX, SAVED_MAX, UNSURE_US, spaces_of, ttl_us, with_offset,
 };
 use super::sessions::{Place, Session};
 use super::worker::{Worker, WorkerId};
@@ -26,18 +25,25 @@ impl Exchange {
         json: &Json<'_, Bind<'_>>,
     ) -> Result<(), Fault> {
         let ttl_us = ttl_us(json.value().opts.get())?;
-        self.worker_mut(id).recovery_us = ttl_us;
+        let worker = self.worker_mut(id);
+        worker.has_bound = true;
+        worker.recovery_us = ttl_us;
         let app = self.app_of(id);
-        let is_wanted = self
-            .workers_of(app)
-            .any(|(_, worker)| worker.recovery_us.is_some());
-        if let Some(ttl_us) = ttl_us {
-            self.recovery.ttls_us.insert(app, ttl_us);
-        } else if !is_wanted {
-            // A version without recovery has replaced the others.
-            self.recovery.ttls_us.remove(&app);
+        match ttl_us {
+            Some(ttl_us) => drop(self.recovery.ttls_us.insert(app, ttl_us)),
+            None => self.drop_unwanted_recovery(app),
         }
         Ok(())
+    }
+
+    /// Nothing more is kept for an application's clients if a version without recovery has replaced the one that had it. Without any worker that has said
+    /// what it wants, the last word holds: the next one may be of the same version.
+    pub(super) fn drop_unwanted_recovery(&mut self, app: AppId) {
+        let workers = self.workers_of(app).map(|(_, worker)| worker);
+        let bound: Vec<&Worker> = workers.filter(|worker| worker.has_bound).collect();
+        if !bound.is_empty() && bound.iter().all(|worker| worker.recovery_us.is_none()) {
+            self.recovery.ttls_us.remove(&app);
+        }
     }
 
     fn recovery_us(&self, id: WorkerId, what: &'static str) -> Result<u64, Fault> {
@@ -53,19 +59,22 @@ impl Exchange {
         raw: &Raw<'_>,
         space: SpaceId,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let is_kept = raw.flags.contains(Flags::RECOVER) && self.may_keep(id)?;
+        let is_kept = raw.flags.contains(Flags::RECOVER) && self.may_keep(id, space)?;
         is_kept
             .then(|| self.keep_broadcast(id, raw, space))
             .transpose()
     }
 
-    /// A worker that says RECOVER has to want recovery. An emitter does not know whether the application's clients may come back.
-    fn may_keep(&self, id: WorkerId) -> Result<bool, Fault> {
+    /// A worker that says RECOVER has to want recovery. An emitter does not know whether the application's clients may come back, or whether some that are
+    /// gone still may.
+    fn may_keep(&self, id: WorkerId, space: SpaceId) -> Result<bool, Fault> {
         if !self.is_emitter(id) {
             return self.recovery_us(id, "RECOVER").map(|_| true);
         }
         let app = self.app_of(id);
-        Ok(!self.is_opaque() && self.recovery.ttls_us.contains_key(&app))
+        let recovery = &self.recovery;
+        let is_wanted = recovery.ttls_us.contains_key(&app) || recovery.wait_in(space);
+        Ok(is_wanted && !self.is_opaque())
     }
 
     fn keep_broadcast(
@@ -148,6 +157,7 @@ impl Exchange {
             data: data.0.into(),
             client,
             worker: Some(id),
+            since_us: self.recovery.now_us,
             expires_us: self.recovery.now_us + ttl_us,
             is_unsure: false,
         };
@@ -336,6 +346,7 @@ impl Exchange {
                 data: socket.data.into(),
                 client: number,
                 worker,
+                since_us: self.recovery.now_us,
                 expires_us,
                 is_unsure: worker.is_some() && worker_hears,
             };
@@ -412,8 +423,7 @@ impl Exchange {
         let recovery = &mut self.recovery;
         let now_us = recovery.now_us;
         recovery.sessions.expire(now_us);
-        let kept_us = recovery.ttls_us.values().max().unwrap_or(&0) + NOTICE_US;
-        recovery.logs.expire(now_us.saturating_sub(kept_us));
+        recovery.logs.expire(recovery.needed_from_us());
         let asks = recovery.asks.iter().filter(|(_, ask)| now_us >= ask.due_us);
         let due: Vec<Place> = asks.map(|(place, _)| place.clone()).collect();
         for place in due {

@@ -6,6 +6,7 @@ use super::proof::{self, Prover, Secret};
 use super::window::Sum;
 use super::worker::WorkerId;
 use ringway_proto::link::{self, Flags, Frame, Json};
+use std::collections::BTreeSet;
 
 /// The version that is spoken here.
 const PROTO: [u32; 2] = [1, 0];
@@ -15,6 +16,15 @@ const PINGS_MISSED_MAX: u32 = 3;
 const HELLO_BYTES_MAX: u32 = 64 << 10;
 /// Time for a peer to read why its link is closed.
 const CLOSING_US: u64 = 5_000_000;
+
+/// Who has connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPeer {
+    /// By what it is known again if it lies.
+    pub name: String,
+    /// Over TCP both sides prove the secret. Over a Unix socket the file's mode and the peer's user do that.
+    pub needs_proof: bool,
+}
 
 /// What a link is late with.
 pub(super) enum Lateness {
@@ -32,11 +42,12 @@ pub(super) struct Welcome<'a> {
     pub(super) hold_ms: u32,
     pub(super) grace_ms: u32,
     pub(super) caps: Vec<&'static str>,
+    pub(super) native: &'a BTreeSet<String>,
 }
 
 pub(super) struct Link {
     /// Who has connected, as the system says.
-    peer: Box<str>,
+    peer: LinkPeer,
     /// The JSON of CHALLENGE, which proofs cover.
     challenge: String,
     input: Vec<u8>,
@@ -46,6 +57,8 @@ pub(super) struct Link {
     credit: Option<Sum>,
     pong: Option<u64>,
     ping: Option<u64>,
+    /// Why the worker's clients wait for the next one.
+    keep: Option<&'static str>,
     worker: Option<WorkerId>,
     hello_by_us: u64,
     pings_missed: u32,
@@ -57,7 +70,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that was just accepted: it is challenged.
-    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64, peer: &str) -> Self {
+    pub(super) fn new(epoch: &str, nonce: [u64; 2], hello_by_us: u64, peer: &LinkPeer) -> Self {
         let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
         let json = Json::new(link::Challenge {
             proto: PROTO,
@@ -67,13 +80,14 @@ impl Link {
         let (challenge, mut control) = (json.text().to_owned(), Vec::new());
         Frame::Challenge { json }.encode_into(0, Flags::NONE, &mut control);
         Self {
-            peer: peer.into(),
+            peer: peer.clone(),
             challenge,
             input: Vec::new(),
             control,
             credit: None,
             pong: None,
             ping: None,
+            keep: None,
             worker: None,
             hello_by_us,
             pings_missed: 0,
@@ -83,7 +97,7 @@ impl Link {
     }
 
     pub(super) fn peer(&self) -> &str {
-        &self.peer
+        &self.peer.name
     }
 
     pub(super) const fn worker(&self) -> Option<WorkerId> {
@@ -105,12 +119,11 @@ impl Link {
         self.input = input;
     }
 
-    /// Whether HELLO proves that its worker knows the secret; without one there is nothing to prove.
+    /// Whether HELLO proves that its worker knows the secret, where that is to be proven: without a secret nobody can.
     pub(super) fn is_proven(&self, secret: Option<&Secret>, hello: &str, mac: &str) -> bool {
-        secret.is_none_or(|secret| {
-            let bodies = [&*self.challenge, hello];
-            proof::is_proof(secret, Prover::Worker, &bodies, mac)
-        })
+        let bodies = [&*self.challenge, hello];
+        let proves = |secret| proof::is_proof(secret, Prover::Worker, &bodies, mac);
+        !self.peer.needs_proof || secret.is_some_and(proves)
     }
 
     pub(super) fn welcome(
@@ -134,7 +147,13 @@ impl Link {
             hold_ms: welcome.hold_ms,
             grace_ms: welcome.grace_ms,
             caps: welcome.caps.iter().copied().map(Into::into).collect(),
+            native: welcome
+                .native
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         });
+        let secret = secret.filter(|_| self.peer.needs_proof);
         let mac = secret.map(|secret| {
             let bodies = [&*self.challenge, hello, json.text()];
             proof::prove(secret, Prover::Daemon, &bodies)
@@ -174,6 +193,12 @@ impl Link {
         }
     }
 
+    /// Whether anything is owed that is no counted frame.
+    pub(super) const fn has_words(&self) -> bool {
+        let owes = self.credit.is_some() || self.pong.is_some() || self.ping.is_some();
+        owes || !self.control.is_empty()
+    }
+
     /// What goes out before counted frames.
     pub(super) fn take_control(&mut self) -> Vec<u8> {
         let credit = self.credit.take().map(|sum| Frame::Credit {
@@ -182,7 +207,14 @@ impl Link {
         });
         let pong = self.pong.take().map(|number| Frame::Pong { number });
         let ping = self.ping.take().map(|number| Frame::Ping { number });
-        let owed = [credit, pong, ping].into_iter().flatten();
+        let keep = self.keep.take().map(|reason| Frame::GoAway {
+            json: Json::new(link::GoAway {
+                mode: link::GoAwayMode::Keep,
+                reason: reason.into(),
+                deadline_ms: 0,
+            }),
+        });
+        let owed = [keep, credit, pong, ping].into_iter().flatten();
         for frame in owed.filter(|_| !self.is_closing) {
             frame.encode_into(0, Flags::NONE, &mut self.control);
         }
@@ -207,13 +239,8 @@ impl Link {
     }
 
     /// The worker's clients wait for the next one when it goes.
-    pub(super) fn say_keep(&mut self, reason: &str) {
-        let json = Json::new(link::GoAway {
-            mode: link::GoAwayMode::Keep,
-            reason: reason.into(),
-            deadline_ms: 0,
-        });
-        self.say(&Frame::GoAway { json });
+    pub(super) const fn owe_keep(&mut self, reason: &'static str) {
+        self.keep = Some(reason);
     }
 
     /// Whether it was asked whether it is there, and has said nothing since.

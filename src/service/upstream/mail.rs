@@ -166,8 +166,8 @@ pub(crate) enum ToClients<'a> {
     Answered { number: u64 },
     /// How the application's packets are encoded from now on.
     Parser { parser: Parser },
-    /// Nobody has the namespace any more.
-    Gone { space: SpaceId },
+    /// Nobody has the namespace any more, or another application.
+    Gone { space: SpaceId, is_given: bool },
     /// The client has come back to its socket: its shard says so, too, unless the client was gone before.
     Entered {
         client: ClientNumber,
@@ -175,6 +175,8 @@ pub(crate) enum ToClients<'a> {
     },
     /// The client is in a namespace that there cannot be.
     Refused { client: ClientNumber },
+    /// The client is in a namespace that has become another application's.
+    Moved { client: ClientNumber },
     /// So much of what the client's frames cost is on the link, or of use to nobody.
     Dealt { client: ClientNumber, bytes: u32 },
     /// The client's worker is gone and there is another: say again what OPEN said.

@@ -64,12 +64,43 @@ pub enum Notice {
         /// For how long.
         wait_ms: u64,
     },
+    /// A link was refused for what it said, or did not say.
+    Refused {
+        /// As of [`Self::TurnedAway`].
+        peer: String,
+        /// As of [`Self::Opened`]; none when it had not joined.
+        worker: Option<String>,
+        /// The code that it was told.
+        code: &'static str,
+        /// What it was told beside that.
+        message: String,
+    },
+    /// A worker has a namespace that is the daemon's own.
+    Kept {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// Whose it is.
+        application: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// A worker is gone, and clients were closed that waited for its acknowledgements.
     Unanswered {
         /// As of [`Self::Opened`].
         worker: String,
         /// How many.
         clients: u64,
+    },
+    /// A worker has a namespace that is another application's, and is not given its clients.
+    Taken {
+        /// As of [`Self::Opened`].
+        worker: String,
+        /// The worker's application.
+        application: String,
+        /// The one that has the namespace.
+        owner: String,
+        /// Its name.
+        namespace: String,
     },
     /// It gets one client.
     HalfOpen {
@@ -84,7 +115,7 @@ pub enum Notice {
 }
 
 /// What people call the worker.
-fn called(worker: &Worker) -> String {
+pub(super) fn called(worker: &Worker) -> String {
     let kin = called_kin(&worker.standing.kin);
     match kin.is_empty() || kin.ends_with('/') {
         true => format!("{kin}{}", worker.instance),
@@ -290,6 +321,27 @@ impl Exchange {
         if let Some(until_us) = self.door.fail(now.monotonic_us, &peer) {
             let wait_ms = (until_us - now.monotonic_us) / 1000;
             self.notice(Notice::TurnedAway { peer, wait_ms });
+        }
+    }
+
+    /// Tells of a refused link: once in a while of each peer and code, as a peer tries again and again.
+    pub(super) fn tell_refused_link(&mut self, now: Now, conn: ConnId, fault: &Fault) {
+        let Some(link) = self.link_mut(conn) else {
+            return;
+        };
+        let (peer, id, code) = (link.peer().to_owned(), link.worker(), fault.code());
+        if self
+            .lately
+            .is_new(now.monotonic_us, &format!("{peer} {code}"))
+        {
+            let worker = id.and_then(|id| self.workers.get(&id)).map(called);
+            let message = fault.to_string();
+            self.notice(Notice::Refused {
+                peer,
+                worker,
+                code,
+                message,
+            });
         }
     }
 

@@ -44,11 +44,16 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Lied => "lied",
         },
         Notice::TurnedAway { .. } => "turned away",
+        Notice::Refused { .. } => "refused",
+        Notice::Kept { .. } => "kept",
         Notice::Unanswered { .. } => "unanswered",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
+        Notice::Taken { .. } => "taken",
     };
-    notices.iter().map(name).collect()
+    // What each link was told is another test.
+    let notices = notices.iter().map(name);
+    notices.filter(|name| *name != "refused").collect()
 }
 
 /// A worker that joins, gets a client if it may, and dies.

@@ -60,11 +60,10 @@ impl Exchange {
         let by_us = self.breaker.looked_us + u64::from(deadline_ms) * 1000;
         let worker = self.worker_mut(id);
         let link = worker.link;
-        if worker.going == Some(Going::Migrate) && worker.departure.link == link {
-            // Said again and again it is to cost nothing.
-            if worker.departure.by_us > 0 {
-                worker.departure.by_us = by_us;
-            }
+        let is_said = worker.going == Some(Going::Migrate) && worker.departure.link == link;
+        if is_said && worker.departure.by_us > 0 {
+            // Said again and again it is to cost nothing. To whom was said that there is no other worker, there may be one by now.
+            worker.departure.by_us = by_us;
             return;
         }
         // Said again behind a link that was cut, it may be heard twice: those that were asked for are on their way.
@@ -95,7 +94,7 @@ impl Exchange {
     fn tell_nobody_else(&mut self, id: WorkerId) {
         let conn = self.worker_mut(id).link;
         if let Some(link) = conn.and_then(|conn| self.link_mut(conn)) {
-            link.say_keep("there is no other worker");
+            link.owe_keep("there is no other worker");
             self.orders.extend(conn.map(super::Order::Dirty));
         }
     }

@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Frame, GoAway, GoAwayMode, Json};
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json};
 
 /// Two workers, the first of which has the clients with odd numbers.
 fn stage(clients: u64) -> (Stage, ConnId, ConnId) {
@@ -134,6 +134,40 @@ fn one_that_is_alone_is_told_so_and_keeps_them() {
     assert_eq!(stage.heard_all(alone), ["DATA 1 still here"]);
     stage.open(2, &[]);
     assert_eq!(stage.exchange.stats().clients_waiting, 1, "it gets no more");
+}
+
+#[test]
+fn one_that_was_alone_and_says_it_again_is_answered_again() {
+    let mut stage = Stage::new(Window::default());
+    stage.pass(100_000);
+    let alone = stage.worker("a");
+    stage.open(1, &[]);
+    stage.heard_all(alone);
+    for _ in 0..3 {
+        leave(&mut stage, alone);
+        assert_eq!(stage.heard_all(alone), ["GOAWAY 0"]);
+    }
+    // Whoever asks without reading costs nothing.
+    let mut words = Vec::new();
+    for _ in 0..500 {
+        let json = Json::new(GoAway {
+            mode: GoAwayMode::Migrate,
+            reason: "".into(),
+            deadline_ms: 20_000,
+        });
+        Frame::GoAway { json }.encode_into(0, Flags::NONE, &mut words);
+    }
+    stage.exchange.received(stage.now(), alone, &words);
+    stage.flush(alone);
+    assert_eq!(stage.heard_all(alone), ["GOAWAY 0"]);
+    // There is another one by now.
+    let next = stage.worker("b");
+    leave(&mut stage, alone);
+    stage.pass(100_000);
+    assert_eq!(stage.heard_all(alone), ["MIGRATE_OUT 1"]);
+    stage.say(alone, 1, &Frame::MigrateOut {});
+    stage.open(1, &[]);
+    assert_eq!(stage.heard_all(next), ["OPEN 1"]);
 }
 
 #[test]

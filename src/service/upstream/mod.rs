@@ -28,8 +28,12 @@ mod fault;
 mod gather;
 #[cfg(test)]
 mod gather_tests;
+mod hold;
+#[cfg(test)]
+mod hold_tests;
 mod joint;
 mod keeping;
+mod lately;
 mod link;
 mod living;
 mod log;
@@ -67,8 +71,8 @@ mod window;
 mod worker;
 
 pub use affinity::Affinity;
-pub(crate) use applications::AppId;
 pub use applications::{APPLICATIONS_MAX, Application};
+pub(crate) use applications::{AppId, namespace_of};
 pub(crate) use binding::{Asks, Binding, Origins as ApplicationOrigins};
 pub use breaker::{BreakerSettings, FAILURES_MAX, OnFailure};
 pub(crate) use deal::frame_cost;
@@ -76,6 +80,7 @@ pub(crate) use exchange::{Exchange, Order};
 pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use gather::{ACK_ID_MIN, numbered};
 pub(crate) use joint::{Joint, LINKS, Pressed};
+pub use link::LinkPeer;
 pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
 pub use owed::OnWorkerLoss;

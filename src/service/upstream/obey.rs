@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId, ToClients};
 use super::window::Sum;
 use super::worker::{Going, Worker, WorkerId};
-use ringway_proto::link::{Flags, Frame, GoAwayMode, Part, Raw};
+use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Part, Raw};
 use std::rc::Rc;
 
 /// Namespaces of an application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
@@ -67,7 +67,10 @@ impl Exchange {
                 }
                 Ok(())
             }
-            Frame::Nsp { name } => self.name(id, raw, name),
+            Frame::Nsp { name } => {
+                self.name(id, raw, name);
+                Ok(())
+            }
             Frame::Bcast { nsp, parts, .. } => self.broadcast(id, raw, *nsp, parts),
             Frame::SessionSave { .. } => self.save_session(id, raw, frame),
             Frame::SessionGet { .. } => self.get_session(id, raw, frame),
@@ -86,10 +89,14 @@ impl Exchange {
                 let space = self.reached(id, *nsp)?;
                 self.for_client(id, raw, Some(space))
             }
-            Frame::Send { payload } => {
-                self.may_say(id, payload.0)?;
-                self.for_client(id, raw, None)
-            }
+            Frame::Send { payload } => match self.may_say(id, payload.0)? {
+                true => self.for_client(id, raw, None),
+                false => {
+                    self.stats.frames_stale += 1;
+                    Ok(())
+                }
+            },
+            Frame::Hold { on } => self.hold(id, ClientNumber(raw.conn), *on),
             Frame::CloseConn {} => self.for_client(id, raw, None),
             Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
@@ -123,27 +130,51 @@ impl Exchange {
         space.copied().ok_or(Fault::NotAllowed("namespace"))
     }
 
-    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) -> Result<(), Fault> {
+    fn name(&mut self, id: WorkerId, raw: &Raw<'_>, name: &str) {
         let number = raw.conn as u16;
-        let app = self.app_of(id);
+        let worker = self.worker_mut(id);
+        worker.kept.remove(&number);
+        worker.taken.remove(&number);
         if raw.flags.contains(Flags::REMOVED) {
             let was = self.worker_mut(id).spaces.remove(&number);
-            self.unname(app, was.flatten());
-            return Ok(());
+            return self.unname(self.app_of(id), was.flatten());
         }
-        let space = match self.names.get(app, name) {
-            Some(space) => Some(space),
-            None => {
-                self.claim(app, name)?;
-                self.make_space(app, name)
+        let space = self.found_or_made((id, number), name);
+        self.has_space((id, number), name, space);
+    }
+
+    /// `None`: the worker may not have it.
+    fn found_or_made(&mut self, (id, number): (WorkerId, u16), name: &str) -> Option<SpaceId> {
+        let app = self.app_of(id);
+        if let Some(space) = self.names.get(app, name) {
+            return Some(space);
+        }
+        if self.is_kept(name) {
+            self.note_kept((id, number), name);
+            return None;
+        }
+        match self.claim(app, name) {
+            Ok(()) => self.make_space(app, name),
+            Err(owner) => {
+                self.note_taken((id, number), name, owner);
+                None
             }
-        };
+        }
+    }
+
+    /// That is what the worker's number stands for from now on.
+    pub(super) fn has_space(
+        &mut self,
+        (id, number): (WorkerId, u16),
+        name: &str,
+        space: Option<SpaceId>,
+    ) {
+        let app = self.app_of(id);
         let was = self.worker_mut(id).spaces.insert(number, space).flatten();
         if was != space {
             self.tell_peers(app, name);
             self.unname(app, was);
         }
-        Ok(())
     }
 
     /// A worker has a namespace no more. What it calls it now does not matter.
@@ -151,12 +182,13 @@ impl Exchange {
         let found = space.and_then(|space| self.names.find(app, space));
         if let Some((name, space)) = found.zip(space) {
             self.tell_peers(app, &name);
-            self.retire_space(app, space, &name);
+            self.retire_space((app, space), &name, self.routes.are_several());
+            self.give_on(&name);
         }
     }
 
     /// `None`: there are too many, or its name is too long.
-    fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
+    pub(super) fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
         if self.names.len(app) >= SPACES_MAX && self.may_retire.remove(&app) {
             self.retire_spaces(app);
         }
@@ -177,13 +209,18 @@ impl Exchange {
         Some(space)
     }
 
-    /// Nobody has the namespace any more, if that is so.
-    pub(super) fn retire_space(&mut self, app: AppId, space: SpaceId, name: &str) {
+    /// Nobody has the namespace any more, if that is so. If another application may have it from now on, clients that are in it come again.
+    pub(super) fn retire_space(
+        &mut self,
+        (app, space): (AppId, SpaceId),
+        name: &str,
+        is_given: bool,
+    ) {
         debug_assert_eq!(self.names.get(app, name), Some(space));
         if !self.has_worker_with(space) && self.names.remove(app, name).is_some() {
             self.routes.forget(name, app);
             self.recovery.retire(space);
-            self.say_to_all(&ToClients::Gone { space });
+            self.say_to_all(&ToClients::Gone { space, is_given });
         }
     }
 
@@ -194,7 +231,7 @@ impl Exchange {
             .map(|(name, space)| (Rc::clone(name), space))
             .collect();
         for (name, space) in spaces {
-            self.retire_space(app, space, &name);
+            self.retire_space((app, space), &name, false);
         }
     }
 
@@ -208,9 +245,16 @@ impl Exchange {
             .filter(|(_, space)| had(*space))
             .map(|(name, _)| Rc::clone(name))
             .collect();
-        names
-            .iter()
-            .for_each(|name| self.tell_peers(worker.app, name));
+        let waited_for = self.waited_for();
+        for name in names {
+            self.tell_peers(worker.app, &name);
+            if waited_for.contains(&*name)
+                && let Some(space) = self.names.get(worker.app, &name)
+            {
+                self.retire_space((worker.app, space), &name, true);
+                self.give_on(&name);
+            }
+        }
     }
 
     /// Tells every worker of the application who has a namespace.
@@ -271,9 +315,10 @@ impl Exchange {
         let Some(space) = self.with_clients(id, space) else {
             return Ok(());
         };
-        parts
-            .first()
-            .map_or(Ok(()), |part| self.may_say(id, *part))?;
+        let first = parts.first();
+        if !first.map_or(Ok(true), |part| self.may_say(id, *part))? {
+            return Ok(());
+        }
         let kept = self.keep(id, raw, space)?;
         let body = kept.as_deref().unwrap_or(raw.body);
         self.broadcast_to(id, space, &Raw { body, ..*raw });
@@ -314,6 +359,11 @@ impl Exchange {
             return Ok(());
         }
         let mail = match space {
+            // It asked for a namespace that has become another application's: it comes again, and that one is asked.
+            Some(None) if self.is_taken(id, raw) => match raw.kind {
+                Kind::Member => ToClients::Moved { client },
+                _ => return Ok(()),
+            },
             Some(None) => ToClients::Refused { client },
             space => ToClients::Frame {
                 client: Some(client),

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 const QUESTIONS_MAX: usize = 4096;
 /// Bytes of the headers that an application adds to an answer.
 const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// The body of an answer: the largest that socket.io has are the maps of its client, of 0.3 MiB.
+const BODY_BYTES_MAX: usize = 1 << 20;
 /// What a name of a session may have that an application gives.
 const SID_BYTES_MAX: usize = 256;
 /// Headers that are about the connection or the body, which are ours.
@@ -131,11 +133,12 @@ fn judged(asked: &Asked, worker: u64, answer: &HsResponse<'_>) -> Option<Verdict
     let headers = headers(answer)?;
     if !answer.ok {
         let status = answer.status.unwrap_or(403);
-        let body = answer.body.as_deref().unwrap_or_default().into();
-        return (200..=599).contains(&status).then_some(Verdict::Refused {
+        let body = answer.body.as_deref().unwrap_or_default();
+        let fits = (200..=599).contains(&status) && body.len() <= BODY_BYTES_MAX;
+        return fits.then(|| Verdict::Refused {
             status,
             headers,
-            body,
+            body: body.into(),
         });
     }
     let public_sid = answer.sid.as_deref().filter(|_| asked.sid.is_some());
@@ -231,6 +234,12 @@ mod tests {
             "b".repeat(HEADERS_BYTES_MAX)
         );
         let named = format!(r#"{{"ok":true,"sid":"{}"}}"#, "s".repeat(SID_BYTES_MAX + 1));
+        let body = |bytes| format!(r#"{{"ok":false,"body":"{}"}}"#, "b".repeat(bytes));
+        assert!(matches!(
+            heard(&body(BODY_BYTES_MAX)),
+            Verdict::Refused { .. }
+        ));
+        let large = body(BODY_BYTES_MAX + 1);
         for said in [
             r#"{"ok":false,"status":101}"#,
             r#"{"ok":false,"status":600}"#,
@@ -239,6 +248,7 @@ mod tests {
             r#"{"ok":true,"headers":[["a","b\r\nSet-Cookie: c"]]}"#,
             &long,
             &named,
+            &large,
         ] {
             assert!(
                 matches!(heard(said), Verdict::Failed(Refusal::BadAnswer)),

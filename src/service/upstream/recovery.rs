@@ -123,6 +123,21 @@ impl Recovery {
         self.logs.is_empty() && self.sessions.len() == 0 && self.asks.is_empty()
     }
 
+    /// Broadcasts from before that time are of no use: not to who goes away next, nor to any that waits, be it that workers want another time by now.
+    pub(super) fn needed_from_us(&self) -> u64 {
+        let ttl_us = self.ttls_us.values().max().unwrap_or(&0);
+        let newest_us = self.now_us.saturating_sub(*ttl_us);
+        let entering = self.entering.values().map(|it| it.session.since_us);
+        let since_us = entering.chain(self.sessions.oldest_us());
+        let oldest_us = since_us.fold(newest_us, u64::min);
+        oldest_us.saturating_sub(NOTICE_US)
+    }
+
+    /// Whether clients may come back to a namespace, or are about to.
+    pub(super) fn wait_in(&self, space: SpaceId) -> bool {
+        self.sessions.wait_in(space) || self.entering.keys().any(|at| at.1 == space)
+    }
+
     /// Nobody has the namespace any more.
     pub(super) fn retire(&mut self, space: SpaceId) {
         self.logs.retire(space);

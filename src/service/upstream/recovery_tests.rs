@@ -188,10 +188,7 @@ fn who_comes_back_enters_in_one_step() {
 #[test]
 fn what_emitters_say_is_kept_as_long_as_the_application_has_recovery() {
     let (mut stage, first, _) = scene();
-    let emitter = stage.accept();
-    stage.hello_as("emitter", emitter, "e", None);
-    stage.heard(emitter);
-    stage.say(emitter, 0, &Frame::Nsp { name: "/" });
+    let emitter = emitter(&mut stage);
     broadcast(&mut stage, emitter, &["in"], "2[\"kept\"]");
     // A version without it takes the place of the one that has it.
     let second = stage.worker("b");
@@ -199,17 +196,90 @@ fn what_emitters_say_is_kept_as_long_as_the_application_has_recovery() {
     stage.say(second, 0, &Frame::Nsp { name: "/" });
     broadcast(&mut stage, emitter, &["in"], "2[\"kept\"]");
     stage.kill(first);
-    bind(&mut stage, second, "{}");
-    stage.take_frames();
+    assert!(!is_kept(&mut stage, emitter));
+}
+
+/// BROADCASTs that are kept take an offset; others go as they are.
+fn is_kept(stage: &mut Stage, conn: ConnId) -> bool {
     let frame = Frame::Bcast {
         nsp: 0,
         rooms: vec!["in"],
         except: Vec::new(),
-        parts: vec![Part::Text("2[\"plain\"]")],
+        parts: vec![Part::Text("2[\"x\"]")],
     };
-    stage.say_with(emitter, 0, Flags::RECOVER, &frame);
+    stage.take_frames();
+    stage.say_with(conn, 0, Flags::RECOVER, &frame);
     let frames = stage.take_frames();
-    assert_eq!(frames.last().expect("it was told"), "BCAST 0 2[\"plain\"]");
+    frames.last().expect("it was told") != "BCAST 0 2[\"x\"]"
+}
+
+fn emitter(stage: &mut Stage) -> ConnId {
+    let emitter = stage.accept();
+    stage.hello_as("emitter", emitter, "e", None);
+    stage.heard(emitter);
+    stage.say(emitter, 0, &Frame::Nsp { name: "/" });
+    emitter
+}
+
+/// Workers that deal with what they hear.
+fn wait(stage: &mut Stage, conns: &[ConnId], seconds: u64) {
+    for _ in 0..seconds {
+        stage.pass(1_000_000);
+        for conn in conns {
+            stage.say(*conn, 0, &Frame::Pong { number: 0 });
+            stage.heard_all(*conn);
+        }
+    }
+}
+
+#[test]
+fn who_waits_is_not_forgotten_by_a_version_without_recovery() {
+    let (mut stage, first, offset) = scene();
+    let emitter = emitter(&mut stage);
+    let second = stage.worker("b");
+    bind(&mut stage, second, "{}");
+    stage.say(second, 0, &Frame::Nsp { name: "/" });
+    wait(&mut stage, &[first, second, emitter], 30);
+    leave(&mut stage, 1, 0);
+    save(&mut stage, first, 1);
+    stage.cut(first);
+    // What it has heard last is older than a minute by now.
+    wait(&mut stage, &[second, emitter], 50);
+    assert!(is_kept(&mut stage, emitter), "for the one that waits");
+    // The version before that is back; the first client is the other one's.
+    let third = worker(&mut stage, "c");
+    stage.open(9, &[]);
+    asks(&mut stage, third, 2, &offset, SAVED);
+    stage.kill(third);
+    wait(&mut stage, &[second, emitter], 1);
+    assert!(is_kept(&mut stage, emitter), "for the one that comes back");
+    stage.close(2);
+    wait(&mut stage, &[second, emitter], 61);
+    assert!(!is_kept(&mut stage, emitter), "nobody waits");
+}
+
+#[test]
+fn the_log_reaches_back_to_who_waits_longest() {
+    let (mut stage, conn, offset) = scene();
+    wait(&mut stage, &[conn], 50);
+    leave(&mut stage, 1, 0);
+    save(&mut stage, conn, 1);
+    // Clients that go from now on may take less time.
+    bind(&mut stage, conn, "{\"recovery\":{\"ttl\":1000}}");
+    wait(&mut stage, &[conn], 50);
+    asks(&mut stage, conn, 2, &offset, SAVED);
+}
+
+#[test]
+fn a_worker_that_has_not_said_what_it_wants_takes_nothing_away() {
+    let (mut stage, first, offset) = scene();
+    let silent = stage.worker("b");
+    stage.kill(first);
+    leave(&mut stage, 1, 0);
+    bind(&mut stage, silent, "{\"recovery\":{\"ttl\":60000}}");
+    stage.say(silent, 0, &Frame::Nsp { name: "/" });
+    stage.heard(silent);
+    asks(&mut stage, silent, 2, &offset, TOLD);
 }
 
 #[test]
@@ -550,6 +620,8 @@ fn who_cannot_be_given_what_it_missed_is_closed() {
     asks(&mut stage, conn, 2, &offset, SAVED);
     member(&mut stage, conn, 2, "p");
     for _ in 0..5 {
+        // One that is larger than the window waits until all before it are credited.
+        stage.pass(100_000);
         let large = format!("2[\"{}\"]", "x".repeat(8 << 20));
         broadcast(&mut stage, conn, &["elsewhere"], &large);
     }

@@ -4,7 +4,7 @@
 
 use super::mail::{ClientNumber, SpaceId};
 use super::worker::WorkerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Sockets that may wait.
@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) client: ClientNumber,
     /// The client's worker, if it had one.
     pub(super) worker: Option<WorkerId>,
+    /// When it went.
+    pub(super) since_us: u64,
     pub(super) expires_us: u64,
     /// That worker has not said yet what it was in the end.
     pub(super) is_unsure: bool,
@@ -60,6 +62,8 @@ pub(super) struct Sessions {
     by_space: BTreeMap<SpaceId, BTreeMap<Rc<str>, Kept>>,
     /// In the order in which they came: the first gives way.
     turns: BTreeMap<u64, Place>,
+    /// When their clients went, each with its turn: one that could not enter waits again behind those that came later.
+    sinces: BTreeSet<(u64, u64)>,
     /// Those that are unsure, by who had them.
     unsure: BTreeMap<(ClientNumber, SpaceId), Rc<str>>,
     next_turn: u64,
@@ -69,6 +73,16 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn len(&self) -> usize {
         self.turns.len()
+    }
+
+    /// When the first of those went that wait.
+    pub(super) fn oldest_us(&self) -> Option<u64> {
+        self.sinces.first().map(|(since_us, _)| *since_us)
+    }
+
+    /// Whether any waits in a namespace.
+    pub(super) fn wait_in(&self, space: SpaceId) -> bool {
+        self.by_space.contains_key(&space)
     }
 
     /// Keeps a session; the oldest ones give way. `false`: it is too large.
@@ -85,6 +99,7 @@ impl Sessions {
         let turn = self.next_turn;
         self.next_turn += 1;
         self.turns.insert(turn, (space, Rc::clone(&pid)));
+        self.sinces.insert((session.since_us, turn));
         let sessions = self.by_space.entry(space).or_default();
         sessions.insert(pid, Kept { session, turn });
         while self.turns.len() > SESSIONS_MAX || self.bytes > BYTES_MAX {
@@ -104,6 +119,7 @@ impl Sessions {
             self.by_space.remove(&space);
         }
         self.turns.remove(&turn);
+        self.sinces.remove(&(session.since_us, turn));
         self.bytes -= session.bytes();
         if session.is_unsure {
             self.unsure.remove(&(session.client, space));
@@ -190,6 +206,7 @@ mod tests {
             data: "{}".into(),
             client: ClientNumber(client),
             worker: Some(WorkerId(1)),
+            since_us: expires_us,
             expires_us,
             is_unsure: true,
         }

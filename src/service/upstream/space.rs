@@ -157,6 +157,13 @@ impl Space {
         }
     }
 
+    /// Its worker is gone, or has handed it over: until the next one describes it the socket is nobody's.
+    pub fn disown(&mut self, key: Key) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.worker = None;
+        }
+    }
+
     /// Whether the session's socket is that worker's.
     #[must_use]
     pub fn is_of(&self, key: Key, worker: WorkerId) -> bool {

@@ -3,6 +3,7 @@
 use super::applications::{AppId, Application};
 use super::breaker::{BreakerSettings, OnFailure};
 use super::exchange::{Exchange, ExchangeSettings, Order};
+use super::link::LinkPeer;
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::OnWorkerLoss;
 use super::window::{Sum, Window};
@@ -31,6 +32,8 @@ pub(super) struct Stage {
     pub(super) is_obedient: bool,
     /// Whose links come.
     pub(super) peer: String,
+    /// They come over TCP.
+    pub(super) is_over_tcp: bool,
     /// Whose workers come.
     pub(super) application: &'static str,
     /// What clients' shards were told, as text.
@@ -91,6 +94,7 @@ impl Stage {
             next_conn: 1,
             is_obedient: true,
             peer: "process 1".to_owned(),
+            is_over_tcp: false,
             application: "default",
             told: Vec::new(),
             frames: Vec::new(),
@@ -120,7 +124,11 @@ impl Stage {
         let conn = ConnId::new(self.next_conn);
         self.next_conn += 1;
         self.peers.insert(conn, Peer::default());
-        self.exchange.accepted(self.now(), conn, [3, 4], &self.peer);
+        let peer = LinkPeer {
+            name: self.peer.clone(),
+            needs_proof: self.is_over_tcp,
+        };
+        self.exchange.accepted(self.now(), conn, [3, 4], &peer);
         self.carry();
         conn
     }
@@ -362,13 +370,17 @@ impl Stage {
             ToClients::Unanswered { client } => format!("unanswered {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
+            ToClients::Moved { client } => format!("moved {}", client.0),
             ToClients::Left { client, name } => format!("left {} {name}", client.0),
             ToClients::Failing { client } => format!("failing {}", client.0),
             ToClients::Space { space, name, .. } => format!("space {} {name}", space.0),
             ToClients::Entered { client, .. } => format!("entered {}", client.0),
             ToClients::Answered { .. } => "answered".to_owned(),
             ToClients::Parser { parser } => format!("parser {parser:?}"),
-            ToClients::Gone { space } => format!("gone {}", space.0),
+            ToClients::Gone { space, is_given } => {
+                let given = if is_given { " given" } else { "" };
+                format!("gone {}{given}", space.0)
+            }
             ToClients::Bound { json } => format!("bound {json}"),
             ToClients::Judged { question, said } => format!("judged {question} {said:?}"),
             ToClients::Frame { kind, .. } => {

@@ -256,13 +256,13 @@ impl Incoming {
         );
     }
 
-    /// What to say in CREDIT now, if it is worth a frame: a quarter of the window, or, at the end of a batch, anything.
-    pub const fn credit(&mut self, is_end: bool) -> Option<Sum> {
+    /// What to say in CREDIT now, if it is worth a frame: a quarter of the window, or, when it is time for it, anything.
+    pub const fn credit(&mut self, is_time: bool) -> Option<Sum> {
         let frames = self.dealt.frames - self.told.frames;
         let bytes = self.dealt.bytes - self.told.bytes;
         let is_much =
             frames >= self.window.frames as u64 / 4 || bytes >= self.window.bytes as u64 / 4;
-        if frames == 0 || !(is_end || is_much) {
+        if frames == 0 || !(is_time || is_much) {
             return None;
         }
         self.told = self.dealt;

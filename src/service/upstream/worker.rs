@@ -13,7 +13,7 @@ use super::window::{Incoming, Outgoing, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Bytes of other workers' messages that wait for one that does not read. Beyond, they are dropped: whoever asked hears nothing, as of a worker that
@@ -71,6 +71,8 @@ pub(super) struct Worker {
     pub(super) going: Option<Going>,
     /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
     pub(super) knows: bool,
+    /// It knew of no other life in this epoch when it joined: which one it says is this one, though it may have said nothing in it.
+    pub(super) is_first: bool,
     /// Not all shards do what it wants. It is given no credit until they do, so that it knows.
     pub(super) is_binding: bool,
     /// How its clients' packets are encoded, once it has said it.
@@ -87,12 +89,18 @@ pub(super) struct Worker {
     bus_bytes: usize,
     /// Answers in the row.
     answer_bytes: usize,
+    /// It has said what it wants.
+    pub(super) has_bound: bool,
     /// How long its clients may take to come back; none: they do not.
     pub(super) recovery_us: Option<u64>,
     /// Namespaces in the row.
     pub(super) peers_due: BTreeSet<Rc<str>>,
     /// Its namespaces by the numbers that it gave them; none for one that it may not have.
     pub(super) spaces: HashMap<u16, Option<SpaceId>>,
+    /// Of these, the daemon's own.
+    pub(super) kept: BTreeSet<u16>,
+    /// Of these, the names of those that are another application's: it has them when that one does not have them any more.
+    pub(super) taken: BTreeMap<u16, Box<str>>,
     /// The names of an emitter's.
     pub(super) names: HashMap<u16, Box<str>>,
     /// Its clients.
@@ -122,6 +130,7 @@ impl Worker {
             lost_us: 0,
             going: None,
             knows: false,
+            is_first: false,
             is_binding: false,
             parser: None,
             outgoing: Outgoing::new(window),
@@ -131,15 +140,23 @@ impl Worker {
             farewell_bytes: 0,
             bus_bytes: 0,
             answer_bytes: 0,
+            has_bound: false,
             recovery_us: None,
             peers_due: BTreeSet::new(),
             spaces: HashMap::new(),
+            kept: BTreeSet::new(),
+            taken: BTreeMap::new(),
             names: HashMap::new(),
             load: 0,
             asked: 0,
             departure: Departure::default(),
             standing: Standing::default(),
         }
+    }
+
+    /// Whether a life of which it speaks is this one.
+    pub(super) const fn knows_its_life(&self) -> bool {
+        self.knows || self.is_first
     }
 
     /// Whether it takes clients.

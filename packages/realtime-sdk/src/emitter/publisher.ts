@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
+import { aside } from "../aside.js";
 import { encodeBus } from "../bus.js";
 import { bytesOf } from "../connection.js";
 import { LinkError } from "../link/errors.js";
@@ -74,7 +75,7 @@ export class Publisher {
       },
       // It is told nothing but credit.
       frame: () => {},
-      fault: options.onError,
+      fault: (error) => aside(() => options.onError(error)),
     });
     this.#link.start();
   }

@@ -69,6 +69,7 @@ export const FRAMES = {
   HS_REQ: { type: 23, from: "daemon", flags: 0, fields: [["request", "u32"], ["json", "json"]] },
   HS_RES: { type: 24, from: "worker", flags: 0, fields: [["request", "u32"], ["json", "json"]] },
   PRESSURE: { type: 25, from: "daemon", flags: 0, fields: [["on", "bit"], ["waiting", "u32"]] },
+  HOLD: { type: 26, from: "worker", flags: 0, fields: [["on", "bit"]] },
   NSP: { type: 32, from: "worker", flags: REMOVED, fields: [["namespace", "s16"]] },
   MEMBER: {
     type: 33, from: "worker", flags: 0,

@@ -46,6 +46,7 @@ export interface Welcome {
   hold_ms: number;
   grace_ms: number;
   caps: string[];
+  native?: string[];
 }
 
 /** Body of BIND. */
@@ -177,7 +178,7 @@ const CHECKS: Record<keyof JsonBodies, Check> = {
     hold_ms: count,
     grace_ms: count,
     caps: list(text),
-  }),
+  }, { native: list(text) }),
   BIND: shape({ path: text, opts: object, rpc: text, parser: text }, { namespaces: list(text) }),
   GOAWAY: shape({ mode: (value) => GOAWAY_MODES.includes(value as Goaway["mode"]), reason: text, deadline_ms: count }),
   OPEN: shape(open),

@@ -7,6 +7,7 @@ import { connect, type Socket } from "node:net";
 import { parseAddress, type LinkAddress } from "./address.js";
 import { Backoff, type BackoffOptions } from "./backoff.js";
 import { decode, encode, FrameReader, type RawFrame } from "./codec.js";
+import { Dropping } from "./dropping.js";
 import { LinkError } from "./errors.js";
 import { FLAG, FRAMES, HEADER_BYTES, type Conn, type Fields, type Frame, type FrameName } from "./frames.js";
 import { json, type Challenge, type Goaway, type Hello, type Json, type Welcome } from "./json.js";
@@ -48,7 +49,7 @@ export interface LinkOptions {
   readonly backoff: BackoffOptions;
   readonly ping_ms: number;
   readonly handshake_ms: number;
-  /** What may wait for the daemon before the session is given up. */
+  /** What may wait for the daemon before broadcasts are dropped; at twice as much the session is given up. */
   readonly queue_bytes_max: number;
 }
 
@@ -78,6 +79,7 @@ export class Link {
   readonly #backoff: Backoff;
   readonly #outgoing = new Outgoing();
   readonly #incoming = new Incoming();
+  readonly #dropping: Dropping;
 
   #phase: Phase = "idle";
   #socket: Socket | undefined;
@@ -86,6 +88,7 @@ export class Link {
   /** What can be resumed: there is one from the first WELCOME until it is lost. */
   #session: { epoch: string; grace_ms: number } | undefined;
   #caps: ReadonlySet<string> = new Set();
+  #native: ReadonlySet<string> = new Set();
   #challenge: Json<Challenge> | undefined;
   #hello: Json<Hello> | undefined;
   /** What waits for a daemon while there is no session. */
@@ -111,6 +114,7 @@ export class Link {
     this.#handler = handler;
     this.#address = parseAddress(options.url);
     this.#backoff = new Backoff(options.backoff);
+    this.#dropping = new Dropping(options.queue_bytes_max, (error) => handler.fault(error));
     if (this.#address.needsProof && (options.secret?.byteLength ?? 0) < SECRET_BYTES_MIN) {
       throw new TypeError(`a link over TCP needs a secret of at least ${SECRET_BYTES_MIN} bytes`);
     }
@@ -141,8 +145,11 @@ export class Link {
     if (this.#isEmitter && LASTING.has(name) && this.#outgoing.keptBytes + frame.length > this.#options.queue_bytes_max) {
       return this.#handler.fault(new LinkError("queue-full", "a message was dropped: too much waits for the daemon"));
     }
+    const bytes_max = this.#options.queue_bytes_max;
+    if (!this.#isEmitter && LASTING.has(name) && this.#dropping.drops(this.#outgoing.keptBytes, frame.length)) return;
     this.#outgoing.push(frame);
-    if (this.#outgoing.keptBytes > this.#options.queue_bytes_max) {
+    // What is about one client cannot be left out: there is as much room for that again.
+    if (this.#outgoing.keptBytes > bytes_max * (this.#isEmitter ? 1 : 2)) {
       this.#giveUp(new LinkError("queue-full", `${this.#outgoing.keptBytes} bytes wait for the daemon`));
     } else {
       this.#pumpLater();
@@ -252,6 +259,7 @@ export class Link {
       }
       case "CREDIT": {
         this.#outgoing.credit({ frames: Number(frame.frames), bytes: Number(frame.bytes) });
+        this.#dropping.look(this.#outgoing.keptBytes);
         this.#tellHeard();
         return this.#pump();
       }
@@ -342,6 +350,11 @@ export class Link {
     return this.#caps.has(cap);
   }
 
+  /** Whether a namespace is the daemon's own. Every server has a `/`, and need not know. */
+  isNative(namespace: string): boolean {
+    return namespace !== "/" && this.#native.has(namespace);
+  }
+
   #welcome(welcome: Json<Welcome>, mac: string): void {
     const challenge = this.#challenge as Json<Challenge>;
     const hello = this.#hello as Json<Hello>;
@@ -358,6 +371,7 @@ export class Link {
     else this.#begin();
     this.#session = { epoch, grace_ms };
     this.#caps = new Set(welcome.value.caps);
+    this.#native = new Set(welcome.value.native);
     this.#window = this.#outgoing.window = this.#incoming.window = window;
     this.#open(resumed);
   }
@@ -523,6 +537,7 @@ export class Link {
     if (this.#isEmitter) this.#keepUnsent();
     this.#outgoing.reset();
     this.#incoming.reset();
+    this.#dropping.look(0);
     this.#handler.lost(cause);
   }
 

@@ -64,7 +64,7 @@ export class RingwayStatus {
     ringway.on("open", () => this.#enter("up"));
     ringway.on("down", (cause) => this.#enter("down", cause));
     ringway.on("retry", (cause) => this.#enter(this.#state === "connecting" ? "connecting" : "down", cause));
-    ringway.on("fault", (error) => { this.#reason = error.message; });
+    // Not `fault`: it comes as the cause of `retry`, too, and where nobody listens the process warns of it.
   }
 
   /** @internal */

@@ -8,6 +8,7 @@
 mod accepting;
 mod bench;
 mod cancelling;
+mod files;
 mod listeners;
 mod migration;
 mod receiving;

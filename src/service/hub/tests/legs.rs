@@ -8,7 +8,9 @@ use crate::settings::{Settings, UpstreamSettings};
 use crate::time::ConnId;
 use crate::upstream::stage::{self, described};
 use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Sum, ToLinks, Window};
-use ringway_proto::link::{self, Flags, Frame, Hello, Json, Long, Part, Payload};
+use ringway_proto::link::{
+    self, Flags, Frame, GoAway, GoAwayMode, Hello, Json, Long, Part, Payload,
+};
 use std::collections::BTreeSet;
 
 /// The peer of a link.
@@ -281,4 +283,209 @@ fn who_was_told_of_a_slow_client_hears_its_end_though_others_were_not() {
     world.sends(&main, first, &much());
     assert_eq!(world.reads(&mut main), [format!("PRESSURE {first} 1")]);
     assert_eq!(world.reads(&mut shop), [format!("PRESSURE {second} 1")]);
+}
+
+/// Workers of two applications, and a client that is in a namespace of the main one; the other one has refused it.
+fn refused_by_shop(world: &mut World) -> (Worker, Worker, ConnId) {
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    world.send(conn, &frame("40/orders,"));
+    world.reads(&mut main);
+    world.reads(&mut shop);
+    world.joins(&main, 1);
+    world.sends(&main, 1, "0{}");
+    world.sends(&shop, 2, "4/orders,{}");
+    (main, shop, conn)
+}
+
+fn is_there(world: &World) -> bool {
+    world.hubs[0].sessions.len() == 1
+}
+
+#[test]
+fn an_application_that_has_nothing_to_do_with_a_client_parts_from_it_alone() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let (mut main, mut shop, conn) = refused_by_shop(&mut world);
+    world.says(&shop, 2, &Frame::CloseConn {});
+    assert!(is_there(&world));
+    assert_eq!(world.reads(&mut shop), ["CLOSE 2"]);
+    assert!(world.reads(&mut main).is_empty());
+    // It tries again, is let in, and leaves; its old number is nobody's.
+    world.send(conn, &frame("40/orders,"));
+    assert_eq!(world.reads(&mut shop), ["OPEN 3", "DATA 3 0/orders,"]);
+    world.joins(&shop, 3);
+    world.sends(&shop, 3, "0/orders,{}");
+    world.send(conn, &frame("41/orders,"));
+    world.says(&shop, 2, &Frame::CloseConn {});
+    world.says(&shop, 3, &Frame::LeaveAll { nsp: 0 });
+    world.says(&shop, 3, &Frame::CloseConn {});
+    assert!(is_there(&world));
+    assert_eq!(world.reads(&mut shop), ["DATA 3 1/orders,", "CLOSE 3"]);
+    // The last one that it uses ends it.
+    world.send(conn, &frame("41"));
+    world.says(&main, 1, &Frame::CloseConn {});
+    assert!(!is_there(&world));
+    assert_eq!(world.hubs[0].input_bytes, 0);
+}
+
+#[test]
+fn a_client_that_believes_to_be_in_a_namespace_is_closed_with_it() {
+    let ends: [fn(&mut World, &Worker, ConnId); 4] = [
+        // It is in.
+        |world, shop, conn| {
+            world.send(conn, &frame("40/orders,"));
+            world.sends(shop, 2, "0/orders,{}");
+        },
+        // Its worker has forgotten it.
+        |world, shop, conn| {
+            world.send(conn, &frame("40/orders,"));
+            world.sends(shop, 2, "0/orders,{}");
+            world.says(shop, 2, &Frame::LeaveAll { nsp: 0 });
+        },
+        // It waits for an answer.
+        |world, _, conn| world.send(conn, &frame("40/orders,")),
+        // It was dismissed a moment ago: both are one word.
+        |world, shop, conn| {
+            world.send(conn, &frame("40/orders,"));
+            world.sends(shop, 2, "0/orders,{}");
+            world.sends(shop, 2, "1/orders,");
+        },
+    ];
+    for end in ends {
+        let mut world = World::new(1, with_shop(Window::default()));
+        let (_, shop, conn) = refused_by_shop(&mut world);
+        end(&mut world, &shop, conn);
+        world.says(&shop, 2, &Frame::CloseConn {});
+        assert!(!is_there(&world));
+    }
+    // Long after, it is another word.
+    let mut world = World::new(1, with_shop(Window::default()));
+    let (_, shop, conn) = refused_by_shop(&mut world);
+    ends[3](&mut world, &shop, conn);
+    world.pass_ms(1_100);
+    world.says(&shop, 2, &Frame::CloseConn {});
+    assert!(is_there(&world));
+    // And what is to be discarded is the connection.
+    let mut world = World::new(1, with_shop(Window::default()));
+    let (_, shop, _) = refused_by_shop(&mut world);
+    let mut close = Vec::new();
+    Frame::CloseConn {}.encode_into(2, Flags::DISCARD, &mut close);
+    world.send(shop.conn, &close);
+    assert!(!is_there(&world));
+}
+
+/// Where the links are, what is said to them may have them read first that the application parts from the client.
+#[test]
+fn a_connect_that_crosses_a_parting_is_said_anew() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let (_, mut shop, conn) = refused_by_shop(&mut world);
+    let now = world.now;
+    let pressed = ToLinks::Pressed {
+        shard: 0,
+        is_pressed: true,
+    };
+    world.with(0, |hub, post, _, out| {
+        hub.mail(now, 0, Class::Request, &pressed.encode(), post, out);
+    });
+    world.stand_still_ms(2_500);
+    world.bring(shop.conn, &bytes_of(2, &Frame::CloseConn {}));
+    world.send(conn, &frame("40/orders,"));
+    world.settle();
+    assert!(is_there(&world));
+    let heard = world.reads(&mut shop);
+    assert_eq!(heard[heard.len() - 2..], ["OPEN 3", "DATA 3 0/orders,"]);
+    world.sends(&shop, 3, "0/orders,{}");
+    let session = world.session(0);
+    let upstream = world.hubs[0].upstream_of(session).expect("it is there");
+    assert!(upstream.connects.is_empty(), "it was answered");
+}
+
+#[test]
+fn what_was_on_the_way_to_an_application_that_parts_is_in_no_budget() {
+    let window = Window {
+        frames: 3,
+        bytes: 1 << 20,
+    };
+    let mut world = World::new(1, with_shop(window));
+    let (_, shop, conn) = refused_by_shop(&mut world);
+    // There is no room for it at the worker, which is told nothing of credit.
+    let event = format!("42/orders,[\"{}\"]", "x".repeat(20_000));
+    (0..5).for_each(|_| world.send(conn, &frame(&event)));
+    assert!(world.hubs[0].input_bytes > 60_000);
+    world.says(&shop, 2, &Frame::CloseConn {});
+    world.settle();
+    assert!(is_there(&world));
+    assert!(world.hubs[0].input_bytes < 64 * 1024);
+    world.hang_up(conn);
+    assert_eq!(world.hubs[0].input_bytes, 0);
+}
+
+#[test]
+fn a_client_does_not_wait_for_an_application_that_it_does_not_use() {
+    for uses in [false, true] {
+        let mut world = World::new(1, with_shop(Window::default()));
+        let (mut main, shop, conn) = refused_by_shop(&mut world);
+        if uses {
+            world.send(conn, &frame("40/orders,"));
+        }
+        world.hang_up(shop.conn);
+        for _ in 0..32 {
+            world.pass_ms(1_000);
+            world.reads(&mut main);
+            world.send(main.conn, &credit(&main));
+            world.send(conn, &frame("3"));
+        }
+        assert_eq!(is_there(&world), !uses, "no worker came for it in time");
+    }
+}
+
+/// A broadcast to the clients of whoever says it.
+fn broadcast_local(world: &mut World, worker: &Worker, text: &str) {
+    let broadcast = Frame::Bcast {
+        nsp: 0,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part::Text(text)],
+    };
+    let mut bytes = Vec::new();
+    broadcast.encode_into(0, Flags::LOCAL, &mut bytes);
+    world.send(worker.conn, &bytes);
+}
+
+#[test]
+fn a_client_that_was_handed_over_is_its_last_workers_no_more_and_its_next_ones_once_it_is_there() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut old = world.worker("default", "a", "/");
+    let conn = world.websocket(0, "40");
+    assert_eq!(world.reads(&mut old), ["OPEN 1", "DATA 1 0"]);
+    world.joins(&old, 1);
+    world.sends(&old, 1, "0{}");
+    let mut new = world.worker("default", "b", "/");
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Migrate,
+        reason: "deploy".into(),
+        deadline_ms: 10_000,
+    });
+    world.says(&old, 0, &Frame::GoAway { json });
+    world.pass_ms(300);
+    assert_eq!(world.reads(&mut old), ["MIGRATE_OUT 1"]);
+    broadcast_local(&mut world, &old, "2[\"still mine\"]");
+    world.says(&old, 1, &Frame::MigrateOut {});
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    assert_eq!(world.reads(&mut new), ["RESUME 1"]);
+    broadcast_local(&mut world, &new, "2[\"not yet\"]");
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    world.joins(&new, 1);
+    broadcast_local(&mut world, &new, "2[\"mine\"]");
+    broadcast_local(&mut world, &old, "2[\"gone\"]");
+    let heard = world.read(conn);
+    for (word, count) in [
+        ("still mine", 1),
+        ("gone", 0),
+        ("not yet", 0),
+        ("\"mine", 1),
+    ] {
+        assert_eq!(heard.matches(word).count(), count, "{word}: {heard}");
+    }
 }

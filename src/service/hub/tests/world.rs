@@ -8,6 +8,7 @@ use crate::post::{Class, MailOutcome, Post};
 use crate::rooms::SlowConsumerRules;
 use crate::settings::Settings;
 use crate::time::{ConnId, Now};
+use crate::upstream::LinkPeer;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -135,6 +136,8 @@ pub(super) fn settings(dev: bool) -> Settings {
         trusted_proxies: TrustedProxies::default(),
         proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
+        files: None,
+        url_keys: None,
         assets: BTreeMap::new(),
     }
 }
@@ -185,8 +188,12 @@ impl World {
         let conn = ConnId::new(self.wires.len() as u64 + 1);
         self.wires.insert(conn, Wire::default());
         let now = self.now;
+        let peer = LinkPeer {
+            name: "process 1".to_owned(),
+            needs_proof: false,
+        };
         self.with(0, |hub, post, entropy, out| {
-            hub.link_accepted(now, conn, "process 1", post, entropy, out)
+            hub.link_accepted(now, conn, &peer, post, entropy, out)
         });
         self.settle();
         conn
@@ -322,6 +329,7 @@ impl World {
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(conn) | Output::Urgent(conn) => self.wire(conn, |wire| wire.dirty = true),
             Output::Compute { token, job } => self.jobs.push((shard, token, job)),
+            Output::File { .. } => panic!("this world has no files"),
         }
     }
 

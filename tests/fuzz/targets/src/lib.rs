@@ -14,9 +14,15 @@ mod http1;
 mod hub;
 mod input;
 mod link;
+mod path;
+mod range;
 mod sid;
 mod socketio;
+mod stream_compress;
+mod stream_mux;
+mod stream_segments;
 mod token;
+mod tus;
 mod world;
 mod ws;
 
@@ -28,16 +34,22 @@ pub use forwarded::{forwarded, proxy_v2};
 pub use http1::http1;
 pub use hub::hub;
 pub use link::link;
+pub use path::path;
+pub use range::range;
 pub use sid::sid;
 pub use socketio::socketio;
+pub use stream_compress::{stream_brotli, stream_deflate, stream_lz4, stream_zstd};
+pub use stream_mux::stream_mux;
+pub use stream_segments::stream_segments;
 pub use token::token;
+pub use tus::tus;
 pub use ws::ws;
 
 /// A target: panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -46,9 +58,18 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("http1", http1),
     ("hub", hub),
     ("link", link),
+    ("path", path),
     ("proxy_v2", proxy_v2),
+    ("range", range),
     ("sid", sid),
     ("socketio", socketio),
+    ("stream_brotli", stream_brotli),
+    ("stream_deflate", stream_deflate),
+    ("stream_lz4", stream_lz4),
+    ("stream_mux", stream_mux),
+    ("stream_segments", stream_segments),
+    ("stream_zstd", stream_zstd),
     ("token", token),
+    ("tus", tus),
     ("ws", ws),
 ];

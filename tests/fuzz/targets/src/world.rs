@@ -141,6 +141,8 @@ pub(crate) fn settings(dev: bool) -> Settings {
         shard_input_bytes_max: 65_536,
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),
         rates: RateLimits::default(),
+        files: None,
+        url_keys: None,
         assets: BTreeMap::new(),
         ..ringway::settings::settings(&config).expect("a configuration that can be used")
     }
@@ -314,6 +316,7 @@ impl World {
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(_) | Output::Urgent(_) => {}
             Output::Compute { .. } => panic!("a shared secret verifies at once"),
+            Output::File { .. } => panic!("this world has no files"),
         }
     }
 

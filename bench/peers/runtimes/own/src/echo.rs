@@ -1,7 +1,7 @@
 //! What the loop is told to do with bytes: to send them back.
 
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
-use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Now};
+use ringway_runtime::{Cause, Class, Command, Conn, Context, Handler, MailOutcome, Now, Outgoing};
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -45,8 +45,9 @@ impl Handler for Echo {
         }
     }
 
-    fn next_send(&mut self, _: Now, conn: Conn) -> Option<Frame> {
-        self.waiting(conn).take().map(Frame::from)
+    fn next_send(&mut self, _: Now, conn: Conn) -> Option<Outgoing> {
+        let bytes = self.waiting(conn).take()?;
+        Some(Outgoing::Frame(Frame::from(bytes)))
     }
 
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {

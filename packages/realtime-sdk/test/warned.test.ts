@@ -1,0 +1,38 @@
+// Faults that nobody listens to are said by the process: each code once in a while.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { LinkError } from "../src/link/errors.js";
+import { Warned } from "../src/warned.js";
+
+/** The warnings that a body makes the process say. */
+async function warnings(body: () => void): Promise<string[]> {
+  const said: string[] = [];
+  const listener = (warning: Error): void => void said.push(`${warning.name} ${(warning as NodeJS.ErrnoException).code} ${warning.message}`);
+  process.on("warning", listener);
+  body();
+  await setImmediate();
+  process.off("warning", listener);
+  return said;
+}
+
+const proof = new LinkError("proof", "wrong", true);
+
+test("a fault is said once in a minute of each code, with who has found it", async () => {
+  const warned = new Warned();
+  const said = await warnings(() => {
+    for (const now_ms of [0, 1, 59_999]) warned.tell(proof, now_ms);
+    warned.tell(new LinkError("queue-full", "much"), 59_999);
+    warned.tell(proof, 60_000);
+  });
+  const closed = "RingwayWarning RINGWAY_LINK the daemon has closed the link: proof: wrong";
+  assert.deepEqual(said, [closed, "RingwayWarning RINGWAY_LINK the link to the daemon: queue-full: much", closed]);
+});
+
+test("codes that a daemon makes up are not all said", async () => {
+  const warned = new Warned();
+  const said = await warnings(() => {
+    for (let number = 0; number < 100; number += 1) warned.tell(new LinkError(`code-${number}`, "x", true), 0);
+  });
+  assert.equal(said.length, 32);
+});

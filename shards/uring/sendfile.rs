@@ -1,0 +1,90 @@
+//! sendfile(2), never waiting: neither for a page that is not in memory nor for a socket that is full.
+
+use ringway_io::{Errno, FileSend};
+use std::io;
+use std::os::fd::RawFd;
+
+const PAGE_BYTES: u64 = 4096;
+/// The number of cachestat(2), the same on every architecture.
+const CACHESTAT: libc::c_long = 451;
+
+/// struct cachestat_range of cachestat(2).
+#[repr(C)]
+struct Range {
+    offset: u64,
+    length: u64,
+}
+
+/// struct cachestat of cachestat(2).
+#[repr(C)]
+#[derive(Default)]
+struct Cached {
+    pages: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// How many pages of a range are in memory; `None` when the kernel does not say (before 6.5; since 6.14 of files that are another user's).
+fn pages_cached(file: RawFd, offset: u64, length: u64) -> Option<u64> {
+    let range = Range { offset, length };
+    let mut cached = Cached::default();
+    // SAFETY: both structs are as the system call has them, and live during the call.
+    let result = unsafe { libc::syscall(CACHESTAT, file, &raw const range, &raw mut cached, 0) };
+    (result == 0).then_some(cached.pages)
+}
+
+/// Whether a byte can be read without waiting. A page may be in memory and still on its way from the disk: read ahead brings the last one last.
+fn is_readable_now(file: RawFd, offset: u64) -> bool {
+    let mut byte = 0_u8;
+    let part = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // SAFETY: one byte of the stack is written during the call.
+    let count = unsafe { libc::preadv2(file, &raw const part, 1, offset as i64, libc::RWF_NOWAIT) };
+    count == 1
+}
+
+fn is_in_memory(file: RawFd, offset: u64, count: u32) -> bool {
+    let last = offset + u64::from(count) - 1;
+    let wanted = last / PAGE_BYTES - offset / PAGE_BYTES + 1;
+    pages_cached(file, offset, u64::from(count)) == Some(wanted) && is_readable_now(file, last)
+}
+
+/// Whether calls on the socket wait, for all descriptors of it. The ring's operations do not look at this, and none runs meanwhile: they run on this
+/// thread, within an enter.
+fn set_waits(socket: RawFd, waits: bool) {
+    let flags = if waits { 0 } else { libc::O_NONBLOCK };
+    // SAFETY: no memory is involved, and the descriptor is open.
+    let result = unsafe { libc::fcntl(socket, libc::F_SETFL, flags) };
+    assert_eq!(result, 0, "a socket's flags can always be set");
+}
+
+/// Sends at most `count` bytes of the file from `offset` on.
+pub(crate) fn send_file(socket: RawFd, file: RawFd, offset: u64, count: u32) -> FileSend {
+    if count == 0 || !is_in_memory(file, offset, count) {
+        return FileSend::Cold;
+    }
+    let mut position = offset as i64;
+    set_waits(socket, false);
+    // SAFETY: both descriptors are open, and `position` lives during the call. A socket that is shut raises SIGPIPE, which Rust programs ignore.
+    let went = unsafe { libc::sendfile(socket, file, &raw mut position, count as usize) };
+    let errno = errno();
+    set_waits(socket, true);
+    match went {
+        1.. => FileSend::Went(went as u32),
+        0 => FileSend::End,
+        _ => match errno {
+            libc::EAGAIN => FileSend::Blocked,
+            libc::EINTR => FileSend::Again,
+            libc::EINVAL | libc::ENOSYS => FileSend::Cold,
+            errno => FileSend::Failed(Errno(errno)),
+        },
+    }
+}

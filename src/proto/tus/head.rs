@@ -1,0 +1,219 @@
+//! What a request to create or continue an upload says.
+
+use super::{Checksum, MEDIA_TYPE, Metadata, VERSION};
+use crate::http1::Request;
+
+/// Uploads that are put together into one.
+const PARTS_MAX: usize = 256;
+/// Bytes of an Upload-Concat header.
+const CONCAT_BYTES_MAX: usize = 32 << 10;
+
+/// A client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TusError {
+    /// 412: not [`VERSION`].
+    Version,
+    /// 400: the header of this name is missing, malformed, there twice, or contradicts another one.
+    Header(&'static str),
+    /// 413: a length that no file has.
+    TooLarge,
+    /// 415: bytes of another Content-Type.
+    MediaType,
+}
+
+impl TusError {
+    /// The status that tells the client.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Header(_) => 400,
+            Self::Version => 412,
+            Self::TooLarge => 413,
+            Self::MediaType => 415,
+        }
+    }
+}
+
+/// How long an upload will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes.
+    Known(u64),
+    /// The client will say.
+    Deferred,
+}
+
+/// What an upload has to do with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concat {
+    /// Nothing.
+    None,
+    /// It is a part.
+    Partial,
+    /// It is put together from these; their URLs as the client wrote them.
+    Final(Vec<String>),
+}
+
+/// A POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// Of the whole; of one that is put together it is not said.
+    pub length: Length,
+    /// What the client wants to be remembered.
+    pub metadata: Metadata,
+    /// Whether it is a part, or put together from parts.
+    pub concat: Concat,
+    /// Of the body, which is the first bytes.
+    pub checksum: Option<Checksum>,
+}
+
+/// A PATCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Where its bytes begin.
+    pub offset: u64,
+    /// The length that was deferred.
+    pub length: Option<u64>,
+    /// Of the body.
+    pub checksum: Option<Checksum>,
+}
+
+/// The method that a client means, which may be unable to send it.
+#[must_use]
+pub fn method_of(request: &Request) -> &str {
+    let named = request.header("x-http-method-override");
+    named.unwrap_or(&request.method)
+}
+
+/// Whether the client speaks our version, which every request but OPTIONS must say.
+///
+/// # Errors
+/// [`TusError::Version`].
+pub fn check_version(request: &Request) -> Result<(), TusError> {
+    match single(request, "tus-resumable") {
+        Ok(Some(VERSION)) => Ok(()),
+        _ => Err(TusError::Version),
+    }
+}
+
+/// The value of a header that may be there once.
+fn single<'a>(request: &'a Request, name: &'static str) -> Result<Option<&'a str>, TusError> {
+    let mut values = request.headers(name);
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(TusError::Header(name));
+    }
+    Ok(first)
+}
+
+/// Digits only. What is beyond the sizes of files is [`TusError::TooLarge`].
+fn number(request: &Request, name: &'static str) -> Result<Option<u64>, TusError> {
+    let Some(digits) = single(request, name)? else {
+        return Ok(None);
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TusError::Header(name));
+    }
+    let value = digits
+        .parse()
+        .ok()
+        .filter(|value| *value <= i64::MAX as u64);
+    value.map(Some).ok_or(TusError::TooLarge)
+}
+
+fn checksum(request: &Request) -> Result<Option<Checksum>, TusError> {
+    const NAME: &str = "upload-checksum";
+    let value = single(request, NAME)?;
+    let parsed = value.map(|value| Checksum::parse(value).ok_or(TusError::Header(NAME)));
+    parsed.transpose()
+}
+
+fn check_media_type(request: &Request) -> Result<(), TusError> {
+    let is_ours = |value: &str| value.eq_ignore_ascii_case(MEDIA_TYPE);
+    let value = single(request, "content-type").map_err(|_| TusError::MediaType)?;
+    if value.is_some_and(is_ours) {
+        Ok(())
+    } else {
+        Err(TusError::MediaType)
+    }
+}
+
+impl Creation {
+    /// What a POST asks for.
+    ///
+    /// # Errors
+    /// See [`TusError`].
+    pub fn parse(request: &Request) -> Result<Self, TusError> {
+        let concat = concat(request)?;
+        let is_final = matches!(concat, Concat::Final(_));
+        let metadata = single(request, "upload-metadata")?.unwrap_or_default();
+        let metadata = Metadata::parse(metadata).ok_or(TusError::Header("upload-metadata"))?;
+        let length = length(request, is_final)?;
+        if request.has_body() {
+            check_media_type(request)?;
+            if is_final {
+                return Err(TusError::Header("upload-concat"));
+            }
+        }
+        Ok(Self {
+            length,
+            metadata,
+            concat,
+            checksum: checksum(request)?,
+        })
+    }
+}
+
+/// A length or its deferral, and not both; of what is put together neither.
+fn length(request: &Request, is_final: bool) -> Result<Length, TusError> {
+    let known = number(request, "upload-length")?;
+    let deferred = single(request, "upload-defer-length")?;
+    if deferred.is_some_and(|value| value != "1") {
+        return Err(TusError::Header("upload-defer-length"));
+    }
+    match (known, deferred, is_final) {
+        (Some(bytes), None, false) => Ok(Length::Known(bytes)),
+        (None, Some(_), false) | (None, None, true) => Ok(Length::Deferred),
+        _ => Err(TusError::Header("upload-length")),
+    }
+}
+
+fn concat(request: &Request) -> Result<Concat, TusError> {
+    const WRONG: TusError = TusError::Header("upload-concat");
+    let Some(value) = single(request, "upload-concat")? else {
+        return Ok(Concat::None);
+    };
+    if value == "partial" {
+        return Ok(Concat::Partial);
+    }
+    let list = value.strip_prefix("final;").ok_or(WRONG)?;
+    let urls: Vec<String> = list
+        .split(' ')
+        .filter(|url| !url.is_empty())
+        .take(PARTS_MAX + 1)
+        .map(str::to_owned)
+        .collect();
+    let visible = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let fits = (1..=PARTS_MAX).contains(&urls.len()) && value.len() <= CONCAT_BYTES_MAX;
+    if fits && visible {
+        Ok(Concat::Final(urls))
+    } else {
+        Err(WRONG)
+    }
+}
+
+impl Patch {
+    /// What a PATCH asks for.
+    ///
+    /// # Errors
+    /// See [`TusError`].
+    pub fn parse(request: &Request) -> Result<Self, TusError> {
+        check_media_type(request)?;
+        let offset = number(request, "upload-offset")?;
+        Ok(Self {
+            offset: offset.ok_or(TusError::Header("upload-offset"))?,
+            length: number(request, "upload-length")?,
+            checksum: checksum(request)?,
+        })
+    }
+}

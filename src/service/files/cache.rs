@@ -1,0 +1,330 @@
+//! What was found of files a moment ago: small ones whole, larger ones open, and that there is none.
+//!
+//! A file that is asked for often is looked at once in [`CacheBounds::fresh_us`], and answered from memory in between. Deliberately absent: opening and
+//! reading, which the shard does.
+
+use super::Stat;
+use crate::hub::Seed;
+use core::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// A file that the shard has open; the last clone closes it. What it is only the shard knows.
+pub type FileRef = Rc<dyn Any>;
+
+/// What the cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheBounds {
+    /// Names; beyond it the oldest that was not asked for lately goes.
+    pub entries_max: usize,
+    /// Bytes of files that are held whole; likewise.
+    pub bytes_max: usize,
+    /// Larger files are not held whole.
+    pub file_bytes_max: u64,
+    /// Files that are held open; likewise.
+    pub open_max: usize,
+    /// For how long a file need not be looked at again.
+    pub fresh_us: u64,
+}
+
+impl Default for CacheBounds {
+    fn default() -> Self {
+        Self {
+            entries_max: 2048,
+            bytes_max: 16 << 20,
+            file_bytes_max: 64 * 1024,
+            open_max: 512,
+            fresh_us: 1_000_000,
+        }
+    }
+}
+
+/// A file's bytes, or where they are.
+#[derive(Clone)]
+pub(crate) enum Content {
+    /// All of them.
+    Whole(Rc<[u8]>),
+    /// In an open file.
+    Open(FileRef),
+}
+
+/// A file that was found.
+pub(crate) struct Kept {
+    pub(crate) stat: Stat,
+    pub(crate) content: Content,
+}
+
+impl Kept {
+    const fn is_open(&self) -> bool {
+        matches!(self.content, Content::Open(_))
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Whole(bytes) => bytes.len(),
+            Content::Open(_) => 0,
+        }
+    }
+}
+
+/// What is known of a name.
+#[derive(Clone)]
+pub(crate) enum Known {
+    /// Nothing that is served.
+    Absent,
+    /// A directory.
+    Directory,
+    /// A file.
+    File(Rc<Kept>),
+}
+
+impl Known {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::File(kept) if kept.is_open())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Absent | Self::Directory => 0,
+            Self::File(kept) => kept.bytes(),
+        }
+    }
+}
+
+struct Entry {
+    known: Known,
+    checked_us: u64,
+    /// Since it was last passed over for its age.
+    was_used: bool,
+}
+
+/// The cache of one shard.
+pub(crate) struct Cache {
+    bounds: CacheBounds,
+    /// By the root's number.
+    roots: Vec<HashMap<Rc<str>, Entry, Seed>>,
+    /// All names, in the order in which they are passed over.
+    order: VecDeque<(usize, Rc<str>)>,
+    bytes: usize,
+    /// Entries that hold a file open.
+    open: usize,
+}
+
+impl Cache {
+    pub(crate) fn new(bounds: CacheBounds, roots: usize, seed: Seed) -> Self {
+        let map = || HashMap::with_hasher(seed);
+        Self {
+            bounds,
+            roots: (0..roots).map(|_| map()).collect(),
+            order: VecDeque::new(),
+            bytes: 0,
+            open: 0,
+        }
+    }
+
+    pub(crate) const fn bounds(&self) -> &CacheBounds {
+        &self.bounds
+    }
+
+    /// Bytes of files that it holds.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What is known of a name, if that is not too long ago.
+    pub(crate) fn get(&mut self, root: usize, path: &str, now_us: u64) -> Option<Known> {
+        let entry = self.roots[root].get_mut(path)?;
+        if entry.checked_us + self.bounds.fresh_us < now_us {
+            return None;
+        }
+        entry.was_used = true;
+        Some(entry.known.clone())
+    }
+
+    /// The bytes of a file that has not changed since it was read.
+    pub(crate) fn unchanged(&mut self, root: usize, path: &str, stat: &Stat, now_us: u64) -> bool {
+        let Some(entry) = self.roots[root].get_mut(path) else {
+            return false;
+        };
+        let is_same =
+            matches!(&entry.known, Known::File(kept) if kept.stat == *stat && kept.bytes() > 0);
+        if is_same {
+            entry.checked_us = now_us;
+        }
+        is_same
+    }
+
+    /// Remembers what was found.
+    pub(crate) fn learn(&mut self, root: usize, path: &str, known: Known, now_us: u64) {
+        self.bytes += known.bytes();
+        self.open += usize::from(known.is_open());
+        let entry = Entry {
+            known,
+            checked_us: now_us,
+            was_used: false,
+        };
+        if let Some(old) = self.roots[root].get_mut(path) {
+            let old = core::mem::replace(old, entry);
+            self.forget(&old.known);
+        } else {
+            let name: Rc<str> = path.into();
+            self.roots[root].insert(name.clone(), entry);
+            self.order.push_back((root, name));
+        }
+        self.bound();
+    }
+
+    fn forget(&mut self, known: &Known) {
+        self.bytes -= known.bytes();
+        self.open -= usize::from(known.is_open());
+    }
+
+    fn is_over(&self) -> bool {
+        let bounds = &self.bounds;
+        let are_many = self.order.len() > bounds.entries_max || self.open > bounds.open_max;
+        are_many || self.bytes > bounds.bytes_max
+    }
+
+    /// Closes what is held open, when nothing more can be opened.
+    pub(crate) fn let_go(&mut self) {
+        for _ in 0..self.order.len() {
+            let Some((root, name)) = self.order.pop_front() else {
+                return;
+            };
+            if !self.roots[root]
+                .get(&name)
+                .is_some_and(|entry| entry.known.is_open())
+            {
+                self.order.push_back((root, name));
+            } else if let Some(entry) = self.roots[root].remove(&name) {
+                self.forget(&entry.known);
+            }
+        }
+    }
+
+    fn bound(&mut self) {
+        while self.is_over() {
+            let Some((root, name)) = self.order.pop_front() else {
+                return;
+            };
+            let entry = self.roots[root]
+                .get_mut(&name)
+                .expect("a name in line has an entry");
+            // A second chance: whoever was asked for meanwhile goes to the end once.
+            if core::mem::take(&mut entry.was_used) {
+                self.order.push_back((root, name));
+                continue;
+            }
+            if let Some(entry) = self.roots[root].remove(&name) {
+                self.forget(&entry.known);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: CacheBounds = CacheBounds {
+        entries_max: 3,
+        open_max: 1,
+        bytes_max: 100,
+        file_bytes_max: 60,
+        fresh_us: 10,
+    };
+
+    fn whole(bytes: usize, inode: u64) -> Known {
+        let stat = Stat {
+            bytes: bytes as u64,
+            modified_unix_seconds: 1,
+            modified_nanoseconds: 0,
+            inode,
+        };
+        let content = Content::Whole(vec![0; bytes].into());
+        Known::File(Rc::new(Kept { stat, content }))
+    }
+
+    fn cache() -> Cache {
+        Cache::new(BOUNDS, 2, Seed::fixed())
+    }
+
+    #[test]
+    fn what_is_known_is_known_for_a_while_and_of_its_root_alone() {
+        let mut cache = cache();
+        cache.learn(0, "a", Known::Absent, 5);
+        assert!(matches!(cache.get(0, "a", 15), Some(Known::Absent)));
+        assert!(cache.get(0, "a", 16).is_none());
+        assert!(cache.get(1, "a", 5).is_none());
+    }
+
+    #[test]
+    fn the_oldest_goes_unless_it_was_asked_for() {
+        let mut cache = cache();
+        for name in ["a", "b", "c"] {
+            cache.learn(0, name, Known::Directory, 0);
+        }
+        assert!(cache.get(0, "a", 1).is_some());
+        cache.learn(0, "d", Known::Absent, 1);
+        assert!(cache.get(0, "b", 1).is_none() && cache.get(0, "a", 1).is_some());
+    }
+
+    fn open(inode: u64) -> (Known, FileRef) {
+        let Known::File(kept) = whole(0, inode) else {
+            unreachable!()
+        };
+        let file: FileRef = Rc::new(inode);
+        let content = Content::Open(file.clone());
+        (
+            Known::File(Rc::new(Kept {
+                stat: kept.stat,
+                content,
+            })),
+            file,
+        )
+    }
+
+    #[test]
+    fn open_files_are_bounded_and_let_go() {
+        let mut cache = cache();
+        let (first, second) = (open(1), open(2));
+        cache.learn(0, "a", first.0, 0);
+        cache.learn(0, "b", second.0, 0);
+        assert_eq!(
+            (Rc::strong_count(&first.1), Rc::strong_count(&second.1)),
+            (1, 2)
+        );
+        cache.learn(0, "c", whole(9, 3), 0);
+        cache.let_go();
+        assert_eq!((Rc::strong_count(&second.1), cache.bytes()), (1, 9));
+        assert!(cache.get(0, "b", 0).is_none() && cache.get(0, "c", 0).is_some());
+    }
+
+    #[test]
+    fn bytes_are_bounded_whatever_is_replaced() {
+        let mut cache = cache();
+        cache.learn(0, "a", whole(60, 1), 0);
+        cache.learn(0, "a", whole(50, 2), 0);
+        assert_eq!(cache.bytes(), 50);
+        cache.learn(0, "b", whole(60, 3), 0);
+        assert_eq!(cache.bytes(), 60);
+        assert!(cache.get(0, "a", 0).is_none() && cache.get(0, "b", 0).is_some());
+    }
+
+    #[test]
+    fn a_file_that_has_not_changed_is_fresh_again() {
+        let mut cache = cache();
+        cache.learn(0, "a", whole(9, 1), 0);
+        let Known::File(kept) = whole(9, 1) else {
+            unreachable!()
+        };
+        assert!(cache.unchanged(0, "a", &kept.stat, 20));
+        assert!(cache.get(0, "a", 25).is_some());
+        let other = Stat {
+            inode: 2,
+            ..kept.stat
+        };
+        assert!(!cache.unchanged(0, "a", &other, 40));
+        assert!(!cache.unchanged(0, "b", &kept.stat, 40));
+    }
+}

@@ -1,0 +1,28 @@
+//! What is answered to requests for files: which file, which of its forms, which ranges, which headers, or why not.
+//!
+//! Deliberately absent: opening and reading (the shard has descriptors, this has names and numbers), clocks and randomness.
+//!
+//! A request goes through here twice. [`FilesSettings::wanted`] says what to open: a root, a path below it, and which encoded siblings to look for.
+//! With what the files' `stat` says, [`respond`] makes a [`Plan`]: the head's bytes, and segments of the body that are bytes or pieces of one file.
+
+mod cache;
+mod disposition;
+mod media;
+mod once;
+mod plan;
+mod refused;
+mod representation;
+mod settings;
+mod signed;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cache::{Cache, Content, Kept, Known};
+pub use cache::{CacheBounds, FileRef};
+pub use media::Media;
+pub use once::{OnceIds, OnceVerdict};
+pub use plan::{Facts, Plan, Segment, redirect, respond};
+pub use refused::Refused;
+pub use representation::Stat;
+pub use settings::{Access, FilesSettings, Root, SettingsError, Wanted};
+pub use signed::{Grant, Granted, UrlClass, UrlKeys};

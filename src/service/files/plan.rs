@@ -1,0 +1,313 @@
+//! The answer to a request for a file that was found.
+
+use super::disposition::attachment;
+use super::representation::Representation;
+use super::{FilesSettings, Media, Refused, Root, Stat, Wanted};
+use crate::auth::Header;
+use crate::refusal::Refusal;
+use core::ops::Range;
+use ringway_proto::http1::{
+    Coding, EntityTag, Precondition, Request, Response, Selection, Validators, content_range,
+    evaluate, format_date, select_ranges, unsatisfied_range,
+};
+
+/// What is known besides the files.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// What [`FilesSettings::wanted`] made of it.
+    pub wanted: &'a Wanted,
+    /// Now.
+    pub now_unix_seconds: u64,
+    /// Random bits, which part the ranges of a multipart body: no file has them in it.
+    pub boundary: u128,
+    /// Headers that every answer to this request has.
+    pub headers: &'a [Header],
+    /// Whether the connection may stay open.
+    pub keep_alive: bool,
+}
+
+/// A piece of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// These of the file.
+    File(Range<u64>),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its status.
+    pub status: u16,
+    /// Status line and headers, with the empty line.
+    pub head: Vec<u8>,
+    /// The body, in order; empty for HEAD, 304 and files of no bytes.
+    pub body: Vec<Segment>,
+    /// Which file the body's segments are of: the one that was asked for, or its sibling of this coding.
+    pub stored: Coding,
+    /// The body is to be encoded so on the way, and sent in chunks if [`Self::is_chunked`]. It is the whole file then.
+    pub compress: Option<Coding>,
+    /// The body is to be framed in chunks, with the last of no bytes behind it (RFC 9112 §7.1).
+    pub is_chunked: bool,
+    /// Whether the connection stays open behind it.
+    pub keep_alive: bool,
+    /// Why the client does not get what it asked for; to be counted.
+    pub refusal: Option<Refusal>,
+}
+
+impl Plan {
+    fn refused(refused: &Refused, facts: &Facts<'_>) -> Self {
+        let is_head = facts.request.method == "HEAD";
+        Self {
+            status: refused.status,
+            head: refused.answer(facts.headers, is_head, facts.keep_alive),
+            body: Vec::new(),
+            stored: Coding::Identity,
+            compress: None,
+            is_chunked: false,
+            keep_alive: facts.keep_alive,
+            refusal: Some(refused.refusal),
+        }
+    }
+}
+
+/// Plans the answer: `file` is what was asked for, `siblings` are those of [`Wanted::siblings`] that are regular files.
+#[must_use]
+pub fn respond(
+    settings: &FilesSettings,
+    facts: &Facts<'_>,
+    file: &Stat,
+    siblings: &[(Coding, Stat)],
+) -> Plan {
+    let root = &settings.roots()[facts.wanted.root];
+    let media = Media::of(facts.wanted.path.name());
+    let chosen = Representation::choose(settings, root, media, facts.request, file, siblings);
+    let opaque = chosen.opaque_tag();
+    let answer = Answer {
+        facts,
+        root,
+        media,
+        chosen: &chosen,
+        etag: EntityTag {
+            is_weak: chosen.compress.is_some(),
+            opaque: &opaque,
+        },
+    };
+    answer.plan()
+}
+
+/// Everything that the parts of an answer are made of.
+struct Answer<'a> {
+    facts: &'a Facts<'a>,
+    root: &'a Root,
+    media: Media,
+    chosen: &'a Representation,
+    etag: EntityTag<'a>,
+}
+
+impl Answer<'_> {
+    fn plan(&self) -> Plan {
+        let (facts, stat) = (self.facts, &self.chosen.stat);
+        let own = Validators {
+            etag: self.etag,
+            modified_unix_seconds: stat.modified_unix_seconds,
+        };
+        match evaluate(facts.request, &own, facts.now_unix_seconds) {
+            Precondition::Failed => Plan::refused(&Refused::new(412, Refusal::FileChanged), facts),
+            Precondition::NotModified => self.not_modified(),
+            Precondition::Passed { ranges_apply: true } => self.ranges(),
+            Precondition::Passed {
+                ranges_apply: false,
+            } => self.whole(),
+        }
+    }
+
+    fn ranges(&self) -> Plan {
+        let length = self.chosen.stat.bytes;
+        let value = self.facts.request.header("range").unwrap_or_default();
+        match select_ranges(value, length) {
+            Selection::Whole => self.whole(),
+            Selection::Parts(parts) if parts.len() == 1 => self.part(&parts[0]),
+            Selection::Parts(parts) => self.parts(&parts),
+            Selection::None => {
+                let refused = Refused::new(416, Refusal::FileRange);
+                let refused = refused.with("Content-Range", unsatisfied_range(length));
+                Plan::refused(&refused, self.facts)
+            }
+        }
+    }
+
+    /// RFC 9110 §15.4.5: the headers that a cache keeps, and no length.
+    fn not_modified(&self) -> Plan {
+        let head = self.validators(Response::new(304));
+        let head = head.without_length(self.facts.keep_alive);
+        self.finish(304, head, Vec::new())
+    }
+
+    fn whole(&self) -> Plan {
+        let length = self.chosen.stat.bytes;
+        let response = self.described(Response::new(200), self.media.content_type);
+        let body = vec![Segment::File(0..length)];
+        if self.chosen.compress.is_none() {
+            return self.measured(200, response, body);
+        }
+        // RFC 9112 §6.1: a client of HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
+        let is_chunked = self.facts.request.version == 1;
+        let keep_alive = self.facts.keep_alive && is_chunked;
+        let response = if is_chunked {
+            response.header("Transfer-Encoding", "chunked")
+        } else {
+            response
+        };
+        let head = response.without_length(keep_alive);
+        let plan = self.finish(200, head, body);
+        Plan {
+            is_chunked: is_chunked && !plan.body.is_empty(),
+            keep_alive,
+            ..plan
+        }
+    }
+
+    /// RFC 9110 §15.3.7.1.
+    fn part(&self, part: &Range<u64>) -> Plan {
+        let response = self.described(Response::new(206), self.media.content_type);
+        let length = self.chosen.stat.bytes;
+        let response = response.header("Content-Range", &content_range(part, length));
+        self.measured(206, response, vec![Segment::File(part.clone())])
+    }
+
+    /// RFC 9110 §15.3.7.2: what each part is stands in its own head.
+    fn parts(&self, parts: &[Range<u64>]) -> Plan {
+        let boundary = format!("{:032x}", self.facts.boundary);
+        let mut body = Vec::with_capacity(2 * parts.len() + 1);
+        for (index, part) in parts.iter().enumerate() {
+            let line_break = if index == 0 { "" } else { "\r\n" };
+            let (content_type, range) = (
+                self.media.content_type,
+                content_range(part, self.chosen.stat.bytes),
+            );
+            let head = format!(
+                "{line_break}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {range}\r\n\r\n"
+            );
+            body.push(Segment::Bytes(head.into_bytes()));
+            body.push(Segment::File(part.clone()));
+        }
+        body.push(Segment::Bytes(
+            format!("\r\n--{boundary}--\r\n").into_bytes(),
+        ));
+        let content_type = format!("multipart/byteranges; boundary={boundary}");
+        let response = self.described(Response::new(206), &content_type);
+        self.measured(206, response, body)
+    }
+
+    /// An answer whose length is known.
+    fn measured(&self, status: u16, response: Response, body: Vec<Segment>) -> Plan {
+        let bytes = body.iter().map(segment_bytes).sum::<u64>();
+        let head = response.without_body(bytes as usize, self.facts.keep_alive);
+        self.finish(status, head, body)
+    }
+
+    fn finish(&self, status: u16, head: Vec<u8>, mut body: Vec<Segment>) -> Plan {
+        if self.facts.request.method == "HEAD" {
+            body.clear();
+        }
+        body.retain(|segment| segment_bytes(segment) > 0);
+        let has_body = !body.is_empty();
+        Plan {
+            status,
+            head,
+            body,
+            stored: self.chosen.stored,
+            compress: self.chosen.compress.filter(|_| has_body),
+            is_chunked: false,
+            keep_alive: self.facts.keep_alive,
+            refusal: None,
+        }
+    }
+
+    /// Headers of 200, 206 and 304.
+    fn validators(&self, response: Response) -> Response {
+        let stat = &self.chosen.stat;
+        let mut response = response
+            .header("Date", &format_date(self.facts.now_unix_seconds))
+            .header("ETag", &self.etag.to_string())
+            .header("Last-Modified", &self.modified(stat));
+        if let Some(cache_control) = &self.root.cache_control {
+            response = response.header("Cache-Control", cache_control);
+        }
+        if self.chosen.varies {
+            response = response.header("Vary", "Accept-Encoding");
+        }
+        for (name, value) in self.facts.headers {
+            response = response.header(name, value);
+        }
+        response
+    }
+
+    /// RFC 9110 §8.8.2.1: never later than the answer itself.
+    fn modified(&self, stat: &Stat) -> String {
+        format_date(stat.modified_unix_seconds.min(self.facts.now_unix_seconds))
+    }
+
+    /// Headers of 200 and 206.
+    fn described(&self, response: Response, content_type: &str) -> Response {
+        let response = self.validators(response);
+        let mut response = response
+            .header("Content-Type", content_type)
+            .header("X-Content-Type-Options", "nosniff");
+        if self.chosen.coding() != Coding::Identity {
+            response = response.header("Content-Encoding", self.chosen.coding().name());
+        }
+        if self.chosen.compress.is_none() {
+            response = response.header("Accept-Ranges", "bytes");
+        }
+        if let Some(disposition) = self.disposition() {
+            response = response.header("Content-Disposition", &disposition);
+        }
+        response
+    }
+
+    /// `?download` saves under the file's own name, `?download=name` under another.
+    fn disposition(&self) -> Option<String> {
+        let asked = self.facts.request.parameter("download");
+        if asked.is_none() && !self.root.always_download {
+            return None;
+        }
+        let own = self.facts.wanted.path.name();
+        let name = asked.filter(|name| !name.is_empty());
+        Some(attachment(name.as_deref().unwrap_or(own)))
+    }
+}
+
+const fn segment_bytes(segment: &Segment) -> u64 {
+    match segment {
+        Segment::Bytes(bytes) => bytes.len() as u64,
+        Segment::File(range) => range.end - range.start,
+    }
+}
+
+/// The answer to a request for what turned out to be a directory: the same with a slash behind it, where relative links work. `None` without an index:
+/// such directories are not there.
+#[must_use]
+pub fn redirect(settings: &FilesSettings, facts: &Facts<'_>) -> Option<Plan> {
+    settings.roots()[facts.wanted.root].index.as_ref()?;
+    let (path, query) = (&facts.request.path, &facts.request.query);
+    let mark = if query.is_empty() { "" } else { "?" };
+    let mut response = Response::new(301).header("Location", &format!("{path}/{mark}{query}"));
+    for (name, value) in facts.headers {
+        response = response.header(name, value);
+    }
+    Some(Plan {
+        status: 301,
+        head: response.without_body(0, facts.keep_alive),
+        body: Vec::new(),
+        stored: Coding::Identity,
+        compress: None,
+        is_chunked: false,
+        keep_alive: facts.keep_alive,
+        refusal: None,
+    })
+}

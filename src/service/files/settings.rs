@@ -1,0 +1,235 @@
+//! Roots: which prefix of a URL is which directory, and how files beneath it are served.
+//!
+//! Deliberately absent: the directories. The shard holds a descriptor for each root, by its place in the list.
+
+use super::{CacheBounds, Media, Refused};
+use crate::refusal::Refusal;
+use ringway_proto::http1::{Accepted, Coding, RelativePath, Request};
+
+/// Roots of a daemon.
+const ROOTS_MAX: usize = 64;
+/// Bytes of a prefix, and of a Cache-Control value.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Who may read beneath a root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever has a token whose `rw.files` names the file, or a signed URL.
+    #[default]
+    Granted,
+    /// Everybody.
+    Open,
+}
+
+/// One root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// What the path of its URLs begins with: `/files/`.
+    pub prefix: String,
+    /// Who may read.
+    pub access: Access,
+    /// The file that stands for a directory: `index.html`. Without one directories are not there.
+    pub index: Option<String>,
+    /// The value of Cache-Control.
+    pub cache_control: Option<String>,
+    /// Whether `a.js.zst`, `a.js.br` and `a.js.gz` stand for `a.js`.
+    pub precompressed: bool,
+    /// Whether what compresses and has no such sibling is compressed while it is sent.
+    pub compress: bool,
+    /// Whether everything is to be saved, not shown: for roots whose files strangers wrote.
+    pub always_download: bool,
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self {
+            prefix: "/files/".to_owned(),
+            access: Access::default(),
+            index: None,
+            cache_control: None,
+            precompressed: true,
+            compress: true,
+            always_download: false,
+        }
+    }
+}
+
+/// All roots, and what holds for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesSettings {
+    roots: Vec<Root>,
+    /// Smaller files are not worth compressing: they fit one packet.
+    pub compress_bytes_min: u64,
+    /// What is remembered of files that were asked for.
+    pub cache: CacheBounds,
+    /// Larger files would keep a processor busy for too long: they are to be compressed beforehand.
+    pub compress_bytes_max: u64,
+}
+
+/// Which setting cannot be, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError(pub String);
+
+/// What to open for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which root.
+    pub root: usize,
+    /// The file beneath it; of a directory its index.
+    pub path: RelativePath,
+    /// Encoded siblings to look for, the most wanted first: the path with [`Coding::suffix`] behind it.
+    pub siblings: Vec<Coding>,
+}
+
+impl FilesSettings {
+    /// Settings of these roots.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for prefixes that are not paths or stand twice, and for values that cannot be in a header or a directory.
+    pub fn new(roots: Vec<Root>) -> Result<Self, SettingsError> {
+        if roots.len() > ROOTS_MAX {
+            return Err(SettingsError(format!(
+                "there are more than {ROOTS_MAX} roots"
+            )));
+        }
+        for (index, root) in roots.iter().enumerate() {
+            check(root)?;
+            if roots[..index]
+                .iter()
+                .any(|other| other.prefix == root.prefix)
+            {
+                let prefix = &root.prefix;
+                return Err(SettingsError(format!("two roots have the prefix {prefix}")));
+            }
+        }
+        Ok(Self {
+            roots,
+            cache: CacheBounds::default(),
+            compress_bytes_min: 1024,
+            compress_bytes_max: 8 << 20,
+        })
+    }
+
+    /// The roots, in their order.
+    #[must_use]
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// The root with the longest prefix of `path`, and what follows the prefix.
+    #[must_use]
+    pub fn route<'a>(&self, path: &'a str) -> Option<(usize, &'a str)> {
+        let roots = self.roots.iter().enumerate();
+        let matching = roots.filter_map(|(index, root)| {
+            let rest = path.strip_prefix(root.prefix.as_str())?;
+            Some((index, rest))
+        });
+        matching.min_by_key(|(_, rest)| rest.len())
+    }
+
+    /// What to open for a request whose path is beneath a root.
+    ///
+    /// # Errors
+    /// [`Refused`] for other methods than GET and HEAD, and for paths that name no file.
+    pub fn wanted(&self, request: &Request) -> Result<Wanted, Refused> {
+        let Some((root, rest)) = self.route(&request.path) else {
+            return Err(Refused::not_found());
+        };
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Err(Refused::new(405, Refusal::FileMethod).with("Allow", "GET, HEAD"));
+        }
+        let mut path = RelativePath::parse(rest)?;
+        if path.is_directory {
+            let index = self.roots[root].index.as_deref();
+            path = path.join(index.ok_or_else(Refused::not_found)?);
+        }
+        let siblings = self.siblings(root, path.name(), request);
+        Ok(Wanted {
+            root,
+            path,
+            siblings,
+        })
+    }
+
+    /// Those that the client likes better than what is not encoded.
+    fn siblings(&self, root: usize, name: &str, request: &Request) -> Vec<Coding> {
+        if !self.roots[root].precompressed || !Media::of(name).compresses {
+            return Vec::new();
+        }
+        let ranked = Accepted::of(request).ranked();
+        ranked
+            .take_while(|coding| *coding != Coding::Identity)
+            .collect()
+    }
+}
+
+fn check(root: &Root) -> Result<(), SettingsError> {
+    let prefix = &root.prefix;
+    let is_path = prefix.starts_with('/') && prefix.ends_with('/') && !prefix.contains("//");
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'?' | b'#' | b'\\');
+    if !is_path || !prefix.bytes().all(plain) || prefix.len() > TEXT_BYTES_MAX {
+        return Err(SettingsError(format!(
+            "{prefix:?} is no prefix such as /files/"
+        )));
+    }
+    let index = root.index.as_deref().unwrap_or("index.html");
+    let names_file = RelativePath::parse(index)
+        .is_ok_and(|path| !path.is_directory && path.as_str() == index && !index.contains('/'));
+    if !names_file {
+        return Err(SettingsError(format!("{index:?} is no name of a file")));
+    }
+    let cache_control = root.cache_control.as_deref().unwrap_or_default();
+    let visible = |byte: u8| (b' '..=b'~').contains(&byte);
+    if !cache_control.bytes().all(visible) || cache_control.len() > TEXT_BYTES_MAX {
+        return Err(SettingsError("Cache-Control is visible ASCII".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(prefix: &str) -> Root {
+        Root {
+            prefix: prefix.to_owned(),
+            ..Root::default()
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let settings = FilesSettings::new(vec![root("/"), root("/a/"), root("/a/b/")]).unwrap();
+        for (path, found) in [
+            ("/x", Some((0, "x"))),
+            ("/a", Some((0, "a"))),
+            ("/a/x", Some((1, "x"))),
+            ("/a/b/", Some((2, ""))),
+            ("x", None),
+        ] {
+            assert_eq!(settings.route(path), found, "{path}");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused() {
+        for prefix in [
+            "", "files", "/files", "files/", "//", "/a//b/", "/%61/", "/a b/", "/é/",
+        ] {
+            assert!(FilesSettings::new(vec![root(prefix)]).is_err(), "{prefix}");
+        }
+        assert!(FilesSettings::new(vec![root("/a/"), root("/a/")]).is_err());
+        for index in ["", "a/b", "../a", ".index", "a/"] {
+            let root = Root {
+                index: Some(index.to_owned()),
+                ..Root::default()
+            };
+            assert!(FilesSettings::new(vec![root]).is_err(), "{index}");
+        }
+        let root = Root {
+            cache_control: Some("no-store\r\nSet-Cookie: a".to_owned()),
+            ..Root::default()
+        };
+        assert!(FilesSettings::new(vec![root]).is_err());
+    }
+}

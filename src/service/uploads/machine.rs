@@ -1,0 +1,753 @@
+//! All uploads of one shard, and the requests that change them.
+//!
+//! After each call of [`Uploads::begin`] and [`Uploads::handle`], call [`Uploads::poll`] until it gives nothing; the order of what it gives is the order in
+//! which storage and client get it.
+
+use super::quota::Quotas;
+use super::transfer::{Checkpoint, Fault, Kind, Phase, Transfer};
+use super::{Answer, Record, StorageError, Ticket, UploadId, UploadsSettings, Want};
+use crate::refusal::Refusal;
+use ringway_proto::http1::format_date;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Uploads that are remembered as gone, so that clients hear 410 and not 404.
+const GONE_MAX: usize = 4096;
+/// Uploads that one look at the clock lets expire.
+const EXPIRE_AT_A_TIME: usize = 16;
+
+/// A request that changes an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TransferId(pub(super) u64);
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A piece of a body. If it is to be stored, the next [`Want::Write`] is about it; if none comes, it is to be dropped.
+    Body(TransferId, &'a [u8]),
+    /// The body is whole.
+    BodyEnd(TransferId),
+    /// The connection is gone.
+    Cut(TransferId),
+    /// What came of a want.
+    Stored(Ticket, Result<(), StorageError>),
+    /// Time goes by. Once a second is enough.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// By storage.
+    Want(Ticket, Want),
+    /// The body may come now (and `100 Continue` goes, if the client waits for it).
+    Body(TransferId),
+    /// The answer; the transfer is over for the client.
+    Answer(TransferId, Answer),
+    /// Somebody may want to know.
+    Event(Event),
+}
+
+/// What becomes of uploads. After a crash at the wrong moment nobody is told that one was finished; a HEAD always says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// More bytes are safe.
+    Progress {
+        /// Whose.
+        upload: UploadId,
+        /// The room that was named.
+        room: Option<String>,
+        /// How many.
+        offset: u64,
+        /// Of how many.
+        length: Option<u64>,
+    },
+    /// A file is whole and has its final name.
+    Finished {
+        /// Which.
+        upload: UploadId,
+        /// The room that was named.
+        room: Option<String>,
+        /// The final name.
+        name: String,
+        /// Whose it is.
+        subject: String,
+        /// How long.
+        bytes: u64,
+        /// Upload-Metadata, as it was sent.
+        metadata: String,
+    },
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UploadsStats {
+    /// Uploads that are known now.
+    pub uploads: u64,
+    /// Bytes that users have or have announced, now.
+    pub bytes_reserved: u64,
+    /// Requests that write now.
+    pub transfers: u64,
+    /// Uploads ever created.
+    pub created: u64,
+    /// Uploads ever finished.
+    pub finished: u64,
+    /// Uploads that expired.
+    pub expired: u64,
+    /// Bytes of bodies that were taken.
+    pub bytes_received: u64,
+    /// Times that storage could not.
+    pub storage_failures: u64,
+}
+
+/// An upload.
+pub(super) struct Upload {
+    pub(super) record: Record,
+    /// Who writes to it, or keeps it from being written to.
+    pub(super) writer: Option<TransferId>,
+    /// The part may have bytes up to here, of bodies that did not count.
+    pub(super) high: u64,
+    pub(super) is_finished: bool,
+    /// Bytes that count against the user.
+    pub(super) reserved: u64,
+    /// Whether storage may have another record than this one: a write of it failed, and a crash would tell which is there.
+    pub(super) is_doubtful: bool,
+}
+
+/// All uploads of one shard.
+pub struct Uploads {
+    pub(super) settings: UploadsSettings,
+    pub(super) uploads: BTreeMap<UploadId, Upload>,
+    pub(super) quotas: Quotas,
+    pub(super) transfers: BTreeMap<TransferId, Transfer>,
+    pub(super) now: u64,
+    pub(super) stats: UploadsStats,
+    expiries: BTreeSet<(u64, UploadId)>,
+    gone: BTreeSet<UploadId>,
+    gone_order: VecDeque<UploadId>,
+    transfers_begun: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Uploads {
+    /// None yet.
+    #[must_use]
+    pub fn new(settings: UploadsSettings) -> Self {
+        Self {
+            settings,
+            uploads: BTreeMap::new(),
+            quotas: Quotas::default(),
+            transfers: BTreeMap::new(),
+            now: 0,
+            stats: UploadsStats::default(),
+            expiries: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            gone_order: VecDeque::new(),
+            transfers_begun: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> UploadsStats {
+        UploadsStats {
+            uploads: self.uploads.len() as u64,
+            bytes_reserved: self.quotas.bytes(),
+            transfers: self.transfers.len() as u64,
+            ..self.stats
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether a piece of this body would be taken now. While storage is busy with earlier ones the client waits.
+    #[must_use]
+    pub fn wants_body(&self, id: TransferId) -> bool {
+        self.transfers.get(&id).is_some_and(|transfer| {
+            transfer.phase == Phase::Receiving
+                && !transfer.has_ended
+                && transfer.fault.is_none()
+                && transfer.writes.len() < self.settings.writes_max as usize
+        })
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now_unix_seconds: u64, input: Input<'_>) {
+        self.now = now_unix_seconds;
+        match input {
+            Input::Body(id, piece) => self.take_piece(id, piece),
+            Input::BodyEnd(id) => self.end_body(id, false),
+            Input::Cut(id) => {
+                if let Some(transfer) = self.transfers.get_mut(&id) {
+                    transfer.has_client = false;
+                }
+                self.end_body(id, true);
+            }
+            Input::Stored(ticket, result) => self.stored(ticket, result),
+            Input::Tick => self.expire(),
+        }
+    }
+
+    fn take_piece(&mut self, id: TransferId, piece: &[u8]) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let upload = transfer.upload;
+        let taken = transfer.take(piece);
+        if let Some((offset, write)) = taken {
+            let bytes = piece.len() as u64;
+            self.stats.bytes_received += bytes;
+            let ticket = Ticket {
+                transfer: id.0,
+                sequence: write.sequence,
+            };
+            let want = Want::Write {
+                upload,
+                offset,
+                bytes,
+            };
+            self.outputs.push_back(Output::Want(ticket, want));
+        }
+        self.settle(id);
+    }
+
+    fn end_body(&mut self, id: TransferId, is_cut: bool) {
+        if let Some(transfer) = self.transfers.get_mut(&id) {
+            transfer.is_cut |= is_cut && !transfer.has_ended;
+            transfer.has_ended = true;
+        }
+        self.settle(id);
+    }
+
+    fn stored(&mut self, ticket: Ticket, result: Result<(), StorageError>) {
+        let id = TransferId(ticket.transfer);
+        self.stats.storage_failures += u64::from(result.is_err());
+        let fault = result.err().map(fault_of);
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        if transfer.written(ticket.sequence, fault) {
+            self.checkpoint(id);
+            self.settle(id);
+        } else if transfer
+            .checkpoint
+            .is_some_and(|checkpoint| checkpoint.sequence == ticket.sequence)
+        {
+            self.checkpointed(id, fault);
+            self.settle(id);
+        } else if transfer.pending == Some(ticket.sequence) {
+            transfer.pending = None;
+            match fault {
+                None => self.succeeded(id),
+                Some(fault) => self.failed(id, fault),
+            }
+        }
+    }
+
+    /// Makes what came last, if it is much and may be counted before the body is whole.
+    fn checkpoint(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.get(&id) else {
+            return;
+        };
+        let Some(upload) = self.uploads.get(&transfer.upload) else {
+            return;
+        };
+        let grown = transfer.frontier.saturating_sub(upload.record.offset);
+        let is_due = transfer.kind == Kind::Patch
+            && transfer.sum.is_none()
+            && transfer.fault.is_none()
+            && !transfer.has_ended
+            && transfer.checkpoint.is_none()
+            && grown >= self.settings.checkpoint_bytes;
+        if is_due {
+            let (upload, offset) = (transfer.upload, transfer.frontier);
+            let sequence = self.ask(id, Want::Sync { upload });
+            self.set_checkpoint(id, sequence, offset, false);
+        }
+    }
+
+    fn set_checkpoint(&mut self, id: TransferId, sequence: u64, offset: u64, is_synced: bool) {
+        if let Some(transfer) = self.transfers.get_mut(&id) {
+            transfer.checkpoint = Some(Checkpoint {
+                sequence,
+                offset,
+                is_synced,
+            });
+        }
+    }
+
+    fn checkpointed(&mut self, id: TransferId, fault: Option<Fault>) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let Some(checkpoint) = transfer.checkpoint.take() else {
+            return;
+        };
+        let upload = transfer.upload;
+        if let Some(fault) = fault {
+            transfer.fault.get_or_insert(fault);
+            self.doubt(upload);
+            let Some(transfer) = self.transfers.get_mut(&id) else {
+                return;
+            };
+            // What was not synced is not to be believed, even if a later sync says nothing.
+            transfer.frontier = transfer.start.max(self.uploads[&upload].record.offset);
+            transfer.next = transfer.next.max(transfer.frontier);
+            for write in &mut transfer.writes {
+                write.end = 0;
+            }
+            return;
+        }
+        let record = self.record_at(id, checkpoint.offset);
+        if checkpoint.is_synced {
+            self.commit(upload, record);
+            self.progress(upload);
+        } else {
+            let record = record.encode();
+            let sequence = self.ask(id, Want::Record { upload, record });
+            self.set_checkpoint(id, sequence, checkpoint.offset, true);
+        }
+    }
+
+    /// The record of a transfer's upload, once so many bytes are synced.
+    fn record_at(&self, id: TransferId, offset: u64) -> Record {
+        let transfer = &self.transfers[&id];
+        let mut record = self.uploads[&transfer.upload].record.clone();
+        record.offset = offset;
+        record.length = transfer.length.or(record.length);
+        record.expires_unix_seconds = self.now + self.settings.expire_seconds;
+        record
+    }
+
+    /// Storage has the record.
+    fn commit(&mut self, id: UploadId, record: Record) {
+        let Some(upload) = self.uploads.get_mut(&id) else {
+            return;
+        };
+        self.expiries
+            .remove(&(upload.record.expires_unix_seconds, id));
+        self.expiries.insert((record.expires_unix_seconds, id));
+        upload.record = record;
+        upload.is_doubtful = false;
+    }
+
+    fn progress(&mut self, id: UploadId) {
+        let record = &self.uploads[&id].record;
+        self.outputs.push_back(Output::Event(Event::Progress {
+            upload: id,
+            room: record.room.clone(),
+            offset: record.offset,
+            length: record.length,
+        }));
+    }
+
+    /// The body is over and everything of it that storage had is answered: what counts is decided, and made to last.
+    fn settle(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let is_over = transfer.has_ended || transfer.fault.is_some();
+        let is_idle = transfer.writes.is_empty() && transfer.checkpoint.is_none();
+        if transfer.phase != Phase::Receiving || !is_over || !is_idle {
+            return;
+        }
+        let kept = transfer.kept();
+        let (next, was_cut) = (transfer.next, transfer.is_cut);
+        transfer.frontier = kept;
+        let is_lost = transfer.fault.is_some() || was_cut;
+        if let Some(upload) = self.uploads.get_mut(&transfer.upload) {
+            upload.high = upload.high.max(next);
+        }
+        // Nobody knows the URL of an upload whose creation was not answered.
+        if transfer.kind == Kind::Create && is_lost {
+            self.remove(id);
+        } else {
+            self.truncate(id);
+        }
+    }
+
+    /// Whether the upload will be whole with what this transfer keeps.
+    fn completes(&self, id: TransferId) -> bool {
+        let transfer = &self.transfers[&id];
+        let record = &self.uploads[&transfer.upload].record;
+        !record.is_partial() && transfer.length.or(record.length) == Some(transfer.frontier)
+    }
+
+    /// What did not count may lie behind the end of what does.
+    fn truncate(&mut self, id: TransferId) {
+        let transfer = &self.transfers[&id];
+        let (upload, bytes) = (transfer.upload, transfer.frontier);
+        let is_longer = self.uploads[&upload].high > bytes;
+        if is_longer && !self.uploads[&upload].is_finished && self.completes(id) {
+            self.enter(id, Phase::Truncating, Want::Truncate { upload, bytes });
+        } else {
+            self.sync(id, false);
+        }
+    }
+
+    /// Whatever lies behind the end of a whole upload goes, and it gets its name.
+    pub(super) fn trim(&mut self, id: TransferId) {
+        self.truncate(id);
+    }
+
+    fn sync(&mut self, id: TransferId, must: bool) {
+        let transfer = &self.transfers[&id];
+        let upload = transfer.upload;
+        if must || transfer.frontier != self.uploads[&upload].record.offset {
+            self.enter(id, Phase::Syncing, Want::Sync { upload });
+        } else {
+            self.record(id);
+        }
+    }
+
+    fn record(&mut self, id: TransferId) {
+        let transfer = &self.transfers[&id];
+        let upload = transfer.upload;
+        let before = &self.uploads[&upload].record;
+        let changes = transfer.frontier != before.offset
+            || transfer
+                .length
+                .is_some_and(|length| before.length != Some(length));
+        if changes {
+            let record = self.record_at(id, transfer.frontier).encode();
+            self.enter(id, Phase::Recording, Want::Record { upload, record });
+        } else {
+            self.finish(id);
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: TransferId) {
+        let upload = self.transfers[&id].upload;
+        let known = &self.uploads[&upload];
+        let record = &known.record;
+        if record.is_complete() && !record.is_partial() && !known.is_finished {
+            let name = record.name.clone();
+            self.enter(id, Phase::Finishing, Want::Finish { upload, name });
+        } else {
+            self.answer(id);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: TransferId) {
+        let upload = self.transfers[&id].upload;
+        let known = &self.uploads[&upload];
+        let keeps_file = known.is_finished && self.transfers[&id].kind == Kind::Expire;
+        let want = if keeps_file {
+            Want::Forget { upload }
+        } else {
+            let name = Some(known.record.name.clone());
+            Want::Remove { upload, name }
+        };
+        self.enter(id, Phase::Removing, want);
+    }
+
+    /// The next part of a concatenation, or what follows the last.
+    pub(super) fn append(&mut self, id: TransferId) {
+        let transfer = &self.transfers[&id];
+        let (upload, offset) = (transfer.upload, transfer.frontier);
+        let Some((from, bytes)) = transfer.parts.get(transfer.parts_done).copied() else {
+            return self.sync(id, true);
+        };
+        let want = Want::Append {
+            upload,
+            offset,
+            from,
+            bytes,
+        };
+        self.enter(id, Phase::Appending, want);
+    }
+
+    /// A phase's want is done.
+    fn succeeded(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let upload = transfer.upload;
+        match transfer.phase {
+            Phase::Creating if transfer.kind == Kind::Concatenate => self.append(id),
+            // Nobody knows its URL.
+            Phase::Creating if !transfer.has_client => self.remove(id),
+            Phase::Creating if transfer.has_body => {
+                transfer.phase = Phase::Receiving;
+                self.let_body_come(id);
+            }
+            Phase::Creating => self.finish(id),
+            Phase::Receiving => {}
+            Phase::Appending => {
+                transfer.frontier += transfer.parts[transfer.parts_done].1;
+                transfer.parts_done += 1;
+                self.append(id);
+            }
+            Phase::Truncating => {
+                let bytes = transfer.frontier;
+                if let Some(known) = self.uploads.get_mut(&upload) {
+                    known.high = bytes;
+                }
+                self.sync(id, true);
+            }
+            Phase::Syncing => self.record(id),
+            Phase::Recording => {
+                let offset = transfer.frontier;
+                let record = self.record_at(id, offset);
+                self.commit(upload, record);
+                self.progress(upload);
+                self.finish(id);
+            }
+            Phase::Mending => {
+                transfer.phase = Phase::Receiving;
+                if let Some(known) = self.uploads.get_mut(&upload) {
+                    known.is_doubtful = false;
+                }
+                self.let_body_come(id);
+            }
+            Phase::Finishing => self.finished(id),
+            Phase::Removing => self.removed(id),
+        }
+    }
+
+    fn finished(&mut self, id: TransferId) {
+        let upload = self.transfers[&id].upload;
+        let Some(known) = self.uploads.get_mut(&upload) else {
+            return;
+        };
+        known.is_finished = true;
+        let mut record = known.record.clone();
+        self.stats.finished += 1;
+        self.outputs.push_back(Output::Event(Event::Finished {
+            upload,
+            room: record.room.clone(),
+            name: record.name.clone(),
+            subject: record.subject.clone(),
+            bytes: record.offset,
+            metadata: record.metadata.clone(),
+        }));
+        record.expires_unix_seconds = self.now + self.settings.remember_seconds;
+        self.commit(upload, record);
+        self.answer(id);
+    }
+
+    fn removed(&mut self, id: TransferId) {
+        let transfer = &self.transfers[&id];
+        let upload = transfer.upload;
+        self.stats.expired += u64::from(transfer.kind == Kind::Expire);
+        self.forget(upload);
+        self.answer(id);
+    }
+
+    /// An upload is no more.
+    fn forget(&mut self, id: UploadId) {
+        let Some(known) = self.uploads.remove(&id) else {
+            return;
+        };
+        self.quotas.close(&known.record.subject, known.reserved);
+        self.expiries
+            .remove(&(known.record.expires_unix_seconds, id));
+        if self.gone.insert(id) {
+            self.gone_order.push_back(id);
+        }
+        if self.gone_order.len() > GONE_MAX
+            && let Some(oldest) = self.gone_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+
+    pub(super) fn is_gone(&self, id: UploadId) -> bool {
+        self.gone.contains(&id)
+    }
+
+    /// A phase's want failed: nothing more is tried, and the client hears of it.
+    fn failed(&mut self, id: TransferId, fault: Fault) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        transfer.fault.get_or_insert(fault);
+        let upload = transfer.upload;
+        if matches!(transfer.phase, Phase::Recording | Phase::Mending) {
+            self.doubt(upload);
+        }
+        let Some(transfer) = self.transfers.get(&id) else {
+            return;
+        };
+        let is_new = matches!(transfer.kind, Kind::Create | Kind::Concatenate);
+        // An upload that nobody knows goes; if even that fails, it expires.
+        if is_new && transfer.phase != Phase::Removing {
+            self.remove(id);
+        } else {
+            self.answer(id);
+        }
+    }
+
+    fn doubt(&mut self, upload: UploadId) {
+        if let Some(known) = self.uploads.get_mut(&upload) {
+            known.is_doubtful = true;
+        }
+    }
+
+    /// A body may come: at once, or when storage surely has a record that does not count what the body writes over.
+    pub(super) fn admit(&mut self, id: TransferId) {
+        let upload = self.transfers[&id].upload;
+        let known = &self.uploads[&upload];
+        if known.is_doubtful {
+            let record = known.record.encode();
+            self.enter(id, Phase::Mending, Want::Record { upload, record });
+        } else {
+            self.let_body_come(id);
+        }
+    }
+
+    pub(super) fn enter(&mut self, id: TransferId, phase: Phase, want: Want) {
+        let sequence = self.ask(id, want);
+        if let Some(transfer) = self.transfers.get_mut(&id) {
+            transfer.phase = phase;
+            transfer.pending = Some(sequence);
+        }
+    }
+
+    fn ask(&mut self, id: TransferId, want: Want) -> u64 {
+        let transfer = self.transfers.get_mut(&id).expect("it is asked for now");
+        let sequence = transfer.sequence();
+        let ticket = Ticket {
+            transfer: id.0,
+            sequence,
+        };
+        self.outputs.push_back(Output::Want(ticket, want));
+        sequence
+    }
+
+    /// The transfer is over.
+    fn answer(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.remove(&id) else {
+            return;
+        };
+        self.unlock(id, &transfer);
+        if transfer.has_client {
+            let answer = self.answer_of(&transfer);
+            self.outputs.push_back(Output::Answer(id, answer));
+        }
+    }
+
+    fn unlock(&mut self, id: TransferId, transfer: &Transfer) {
+        let parts = transfer.parts.iter().map(|(part, _)| *part);
+        let is_done = transfer.fault.is_none();
+        for part in parts {
+            let Some(known) = self
+                .uploads
+                .get_mut(&part)
+                .filter(|it| it.writer == Some(id))
+            else {
+                continue;
+            };
+            known.writer = None;
+            // The protocol lets parts go once they are put together: they are bytes that are stored twice.
+            if is_done {
+                let mut record = known.record.clone();
+                record.expires_unix_seconds = self.now;
+                self.commit(part, record);
+            }
+        }
+        let Some(known) = self.uploads.get_mut(&transfer.upload) else {
+            return;
+        };
+        known.writer = None;
+        let reserved = known.record.length.unwrap_or(known.record.offset);
+        let before = core::mem::replace(&mut known.reserved, reserved);
+        self.quotas.change(&known.record.subject, before, reserved);
+    }
+
+    fn answer_of(&self, transfer: &Transfer) -> Answer {
+        if let Some(Fault(status, refusal)) = transfer.fault {
+            return Answer::refused(status, refusal);
+        }
+        let Some(known) = self.uploads.get(&transfer.upload) else {
+            return Answer::new(204);
+        };
+        let offset = known.record.offset.to_string();
+        let answer = match transfer.kind {
+            Kind::Create | Kind::Concatenate => {
+                let (prefix, id) = (&self.settings.prefix, transfer.upload);
+                let answer = Answer::new(201).with("Location", format!("{prefix}{id}"));
+                if transfer.has_body {
+                    answer.with("Upload-Offset", offset)
+                } else {
+                    answer
+                }
+            }
+            Kind::Finish => return super::begin::head_of(known),
+            _ => Answer::new(204).with("Upload-Offset", offset),
+        };
+        with_expiry(answer, known)
+    }
+
+    /// Begins a transfer and locks its upload.
+    pub(super) fn start(&mut self, transfer: Transfer) -> TransferId {
+        self.transfers_begun += 1;
+        let id = TransferId(self.transfers_begun);
+        let parts = transfer.parts.iter().map(|(part, _)| part);
+        for upload in parts.chain([&transfer.upload]) {
+            if let Some(known) = self.uploads.get_mut(upload) {
+                known.writer = Some(id);
+            }
+        }
+        self.transfers.insert(id, transfer);
+        id
+    }
+
+    pub(super) fn insert(&mut self, id: UploadId, upload: Upload) {
+        self.expiries
+            .insert((upload.record.expires_unix_seconds, id));
+        self.uploads.insert(id, upload);
+    }
+
+    fn let_body_come(&mut self, id: TransferId) {
+        if !self.transfers[&id].has_ended {
+            self.outputs.push_back(Output::Body(id));
+        }
+        // It may have been cut meanwhile, or have no bytes.
+        self.settle(id);
+    }
+
+    /// Work that no transfer waits for.
+    pub(super) fn clean(&mut self, want: Want) {
+        let nobody = Ticket {
+            transfer: 0,
+            sequence: 0,
+        };
+        self.outputs.push_back(Output::Want(nobody, want));
+    }
+
+    fn expire(&mut self) {
+        let due = self.expiries.range(..=(self.now, UploadId::MAX));
+        let idle = |id: &UploadId| self.uploads[id].writer.is_none();
+        let due: Vec<UploadId> = due
+            .map(|(_, id)| *id)
+            .filter(idle)
+            .take(EXPIRE_AT_A_TIME)
+            .collect();
+        for upload in due {
+            let offset = self.uploads[&upload].record.offset;
+            let mut transfer = Transfer::new(upload, Kind::Expire, Phase::Removing, offset);
+            transfer.has_client = false;
+            let id = self.start(transfer);
+            self.remove(id);
+        }
+    }
+}
+
+pub(super) fn with_expiry(answer: Answer, upload: &Upload) -> Answer {
+    if upload.is_finished {
+        return answer;
+    }
+    let expires = format_date(upload.record.expires_unix_seconds);
+    answer.with("Upload-Expires", expires)
+}
+
+const fn fault_of(error: StorageError) -> Fault {
+    match error {
+        StorageError::Full => Fault(507, Refusal::StorageFull),
+        StorageError::Failed => Fault(500, Refusal::StorageFailed),
+    }
+}

@@ -1,0 +1,81 @@
+//! What a process that starts makes of what an earlier one left on the disk.
+
+use super::machine::Upload;
+use super::transfer::{Kind, Phase, Transfer};
+use super::{Record, UploadId, Uploads, Want};
+
+/// What is on the disk of one upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub upload: UploadId,
+    /// The record's bytes, if there is one.
+    pub record: Option<Vec<u8>>,
+    /// The part's length, if there is one.
+    pub part_bytes: Option<u64>,
+    /// The length of the file of the record's final name, if there is one.
+    pub final_bytes: Option<u64>,
+}
+
+impl Uploads {
+    /// The final name that a record says, under which [`Found::final_bytes`] is to be looked for.
+    #[must_use]
+    pub fn final_name_in(record: &[u8]) -> Option<String> {
+        Record::decode(record).map(|record| record.name)
+    }
+
+    /// Takes an upload over. Call it for each that is found, before anything else; what is to be cleaned up comes of [`Uploads::poll`].
+    pub fn recover(&mut self, now_unix_seconds: u64, found: &Found) {
+        self.now = now_unix_seconds;
+        let upload = found.upload;
+        let Some(mut record) = found.record.as_deref().and_then(Record::decode) else {
+            // A part without a record was being created, or removed.
+            return self.clean(Want::Remove { upload, name: None });
+        };
+        let (is_finished, high) = match (found.final_bytes, found.part_bytes) {
+            // It got its final name when everything was recorded.
+            (Some(bytes), _) => {
+                record.offset = bytes;
+                record.length = Some(bytes);
+                (true, bytes)
+            }
+            (None, Some(bytes)) => {
+                // What is behind the offset was not acknowledged; what is missing before it was lost by the disk.
+                record.offset = record.offset.min(bytes);
+                (false, bytes)
+            }
+            // It was being removed.
+            (None, None) => return self.clean(Want::Remove { upload, name: None }),
+        };
+        // What was being put together was not answered: the client asks for it again.
+        if record.is_final() && !record.is_complete() {
+            return self.clean(Want::Remove { upload, name: None });
+        }
+        let reserved = record.length.unwrap_or(record.offset);
+        self.quotas.recall(&record.subject, reserved);
+        let lacks_name = record.is_complete() && !record.is_partial() && !is_finished;
+        let offset = record.offset;
+        self.insert(
+            upload,
+            Upload {
+                record,
+                writer: None,
+                high,
+                is_finished,
+                reserved,
+                is_doubtful: false,
+            },
+        );
+        if lacks_name {
+            self.finish_again(upload, offset);
+        }
+    }
+
+    fn finish_again(&mut self, upload: UploadId, offset: u64) {
+        let mut transfer = Transfer::new(upload, Kind::Finish, Phase::Finishing, offset);
+        transfer.has_client = false;
+        let id = self.start(transfer);
+        // What did not count may lie behind the end.
+        self.trim(id);
+    }
+}

@@ -1,0 +1,210 @@
+//! One request that changes an upload, or one thing that the daemon does to it by itself.
+
+use super::UploadId;
+use crate::refusal::Refusal;
+use aws_lc_rs::digest;
+use ringway_proto::tus::{Algorithm, Checksum};
+use std::collections::VecDeque;
+
+/// What it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A POST; perhaps with the first bytes.
+    Create,
+    /// A POST that puts parts together.
+    Concatenate,
+    /// A PATCH.
+    Patch,
+    /// A DELETE.
+    Terminate,
+    /// Everything is there but the final name: a HEAD, or the start after a crash, asks for it again.
+    Finish,
+    /// Its time is over.
+    Expire,
+}
+
+/// What storage is at, or whom we wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Creating,
+    Mending,
+    Receiving,
+    Appending,
+    Truncating,
+    Syncing,
+    Recording,
+    Finishing,
+    Removing,
+}
+
+/// What did not work. The first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault(pub(super) u16, pub(super) Refusal);
+
+/// A write that storage has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Write {
+    pub(super) sequence: u64,
+    pub(super) end: u64,
+    pub(super) is_done: bool,
+}
+
+/// Bytes that are made to last while others still come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checkpoint {
+    pub(super) sequence: u64,
+    pub(super) offset: u64,
+    pub(super) is_synced: bool,
+}
+
+/// What a body has to come to.
+pub(super) struct Sum {
+    expected: Checksum,
+    context: digest::Context,
+}
+
+impl Sum {
+    pub(super) fn new(expected: Checksum) -> Self {
+        let algorithm = match expected.algorithm {
+            Algorithm::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::Sha256 => &digest::SHA256,
+        };
+        Self {
+            expected,
+            context: digest::Context::new(algorithm),
+        }
+    }
+
+    fn holds(self) -> bool {
+        self.context.finish().as_ref() == self.expected.digest
+    }
+}
+
+pub(super) struct Transfer {
+    pub(super) upload: UploadId,
+    pub(super) kind: Kind,
+    pub(super) phase: Phase,
+    /// Whether somebody waits for the answer.
+    pub(super) has_client: bool,
+    /// Whether a body follows the head.
+    pub(super) has_body: bool,
+    /// Where the body begins, where its next piece goes, and where it has to end.
+    pub(super) start: u64,
+    pub(super) next: u64,
+    pub(super) limit: u64,
+    /// Everything before is written.
+    pub(super) frontier: u64,
+    /// In the order of their offsets.
+    pub(super) writes: VecDeque<Write>,
+    pub(super) sum: Option<Sum>,
+    pub(super) fault: Option<Fault>,
+    /// No more of the body comes; it is whole unless it was cut.
+    pub(super) has_ended: bool,
+    pub(super) is_cut: bool,
+    /// The length that this request says.
+    pub(super) length: Option<u64>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// The want that the phase waits for.
+    pub(super) pending: Option<u64>,
+    pub(super) parts: Vec<(UploadId, u64)>,
+    pub(super) parts_done: usize,
+    sequences: u64,
+}
+
+impl Transfer {
+    pub(super) const fn new(upload: UploadId, kind: Kind, phase: Phase, offset: u64) -> Self {
+        Self {
+            upload,
+            kind,
+            phase,
+            has_client: true,
+            has_body: false,
+            start: offset,
+            next: offset,
+            limit: offset,
+            frontier: offset,
+            writes: VecDeque::new(),
+            sum: None,
+            fault: None,
+            has_ended: false,
+            is_cut: false,
+            length: None,
+            checkpoint: None,
+            pending: None,
+            parts: Vec::new(),
+            parts_done: 0,
+            sequences: 0,
+        }
+    }
+
+    pub(super) const fn sequence(&mut self) -> u64 {
+        self.sequences += 1;
+        self.sequences
+    }
+
+    /// A piece of the body came: where it goes, if it is to be written. What goes beyond the end is not, and is a fault.
+    pub(super) fn take(&mut self, piece: &[u8]) -> Option<(u64, Write)> {
+        if self.phase != Phase::Receiving || self.has_ended || self.fault.is_some() {
+            return None;
+        }
+        let offset = self.next;
+        let end = offset.checked_add(piece.len() as u64);
+        let Some(end) = end.filter(|end| *end <= self.limit) else {
+            self.fault = Some(Fault(413, Refusal::UploadTooLarge));
+            return None;
+        };
+        if piece.is_empty() {
+            return None;
+        }
+        if let Some(sum) = &mut self.sum {
+            sum.context.update(piece);
+        }
+        self.next = end;
+        let write = Write {
+            sequence: self.sequence(),
+            end,
+            is_done: false,
+        };
+        self.writes.push_back(write);
+        Some((offset, write))
+    }
+
+    /// A write is over. `false`: there is no such write.
+    pub(super) fn written(&mut self, sequence: u64, fault: Option<Fault>) -> bool {
+        let mut writes = self.writes.iter();
+        let Some(index) = writes.position(|write| write.sequence == sequence) else {
+            return false;
+        };
+        match fault {
+            None => self.writes[index].is_done = true,
+            // What lies behind a hole does not count, whatever becomes of it.
+            Some(fault) => {
+                self.fault.get_or_insert(fault);
+                self.writes.remove(index);
+                for write in self.writes.range_mut(index..) {
+                    write.end = 0;
+                }
+            }
+        }
+        while let Some(write) = self.writes.front().filter(|write| write.is_done) {
+            self.frontier = self.frontier.max(write.end);
+            self.writes.pop_front();
+        }
+        true
+    }
+
+    /// How far the body counts, now that all of it is written: nothing of one whose checksum is wrong or cannot be known.
+    pub(super) fn kept(&mut self) -> u64 {
+        let Some(sum) = self.sum.take() else {
+            return self.frontier;
+        };
+        if self.is_cut || self.fault.is_some() {
+            return self.start;
+        }
+        if sum.holds() {
+            return self.frontier;
+        }
+        self.fault = Some(Fault(460, Refusal::ChecksumMismatch));
+        self.start
+    }
+}

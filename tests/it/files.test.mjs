@@ -1,0 +1,353 @@
+// Files over HTTP: the real daemon, real files, and what RFC 9110 says about them.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { io } from "socket.io-client";
+import { blocksOf } from "./blocks.mjs";
+import { binary, event, freePort, serve, serveDev, until } from "./daemon.mjs";
+
+const SIZES = [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 300_000, 1 << 20, (5 << 20) + 3];
+const bodies = new Map(SIZES.map((size) => [`${size}.bin`, randomBytes(size)]));
+const MODIFIED = new Date("2026-02-03T04:05:06Z");
+let folder, outside, daemon, agent;
+
+before(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), "ringway-files-"));
+  outside = mkdtempSync(path.join(tmpdir(), "ringway-outside-"));
+  for (const [name, bytes] of bodies) file(name, bytes);
+  file("hello.txt", "hello, world\n");
+  file("page.html", "<p>x</p>");
+  mkdirSync(path.join(folder, "deep/er"), { recursive: true });
+  file("deep/er/ä b.txt", "deep");
+  file(".secret", "no");
+  writeFileSync(path.join(outside, "passwd"), "root");
+  symlinkSync(path.join(outside, "passwd"), path.join(folder, "escape"));
+  symlinkSync("hello.txt", path.join(folder, "inside"));
+  execFileSync("mkfifo", [path.join(folder, "pipe")]);
+  daemon = await serveDev("--files", folder, "--shards", "2");
+  agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+});
+
+after(async () => {
+  agent.destroy();
+  assert.equal(await daemon.stop(), 0);
+  for (const one of [folder, outside]) rmSync(one, { recursive: true });
+});
+
+function file(name, bytes) {
+  const whole = path.join(folder, name);
+  writeFileSync(whole, bytes);
+  utimesSync(whole, MODIFIED, MODIFIED);
+}
+
+/** One request; the path goes out as it stands. */
+function ask(where, headers = {}, method = "GET") {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: "127.0.0.1", port: daemon.port, path: where, headers, method, agent }, (response) => {
+      const chunks = [];
+      response.on("data", (chunk) => chunks.push(chunk)).on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) }));
+    });
+    request.on("error", reject).end();
+  });
+}
+
+const sha = (bytes) => createHash("sha256").update(bytes).digest("hex");
+const descriptors = () => readdirSync(`/proc/${daemon.process.pid}/fd`).length;
+
+test("files of all sizes arrive as they are, several times on one connection", async () => {
+  for (const round of [1, 2]) {
+    for (const [name, bytes] of bodies) {
+      const { status, headers, body } = await ask(`/files/${name}`);
+      assert.equal(status, 200, `${name}, round ${round}`);
+      assert.equal(Number(headers["content-length"]), bytes.length);
+      assert.equal(sha(body), sha(bytes), `${name}, round ${round}`);
+    }
+  }
+});
+
+test("what a file's answer says", async () => {
+  const { headers } = await ask("/files/hello.txt");
+  assert.equal(headers["content-type"], "text/plain; charset=utf-8");
+  assert.equal(headers["x-content-type-options"], "nosniff");
+  assert.equal(headers["accept-ranges"], "bytes");
+  assert.equal(headers["last-modified"], MODIFIED.toUTCString());
+  assert.match(headers.etag, /^"[^"]+"$/);
+  const page = await ask("/files/page.html");
+  assert.match(page.headers["content-type"], /^text\/html/);
+  const deep = await ask("/files/deep/er/%C3%A4%20b.txt");
+  assert.equal(String(deep.body), "deep");
+});
+
+test("HEAD says what GET would", async () => {
+  const [head, get] = [await ask("/files/300000.bin", {}, "HEAD"), await ask("/files/300000.bin")];
+  assert.equal(head.body.length, 0);
+  const { date: _, ...said } = head.headers;
+  const { date: __, ...wouldSay } = get.headers;
+  assert.deepEqual([head.status, said], [get.status, wouldSay]);
+});
+
+test("other methods are refused, and say which there are", async () => {
+  const answer = await ask("/files/hello.txt", {}, "DELETE");
+  assert.equal(answer.status, 405);
+  assert.match(answer.headers.allow, /GET/);
+});
+
+test("ranges", async () => {
+  const name = "300000.bin";
+  const bytes = bodies.get(name);
+  for (const [range, first, last] of [
+    ["0-0", 0, 0], ["1-99999", 1, 99_999], ["299999-", 299_999, 299_999], ["-5", 299_995, 299_999], ["100-999999999", 100, 299_999], ["-999999999", 0, 299_999],
+  ]) {
+    const { status, headers, body } = await ask(`/files/${name}`, { range: `bytes=${range}` });
+    assert.equal(status, 206, range);
+    assert.equal(headers["content-range"], `bytes ${first}-${last}/300000`);
+    assert.ok(body.equals(bytes.subarray(first, last + 1)), range);
+  }
+  for (const range of ["300000-", "400000-500000", "-0"]) {
+    const { status, headers } = await ask(`/files/${name}`, { range: `bytes=${range}` });
+    assert.deepEqual([status, headers["content-range"]], [416, "bytes */300000"], range);
+  }
+  for (const ignored of ["lines=1-2", "bytes=5-1", "bytes=a-b", "bytes"]) {
+    const { status, body } = await ask(`/files/${name}`, { range: ignored });
+    assert.deepEqual([status, body.length], [200, 300_000], ignored);
+  }
+});
+
+test("several ranges come as parts", async () => {
+  const bytes = bodies.get("300000.bin");
+  const { status, headers, body } = await ask("/files/300000.bin", { range: "bytes=0-9,1000-1999,-7" });
+  assert.equal(status, 206);
+  const boundary = /^multipart\/byteranges; boundary="?([^"]+)"?$/.exec(headers["content-type"])[1];
+  assert.equal(Number(headers["content-length"]), body.length);
+  const parts = body.toString("latin1").split(`--${boundary}`);
+  assert.equal(parts.at(-1).trim(), "--");
+  const found = parts.slice(1, -1).map((part) => {
+    const [head, rest] = [part.slice(0, part.indexOf("\r\n\r\n")), part.slice(part.indexOf("\r\n\r\n") + 4, -2)];
+    return [/content-range: bytes (\S+)/i.exec(head)[1], rest];
+  });
+  const of = (first, last) => [`${first}-${last}/300000`, bytes.subarray(first, last + 1).toString("latin1")];
+  assert.deepEqual(found, [of(0, 9), of(1000, 1999), of(299_993, 299_999)]);
+});
+
+test("a thousand ranges cost no more than the file", async () => {
+  const many = Array.from({ length: 1000 }, (_, at) => `${at}-${at + 200_000}`).join(",");
+  const { status, body } = await ask("/files/300000.bin", { range: `bytes=${many}` });
+  assert.ok([200, 206, 400, 416, 431].includes(status), String(status));
+  assert.ok(body.length <= 310_000, `${body.length} bytes`);
+});
+
+test("conditions", async () => {
+  const { headers } = await ask("/files/hello.txt");
+  const modified = headers["last-modified"];
+  const earlier = new Date(MODIFIED - 60_000).toUTCString();
+  for (const [conditions, status] of [
+    [{ "if-none-match": headers.etag }, 304], [{ "if-none-match": `"x", W/${headers.etag}` }, 304], [{ "if-none-match": "*" }, 304], [{ "if-none-match": '"x"' }, 200],
+    [{ "if-modified-since": modified }, 304], [{ "if-modified-since": earlier }, 200], [{ "if-modified-since": "yesterday" }, 200],
+    [{ "if-none-match": '"x"', "if-modified-since": modified }, 200],
+    [{ "if-match": headers.etag }, 200], [{ "if-match": '"x"' }, 412], [{ "if-match": `W/${headers.etag}` }, 412],
+    [{ "if-unmodified-since": modified }, 200], [{ "if-unmodified-since": earlier }, 412],
+    [{ range: "bytes=0-1", "if-range": headers.etag }, 206], [{ range: "bytes=0-1", "if-range": '"x"' }, 200], [{ range: "bytes=0-1", "if-range": `W/${headers.etag}` }, 200],
+    [{ range: "bytes=0-1", "if-range": modified }, 206], [{ range: "bytes=0-1", "if-range": earlier }, 200],
+  ]) {
+    const answer = await ask("/files/hello.txt", conditions);
+    assert.equal(answer.status, status, JSON.stringify(conditions));
+    if (status === 304) assert.deepEqual([answer.body.length, answer.headers.etag], [0, headers.etag]);
+  }
+});
+
+test("nothing outside, nothing hidden, nothing that is no file", async () => {
+  for (const where of [
+    "/files/../etc/passwd", "/files/%2e%2e/passwd", "/files/deep/../../passwd", "/files/deep%2F..%2F..%2Fpasswd", "/files/hello.txt%00.png", "/files/escape", "/files/.secret",
+    "/files/deep", "/files/deep/", "/files/", "/files", "/files/nothing", "/files/pipe", "/files//etc/passwd", `/files/${"a".repeat(4096)}`, "/files/hello.txt/", "/files/a\\b",
+    "/files/%ff%fe", "/files/%zz",
+  ]) {
+    const { status, body } = await ask(where);
+    assert.ok([400, 403, 404, 414].includes(status), `${where.slice(0, 40)}: ${status}`);
+    assert.ok(!body.includes("root") && !body.equals(Buffer.from("no")), where);
+  }
+  const { status, body } = await ask("/files/inside");
+  assert.deepEqual([status, String(body)], [200, "hello, world\n"]);
+});
+
+test("a compressed file beside it is sent to whoever takes it", async () => {
+  file("app.js", "console.log('plain');\n");
+  file("app.js.gz", "pretend gzip");
+  file("app.js.br", "pretend brotli");
+  for (const [accept, encoding, body] of [
+    ["gzip", "gzip", "pretend gzip"], ["gzip, br", "br", "pretend brotli"], ["br;q=0, gzip", "gzip", "pretend gzip"], ["identity", undefined, "console.log('plain');\n"],
+    ["", undefined, "console.log('plain');\n"],
+  ]) {
+    const answer = await ask("/files/app.js", { "accept-encoding": accept });
+    assert.deepEqual([answer.headers["content-encoding"], String(answer.body)], [encoding, body], accept);
+    assert.match(answer.headers.vary, /accept-encoding/i);
+    assert.match(answer.headers["content-type"], /javascript/);
+  }
+});
+
+test("a file that is changed is seen within the time that is promised", async () => {
+  file("changing.txt", "before");
+  assert.equal(String((await ask("/files/changing.txt")).body), "before");
+  writeFileSync(path.join(folder, "next"), "after, and longer");
+  renameSync(path.join(folder, "next"), path.join(folder, "changing.txt"));
+  await until(async () => String((await ask("/files/changing.txt")).body) === "after, and longer");
+  rmSync(path.join(folder, "changing.txt"));
+  await until(async () => (await ask("/files/changing.txt")).status === 404);
+});
+
+/** A client that asks and reads nothing until it is told to. */
+async function lazy(where) {
+  const socket = net.connect(daemon.port, "127.0.0.1");
+  await event(socket, "connect");
+  socket.pause();
+  socket.write(`GET ${where} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  return socket;
+}
+
+test("a file that shrinks while it is sent ends its connection, and only that", async () => {
+  const size = 64 << 20;
+  const whole = path.join(folder, "shrinking.bin");
+  const descriptor = openSync(whole, "w");
+  ftruncateSync(descriptor, size);
+  const socket = await lazy("/files/shrinking.bin");
+  let bytes = 0;
+  socket.once("readable", () => ftruncateSync(descriptor, 1 << 20));
+  await event(socket, "readable");
+  socket.on("data", (chunk) => { bytes += chunk.length; });
+  socket.on("error", () => {});
+  await event(socket, "close");
+  closeSync(descriptor);
+  assert.ok(bytes < size, `${bytes} bytes`);
+  assert.equal((await ask("/files/hello.txt")).status, 200);
+});
+
+test("readers that do not read cost little, and leave nothing behind", async () => {
+  const whole = path.join(folder, "large.bin");
+  const descriptor = openSync(whole, "w");
+  ftruncateSync(descriptor, 256 << 20);
+  closeSync(descriptor);
+  await ask("/files/hello.txt");
+  const before = descriptors();
+  const readers = await Promise.all(Array.from({ length: 300 }, () => lazy("/files/large.bin")));
+  await Promise.all(readers.map((socket) => event(socket, "readable")));
+  assert.equal((await ask("/files/hello.txt")).status, 200, "others are served meanwhile");
+  for (const socket of readers) socket.destroy();
+  await until(() => descriptors() <= before + 2);
+});
+
+test("who has said all is answered, whether its file is known or not", async () => {
+  for (const name of ["cold.txt", "cold.txt", "large.bin"]) {
+    if (name === "cold.txt") file(name, "cold");
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.end(`GET /files/${name} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-3\r\n\r\n`);
+    let text = "";
+    socket.on("data", (chunk) => { text += chunk.toString("latin1"); });
+    await event(socket, "end");
+    assert.match(text, /^HTTP\/1\.1 206 /, name);
+    assert.ok(text.endsWith(name === "cold.txt" ? "cold" : "\0\0\0\0"), name);
+    socket.destroy();
+  }
+});
+
+test("more files than may be open are served all the same", async () => {
+  const few = await serveDev("--files", folder, "--set", "files.open_max=64", "--set", "files.cache_file_bytes_max=1", "--shards", "1");
+  for (let number = 0; number < 200; number += 1) file(`many-${number}.bin`, `number ${number}`);
+  for (let number = 0; number < 200; number += 1) {
+    const answer = await fetch(`${few.url}/files/many-${number}.bin`);
+    assert.deepEqual([answer.status, await answer.text()], [200, `number ${number}`]);
+  }
+  assert.equal(await few.stop(), 0);
+});
+
+test("signed URLs open what is not public, for a while, and some of them once", async () => {
+  const key = path.join(outside, "url.key");
+  writeFileSync(key, randomBytes(32));
+  const config = path.join(outside, "ringway.toml");
+  writeFileSync(config, `shards.count = 2
+[[auth.keys]]
+id = "a"
+algorithm = "HS256"
+file = "${key}"
+[files]
+roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}/deep", public = true, cache_control = "max-age=60" }]
+url_keys = [{ id = "2026", file = "${key}" }]
+`);
+  const closed = await serve(["--config", config]);
+  const get = async (where) => {
+    const answer = await fetch(closed.url + where);
+    return [answer.status, await answer.text()];
+  };
+  const sign = (...args) => String(execFileSync(binary, ["url", "--config", config, ...args])).trim();
+  const code = async (where) => {
+    const [status, text] = await get(where);
+    return [status, JSON.parse(text).code];
+  };
+  assert.deepEqual(await code("/files/hello.txt"), [401, "RW-2101"]);
+  const url = sign("--path", "/files/hello.txt");
+  for (let times = 0; times < 3; times += 1) assert.deepEqual(await get(url), [200, "hello, world\n"]);
+  assert.deepEqual(await code(url.replace("hello.txt", "page.html")), [403, "RW-2706"]);
+  assert.deepEqual(await code(url.slice(0, -1) + (url.endsWith("A") ? "B" : "A")), [403, "RW-2706"]);
+  assert.deepEqual(await code(`${url}&download=x`), [403, "RW-2706"]);
+  assert.deepEqual(await code(sign("--path", "/files/hello.txt", "--expires-in", "0")), [410, "RW-2707"]);
+  // Whichever shard a connection comes to, one knows.
+  for (let times = 0; times < 8; times += 1) {
+    const once = sign("--path", "/files/hello.txt", "--once");
+    assert.equal((await fetch(closed.url + once, { method: "HEAD" })).status, 200);
+    assert.equal((await get(once))[0], 200);
+    assert.deepEqual(await code(once), [410, "RW-2708"]);
+  }
+  const named = await fetch(closed.url + sign("--path", "/files/deep/er/ä b.txt", "--download", "Größe.txt"));
+  assert.equal(await named.text(), "deep");
+  assert.match(named.headers.get("content-disposition"), /^attachment; .*filename\*=UTF-8''Gr%C3%B6%C3%9Fe\.txt/);
+  const open = await fetch(`${closed.url}/open/er/%C3%A4%20b.txt`);
+  assert.deepEqual([open.headers.get("cache-control"), await open.text()], ["max-age=60", "deep"]);
+  assert.equal(await closed.stop(), 0);
+});
+
+test("a directory that is not there keeps the daemon from starting", async () => {
+  await assert.rejects(serveDev("--files", path.join(folder, "hello.txt")), /RW-1014.*hello\.txt/s);
+});
+
+test("rooms go on while files are sent", async () => {
+  const [sender, member] = [io(daemon.url, { transports: ["websocket"] }), io(daemon.url, { transports: ["websocket"] })];
+  await Promise.all([sender, member].map((client) => client.emitWithAck("join", "r")));
+  const reader = await lazy("/files/large.bin");
+  reader.on("data", () => {}).on("error", () => {});
+  for (let number = 0; number < 50; number += 1) {
+    const heard = event(member, "message");
+    sender.emit("publish", "r", number);
+    assert.deepEqual((await heard).slice(0, 2), ["r", number]);
+  }
+  reader.destroy();
+  for (const client of [sender, member]) client.disconnect();
+});
+
+test("docs/files.md, block by block", async (t) => {
+  const [five, toml, sign, ...more] = blocksOf("docs/files.md").map(({ text }) => text);
+  assert.equal(more.length, 0, "every block runs here");
+  const [port, admin] = [await freePort(), await freePort()];
+  const home = mkdtempSync(path.join(tmpdir(), "ringway-docs-"));
+  t.after(() => rmSync(home, { recursive: true }));
+  const here = (text) => text.replaceAll("/tmp/ringway-files", `${home}/files`).replaceAll("/etc/ringway", home).replaceAll("/srv", home).replaceAll("127.0.0.1:7300", `127.0.0.1:${port}`)
+    .replaceAll("ringway serve --dev", `${binary} serve --dev --listen 127.0.0.1:${port} --admin 127.0.0.1:${admin}`).replaceAll("ringway url", `${binary} url`);
+  // Job control as in the reader's shell; the daemon is there when it answers, however long that takes here.
+  const patient = here(five).replace("sleep 1", `until curl -sf http://127.0.0.1:${admin}/ready >${home}/ready; do :; done`);
+  assert.equal(execFileSync("bash", ["-cm", `exec 2>${home}/log\n${patient}\nwait`], { encoding: "utf8" }), "hello, file\nfile");
+  for (const name of ["files", "assets"]) mkdirSync(path.join(home, name), { recursive: true });
+  writeFileSync(path.join(home, "files/report 2026.pdf"), "report");
+  writeFileSync(path.join(home, "assets/index.html"), "index");
+  writeFileSync(path.join(home, "secret"), randomBytes(32));
+  writeFileSync(path.join(home, "ringway.toml"), here(toml));
+  const url = execFileSync("bash", ["-euc", here(sign)], { encoding: "utf8" }).trim();
+  const documented = await serve(["--config", path.join(home, "ringway.toml")]);
+  const report = await fetch(documented.url + url);
+  assert.deepEqual([report.status, await report.text(), report.headers.get("content-disposition")], [200, "report", 'attachment; filename="Report.pdf"']);
+  assert.equal(await (await fetch(`${documented.url}/assets/`)).text(), "index");
+  assert.equal(await documented.stop(), 0);
+});

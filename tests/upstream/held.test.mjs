@@ -1,0 +1,38 @@
+// Handlers that do not return: their client is held, and nobody else.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { until } from "../it/daemon.mjs";
+import { refusals, total } from "../it/metrics.mjs";
+import { on } from "./stage.mjs";
+
+const held = fileURLToPath(new URL("held.mjs", import.meta.url));
+const RATES = ["connection_events", "address_events"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
+const HEARTBEAT = ["--set", "engine.ping_interval_ms=500", "--set", "engine.ping_timeout_ms=1000"];
+const ARGS = ["--shards", "2", ...RATES, ...HEARTBEAT, "--set", "link.stall_ms=1500"];
+const EVENTS = 20_000;
+
+test("handlers that do not return: their client is received from no more and not timed out, others go on, and it goes on with them", on({ args: ARGS }, async (stage, t) => {
+  await stage.join(["--expose-gc", held, stage.link]);
+  const [busy, other] = [await stage.connected(), await stage.connected()];
+  const before = await other.emitWithAck("look");
+  const text = "x".repeat(2_000);
+  const answers = [];
+  for (let number = 0; number < EVENTS; number += 1) busy.emit("wait", [number, text], (answer) => answers.push(answer.number));
+  await until(async () => (await other.emitWithAck("look")).begun >= 100);
+  // Longer than a client may be silent, and than a worker may be stuck: eight pings are four seconds.
+  let pings = 0;
+  other.io.engine.on("ping", () => { pings += 1; });
+  await until(() => pings >= 8);
+  const during = await other.emitWithAck("look");
+  t.diagnostic(`of ${EVENTS} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap`);
+  // The bound, and what was on the way.
+  assert.ok(during.begun < EVENTS / 4, `${during.begun}`);
+  assert.ok(during.heap - before.heap < 24 << 20, `${during.heap - before.heap} bytes`);
+  assert.deepEqual([busy.disconnects, other.disconnects, answers], [[], [], []]);
+  assert.equal(await total(stage.daemon, "ringway_upstream_stalls_total"), 0);
+  await other.emitWithAck("go");
+  await until(() => answers.length === EVENTS);
+  assert.deepEqual(answers, [...Array(EVENTS).keys()]);
+  assert.deepEqual([busy.disconnects, await refusals(stage.daemon)], [[], {}]);
+}));
