@@ -564,6 +564,8 @@ impl House {
                 Some(Cause::FileShort) => self.fired(Fault::FileCut) > 0,
                 Some(Cause::FileFailed) => self.fired(Fault::ReadFailed) > 0,
                 Some(Cause::Closed) => !in_part || reader.finished,
+                // It took nothing for too long.
+                Some(Cause::Failed) => !in_part || self.shard.stats().transfers_stalled > 0,
                 _ => !in_part,
             };
             assert!(

@@ -1,4 +1,5 @@
-// An ordinary Socket.IO application; one line gives it sockets that it does not own. Started as `node application.mjs LINK [SECRET_FILE]`.
+// An ordinary Socket.IO application; one line gives it sockets that it does not own. Started as `node application.mjs LINK [SECRET_FILE [deaf]]`: deaf, it does not listen for
+// faults of its link, as most applications do not.
 import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -6,7 +7,7 @@ import { Server } from "socket.io";
 import { Counting } from "./counting.mjs";
 import { plant } from "./planted.mjs";
 
-const [url, secretFile] = process.argv.slice(2);
+const [url, secretFile, ears] = process.argv.slice(2);
 // A parser of its own, by the name of its module.
 const parser = process.env.PARSER === undefined ? {} : { parser: await import(process.env.PARSER) };
 const io = new Server({ connectTimeout: 45_000, ...parser });
@@ -17,7 +18,7 @@ if (process.env.QUEUE_BYTES_MAX) options.bounds = { queue_bytes_max: Number(proc
 const ringway = attachRingway(io, options);
 
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
-ringway.on("fault", ({ code, message }) => tell({ event: "fault", code, message }));
+if (ears !== "deaf") ringway.on("fault", ({ code, message }) => tell({ event: "fault", code, message }));
 // What doubles is planted (planted.mjs), so that it is seen that tests which count see it.
 if (process.env.DOUBLES) plant(io, process.env.DOUBLES);
 // What clients must hear once and in its turn, whatever becomes of the link (numbered.mjs).

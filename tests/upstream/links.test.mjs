@@ -35,7 +35,7 @@ test("a Unix link and a TCP link beside it: over TCP the secret is proven, over 
       const careful = await stage.worker([wrong]);
       stage.link = tcp;
       const remote = await stage.worker([right]);
-      const liar = stage.launch(["application.mjs", tcp, wrong].map((part, at) => (at === 0 ? new URL(part, import.meta.url).pathname : part)));
+      const liar = stage.launch(["application.mjs", tcp, wrong, "deaf"].map((part, at) => (at === 0 ? new URL(part, import.meta.url).pathname : part)));
       await said(liar, "RINGWAY_LINK");
       assert.match(liar.errors, /RingwayWarning: the daemon has closed the link: proof: the proof is wrong/);
       await until(async () => (await total(stage.daemon, "ringway_links_refused_total")) >= 3);
