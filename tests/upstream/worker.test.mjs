@@ -297,7 +297,7 @@ test("over TCP both sides prove the secret", async () => {
   writeFileSync(wrong, "another secret of sixteen bytes\n");
   const link = `tcp://127.0.0.1:${await freePort()}`;
   await on({ args: ["--set", `link.secret_file="${secretFile}"`], link, secretFile }, async (stage) => {
-    const refused = stage.worker([wrong]).catch((error) => error);
+    const refused = stage.worker([wrong, "deaf"]).catch((error) => error);
     await until(() => total(stage.daemon, "ringway_links_refused_total"));
     await until(() => /RINGWAY_LINK.*proof: the proof is wrong/.test(stage.workers[0].errors));
     await stage.kill(stage.workers[0]);
