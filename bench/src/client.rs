@@ -1,8 +1,9 @@
 //! One client's socket: what waits to be written, what was read and is not whole.
 
+use crate::dial::dial;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -38,16 +39,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects from `source`; each of a few hundred addresses has its own ports.
     pub(crate) fn dial(source: Ipv4Addr, server: SocketAddrV4) -> io::Result<Self> {
-        let socket = net::socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        net::bind(&socket, &SocketAddrV4::new(source, 0))?;
-        net::connect(&socket, &server)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        let socket = dial(source, server, 0)?;
         Ok(Self {
             socket,
             stage: Stage::Upgrading,

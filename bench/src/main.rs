@@ -3,6 +3,7 @@
 mod client;
 mod compare;
 mod crowd;
+mod dial;
 mod dialect;
 mod fetch;
 mod flame;

@@ -2,9 +2,10 @@
 
 use super::head::Head;
 use super::wanted::{Asked, Files};
+use crate::dial::dial;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, RecvFlags, SendFlags};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -52,19 +53,7 @@ impl Client {
         server: SocketAddrV4,
         recv_buffer_bytes: usize,
     ) -> io::Result<Self> {
-        let socket = net::socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        if recv_buffer_bytes > 0 {
-            sockopt::set_socket_recv_buffer_size(&socket, recv_buffer_bytes)?;
-        }
-        net::bind(&socket, &SocketAddrV4::new(source, 0))?;
-        net::connect(&socket, &server)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        let socket = dial(source, server, recv_buffer_bytes)?;
         Ok(Self {
             socket,
             asked_ns: 0,

@@ -1,9 +1,10 @@
 //! One client: which of its three requests is under way, and how much of the upload has been written.
 
+use crate::dial::dial;
 use crate::fetch::head::Head;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, RecvFlags, SendFlags};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -46,16 +47,7 @@ impl Client {
         server: SocketAddrV4,
         file_bytes: u64,
     ) -> io::Result<Self> {
-        let socket = net::socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        net::bind(&socket, &SocketAddrV4::new(source, 0))?;
-        net::connect(&socket, &server)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        let socket = dial(source, server, 0)?;
         Ok(Self {
             socket,
             file_bytes,
