@@ -1,6 +1,6 @@
 //! What a driver gives back.
 
-use crate::{Errno, FileDone, FileSend, JobOutput, Key, Peer, RecvLease, SlotLease, Socket};
+use crate::{Errno, FileDone, FileSend, Job, JobOutput, Key, Peer, RecvLease, SlotLease, Socket};
 
 /// One completion of an operation.
 #[derive(Debug)]
@@ -79,9 +79,17 @@ pub enum Outcome {
     Computed(Result<JobOutput, PoolFull>),
 }
 
-/// The compute pool's queue was full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolFull;
+/// The compute pool's queue was full; the job comes back as it was, with all that it owns.
+pub struct PoolFull(
+    /// What did not run.
+    pub Job,
+);
+
+impl core::fmt::Debug for PoolFull {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("PoolFull")
+    }
+}
 
 impl core::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

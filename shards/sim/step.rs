@@ -367,15 +367,18 @@ fn send_socket(state: &mut State, shard: usize, socket: u32, to: usize, token: u
 }
 
 fn compute(state: &mut State, shard: usize, index: usize, _key: Key) -> Progress {
-    if roll(state, Fault::ComputeRefused) {
-        return Progress::Ended(Outcome::Computed(Err(PoolFull)));
-    }
+    let is_refused = roll(state, Fault::ComputeRefused);
     let done: ringway_io::Job = Box::new(|| unreachable!("a job runs once"));
     let Work::Compute { job } = &mut state.rings[shard].in_flight[index].work else {
         unreachable!("the caller matched a job")
     };
     let job = core::mem::replace(job, done);
-    Progress::Ended(Outcome::Computed(Ok(job())))
+    let result = if is_refused {
+        Err(PoolFull(job))
+    } else {
+        Ok(job())
+    };
+    Progress::Ended(Outcome::Computed(result))
 }
 
 /// Bytes for a connection that is closed: its slot may serve another client by now.

@@ -301,10 +301,10 @@ impl UringDriver {
     }
 
     fn compute(&mut self, key: Key, job: Job) {
-        if self.pool.submit(key.to_bits(), job).is_err() {
+        if let Err(job) = self.pool.submit(key.to_bits(), job) {
             self.backlog.push_back(Completion {
                 key,
-                outcome: Outcome::Computed(Err(PoolFull)),
+                outcome: Outcome::Computed(Err(PoolFull(job))),
             });
         }
     }

@@ -112,7 +112,7 @@ impl Bench {
 
 impl PoolPort {
     /// Hands a job to the next worker with a free place, or gives it back undone.
-    pub(crate) fn submit(&mut self, key: u64, job: Job) -> Result<(), ()> {
+    pub(crate) fn submit(&mut self, key: u64, job: Job) -> Result<(), Job> {
         let count = self.lanes.len();
         for _ in 0..count {
             self.next = (self.next + 1) % count;
@@ -125,7 +125,7 @@ impl PoolPort {
                 return Ok(());
             }
         }
-        Err(())
+        Err(job)
     }
 
     pub(crate) fn drain(&mut self, mut sink: impl FnMut(u64, JobOutput)) {

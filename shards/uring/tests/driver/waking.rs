@@ -135,7 +135,14 @@ fn a_full_pool_refuses_and_answers_everything_it_took() {
     // No worker runs yet, so the last one is the only completion.
     let refused = bench.next();
     assert_eq!(refused.key, job_key(POOL_QUEUE_JOBS));
-    assert!(matches!(refused.outcome, Outcome::Computed(Err(PoolFull))));
+    let Outcome::Computed(Err(PoolFull(job))) = refused.outcome else {
+        panic!("{refused:?} is no refusal")
+    };
+    assert_eq!(
+        job().downcast_ref(),
+        Some(&POOL_QUEUE_JOBS),
+        "it comes back"
+    );
     pool.start().expect("a thread");
     for slot in 0..POOL_QUEUE_JOBS {
         let one = bench.next();
