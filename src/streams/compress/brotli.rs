@@ -28,6 +28,20 @@ impl BrotliEncoder {
     /// By quality, in MiB: measured at the largest window (`tests/memory.rs`), and an eighth more. Ring buffer, hash tables, commands and output of a metablock.
     const MEMORY_MIB_MAX: [usize; 10] = [2, 2, 13, 13, 32, 32, 34, 41, 50, 70];
 
+    /// The log2 of a window with which the lower qualities take little: for what is compressed while it is sent.
+    pub const WINDOW_LOG_SMALL: u32 = 18;
+    /// Likewise, of the qualities that have small tables, with windows up to that.
+    const SMALL_MEMORY_MIB_MAX: [usize; 5] = [2, 2, 2, 2, 4];
+
+    const fn memory_mib_max(quality: u32, window_log: u32) -> usize {
+        let quality = quality as usize;
+        if window_log <= Self::WINDOW_LOG_SMALL && quality < Self::SMALL_MEMORY_MIB_MAX.len() {
+            Self::SMALL_MEMORY_MIB_MAX[quality]
+        } else {
+            Self::MEMORY_MIB_MAX[quality]
+        }
+    }
+
     /// Of a quality from 0 to [`Self::QUALITY_MAX`] and a window from 2^10 to 2^[`Self::WINDOW_LOG_MAX`]; what is beyond is the nearest of them, and the
     /// qualities 0 and 1 have a window of 2^18 at least.
     #[must_use]
@@ -39,7 +53,7 @@ impl BrotliEncoder {
         state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window_log);
         Self {
             state,
-            memory_bytes_max: Self::MEMORY_MIB_MAX[quality as usize] << 20,
+            memory_bytes_max: Self::memory_mib_max(quality, window_log) << 20,
             life: Life::Open,
         }
     }

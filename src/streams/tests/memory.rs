@@ -72,6 +72,11 @@ fn no_stage_owns_more_than_it_says() {
         let make = move || -> Box<dyn Stage> { Box::new(BrotliEncoder::new(quality, 22)) };
         check(&format!("brotli {quality}"), &make, &input);
     }
+    for quality in 0..=4 {
+        let window_log = BrotliEncoder::WINDOW_LOG_SMALL;
+        let make = move || -> Box<dyn Stage> { Box::new(BrotliEncoder::new(quality, window_log)) };
+        check(&format!("small br {quality}"), &make, &input);
+    }
     let stream = half(made(&mut BrotliEncoder::new(4, 22), &input));
     check(
         "un-brotli",
