@@ -91,6 +91,8 @@ section! {
         receive_buffers: u16 = 512,
         /// Bytes of each receive buffer.
         receive_buffer_bytes: u32 = 4096,
+        /// Threads beside the shards, which verify signatures and compress.
+        compute_threads: u16 = 2,
         /// Bytes of all rings between shards together.
         mesh_bytes_max: usize = 64 << 20,
     }
@@ -131,6 +133,24 @@ section! {
         slot_bytes: u32 = 128 * 1024,
         /// Files that each shard may have open.
         open_max: u32 = 1024,
+        /// Whether what compresses and has no compressed file beside it is compressed while it is sent.
+        compress: bool = true,
+        /// Smaller files are not.
+        compress_bytes_min: u64 = 1024,
+        /// Nor are larger ones.
+        compress_bytes_max: u64 = 8 << 20,
+        /// From 1 to 9; 0: never to zstd.
+        compress_zstd_level: u8 = 3,
+        /// From 1 to 9; 0: never to brotli. Above 4 it takes tens of MiB for each transfer.
+        compress_brotli_quality: u8 = 4,
+        /// From 1 to 9; 0: never to gzip.
+        compress_gzip_level: u8 = 6,
+        /// Bytes of memory that compressing takes on each shard at most; beyond it files go out as they are.
+        compress_memory_bytes_max: usize = 64 << 20,
+        /// What a file was compressed to is kept in memory, beside the small files, if it is no longer than this.
+        compress_kept_bytes_max: usize = 1 << 20,
+        /// Pieces of files that each shard has compressed at a time.
+        compress_jobs_max: usize = 4,
     }
 }
 /// A directory whose files are served.
@@ -154,6 +174,9 @@ pub struct FileRoot {
     /// Whether `a.js.zst`, `a.js.br` and `a.js.gz` are sent for `a.js` to clients that take them.
     #[serde(default = "yes")]
     pub precompressed: bool,
+    /// Whether files beneath it are compressed while they are sent, if `files.compress` is not off.
+    #[serde(default = "yes")]
+    pub compress: bool,
     /// Whether browsers are told to save everything and show nothing: for files that strangers wrote.
     #[serde(default)]
     pub always_download: bool,
@@ -340,6 +363,14 @@ section! {
         /// Connections per address at a time, on one shard; one whose session lives on another shard needs a place there, and is answered 429 (RW-2205)
         /// if there is none.
         address_connections_max: u32 = 10_000,
+        /// Bytes of files per connection.
+        connection_download_bytes_per_second: u64 = 0,
+        /// Burst of the above.
+        connection_download_burst_bytes: u64 = 256 * 1024,
+        /// Bytes of files per user (the token's subject), on one shard.
+        user_download_bytes_per_second: u64 = 0,
+        /// Burst of the above.
+        user_download_burst_bytes: u64 = 1 << 20,
         /// Packets queued for one slow session.
         queue_packets_max: u32 = 256,
         /// Bytes queued for one slow session. A packet counts its frames, the names of its room and key, some 110 bytes of its own, and its frames

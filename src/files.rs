@@ -5,7 +5,8 @@ use crate::start::StartError;
 use ringway_io::{FileKind, FileStat, OpenError, OpenHow, RelativePath, Root, Symlinks};
 use ringway_runtime::{FileHandle, FileOutcome, FilePiece, FileRequest, OpenedFile};
 use ringway_service::files::{
-    Access, CacheBounds, FileRef, FilesSettings, Root as ServedRoot, SettingsError, Stat, UrlKeys,
+    Access, CacheBounds, Compression, FileRef, FilesSettings, Root as ServedRoot, SettingsError,
+    Stat, UrlKeys,
 };
 use ringway_service::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile as Opened};
 use ringway_uring::FilesConfig;
@@ -24,7 +25,8 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
     if files.roots.is_empty() {
         return Ok(None);
     }
-    let roots = files.roots.iter().map(served_root).collect();
+    let served = |root| served_root(root, files.compress);
+    let roots = files.roots.iter().map(served).collect();
     let invalid =
         |SettingsError(what): SettingsError| StartError::invalid_value("files.roots", &what);
     let mut settings = FilesSettings::new(roots).map_err(invalid)?;
@@ -35,13 +37,42 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
         open_max: files.open_max.max(64) as usize / 2,
         fresh_us: u64::from(files.revalidate_ms) * 1000,
     };
+    settings.compression = compression(files)?;
     Ok(Some(settings))
 }
+
+fn compression(files: &config::Files) -> Result<Compression, StartError> {
+    for (name, level) in [
+        ("files.compress_zstd_level", files.compress_zstd_level),
+        (
+            "files.compress_brotli_quality",
+            files.compress_brotli_quality,
+        ),
+        ("files.compress_gzip_level", files.compress_gzip_level),
+    ] {
+        if level > 9 {
+            return Err(StartError::invalid_value(name, "it is at most 9"));
+        }
+    }
+    Ok(Compression {
+        bytes_min: files.compress_bytes_min,
+        bytes_max: files.compress_bytes_max,
+        zstd_level: files.compress_zstd_level,
+        brotli_quality: files.compress_brotli_quality,
+        gzip_level: files.compress_gzip_level,
+        memory_bytes_max: files.compress_memory_bytes_max,
+        kept_bytes_max: files.compress_kept_bytes_max,
+        jobs_max: files.compress_jobs_max.clamp(1, COMPRESS_JOBS_MAX),
+    })
+}
+
+/// What one thread beside the shards takes of a shard, and something left for tokens.
+const COMPRESS_JOBS_MAX: usize = 48;
 
 /// Fewer names would forget one before its request was answered.
 const CACHE_NAMES_LEAST: usize = 64;
 
-fn served_root(root: &config::FileRoot) -> ServedRoot {
+fn served_root(root: &config::FileRoot, compress: bool) -> ServedRoot {
     ServedRoot {
         prefix: root.prefix.clone(),
         access: if root.public {
@@ -52,7 +83,7 @@ fn served_root(root: &config::FileRoot) -> ServedRoot {
         index: root.index.clone(),
         cache_control: root.cache_control.clone(),
         precompressed: root.precompressed,
-        compress: false,
+        compress: compress && root.compress,
         always_download: root.always_download,
     }
 }
@@ -128,10 +159,14 @@ pub fn request_of(ask: FileAsk) -> FileRequest {
                 how: OpenHow::Read(Symlinks::Beneath),
             }
         }
-        FileAsk::Read { file, count } => FileRequest::Read {
+        FileAsk::Read {
+            file,
+            count,
+            offset,
+        } => FileRequest::Read {
             file: handle_of(&file),
             count,
-            offset: 0,
+            offset,
         },
     }
 }

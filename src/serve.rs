@@ -39,8 +39,6 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
 /// A daemon is gone before the kernel has taken its rings apart, which hold the listeners and the locked memory for some milliseconds more:
 /// what is in use gets this long.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
-/// Threads for signatures and other heavy work.
-const COMPUTE_THREADS: usize = 2;
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -278,8 +276,12 @@ fn link_sockets(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
     links::addresses(config)?.iter().map(bind).collect()
 }
 
+/// Each thread has a ring to each shard.
+const COMPUTE_THREADS_MAX: u16 = 64;
+
 fn rings(config: &Config, sockets: Vec<Vec<OwnedFd>>) -> io::Result<Vec<UringBuilder>> {
-    let mut pool = Pool::new(COMPUTE_THREADS)?;
+    let threads = config.shards.compute_threads;
+    let mut pool = Pool::new(threads.clamp(1, COMPUTE_THREADS_MAX).into())?;
     let ring = ring_config(config);
     let builders = UringBuilder::all(&ring, sockets, ProcessClock::start(), &mut pool)?;
     pool.start()?;

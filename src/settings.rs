@@ -4,7 +4,7 @@ use crate::config::{self, Config};
 use crate::start::StartError;
 use ringway_service::auth::{KeyConfig, Keys, Origins, TrustedProxies};
 use ringway_service::forwarded::ProxyHeaderName;
-use ringway_service::limits::{Rate, RateLimits};
+use ringway_service::limits::{ByteRate, Rate, RateLimits};
 use ringway_service::rooms::{SlowConsumerPolicy, SlowConsumerRules};
 use ringway_service::settings::{Asset, Settings};
 use std::collections::BTreeMap;
@@ -83,6 +83,14 @@ const fn rates(limits: &config::Limits) -> RateLimits {
             limits.address_connections_burst,
         ),
         address_connections_max: limits.address_connections_max,
+        connection_download: ByteRate {
+            per_second: limits.connection_download_bytes_per_second,
+            burst: limits.connection_download_burst_bytes,
+        },
+        user_download: ByteRate {
+            per_second: limits.user_download_bytes_per_second,
+            burst: limits.user_download_burst_bytes,
+        },
     }
 }
 

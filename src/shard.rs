@@ -288,7 +288,7 @@ impl Handler for Application {
         self.hub.computed(
             now,
             token,
-            result.ok(),
+            result.map_err(|PoolFull(job)| job),
             &mut post,
             cx.entropy,
             &mut self.outputs,

@@ -59,6 +59,24 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Bytes of small files that are held in memory now.
     pub file_cache_bytes: u64,
+    /// Requests that were answered with a file that was compressed on the way, or before for another one.
+    pub files_encoded: u64,
+    /// Requests that were answered with a file as it is because encoders had as much memory as they may.
+    pub files_encodings_refused: u64,
+    /// Requests that waited for a file that was being compressed for another one.
+    pub file_encodings_joined: u64,
+    /// Answers that ended in the middle because the file could not be read or compressed to its end.
+    pub file_encodings_cut: u64,
+    /// Bytes of files that were given to encoders.
+    pub file_bytes_encoded: u64,
+    /// Pieces of work for encoders that the pool beside the shards was given.
+    pub file_jobs: u64,
+    /// Pieces of work for encoders that wait now.
+    pub file_jobs_waiting: u64,
+    /// Requests that waited for a file that was being opened for another one.
+    pub file_opens_joined: u64,
+    /// Times that bytes of a file waited for the rate of their connection or user.
+    pub file_rate_waits: u64,
     /// Upgrades from polling to WebSocket that completed.
     pub upgrades: u64,
     /// Socket.IO packets received.
@@ -111,6 +129,15 @@ impl Default for Stats {
             file_requests: 0,
             file_bytes: 0,
             file_cache_bytes: 0,
+            files_encoded: 0,
+            files_encodings_refused: 0,
+            file_encodings_joined: 0,
+            file_encodings_cut: 0,
+            file_bytes_encoded: 0,
+            file_jobs: 0,
+            file_jobs_waiting: 0,
+            file_opens_joined: 0,
+            file_rate_waits: 0,
             upgrades: 0,
             packets_received: 0,
             packets_sent: 0,

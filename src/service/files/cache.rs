@@ -6,6 +6,7 @@
 use super::Stat;
 use crate::hub::Seed;
 use core::any::Any;
+use ringway_proto::http1::Coding;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -91,6 +92,21 @@ impl Known {
     }
 }
 
+/// A form of a file that it was compressed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Encoded {
+    pub(crate) coding: Coding,
+    /// What the file was.
+    pub(crate) stat: Stat,
+}
+
+impl Encoded {
+    /// A name that no file has: they have no zeros in them.
+    fn name_of(&self, path: &str) -> String {
+        format!("{path}\0{}", self.coding.name())
+    }
+}
+
 struct Entry {
     known: Known,
     checked_us: u64,
@@ -152,6 +168,40 @@ impl Cache {
             entry.checked_us = now_us;
         }
         is_same
+    }
+
+    /// What a file of this state was compressed to, if that is remembered: it is as right as the file is.
+    pub(crate) fn encoded(&self, root: usize, path: &str, of: &Encoded) -> Option<Rc<[u8]>> {
+        let entry = self.roots[root].get(&*of.name_of(path))?;
+        match &entry.known {
+            Known::File(kept) if kept.stat == of.stat => match &kept.content {
+                Content::Whole(bytes) => Some(bytes.clone()),
+                Content::Open(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// It was asked for, and stays longer.
+    pub(crate) fn use_encoded(&mut self, root: usize, path: &str, of: &Encoded) {
+        if let Some(entry) = self.roots[root].get_mut(&*of.name_of(path)) {
+            entry.was_used = true;
+        }
+    }
+
+    /// Remembers what a file was compressed to.
+    pub(crate) fn learn_encoded(
+        &mut self,
+        root: usize,
+        path: &str,
+        of: &Encoded,
+        bytes: Rc<[u8]>,
+        now_us: u64,
+    ) {
+        let content = Content::Whole(bytes);
+        let stat = of.stat;
+        let known = Known::File(Rc::new(Kept { stat, content }));
+        self.learn(root, &of.name_of(path), known, now_us);
     }
 
     /// Remembers what was found.
@@ -309,6 +359,29 @@ mod tests {
         cache.learn(0, "b", whole(60, 3), 0);
         assert_eq!(cache.bytes(), 60);
         assert!(cache.get(0, "a", 0).is_none() && cache.get(0, "b", 0).is_some());
+    }
+
+    #[test]
+    fn what_a_file_was_compressed_to_is_as_right_as_the_file() {
+        let mut cache = cache();
+        let Known::File(kept) = whole(9, 1) else {
+            unreachable!()
+        };
+        let (coding, stat) = (Coding::Gzip, kept.stat);
+        let of = Encoded { coding, stat };
+        cache.learn_encoded(0, "a", &of, Rc::from(*b"packed"), 0);
+        assert_eq!(cache.encoded(0, "a", &of).as_deref(), Some(&b"packed"[..]));
+        assert_eq!(cache.bytes(), 6, "it counts as all that is kept");
+        let coding = Coding::Zstd;
+        assert!(cache.encoded(0, "a", &Encoded { coding, ..of }).is_none());
+        let stat = Stat { inode: 2, ..stat };
+        assert!(cache.encoded(0, "a", &Encoded { stat, ..of }).is_none());
+        assert!(cache.encoded(1, "a", &of).is_none());
+        cache.use_encoded(0, "a", &of);
+        for name in ["b", "c", "d"] {
+            cache.learn(0, name, Known::Absent, 0);
+        }
+        assert!(cache.encoded(0, "a", &of).is_some(), "it was asked for");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! With what the files' `stat` says, [`respond`] makes a [`Plan`]: the head's bytes, and segments of the body that are bytes or pieces of one file.
 
 mod cache;
+mod compression;
 mod disposition;
 mod media;
 mod once;
@@ -17,12 +18,14 @@ mod signed;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::{Cache, Content, Kept, Known};
+pub(crate) use cache::{Cache, Content, Encoded, Kept, Known};
 pub use cache::{CacheBounds, FileRef};
+pub use compression::Compression;
+pub(crate) use compression::{Encoder, encode};
 pub use media::Media;
 pub use once::{OnceIds, OnceVerdict};
 pub use plan::{Facts, Plan, Segment, redirect, respond};
 pub use refused::Refused;
-pub use representation::Stat;
+pub use representation::{Form, Stat};
 pub use settings::{Access, FilesSettings, Root, SettingsError, Wanted};
 pub use signed::{Grant, Granted, UrlClass, UrlKeys};

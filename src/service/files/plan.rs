@@ -2,7 +2,7 @@
 
 use super::disposition::attachment;
 use super::representation::Representation;
-use super::{FilesSettings, Media, Refused, Root, Stat, Wanted};
+use super::{FilesSettings, Form, Media, Refused, Root, Stat, Wanted};
 use crate::auth::Header;
 use crate::refusal::Refusal;
 use core::ops::Range;
@@ -50,6 +50,8 @@ pub struct Plan {
     pub stored: Coding,
     /// The body is to be encoded so on the way, and sent in chunks if [`Self::is_chunked`]. It is the whole file then.
     pub compress: Option<Coding>,
+    /// The body's segments are of what the file was compressed to before, so.
+    pub encoded: Option<Coding>,
     /// The body is to be framed in chunks, with the last of no bytes behind it (RFC 9112 §7.1).
     pub is_chunked: bool,
     /// Whether the connection stays open behind it.
@@ -67,6 +69,7 @@ impl Plan {
             body: Vec::new(),
             stored: Coding::Identity,
             compress: None,
+            encoded: None,
             is_chunked: false,
             keep_alive: facts.keep_alive,
             refusal: Some(refused.refusal),
@@ -74,17 +77,27 @@ impl Plan {
     }
 }
 
-/// Plans the answer: `file` is what was asked for, `siblings` are those of [`Wanted::siblings`] that are regular files.
+/// Plans the answer: `file` is what was asked for, `siblings` are those of [`Wanted::siblings`] that are regular files. `encoded` says what there is of
+/// the file in a coding that it may be compressed to on the way.
 #[must_use]
 pub fn respond(
     settings: &FilesSettings,
     facts: &Facts<'_>,
     file: &Stat,
     siblings: &[(Coding, Stat)],
+    encoded: &dyn Fn(Coding) -> Form,
 ) -> Plan {
     let root = &settings.roots()[facts.wanted.root];
     let media = Media::of(facts.wanted.path.name());
-    let chosen = Representation::choose(settings, root, media, facts.request, file, siblings);
+    let chosen = Representation::choose(
+        settings,
+        root,
+        media,
+        facts.request,
+        file,
+        siblings,
+        encoded,
+    );
     let opaque = chosen.opaque_tag();
     let answer = Answer {
         facts,
@@ -148,10 +161,11 @@ impl Answer<'_> {
     }
 
     fn whole(&self) -> Plan {
-        let length = self.chosen.stat.bytes;
+        let length = self.chosen.encoded_bytes;
+        let length = length.unwrap_or(self.chosen.stat.bytes);
         let response = self.described(Response::new(200), self.media.content_type);
         let body = vec![Segment::File(0..length)];
-        if self.chosen.compress.is_none() {
+        if self.chosen.compress.is_none() || self.chosen.encoded_bytes.is_some() {
             return self.measured(200, response, body);
         }
         // RFC 9112 §6.1: a client of HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
@@ -215,13 +229,15 @@ impl Answer<'_> {
             body.clear();
         }
         body.retain(|segment| segment_bytes(segment) > 0);
-        let has_body = !body.is_empty();
+        let coding = self.chosen.compress.filter(|_| !body.is_empty());
+        let is_made = self.chosen.encoded_bytes.is_some();
         Plan {
             status,
             head,
             body,
             stored: self.chosen.stored,
-            compress: self.chosen.compress.filter(|_| has_body),
+            compress: coding.filter(|_| !is_made),
+            encoded: coding.filter(|_| is_made),
             is_chunked: false,
             keep_alive: self.facts.keep_alive,
             refusal: None,
@@ -306,6 +322,7 @@ pub fn redirect(settings: &FilesSettings, facts: &Facts<'_>) -> Option<Plan> {
         body: Vec::new(),
         stored: Coding::Identity,
         compress: None,
+        encoded: None,
         is_chunked: false,
         keep_alive: facts.keep_alive,
         refusal: None,

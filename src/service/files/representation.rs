@@ -4,7 +4,7 @@ use super::{FilesSettings, Media, Root};
 use ringway_proto::http1::{Accepted, Coding, Request};
 
 /// What `statx` says of a regular file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stat {
     /// Its length.
     pub bytes: u64,
@@ -22,6 +22,26 @@ impl Stat {
     }
 }
 
+/// What a file is when it is compressed on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// It has to be made yet.
+    Unmade,
+    /// It was made before, and has so many bytes.
+    Made(u64),
+    /// It cannot be made now.
+    Never,
+}
+
+impl Form {
+    const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Made(bytes) => Some(bytes),
+            Self::Unmade | Self::Never => None,
+        }
+    }
+}
+
 /// A form of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Representation {
@@ -29,6 +49,8 @@ pub(super) struct Representation {
     pub(super) stored: Coding,
     /// How it is to be encoded on the way.
     pub(super) compress: Option<Coding>,
+    /// How long that is, if it was done before.
+    pub(super) encoded_bytes: Option<u64>,
     /// Of the file that is opened.
     pub(super) stat: Stat,
     /// Whether another client could get another form.
@@ -44,10 +66,12 @@ impl Representation {
         request: &Request,
         file: &Stat,
         siblings: &[(Coding, Stat)],
+        encoded: &dyn Fn(Coding) -> Form,
     ) -> Self {
         let own = Self {
             stored: Coding::Identity,
             compress: None,
+            encoded_bytes: None,
             stat: *file,
             varies: media.compresses && (root.precompressed || root.compress),
         };
@@ -71,10 +95,18 @@ impl Representation {
                 ..own
             };
         }
-        let compress = liked().find(|coding| is_quick(*coding));
-        let applies = compresses_on_the_way(settings, root, request, file);
+        if !compresses_on_the_way(settings, root, request, file) {
+            return own;
+        }
+        let offered = liked().filter(|coding| settings.compression.offers(*coding));
+        let mut forms = offered.map(|coding| (coding, encoded(coding)));
+        let possible = forms.find(|(_, form)| *form != Form::Never);
+        let Some((coding, form)) = possible else {
+            return own;
+        };
         Self {
-            compress: compress.filter(|_| applies),
+            compress: Some(coding),
+            encoded_bytes: form.bytes(),
             ..own
         }
     }
@@ -102,11 +134,6 @@ impl Representation {
     }
 }
 
-/// Brotli at a level that is worth it takes tens of times as long as the others: only beforehand.
-const fn is_quick(coding: Coding) -> bool {
-    matches!(coding, Coding::Zstd | Coding::Gzip)
-}
-
 /// Never for ranges: they are of bytes that do not exist before they are compressed.
 fn compresses_on_the_way(
     settings: &FilesSettings,
@@ -114,6 +141,7 @@ fn compresses_on_the_way(
     request: &Request,
     file: &Stat,
 ) -> bool {
-    let bounds = settings.compress_bytes_min..=settings.compress_bytes_max;
+    let compression = &settings.compression;
+    let bounds = compression.bytes_min.max(1)..=compression.bytes_max;
     root.compress && bounds.contains(&file.bytes) && request.header("range").is_none()
 }

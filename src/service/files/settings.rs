@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the directories. The shard holds a descriptor for each root, by its place in the list.
 
-use super::{CacheBounds, Media, Refused};
+use super::{CacheBounds, Compression, Media, Refused};
 use crate::refusal::Refusal;
 use ringway_proto::http1::{Accepted, Coding, RelativePath, Request};
 
@@ -58,12 +58,10 @@ impl Default for Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesSettings {
     roots: Vec<Root>,
-    /// Smaller files are not worth compressing: they fit one packet.
-    pub compress_bytes_min: u64,
+    /// What is compressed on the way, and how.
+    pub compression: Compression,
     /// What is remembered of files that were asked for.
     pub cache: CacheBounds,
-    /// Larger files would keep a processor busy for too long: they are to be compressed beforehand.
-    pub compress_bytes_max: u64,
 }
 
 /// Which setting cannot be, and why.
@@ -105,8 +103,7 @@ impl FilesSettings {
         Ok(Self {
             roots,
             cache: CacheBounds::default(),
-            compress_bytes_min: 1024,
-            compress_bytes_max: 8 << 20,
+            compression: Compression::default(),
         })
     }
 

@@ -55,6 +55,9 @@ fn plan_of(plan: &Plan) -> Value {
     if let Some(compress) = plan.compress {
         value["compress"] = json!(compress.name());
     }
+    if let Some(encoded) = plan.encoded {
+        value["encoded"] = json!(encoded.name());
+    }
     if plan.is_chunked {
         value["chunked"] = json!(true);
     }
@@ -105,7 +108,14 @@ fn answer(vector: &Value) -> Value {
         .map(|(name, value)| (coding(name), stat(value)))
         .filter(|(coding, _)| wanted.siblings.contains(coding))
         .collect();
-    let plan = respond(&settings, &facts, &stat(&vector["file"]), &siblings);
+    // How long the file is in each coding that it was compressed to before.
+    let made = &vector["made"];
+    let encoded = |coding: Coding| match (&made[coding.name()], made.as_str()) {
+        (_, Some("never")) => Form::Never,
+        (length, _) => length.as_u64().map_or(Form::Unmade, Form::Made),
+    };
+    let file = stat(&vector["file"]);
+    let plan = respond(&settings, &facts, &file, &siblings, &encoded);
     let mut value = plan_of(&plan);
     value["path"] = json!(wanted.path.as_str());
     value

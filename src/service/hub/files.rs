@@ -1,28 +1,27 @@
-//! Requests for files: what is looked up for each, what the shard is asked, and how the answer goes out.
+//! Requests for files: what is looked up for each, and which answer it gets.
 //!
-//! A file that was looked at a moment ago is answered at once, head and body in one send if it is small. Everything else waits in `openings` for the shard,
-//! which opens and reads without holding anybody up. A body that is not in memory goes out piece by piece: the loop is handed a range of an open file and
-//! chooses how to send it.
+//! A file that was looked at a moment ago is answered at once, head and body in one send if it is small. Everything else waits in `openings`: for the shard,
+//! which opens and reads without holding anybody up (`searches.rs`), or for the pool, which compresses (`encoding.rs`).
 //!
-//! Deliberately absent: what is answered (`files/`), and how bytes of files move (`shards/`).
+//! Deliberately absent: what is answered (`files/`), how the bodies go out (`bodies.rs`), and how bytes of files move (`shards/`).
 
+use super::bodies::{Bodies, Source};
+use super::encoding::{Packs, is_packed_whole};
+use super::errands::Errands;
 use super::http::Routed;
+use super::searches::{SEARCH, Searches};
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::files::{
-    self, Access, Cache, Content, Facts, FileRef, Kept, Known, OnceIds, Plan, Refused, Segment,
-    Stat, UrlClass, Wanted,
+    self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Kept, Known,
+    OnceIds, Plan, Refused, Stat, UrlClass, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::time::{ConnId, Now};
-use core::ops::Range;
 use ringway_proto::http1::{Coding, Request};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
-
-/// Times that a file may change while it is read, before its client is told to come again.
-const CHANGES_MAX: u8 = 3;
 
 /// The longest path that a kernel opens (PATH_MAX), with room for the suffix of a sibling.
 const PATH_BYTES_MAX: usize = 4095 - 4;
@@ -30,10 +29,7 @@ const PATH_BYTES_MAX: usize = 4095 - 4;
 /// One-time URLs whose use a shard remembers until they expire; beyond it such URLs are refused for a while (RW-2709).
 const ONCE_IDS_MAX: usize = 65_536;
 
-/// Answers of so many bytes are as small as any other.
-const UNCOUNTED_BYTES_MAX: usize = 4096;
-
-/// What the shard is asked about files. One thing at a time for each connection.
+/// What the shard is asked about files.
 pub enum FileAsk {
     /// Open a file beneath a root, by its path.
     Open {
@@ -42,12 +38,14 @@ pub enum FileAsk {
         /// Beneath it.
         path: String,
     },
-    /// Read its first bytes.
+    /// Read some of its bytes.
     Read {
         /// From what.
         file: FileRef,
         /// How many.
         count: u32,
+        /// Behind how many.
+        offset: u64,
     },
 }
 
@@ -87,6 +85,28 @@ struct Found {
     siblings: Vec<(Coding, Rc<Kept>)>,
     /// Which sibling is looked for next.
     next: usize,
+    /// What `own` was compressed to for this request; `None` when it cannot be.
+    encoded: Option<(Coding, Option<Rc<[u8]>>)>,
+}
+
+impl Found {
+    fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<Rc<[u8]>> {
+        if let Some((made, bytes)) = &self.encoded
+            && *made == coding
+        {
+            return bytes.clone();
+        }
+        let stat = self.own.as_ref()?.stat;
+        cache.encoded(wanted.root, wanted.path.as_str(), &Encoded { coding, stat })
+    }
+
+    fn form(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Form {
+        match (self.encoded(cache, wanted, coding), &self.encoded) {
+            (Some(bytes), _) => Form::Made(bytes.len() as u64),
+            (None, Some((made, _))) if *made == coding => Form::Never,
+            (None, _) => Form::Unmade,
+        }
+    }
 }
 
 /// What comes next for a request.
@@ -101,59 +121,116 @@ enum Next {
     Directory,
 }
 
+/// With what somebody was let in.
+#[derive(Default)]
+pub(super) struct Admission {
+    /// The id of a one-time URL that the request has used up.
+    pub(super) once: Option<u128>,
+    /// Whom its token names.
+    pub(super) user: Option<Box<str>>,
+}
+
 /// Who says whether somebody may read a file.
 enum Permit {
-    /// This shard did; the id that the request has used up.
-    Here(Option<u128>),
+    /// This shard did.
+    Here(Admission),
     /// The shard that remembers the use of its URL.
     Elsewhere(u16),
 }
 
-/// A request that waits for the shard.
-struct Opening {
-    /// The id of a one-time URL that it has used up.
-    once: Option<u128>,
+/// A request that waits: for the shard, or for the pool.
+pub(super) struct Opening {
+    admission: Admission,
     request: Request,
     wanted: Wanted,
     reply: Reply,
     found: Found,
-    /// The name that is being opened, and the file once it is being read.
-    path: String,
-    reading: Option<OpenedFile>,
-    changes: u8,
 }
 
-/// A body that goes out in pieces.
-struct Sending {
-    file: FileRef,
-    segments: VecDeque<Segment>,
-    keep_alive: bool,
+impl Opening {
+    /// What it waited for was found.
+    pub(super) fn found_file(&mut self, kept: Rc<Kept>) {
+        let found = &mut self.found;
+        match (&found.own, self.wanted.siblings.get(found.next)) {
+            (None, _) => found.own = Some(kept),
+            (Some(_), Some(coding)) => {
+                found.siblings.push((*coding, kept));
+                found.next += 1;
+            }
+            (Some(_), None) => unreachable!("only what is wanted is looked for"),
+        }
+    }
+
+    /// What it waited for was made, or cannot be.
+    pub(super) fn found_encoded(&mut self, coding: Coding, bytes: Option<Rc<[u8]>>) {
+        self.found.encoded = Some((coding, bytes));
+    }
+
+    fn case(&self) -> Case<'_> {
+        Case {
+            request: &self.request,
+            wanted: &self.wanted,
+            reply: &self.reply,
+            found: &self.found,
+            user: self.admission.user.as_deref(),
+        }
+    }
+}
+
+/// A request, and what is known about it.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    request: &'a Request,
+    wanted: &'a Wanted,
+    reply: &'a Reply,
+    found: &'a Found,
+    user: Option<&'a str>,
+}
+
+/// What a request has to wait for.
+enum Wait {
+    /// Somebody looks for this file.
+    Search(String),
+    /// The file is compressed to this.
+    Pack(Coding),
 }
 
 /// Files of one hub.
 pub(crate) struct Files {
-    cache: Cache,
+    pub(super) cache: Cache,
     /// One-time URLs whose use this shard remembers.
     once: OnceIds,
-    openings: HashMap<Key, Opening, Seed>,
-    sendings: HashMap<Key, Sending, Seed>,
+    pub(super) openings: HashMap<Key, Opening, Seed>,
+    pub(super) searches: Searches,
+    pub(super) bodies: Bodies,
+    pub(super) packs: Packs,
+    pub(super) errands: Errands,
 }
 
 impl Files {
-    pub(crate) fn new(settings: Option<&files::FilesSettings>, seed: Seed) -> Self {
+    pub(crate) fn new(settings: Option<&FilesSettings>, seed: Seed) -> Self {
         let roots = settings.map_or(0, |settings| settings.roots().len());
         let bounds = settings.map_or_else(Default::default, |settings| settings.cache);
+        let jobs_max = settings.map_or(1, |settings| settings.compression.jobs_max);
         Self {
             cache: Cache::new(bounds, roots, seed),
             once: OnceIds::new(ONCE_IDS_MAX),
             openings: HashMap::with_hasher(seed),
-            sendings: HashMap::with_hasher(seed),
+            searches: Searches::new(seed),
+            bodies: Bodies::new(seed),
+            packs: Packs::new(seed),
+            errands: Errands::new(jobs_max, seed),
         }
     }
 
-    /// Whether no request waits for the shard.
+    /// Whether no request waits for the shard, and nothing is with the pool.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.openings.is_empty()
+        self.openings.is_empty() && self.searches.is_empty() && self.errands.is_empty()
+    }
+
+    /// Bytes of answers on their way that count as queued.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.bodies.counted_bytes()
     }
 
     /// Bytes of files that are held in memory.
@@ -161,13 +238,13 @@ impl Files {
         self.cache.bytes()
     }
 
-    /// Its connection is gone; a one-time URL that came to nothing is good for another try.
-    pub(crate) fn forget(&mut self, key: Key) {
+    /// Its connection is gone; a one-time URL that came to nothing is good for another try. How many bytes of it were queued.
+    pub(crate) fn forget(&mut self, key: Key) -> u64 {
         let opening = self.openings.remove(&key);
-        if let Some(id) = opening.and_then(|opening| opening.once) {
+        if let Some(id) = opening.and_then(|opening| opening.admission.once) {
             self.once.give_back(id);
         }
-        self.sendings.remove(&key);
+        self.bodies.forget(key)
     }
 
     /// Looks up what is not known yet of what a request needs.
@@ -219,8 +296,8 @@ impl Hub {
             wanted.and_then(|wanted| Ok((self.permit_file(request, &wanted, turn.now)?, wanted)));
         match wanted {
             Ok((Permit::Elsewhere(shard), _)) => return Routed::Elsewhere(shard),
-            Ok((Permit::Here(once), wanted)) => {
-                self.find_file(key, request, (wanted, once), turn);
+            Ok((Permit::Here(admission), wanted)) => {
+                self.find_file(key, request, (wanted, admission), turn);
             }
             Err(refused) => {
                 let reply = self.reply_to(request);
@@ -231,31 +308,52 @@ impl Hub {
         Routed::Done
     }
 
-    /// Answers at once if everything is known, or asks the shard.
-    fn find_file(
+    /// Answers at once if everything is known, or lets the request wait.
+    pub(super) fn find_file(
         &mut self,
         key: Key,
         request: &Request,
-        (wanted, once): (Wanted, Option<u128>),
+        (wanted, admission): (Wanted, Admission),
         turn: &mut Turn<'_>,
     ) {
-        let reply = self.reply_to(request);
-        let mut found = Found::default();
+        let (reply, mut found) = (self.reply_to(request), Found::default());
         let next = self.files.look(&wanted, &mut found, turn.now);
-        let Next::Open(path) = next else {
-            return self.answer_next(key, &next, (request, &wanted, &found, &reply), turn);
+        let case = Case {
+            request,
+            wanted: &wanted,
+            reply: &reply,
+            found: &found,
+            user: admission.user.as_deref(),
+        };
+        let Some(wait) = self.answer_next(key, next, case, turn) else {
+            return;
         };
         let opening = Opening {
             request: request.clone(),
             wanted,
             reply,
             found,
-            path,
-            reading: None,
-            changes: 0,
-            once,
+            admission,
         };
-        self.open_file(key, opening, turn);
+        self.wait_for(key, opening, wait, turn);
+    }
+
+    fn wait_for(&mut self, key: Key, opening: Opening, wait: Wait, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.stage = Stage::Opening;
+        connection.clear_deadline();
+        let (root, kept) = (opening.wanted.root, opening.found.own.clone());
+        let path = opening.wanted.path.clone();
+        self.files.openings.insert(key, opening);
+        match wait {
+            Wait::Search(path) => self.search(key, root, &path, turn),
+            Wait::Pack(coding) => {
+                let kept = kept.expect("what is compressed was found");
+                self.pack(key, (root, path.as_str(), coding), &kept, turn);
+            }
+        }
     }
 
     /// Whether whoever asks may read the file, or which shard knows. A one-time URL has one shard that remembers its use.
@@ -268,7 +366,7 @@ impl Hub {
         let files = self.settings.files.as_ref();
         let root = files.map(|files| &files.roots()[wanted.root]);
         if self.settings.dev || root.is_some_and(|root| root.access == Access::Open) {
-            return Ok(Permit::Here(None));
+            return Ok(Permit::Here(Admission::default()));
         }
         let prefix = root.map_or("", |root| &root.prefix);
         let path = format!("{prefix}{}", wanted.path.as_str());
@@ -282,7 +380,7 @@ impl Hub {
         let granted = granted.ok_or_else(Refused::token_missing)?;
         // Looking takes nothing away.
         let Some(id) = granted.once.filter(|_| request.method == "GET") else {
-            return Ok(Permit::Here(None));
+            return Ok(Permit::Here(Admission::default()));
         };
         let home = OnceIds::home(id, self.shards);
         if home != self.shard {
@@ -292,29 +390,14 @@ impl Hub {
             .files
             .once
             .use_up(id, granted.expires_unix_seconds, now_unix_seconds);
-        verdict.accepted().map(|()| Permit::Here(Some(id)))
-    }
-
-    fn open_file(&mut self, key: Key, opening: Opening, turn: &mut Turn<'_>) {
-        let ask = FileAsk::Open {
-            root: opening.wanted.root,
-            path: opening.path.clone(),
+        let admission = Admission {
+            once: Some(id),
+            user: None,
         };
-        self.ask_file(key, ask, opening, turn);
+        verdict.accepted().map(|()| Permit::Here(admission))
     }
 
-    fn ask_file(&mut self, key: Key, ask: FileAsk, opening: Opening, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        connection.stage = Stage::Opening;
-        connection.clear_deadline();
-        self.files.openings.insert(key, opening);
-        let token = key.bits();
-        turn.out.push(Output::File { token, ask });
-    }
-
-    /// What came of [`Output::File`].
+    /// What came of [`Output::File`](super::Output::File).
     pub fn file(
         &mut self,
         now: Now,
@@ -325,89 +408,28 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         let mut turn = Turn::new(now, post, entropy, out);
-        let key = Key::from_bits(token);
-        // Its connection may be gone: then nobody wants the file.
-        let Some(opening) = self.files.openings.remove(&key) else {
-            return;
-        };
+        if token & SEARCH != 0 {
+            return self.search_answered(token & !SEARCH, answer, &mut turn);
+        }
         match answer {
-            FileAnswer::Opened(Ok(opened)) => self.file_opened(key, opening, opened, &mut turn),
-            FileAnswer::Opened(Err(why)) => self.file_not_opened(key, opening, why, &mut turn),
-            FileAnswer::Read(Some(bytes)) => self.file_read(key, opening, bytes, &mut turn),
-            FileAnswer::Read(None) => {
-                self.file_not_opened(key, opening, NotOpened::Failed, &mut turn)
-            }
+            FileAnswer::Read(bytes) => self.piece_read(Key::from_bits(token), bytes, &mut turn),
+            FileAnswer::Opened(_) => unreachable!("a search has a token of its own"),
         }
-        self.advance(key, &mut turn);
-    }
-
-    fn file_opened(
-        &mut self,
-        key: Key,
-        mut opening: Opening,
-        opened: OpenedFile,
-        turn: &mut Turn<'_>,
-    ) {
-        let (root, now_us) = (opening.wanted.root, turn.now.monotonic_us);
-        let cache = &mut self.files.cache;
-        if cache.unchanged(root, &opening.path, &opened.stat, now_us) {
-            return self.look_on(key, opening, turn);
-        }
-        if opened.stat.bytes <= cache.bounds().file_bytes_max {
-            let ask = FileAsk::Read {
-                file: opened.file.clone(),
-                count: opened.stat.bytes as u32,
-            };
-            opening.reading = Some(opened);
-            return self.ask_file(key, ask, opening, turn);
-        }
-        let OpenedFile { file, stat } = opened;
-        let content = Content::Open(file);
-        self.learn_file(key, opening, Kept { stat, content }, turn);
-    }
-
-    fn file_read(&mut self, key: Key, mut opening: Opening, bytes: Vec<u8>, turn: &mut Turn<'_>) {
-        let opened = opening
-            .reading
-            .take()
-            .expect("only files that were opened are read");
-        if bytes.len() as u64 == opened.stat.bytes {
-            let content = Content::Whole(bytes.into());
-            let stat = opened.stat;
-            return self.learn_file(key, opening, Kept { stat, content }, turn);
-        }
-        // It was cut short since it was opened.
-        opening.changes += 1;
-        if opening.changes > CHANGES_MAX {
-            return self.file_not_opened(key, opening, NotOpened::Busy, turn);
-        }
-        self.open_file(key, opening, turn);
-    }
-
-    fn file_not_opened(&mut self, key: Key, opening: Opening, why: NotOpened, turn: &mut Turn<'_>) {
-        let known = match why {
-            NotOpened::Absent => Known::Absent,
-            NotOpened::Directory => Known::Directory,
-            NotOpened::Busy | NotOpened::Failed => {
-                return self.file_failed(key, opening, why, turn);
-            }
-        };
-        let (root, path) = (opening.wanted.root, &opening.path);
-        let cache = &mut self.files.cache;
-        cache.learn(root, path, known, turn.now.monotonic_us);
-        self.look_on(key, opening, turn);
     }
 
     /// A sibling that cannot be had is none. Of the file itself the client is told, and its one-time URL is good for another try.
-    fn file_failed(&mut self, key: Key, mut opening: Opening, why: NotOpened, turn: &mut Turn<'_>) {
-        if why == NotOpened::Busy {
-            self.files.cache.let_go();
-        }
+    pub(super) fn file_failed(
+        &mut self,
+        key: Key,
+        mut opening: Opening,
+        why: NotOpened,
+        turn: &mut Turn<'_>,
+    ) {
         if opening.found.own.is_some() {
             opening.found.next += 1;
             return self.look_on(key, opening, turn);
         }
-        if let Some(id) = opening.once {
+        if let Some(id) = opening.admission.once {
             self.files.once.give_back(id);
         }
         let refused = match why {
@@ -420,190 +442,163 @@ impl Hub {
     /// Whether an answer is still being made, for whoever has said all that it will say.
     #[must_use]
     pub fn is_answering(&self, conn: ConnId) -> bool {
-        self.files.openings.contains_key(&Key::of(conn))
+        let key = Key::of(conn);
+        self.files.openings.contains_key(&key) || self.files.bodies.has(key)
     }
 
-    fn learn_file(&mut self, key: Key, mut opening: Opening, kept: Kept, turn: &mut Turn<'_>) {
-        let (root, path, kept) = (opening.wanted.root, &opening.path, Rc::new(kept));
-        let known = Known::File(kept.clone());
-        let cache = &mut self.files.cache;
-        cache.learn(root, path, known, turn.now.monotonic_us);
-        // A cache without room has forgotten it already.
-        let found = &mut opening.found;
-        match (&found.own, opening.wanted.siblings.get(found.next)) {
-            (None, _) => found.own = Some(kept),
-            (Some(_), Some(coding)) => {
-                found.siblings.push((*coding, kept));
-                found.next += 1;
-            }
-            (Some(_), None) => unreachable!("only what is wanted is opened"),
-        }
-        self.look_on(key, opening, turn);
-    }
-
-    /// Goes on with a request whose last question was answered.
-    fn look_on(&mut self, key: Key, mut opening: Opening, turn: &mut Turn<'_>) {
+    /// Goes on with a request for which something was found.
+    pub(super) fn look_on(&mut self, key: Key, mut opening: Opening, turn: &mut Turn<'_>) {
         let next = self
             .files
             .look(&opening.wanted, &mut opening.found, turn.now);
-        if let Next::Open(path) = next {
-            opening.path = path;
-            return self.open_file(key, opening, turn);
+        if let Some(wait) = self.answer_next(key, next, opening.case(), turn) {
+            self.wait_for(key, opening, wait, turn);
         }
-        let Opening {
-            request,
-            wanted,
-            reply,
-            found,
-            ..
-        } = &opening;
-        self.answer_next(key, &next, (request, wanted, found, reply), turn);
     }
 
+    /// Answers, or says what the request has to wait for.
     fn answer_next(
         &mut self,
         key: Key,
-        next: &Next,
-        (request, wanted, found, reply): (&Request, &Wanted, &Found, &Reply),
+        next: Next,
+        case: Case<'_>,
         turn: &mut Turn<'_>,
-    ) {
-        let settings = self.settings.clone();
-        let files = settings.files.as_ref();
-        let files = files.expect("paths are beneath roots of settings");
-        let keep_alive = reply.keep_alive && !self.drain_told_everybody();
-        let facts = Facts {
-            request,
-            wanted,
-            now_unix_seconds: turn.now.unix_ms / 1000,
-            boundary: u128::from((turn.entropy)()) << 64 | u128::from((turn.entropy)()),
-            headers: &reply.headers,
-            keep_alive,
-        };
-        match (next, &found.own) {
-            (Next::Answer, Some(own)) => {
-                let siblings = found.siblings.iter();
-                let siblings: Vec<(Coding, Stat)> = siblings
-                    .map(|(coding, kept)| (*coding, kept.stat))
-                    .collect();
-                let plan = files::respond(files, &facts, &own.stat, &siblings);
-                let stored = found
-                    .siblings
-                    .iter()
-                    .find(|(coding, _)| *coding == plan.stored);
-                let kept = stored.map_or(own, |(_, kept)| kept);
-                self.send_plan(key, plan, Some(&kept.content), turn);
+    ) -> Option<Wait> {
+        match (next, &case.found.own) {
+            (Next::Open(path), _) => return Some(Wait::Search(path)),
+            (Next::Answer, Some(own)) => return self.answer_found(key, own, case, turn),
+            (Next::Directory, _) if let Some(plan) = self.plan(case, turn, files::redirect) => {
+                self.send_plan(key, plan, Source::Nothing, case.user, turn);
             }
-            (Next::Directory, _) if let Some(plan) = files::redirect(files, &facts) => {
-                self.send_plan(key, plan, None, turn);
-            }
-            _ => self.refuse_file(key, &Refused::not_found(), reply, turn),
+            _ => self.refuse_file(key, &Refused::not_found(), case.reply, turn),
         }
+        None
     }
 
-    fn refuse_file(&mut self, key: Key, refused: &Refused, reply: &Reply, turn: &mut Turn<'_>) {
+    /// Plans an answer.
+    fn plan<T>(
+        &self,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
+        plan: impl FnOnce(&FilesSettings, &Facts<'_>) -> T,
+    ) -> T {
+        let files = self.settings.files.as_ref();
+        let files = files.expect("paths are beneath roots of settings");
+        let facts = Facts {
+            request: case.request,
+            wanted: case.wanted,
+            now_unix_seconds: turn.now.unix_ms / 1000,
+            boundary: u128::from((turn.entropy)()) << 64 | u128::from((turn.entropy)()),
+            headers: &case.reply.headers,
+            keep_alive: case.reply.keep_alive && !self.drain_told_everybody(),
+        };
+        plan(files, &facts)
+    }
+
+    /// Plans the answer about a file, of which there are these forms.
+    fn plan_file(
+        &self,
+        own: &Kept,
+        case: Case<'_>,
+        encoded: &dyn Fn(Coding) -> Form,
+        turn: &mut Turn<'_>,
+    ) -> Plan {
+        let siblings = case.found.siblings.iter();
+        let siblings: Vec<(Coding, Stat)> = siblings
+            .map(|(coding, kept)| (*coding, kept.stat))
+            .collect();
+        self.plan(case, turn, |files, facts| {
+            files::respond(files, facts, &own.stat, &siblings, encoded)
+        })
+    }
+
+    /// Everything was found: answers, unless the file must be compressed first.
+    fn answer_found(
+        &mut self,
+        key: Key,
+        own: &Kept,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wait> {
+        let known = |coding| case.found.form(&self.files.cache, case.wanted, coding);
+        let plan = self.plan_file(own, case, &known, turn);
+        if let Some(coding) = plan.compress {
+            if is_packed_whole(own) {
+                return Some(Wait::Pack(coding));
+            }
+            self.send_encoding(key, (plan, coding), own, case, turn);
+        } else if let Some(coding) = plan.encoded {
+            self.send_encoded(key, (plan, coding), own, case, turn);
+        } else {
+            self.send_stored(key, plan, own, case, turn);
+        }
+        None
+    }
+
+    /// Sends a file as it is compressed piece by piece, or as it is when there is no memory for that.
+    fn send_encoding(
+        &mut self,
+        key: Key,
+        (plan, coding): (Plan, Coding),
+        own: &Kept,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let name = (case.wanted.root, case.wanted.path.as_str(), coding);
+        let Some(encoding) = self.begin_encoding(name, own, plan.is_chunked) else {
+            self.stats.files_encodings_refused += 1;
+            let plan = self.plan_file(own, case, &|_| Form::Never, turn);
+            return self.send_stored(key, plan, own, case, turn);
+        };
+        self.stats.files_encoded += 1;
+        self.send_plan(key, plan, Source::Encoding(encoding), case.user, turn);
+    }
+
+    /// Sends what a file was compressed to.
+    fn send_encoded(
+        &mut self,
+        key: Key,
+        (plan, coding): (Plan, Coding),
+        own: &Kept,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let cache = &mut self.files.cache;
+        let bytes = case.found.encoded(cache, case.wanted, coding);
+        let bytes = bytes.expect("its length was said");
+        let (root, path, stat) = (case.wanted.root, case.wanted.path.as_str(), own.stat);
+        cache.use_encoded(root, path, &Encoded { coding, stat });
+        self.stats.files_encoded += 1;
+        let source = Source::Stored(Content::Whole(bytes));
+        self.send_plan(key, plan, source, case.user, turn);
+    }
+
+    /// Sends a file as it is, or a sibling of it.
+    fn send_stored(
+        &mut self,
+        key: Key,
+        plan: Plan,
+        own: &Kept,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let mut siblings = case.found.siblings.iter();
+        let stored = siblings.find(|(coding, _)| *coding == plan.stored);
+        let kept = stored.map_or(own, |(_, kept)| kept);
+        let source = Source::Stored(kept.content.clone());
+        self.send_plan(key, plan, source, case.user, turn);
+    }
+
+    pub(super) fn refuse_file(
+        &mut self,
+        key: Key,
+        refused: &Refused,
+        reply: &Reply,
+        turn: &mut Turn<'_>,
+    ) {
         self.stats.refused(refused.refusal);
         let keep_alive = reply.keep_alive && !self.drain_told_everybody();
         let answer = refused.answer(&reply.headers, reply.head, keep_alive);
         self.send_answer(key, &answer, keep_alive, turn);
-    }
-
-    /// Sends an answer: what is in memory at once, pieces of a file one after the other.
-    fn send_plan(&mut self, key: Key, plan: Plan, content: Option<&Content>, turn: &mut Turn<'_>) {
-        if let Some(refusal) = plan.refusal {
-            self.stats.refused(refusal);
-        }
-        let (mut answer, mut segments) = (plan.head, VecDeque::from(plan.body));
-        move_bytes(&mut segments, content, &mut answer);
-        let file = content.and_then(|content| match content {
-            Content::Open(file) => Some(file.clone()),
-            Content::Whole(_) => None,
-        });
-        let Some(file) = file.filter(|_| !segments.is_empty()) else {
-            return self.give_file(key, &answer, plan.keep_alive, turn);
-        };
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        connection.busy_mut().output.extend_from_slice(&answer);
-        connection.stage = Stage::Sending;
-        turn.out.push(Output::Dirty(key.conn()));
-        // For the head; the loop looks after who does not read the file.
-        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
-        self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
-        let sending = Sending {
-            file,
-            segments,
-            keep_alive: plan.keep_alive,
-        };
-        self.files.sendings.insert(key, sending);
-    }
-
-    /// Sends an answer that is in memory. A large one counts as queued until it went out, and where the shard has no memory left for it the client comes again.
-    fn give_file(&mut self, key: Key, answer: &[u8], keep_alive: bool, turn: &mut Turn<'_>) {
-        if answer.len() <= UNCOUNTED_BYTES_MAX {
-            self.send_answer(key, answer, keep_alive, turn);
-        } else if self.over_memory() {
-            let refused = Refused::new(503, Refusal::ShardFull);
-            self.refuse_file(key, &refused, &Reply::last(), turn);
-        } else {
-            self.give(key, answer, keep_alive, turn);
-        }
-    }
-
-    /// The next piece of a file for `conn`'s wire, once [`Self::next_send`] has nothing.
-    pub fn next_piece(&mut self, conn: ConnId) -> Option<(FileRef, Range<u64>)> {
-        if self.files.sendings.is_empty() {
-            return None;
-        }
-        let sending = self.files.sendings.get_mut(&Key::of(conn))?;
-        let Some(Segment::File(range)) = sending.segments.front().cloned() else {
-            return None;
-        };
-        sending.segments.pop_front();
-        self.stats.file_bytes += range.end - range.start;
-        Some((sending.file.clone(), range))
-    }
-
-    /// A send of an answer in pieces ended: the bytes between two pieces follow, or the answer is whole.
-    pub(crate) fn send_on(&mut self, key: Key, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        if !matches!(connection.stage, Stage::Sending) || !connection.busy().output.is_empty() {
-            return;
-        }
-        let Some(sending) = self.files.sendings.get_mut(&key) else {
-            // It came from elsewhere, where its file was open.
-            return self.close_now(key, turn);
-        };
-        connection.clear_deadline();
-        let mut bytes = Vec::new();
-        move_bytes(&mut sending.segments, None, &mut bytes);
-        if !bytes.is_empty() {
-            connection.busy_mut().output = bytes;
-            turn.out.push(Output::Dirty(key.conn()));
-        } else if sending.segments.is_empty() {
-            let keep_alive = sending.keep_alive;
-            self.files.sendings.remove(&key);
-            connection.stage = Stage::Head;
-            let keep_alive = keep_alive && !self.drain_told_everybody();
-            if !keep_alive {
-                self.close_after_flush(key, turn);
-            }
-        }
-    }
-}
-
-/// Moves what is in memory from the front of a body to the bytes that go out next.
-fn move_bytes(segments: &mut VecDeque<Segment>, content: Option<&Content>, out: &mut Vec<u8>) {
-    loop {
-        match (segments.front(), content) {
-            (Some(Segment::Bytes(bytes)), _) => out.extend_from_slice(bytes),
-            (Some(Segment::File(range)), Some(Content::Whole(bytes))) => {
-                out.extend_from_slice(&bytes[range.start as usize..range.end as usize]);
-            }
-            _ => return,
-        }
-        segments.pop_front();
     }
 }

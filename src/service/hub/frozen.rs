@@ -256,6 +256,8 @@ impl Hub {
         }
         self.queued_bytes += connection.answer_bytes();
         let deadline_us = connection.busy().deadline_us;
+        // Nothing of an answer in pieces is on its way, and the rest of its file is elsewhere.
+        let is_cut = matches!(connection.stage, Stage::Sending) && deadline_us == 0;
         if connection.paused {
             turn.out.push(Output::Pause(id));
         }
@@ -265,5 +267,8 @@ impl Hub {
         }
         self.count_input(key, turn);
         turn.out.push(Output::Dirty(id));
+        if is_cut {
+            self.close_now(key, turn);
+        }
     }
 }

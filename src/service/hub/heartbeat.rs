@@ -15,6 +15,7 @@ const SESSION: u64 = 1;
 const DRAIN: u64 = 2;
 pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
 pub(crate) const UPSTREAM_TOKEN: u64 = DRAIN_TOKEN | 1;
+/// With a connection's key: its rate allows more of a body.
 pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 /// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
@@ -42,8 +43,15 @@ impl Hub {
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
             DRAIN if token == UPSTREAM_TOKEN => self.upstream_tick(&mut turn),
             DRAIN => self.drain_step(&mut turn),
-            _ => self.verify_again(&mut turn),
+            _ => self.try_again(token, &mut turn),
         }
+    }
+
+    /// What the pool refused, and what its rate did not allow before.
+    fn try_again(&mut self, token: u64, turn: &mut Turn<'_>) {
+        self.verify_again(turn);
+        self.run_again(turn);
+        self.wake_body(Key::from_bits(token), turn);
     }
 
     pub(crate) fn set_deadline(&mut self, key: Key, at_us: u64, turn: &mut Turn<'_>) {

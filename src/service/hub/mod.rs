@@ -4,10 +4,13 @@
 //! and the other shards, of which a hub sees a [`Post`] and nothing else.
 
 mod asking;
+mod bodies;
 mod bound;
 mod bundles;
 mod closing;
+mod encoding;
 mod engine;
+mod errands;
 mod files;
 mod frozen;
 mod gathered;
@@ -22,6 +25,7 @@ mod output;
 mod packets;
 mod prefix;
 mod query;
+mod searches;
 mod sending;
 mod sids;
 pub(crate) mod slab;
@@ -343,7 +347,7 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
         };
-        self.files.forget(Key::of(conn));
+        self.queued_bytes -= self.files.forget(Key::of(conn));
         self.uncount_input(&connection);
         self.queued_bytes -= connection.answer_bytes();
         self.stats.connections -= 1;
@@ -430,6 +434,7 @@ impl Hub {
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
         self.stats.file_cache_bytes = self.files.cached_bytes() as u64;
+        self.stats.file_jobs_waiting = self.files.errands.waiting() as u64;
         self.upstream.count(&mut self.stats);
     }
 

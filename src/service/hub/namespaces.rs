@@ -132,21 +132,27 @@ impl Hub {
         }
     }
 
-    /// The result of an [`Output::Compute`]; `None` when the pool was full.
+    /// The result of an [`Output::Compute`], or the job when the pool was full.
     pub fn computed(
         &mut self,
         now: Now,
         token: u32,
-        result: Option<Box<dyn Any + Send>>,
+        result: Result<Box<dyn Any + Send>, Job>,
         post: &mut dyn crate::post::Post,
         entropy: &mut dyn FnMut() -> u64,
         out: &mut Vec<Output>,
     ) {
         let mut turn = Turn::new(now, post, entropy, out);
+        if self.files.errands.has(token) {
+            return self.errand_done(token, result, &mut turn);
+        }
         let Some(key) = self.jobs.remove(&token) else {
             return;
         };
-        match result.and_then(|result| result.downcast::<VerifyResult>().ok()) {
+        match result
+            .ok()
+            .and_then(|result| result.downcast::<VerifyResult>().ok())
+        {
             Some(result) => self.settle_pending(key, token, *result, &mut turn),
             None => self.verify_later(key, token, &mut turn),
         }

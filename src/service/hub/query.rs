@@ -153,7 +153,7 @@ impl Hub {
     /// When not: a bug of ours.
     pub fn audit(&self) {
         let bounds = self.settings.outbox_bounds();
-        let (mut queued, mut input) = (0, 0);
+        let (mut queued, mut input) = (self.files.queued_bytes(), 0);
         for session in self
             .sessions
             .keys()

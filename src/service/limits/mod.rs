@@ -31,6 +31,10 @@ pub struct RateLimits {
     pub address_connections: Rate,
     /// Connections of an address at a time; zero means unlimited.
     pub address_connections_max: u32,
+    /// Bytes of files for a connection.
+    pub connection_download: ByteRate,
+    /// Bytes of files for a user.
+    pub user_download: ByteRate,
 }
 
 /// The buckets of one shard.
@@ -150,6 +154,30 @@ impl Limits {
             return Err(Refusal::RateAddress);
         }
         Ok(())
+    }
+
+    /// Whether bytes of files for this user are counted at all.
+    pub(crate) const fn shapes(&self, user: Option<&str>) -> bool {
+        let rates = &self.rates;
+        let counts_user = user.is_some() && rates.user_download.per_second > 0;
+        counts_user || rates.connection_download.per_second > 0
+    }
+
+    /// Bytes of a file. `bucket` is the connection's own; of what is wanted less than `least` is not worth a send.
+    pub(crate) fn download(
+        &mut self,
+        now: Now,
+        bucket: &mut ByteBucket,
+        user: Option<&str>,
+        (wanted, least): (u64, u64),
+    ) -> Allowance {
+        let own = (bucket, self.rates.connection_download);
+        let Some(user) = user else {
+            return allow(now.monotonic_us, wanted, least, &mut [own]);
+        };
+        let (entry, _) = self.users.entry(now, User(self.seed.hash_one(user)));
+        let shared = (&mut entry.bytes, self.rates.user_download);
+        allow(now.monotonic_us, wanted, least, &mut [own, shared])
     }
 }
 

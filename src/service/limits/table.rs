@@ -1,7 +1,7 @@
 //! Buckets by key, bounded. An entry that is a full bucket is the same as a new one: such go whenever the table has doubled. When it is full and
 //! there are none, newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
 
-use super::TokenBucket;
+use super::{ByteBucket, TokenBucket};
 use crate::hub::Seed;
 use crate::time::Now;
 use core::hash::Hash;
@@ -12,10 +12,11 @@ const ENTRIES_MAX: usize = 65_536;
 /// A table of so many is not looked through.
 const SWEEP_MIN: usize = 1024;
 
-/// A bucket and a count of what is open.
+/// Buckets and a count of what is open.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
     pub(super) bucket: TokenBucket,
+    pub(super) bytes: ByteBucket,
     pub(super) count: u32,
 }
 
@@ -103,7 +104,9 @@ impl<K: Copy + Hash + Eq> Table<K> {
         let (entries, free) = (&self.entries, &mut self.free);
         self.numbers.retain(|_, number| {
             let entry = &entries[number.index()];
-            let stays = entry.count > 0 || !entry.bucket.is_full(now.monotonic_us);
+            let now_us = now.monotonic_us;
+            let is_new = entry.bucket.is_full(now_us) && entry.bytes.is_full(now_us);
+            let stays = entry.count > 0 || !is_new;
             if !stays {
                 free.push(*number);
             }

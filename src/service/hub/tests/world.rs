@@ -237,7 +237,7 @@ impl World {
         for (shard, token, job) in core::mem::take(&mut self.jobs) {
             let (now, result) = (self.now, job());
             self.with(shard, |hub, post, entropy, out| {
-                hub.computed(now, token, Some(result), post, entropy, out)
+                hub.computed(now, token, Ok(result), post, entropy, out)
             });
         }
         self.settle();

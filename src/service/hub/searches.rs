@@ -1,0 +1,218 @@
+//! Files that are being looked for: opened, and read if they are small. Whoever wants the same meanwhile waits for the same search.
+//!
+//! Deliberately absent: what a request makes of what is found (`files.rs`).
+
+use super::files::Opening;
+use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Turn};
+use crate::files::{Content, Kept, Known};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Times that a file may change while it is read, before its clients are told to come again.
+const CHANGES_MAX: u8 = 3;
+
+/// The mark of a search's token; all others are connections'.
+pub(super) const SEARCH: u64 = 1 << 62;
+
+struct Search {
+    root: usize,
+    path: Rc<str>,
+    /// Who waits for it. Some of them may be gone.
+    waiters: Vec<Key>,
+    /// The file once it is being read.
+    reading: Option<OpenedFile>,
+    changes: u8,
+}
+
+impl Search {
+    fn open(&self) -> FileAsk {
+        FileAsk::Open {
+            root: self.root,
+            path: String::from(&*self.path),
+        }
+    }
+}
+
+/// What a search came to; `None`: what is known already is right still.
+type Found = Result<Option<Kept>, NotOpened>;
+
+/// All searches of a shard, each by its number and its name.
+pub(super) struct Searches {
+    by_number: HashMap<u64, Search, Seed>,
+    by_name: HashMap<(usize, Rc<str>), u64, Seed>,
+    next: u64,
+}
+
+impl Searches {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self {
+            by_number: HashMap::with_hasher(seed),
+            by_name: HashMap::with_hasher(seed),
+            next: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    fn begin(&mut self, root: usize, path: Rc<str>, key: Key) -> u64 {
+        let number = self.next;
+        self.next = (number + 1) % SEARCH;
+        self.by_name.insert((root, path.clone()), number);
+        let search = Search {
+            root,
+            path,
+            waiters: vec![key],
+            reading: None,
+            changes: 0,
+        };
+        self.by_number.insert(number, search);
+        number
+    }
+
+    fn end(&mut self, number: u64) -> Option<Search> {
+        let search = self.by_number.remove(&number)?;
+        self.by_name.remove(&(search.root, search.path.clone()));
+        Some(search)
+    }
+}
+
+impl Hub {
+    /// Looks for a file, or waits for whoever does.
+    pub(super) fn search(&mut self, key: Key, root: usize, path: &str, turn: &mut Turn<'_>) {
+        let path: Rc<str> = path.into();
+        let searches = &mut self.files.searches;
+        let known = searches.by_name.get(&(root, path.clone())).copied();
+        let search = known.and_then(|number| searches.by_number.get_mut(&number));
+        if let Some(search) = search {
+            search.waiters.push(key);
+            self.stats.file_opens_joined += 1;
+            return;
+        }
+        let number = searches.begin(root, path, key);
+        self.ask_again(number, turn);
+    }
+
+    fn ask_again(&mut self, number: u64, turn: &mut Turn<'_>) {
+        if let Some(search) = self.files.searches.by_number.get(&number) {
+            let (token, ask) = (SEARCH | number, search.open());
+            turn.out.push(Output::File { token, ask });
+        }
+    }
+
+    /// What the shard says of a search.
+    pub(super) fn search_answered(&mut self, number: u64, answer: FileAnswer, turn: &mut Turn<'_>) {
+        let found = match answer {
+            FileAnswer::Opened(Ok(opened)) => self.file_opened(number, opened, turn),
+            FileAnswer::Opened(Err(why)) => Some(Err(why)),
+            FileAnswer::Read(Some(bytes)) => self.file_read(number, bytes, turn),
+            FileAnswer::Read(None) => Some(Err(NotOpened::Failed)),
+        };
+        if let Some(found) = found {
+            self.end_search(number, found, turn);
+        }
+    }
+
+    /// A small file is read as well: then nothing is found yet.
+    fn file_opened(
+        &mut self,
+        number: u64,
+        opened: OpenedFile,
+        turn: &mut Turn<'_>,
+    ) -> Option<Found> {
+        let now_us = turn.now.monotonic_us;
+        let search = self.files.searches.by_number.get_mut(&number)?;
+        let cache = &mut self.files.cache;
+        if cache.unchanged(search.root, &search.path, &opened.stat, now_us) {
+            return Some(Ok(None));
+        }
+        let OpenedFile { file, stat } = opened;
+        if stat.bytes > cache.bounds().file_bytes_max {
+            let content = Content::Open(file);
+            return Some(Ok(Some(Kept { stat, content })));
+        }
+        let ask = FileAsk::Read {
+            file: file.clone(),
+            count: stat.bytes as u32,
+            offset: 0,
+        };
+        search.reading = Some(OpenedFile { file, stat });
+        let token = SEARCH | number;
+        turn.out.push(Output::File { token, ask });
+        None
+    }
+
+    fn file_read(&mut self, number: u64, bytes: Vec<u8>, turn: &mut Turn<'_>) -> Option<Found> {
+        let search = self.files.searches.by_number.get_mut(&number)?;
+        let opened = search.reading.take();
+        let stat = opened.expect("only files that were opened are read").stat;
+        if bytes.len() as u64 == stat.bytes {
+            let content = Content::Whole(bytes.into());
+            return Some(Ok(Some(Kept { stat, content })));
+        }
+        // It was cut short since it was opened.
+        search.changes += 1;
+        if search.changes > CHANGES_MAX {
+            return Some(Err(NotOpened::Busy));
+        }
+        self.ask_again(number, turn);
+        None
+    }
+
+    /// Everybody who waits goes on with what was found.
+    fn end_search(&mut self, number: u64, found: Found, turn: &mut Turn<'_>) {
+        let Some(search) = self.files.searches.end(number) else {
+            return;
+        };
+        let found = found.map(|kept| kept.map(Rc::new));
+        self.learn_search(&search, &found, turn);
+        for key in search.waiters {
+            // Its connection may be gone: then nobody wants the file.
+            let Some(opening) = self.files.openings.remove(&key) else {
+                continue;
+            };
+            self.hear_search(key, opening, &found, turn);
+            self.advance(key, turn);
+        }
+    }
+
+    fn learn_search(
+        &mut self,
+        search: &Search,
+        found: &Result<Option<Rc<Kept>>, NotOpened>,
+        turn: &Turn<'_>,
+    ) {
+        let cache = &mut self.files.cache;
+        let known = match found {
+            Ok(Some(kept)) => Known::File(kept.clone()),
+            Err(NotOpened::Absent) => Known::Absent,
+            Err(NotOpened::Directory) => Known::Directory,
+            Err(NotOpened::Busy) => return cache.let_go(),
+            Ok(None) | Err(NotOpened::Failed) => return,
+        };
+        cache.learn(search.root, &search.path, known, turn.now.monotonic_us);
+    }
+
+    fn hear_search(
+        &mut self,
+        key: Key,
+        mut opening: Opening,
+        found: &Result<Option<Rc<Kept>>, NotOpened>,
+        turn: &mut Turn<'_>,
+    ) {
+        match found {
+            // A cache without room has forgotten it already.
+            Ok(Some(kept)) => {
+                opening.found_file(kept.clone());
+                self.look_on(key, opening, turn);
+            }
+            Err(why @ (NotOpened::Busy | NotOpened::Failed)) => {
+                self.file_failed(key, opening, *why, turn);
+            }
+            Ok(None) | Err(NotOpened::Absent | NotOpened::Directory) => {
+                self.look_on(key, opening, turn);
+            }
+        }
+    }
+}
