@@ -1,0 +1,272 @@
+// Downloads that are compressed on the way, permitted by tokens, and shaped: the real daemon, and clients that know nothing of it.
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+import { event, serveDev, until } from "./daemon.mjs";
+import { total } from "./metrics.mjs";
+
+const curl = promisify(execFile);
+const [WORDS, KIB] = ["ringway files rooms shards laps sockets uploads order ready".split(" "), 1024];
+let folder, daemon;
+
+/** Text that compresses as text does, another one for each seed. */
+function text(bytes, seed = 1) {
+  let [state, out] = [seed, ""];
+  while (out.length < bytes) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    out += `${WORDS[(state >>> 16) % WORDS.length]} ${state >>> 20}\n`;
+  }
+  return Buffer.from(out.slice(0, bytes));
+}
+
+const file = (name, body) => writeFileSync(path.join(folder, name), body);
+
+before(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), "ringway-downloads-"));
+  daemon = await serveDev("--files", folder, "--shards", "1");
+});
+after(async () => {
+  assert.equal(await daemon.stop(), 0);
+  rmSync(folder, { recursive: true });
+});
+
+/** An answer as it is on the wire: status, headers and the body's bytes, not decoded. */
+const ask = (where, headers = {}, { method = "GET", from = daemon } = {}) => new Promise((resolve, reject) => {
+  const request = http.request({ port: from.port, host: "127.0.0.1", path: where, method, headers });
+  request.on("error", reject).on("response", (response) => {
+    const parts = [];
+    response.on("data", (part) => parts.push(part)).on("error", reject);
+    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) }));
+  });
+  request.end();
+});
+
+const decoders = { gzip: zlib.gunzipSync, br: zlib.brotliDecompressSync, zstd: (body) => execFileSync("zstd", ["-dcq"], { input: body, maxBuffer: 64 << 20 }) };
+const decode = (answer) => (decoders[answer.headers["content-encoding"]] ?? ((body) => body))(answer.body);
+const without = ({ date: _, ...headers }) => headers;
+
+test("what compresses arrives compressed, and is what it was", async () => {
+  for (const size of [KIB, 20_000, 64 * KIB, 64 * KIB + 1, 300 * KIB, (3 << 20) + 7]) {
+    const [name, body] = [`text-${size}.txt`, text(size, size)];
+    file(name, body);
+    for (const coding of Object.keys(decoders)) {
+      for (const turn of ["first", "again"]) {
+        const answer = await ask(`/files/${name}`, { "accept-encoding": coding });
+        const what = `${size} ${coding} ${turn}`;
+        assert.equal(answer.status, 200, what);
+        assert.equal(answer.headers["content-encoding"], coding, what);
+        assert.ok(answer.body.length < size, what);
+        assert.ok(decode(answer).equals(body), what);
+        assert.equal(answer.headers.vary, "Accept-Encoding");
+        assert.match(answer.headers.etag, /^W\/"/);
+        assert.equal(answer.headers["accept-ranges"], undefined, "there are no ranges of what is made on the way");
+        // A small file is made whole before it goes out; a large one is kept if what it came to is not too large.
+        const isMade = size <= 64 * KIB || turn === "again";
+        assert.equal(answer.headers["content-length"], isMade ? String(answer.body.length) : undefined, what);
+        assert.equal(answer.headers["transfer-encoding"], isMade ? undefined : "chunked", what);
+      }
+    }
+    const plain = await ask(`/files/${name}`);
+    assert.ok(plain.body.equals(body));
+    assert.deepEqual([plain.headers["content-encoding"], plain.headers.vary, plain.headers["accept-ranges"]], [undefined, "Accept-Encoding", "bytes"]);
+  }
+});
+
+test("what does not compress, or is too small or too large, goes out as it is", async () => {
+  file("noise.bin", randomBytes(5000));
+  file("small.txt", text(KIB - 1));
+  file("huge.txt", text((8 << 20) + 1));
+  for (const name of ["noise.bin", "small.txt", "huge.txt"]) {
+    const { headers } = await ask(`/files/${name}`, { "accept-encoding": "gzip, br, zstd" });
+    assert.deepEqual([headers["content-encoding"], headers["accept-ranges"]], [undefined, "bytes"], name);
+    assert.doesNotMatch(headers.etag, /^W/);
+  }
+});
+
+test("fetch and curl read it as they read everything", async () => {
+  const body = text(2 << 20, 5);
+  file("clients.json", body);
+  const fetched = await fetch(`${daemon.url}/files/clients.json`);
+  assert.equal(fetched.headers.get("content-encoding"), "gzip");
+  assert.ok(Buffer.from(await fetched.arrayBuffer()).equals(body));
+  for (const headers of [[], ["-H", "Accept-Encoding: br"], ["-H", "Accept-Encoding: gzip"], ["--http1.0"]]) {
+    const { stdout } = await curl("curl", ["-sS", "--compressed", ...headers, `${daemon.url}/files/clients.json`], { encoding: "buffer", maxBuffer: 64 << 20 });
+    assert.ok(stdout.equals(body), String(headers));
+  }
+  // RFC 9112 6.1: to HTTP/1.0 without chunks, to the connection's end.
+  const { stdout: head } = await curl("curl", ["-sS", "--http1.0", "-D-", "-o/dev/null", "-H", "Accept-Encoding: zstd;q=0.1, gzip;q=0.2", `${daemon.url}/files/text-307200.txt?x`]);
+  assert.match(head, /content-encoding: gzip/i);
+});
+
+test("several requests on one connection, whatever is between them", async () => {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const get = (where, headers) => new Promise((resolve, reject) => {
+    http.get({ port: daemon.port, host: "127.0.0.1", agent, path: where, headers }, (response) => {
+      const [parts, port] = [[], response.socket.localPort];
+      response.on("data", (part) => parts.push(part)).on("end", () => resolve([port, decode({ headers: response.headers, body: Buffer.concat(parts) })]));
+    }).on("error", reject);
+  });
+  const ports = new Set();
+  for (const [name, coding] of [["text-20000.txt", "gzip"], ["text-307200.txt", "br"], ["noise.bin", "gzip"], ["text-3145735.txt", "zstd"], ["text-20000.txt", "identity"]]) {
+    const [port, body] = await get(`/files/${name}`, { "accept-encoding": coding });
+    ports.add(port);
+    const plain = await ask(`/files/${name}`);
+    assert.ok(body.equals(plain.body), name);
+  }
+  assert.equal(ports.size, 1);
+  agent.destroy();
+});
+
+test("pipelined requests are answered in their order", async () => {
+  const socket = net.connect(daemon.port, "127.0.0.1");
+  const paths = ["text-20000.txt", "noise.bin", "text-20000.txt"];
+  const requests = paths.map((name, at) => `GET /files/${name} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: ${at === 2 ? "close" : "keep-alive"}\r\n\r\n`);
+  socket.write(requests.join(""));
+  const parts = [];
+  socket.on("data", (part) => parts.push(part));
+  await event(socket, "end");
+  const heads = Buffer.concat(parts).toString("latin1").match(/HTTP\/1\.1 200 OK[^]*?\r\n\r\n/g);
+  assert.deepEqual(heads.map((head) => /content-encoding: (\S+)/i.exec(head)?.[1]), ["gzip", undefined, "gzip"]);
+});
+
+test("HEAD and conditions say the same of it as GET does", async () => {
+  file("conditions.txt", text(100 * KIB, 9));
+  const where = "/files/conditions.txt";
+  const accept = { "accept-encoding": "gzip" };
+  const before = await ask(where, accept, { method: "HEAD" });
+  const get = await ask(where, accept);
+  assert.deepEqual(without(before.headers), without(get.headers), "while it is made");
+  const [head, again] = [await ask(where, accept, { method: "HEAD" }), await ask(where, accept)];
+  assert.deepEqual(without(head.headers), without(again.headers), "when it was made");
+  assert.equal(head.body.length + before.body.length, 0);
+  const { etag, "last-modified": modified } = get.headers;
+  const plain = (await ask(where)).headers.etag;
+  assert.notEqual(`W/${plain}`, etag);
+  for (const [conditions, status] of [
+    [{ "if-none-match": etag }, 304], [{ "if-none-match": etag.slice(2) }, 304], [{ "if-none-match": plain }, 200], [{ "if-modified-since": modified }, 304],
+    [{ "if-match": etag }, 412], [{ "if-match": plain }, 412], [{ "if-match": "*" }, 200],
+  ]) {
+    const answer = await ask(where, { ...accept, ...conditions });
+    assert.equal(answer.status, status, JSON.stringify(conditions));
+    if (status === 304) assert.deepEqual([answer.body.length, answer.headers.etag, answer.headers.vary], [0, etag, "Accept-Encoding"]);
+  }
+  // A range is of the file as it is, and says so.
+  const range = await ask(where, { ...accept, range: "bytes=10-19" });
+  assert.deepEqual([range.status, range.headers["content-encoding"], range.headers.etag, String(range.body)], [206, undefined, plain, String(text(100 * KIB, 9).subarray(10, 20))]);
+  const unlike = await ask(where, { ...accept, range: "bytes=10-19", "if-range": etag });
+  assert.deepEqual([unlike.status, unlike.headers.etag, unlike.body.length], [200, plain, 100 * KIB]);
+});
+
+test("many who want a small file at once have it opened and compressed once", async () => {
+  const work = async () => Promise.all(["ringway_file_jobs_total", "ringway_file_operations_total"].map((name) => total(daemon, name)));
+  const cost = async (name, times) => {
+    file(name, text(30_000, 3));
+    const before = await work();
+    const answers = await Promise.all(Array.from({ length: times }, () => ask(`/files/${name}`, { "accept-encoding": "gzip" })));
+    for (const answer of answers) assert.ok(decode(answer).equals(text(30_000, 3)));
+    // Counters are copied five times a second.
+    await until(async () => (await work())[0] > before[0]);
+    return (await work()).map((value, at) => value - before[at]);
+  };
+  assert.deepEqual(await cost("for-many.css", 64), await cost("for-one.css", 1));
+});
+
+/** A client that asks and reads nothing until it is told to. */
+async function lazy(where, coding, from = daemon) {
+  const socket = net.connect(from.port, "127.0.0.1");
+  await event(socket, "connect");
+  socket.pause();
+  socket.write(`GET ${where} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${coding}\r\n\r\n`);
+  return socket;
+}
+
+test("a reader that does not read stops the compressing, and one that goes ends it", async () => {
+  const size = 6 << 20;
+  const tight = Buffer.from(randomBytes(size).toString("base64").slice(0, size));
+  for (const name of ["unread.txt", "left.txt", "read.txt", "read-too.txt"]) file(name, tight);
+  const encoded = () => total(daemon, "ringway_file_bytes_encoded_total");
+  const start = await encoded();
+  const sockets = [await lazy("/files/unread.txt", "gzip"), await lazy("/files/left.txt", "zstd")];
+  await Promise.all(sockets.map((socket) => event(socket, "readable")));
+  sockets[1].destroy();
+  // As much work of others as theirs would have been, twice, goes through the same threads.
+  for (const name of ["read.txt", "read-too.txt"]) assert.ok(decode(await ask(`/files/${name}`, { "accept-encoding": "gzip" })).equals(tight));
+  await until(async () => (await encoded()) - start >= 2 * size);
+  const theirs = (await encoded()) - start - 2 * size;
+  assert.ok(theirs < size, `${theirs} bytes for two readers that take nothing`);
+  // And it goes on where it stopped.
+  const parts = [];
+  const ended = event(sockets[0], "end");
+  sockets[0].on("data", (part) => {
+    parts.push(part);
+    if (part.subarray(-7).equals(Buffer.from("\r\n0\r\n\r\n"))) sockets[0].end();
+  });
+  await ended;
+  const whole = Buffer.concat(parts);
+  const from = whole.indexOf("\r\n\r\n") + 4;
+  assert.ok(zlib.gunzipSync(unchunked(whole.subarray(from))).equals(tight));
+});
+
+/** The bytes within chunks. */
+function unchunked(body) {
+  const parts = [];
+  for (let at = 0; ;) {
+    const line = body.indexOf("\r\n", at);
+    const count = Number.parseInt(body.subarray(at, line), 16);
+    if (count === 0) return Buffer.concat(parts);
+    parts.push(body.subarray(line + 2, line + 2 + count));
+    at = line + 2 + count + 2;
+  }
+}
+
+test("a file that is cut short while it is compressed has no end, and others have theirs", async () => {
+  const size = 6 << 20;
+  file("shrinking.txt", randomBytes(size).toString("base64").slice(0, size));
+  const socket = await lazy("/files/shrinking.txt", "gzip");
+  await event(socket, "readable");
+  truncateSync(path.join(folder, "shrinking.txt"), 100_000);
+  let tail = Buffer.alloc(0);
+  socket.on("data", (part) => { tail = Buffer.concat([tail, part]).subarray(-16); }).on("error", () => {});
+  await event(socket, "close");
+  assert.ok(!tail.includes("\r\n0\r\n\r\n"), "its end must not look like one");
+  await until(async () => (await total(daemon, "ringway_file_encodings_cut_total")) === 1);
+  assert.equal((await ask("/files/text-20000.txt", { "accept-encoding": "gzip" })).status, 200);
+});
+
+test("a client that has said all gets all", async () => {
+  const body = text(400 * KIB, 77);
+  file("half-open.txt", body);
+  const socket = net.connect({ port: daemon.port, host: "127.0.0.1", allowHalfOpen: true });
+  socket.end("GET /files/half-open.txt HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br\r\n\r\n");
+  const parts = [];
+  socket.on("data", (part) => parts.push(part));
+  await event(socket, "end");
+  socket.destroy();
+  const whole = Buffer.concat(parts);
+  assert.ok(zlib.brotliDecompressSync(unchunked(whole.subarray(whole.indexOf("\r\n\r\n") + 4))).equals(body));
+});
+
+test("without memory for it, or switched off, files go out as they are", async () => {
+  const body = text(500 * KIB, 4);
+  file("budget.txt", body);
+  const poor = await serveDev("--files", folder, "--shards", "1", "--set", "files.compress_memory_bytes_max=1", "--set", "files.compress_zstd_level=0");
+  const answer = await ask("/files/budget.txt", { "accept-encoding": "gzip" }, { from: poor });
+  assert.deepEqual([answer.headers["content-encoding"], answer.headers.vary, answer.headers["content-length"]], [undefined, "Accept-Encoding", String(body.length)]);
+  assert.ok(answer.body.equals(body));
+  await until(async () => (await total(poor, "ringway_files_encodings_refused_total")) === 1);
+  const small = await ask("/files/text-20000.txt", { "accept-encoding": "zstd, gzip;q=0.5" }, { from: poor });
+  assert.equal(small.headers["content-encoding"], "gzip", "what is small needs no memory for long; zstd is not made at level 0");
+  assert.equal(await poor.stop(), 0);
+  const off = await serveDev("--files", folder, "--shards", "1", "--set", "files.compress=false");
+  const plain = await ask("/files/text-20000.txt", { "accept-encoding": "gzip, br, zstd" }, { from: off });
+  assert.deepEqual([plain.headers["content-encoding"], plain.body.length], [undefined, 20_000]);
+  assert.equal(await off.stop(), 0);
+});
