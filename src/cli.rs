@@ -85,6 +85,12 @@ pub struct TokenArgs {
     /// A room pattern that the bearer may publish to; repeatable.
     #[arg(long, value_name = "PATTERN")]
     pub publish: Vec<String>,
+    /// A pattern of paths of files that the bearer may read; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub files: Vec<String>,
+    /// A pattern of names of files that the bearer may upload; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub uploads: Vec<String>,
     /// Life time in seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub expires_in: u64,

@@ -1,7 +1,7 @@
 // Downloads that are compressed on the way, permitted by tokens, and shaped: the real daemon, and clients that know nothing of it.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
@@ -10,7 +10,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
-import { event, serveDev, until } from "./daemon.mjs";
+import { binary, event, serve, serveDev, until } from "./daemon.mjs";
 import { total } from "./metrics.mjs";
 
 const curl = promisify(execFile);
@@ -269,4 +269,115 @@ test("without memory for it, or switched off, files go out as they are", async (
   const plain = await ask("/files/text-20000.txt", { "accept-encoding": "gzip, br, zstd" }, { from: off });
   assert.deepEqual([plain.headers["content-encoding"], plain.body.length], [undefined, 20_000]);
   assert.equal(await off.stop(), 0);
+});
+
+/** A daemon whose files are not public; `set` goes into its configuration. */
+async function closed(t, set = "", { algorithm = "HS256" } = {}) {
+  const home = mkdtempSync(path.join(tmpdir(), "ringway-closed-"));
+  t.after(() => rmSync(home, { recursive: true }));
+  const key = algorithm === "HS256" ? { file: "secret" } : { file: "key.pub", private_file: "key.pem" };
+  writeFileSync(path.join(home, "secret"), randomBytes(32));
+  if (algorithm !== "HS256") {
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256", privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
+    writeFileSync(path.join(home, "key.pem"), privateKey);
+    writeFileSync(path.join(home, "key.pub"), publicKey);
+  }
+  const config = path.join(home, "ringway.toml");
+  const files = Object.entries(key).map(([name, where]) => `${name} = "${home}/${where}"`).join("\n");
+  writeFileSync(config, `shards.count = 1
+[[auth.keys]]
+id = "a"
+algorithm = "${algorithm}"
+${files}
+[files]
+roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}", public = true }]
+url_keys = [{ id = "u", file = "${home}/secret" }]
+${set}
+`);
+  const started = await serve(["--config", config, "--set", "auth.leeway_seconds=0"]);
+  t.after(async () => assert.equal(await started.stop(), 0));
+  const run = (...args) => execFileSync(binary, [args[0], "--config", config, ...args.slice(1)], { encoding: "utf8" }).trim();
+  return Object.assign(started, { run, token: (subject, ...args) => run("token", "--subject", subject, ...args) });
+}
+
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
+
+for (const algorithm of ["HS256", "ES256"]) {
+  test(`a token opens the files that it names (${algorithm})`, async (t) => {
+    const daemon = await closed(t, "", { algorithm });
+    file("anna.txt", "for anna");
+    file("bert.txt", "for bert");
+    const token = daemon.token("anna", "--files", "anna*");
+    const say = async (name, headers = {}) => {
+      const answer = await fetch(`${daemon.url}/files/${name}`, { headers });
+      const body = await answer.text();
+      return answer.ok ? [answer.status, body] : [answer.status, JSON.parse(body).code, answer.headers.get("www-authenticate")];
+    };
+    assert.deepEqual(await say("anna.txt", bearer(token)), [200, "for anna"]);
+    assert.deepEqual(await say("anna.txt", { authorization: `bEARER ${token}` }), [200, "for anna"]);
+    assert.deepEqual(await say("bert.txt", bearer(token)), [403, "RW-2710", null]);
+    assert.deepEqual(await say("bert.txt", bearer(daemon.token("bert", "--join", "*", "--publish", "*", "--uploads", "*"))), [403, "RW-2710", null]);
+    assert.deepEqual(await say("anna.txt"), [401, "RW-2101", "Bearer"]);
+    assert.deepEqual(await say("anna.txt", { authorization: `Basic ${token}` }), [401, "RW-2101", "Bearer"]);
+    const invalid = 'Bearer error="invalid_token"';
+    assert.deepEqual(await say("anna.txt", bearer(daemon.token("anna", "--files", "*", "--expires-in", "0"))), [401, "RW-2106", invalid]);
+    assert.deepEqual(await say("anna.txt", bearer(`${token.slice(0, -6)}AAAAAA`)), [401, "RW-2105", invalid]);
+    assert.deepEqual(await say("anna.txt", bearer("x.y.z")), [401, "RW-2102", invalid]);
+    assert.deepEqual(await say("nobody.txt", bearer(daemon.token("anna", "--files", "*"))), [404, "RW-2702", null]);
+    // A path is what it names, however it is written; and a signed URL opens its file without a token.
+    assert.deepEqual(await say("%61nna.txt", bearer(token)), [200, "for anna"]);
+    const url = daemon.run("url", "--path", "/files/bert.txt");
+    assert.equal(await (await fetch(daemon.url + url)).text(), "for bert");
+    assert.equal(await (await fetch(`${daemon.url}/open/bert.txt`)).text(), "for bert");
+  });
+}
+
+/** Seconds that a request takes, and its answer. */
+async function timed(daemon, where, headers = {}) {
+  const start = performance.now();
+  const answer = await ask(where, headers, { from: daemon });
+  return [(performance.now() - start) / 1000, answer];
+}
+
+test("bytes of a connection go no faster than its rate, in each form", async (t) => {
+  const rate = 400_000;
+  const daemon = await closed(t, `[limits]\nconnection_download_bytes_per_second = ${rate}\nconnection_download_burst_bytes = 50_000`);
+  const noise = randomBytes(450_000);
+  file("rate.bin", noise);
+  file("rate-small.bin", noise.subarray(0, 60_000));
+  file("rate.txt", noise.toString("base64").slice(0, 550_000));
+  // An open file, what is compressed on the way, and that once more, out of memory.
+  for (const [name, coding] of [["rate.bin", "identity"], ["rate.txt", "gzip"], ["rate.txt", "gzip"]]) {
+    const [seconds, answer] = await timed(daemon, `/open/${name}`, { "accept-encoding": coding });
+    assert.ok(decode(answer).equals(decode(await ask(`/files/${name}`))), name);
+    const least = (answer.body.length - 50_000) / rate;
+    assert.ok(least > 0.8 && seconds >= least * 0.99, `${name}: ${answer.body.length} bytes in ${seconds} s`);
+  }
+  await until(async () => (await total(daemon, "ringway_file_rate_waits_total")) > 3);
+  // A second connection does not wait for the first one, and others are served meanwhile.
+  const slow = Promise.all([1, 2, 3].map(() => timed(daemon, "/open/rate.bin")));
+  const [quick, small] = await timed(daemon, "/open/rate-small.bin", { range: "bytes=0-9999" });
+  assert.ok(small.status === 206 && quick < 0.7, `${quick} s`);
+  for (const [, answer] of await slow) assert.ok(answer.body.equals(noise));
+  // While it waits nothing of it is in the arena or in the way of its end.
+  const left = await lazy("/open/rate.bin", "identity", daemon);
+  await event(left, "readable");
+  left.destroy();
+  await until(async () => (await total(daemon, "ringway_file_transfers")) === 0);
+});
+
+test("a user's connections share the user's rate, and a signed URL has none", async (t) => {
+  const rate = 400_000;
+  const daemon = await closed(t, `[limits]\nuser_download_bytes_per_second = ${rate}\nuser_download_burst_bytes = 50_000`);
+  file("shared.bin", randomBytes(250_000));
+  const token = (name) => bearer(daemon.token(name, "--files", "*"));
+  const anna = token("anna");
+  const start = performance.now();
+  await Promise.all([1, 2].map(() => ask("/files/shared.bin", anna, { from: daemon })));
+  const seconds = (performance.now() - start) / 1000;
+  assert.ok(seconds >= (2 * 250_000 - 50_000) / rate * 0.99, `${seconds} s`);
+  const waits = await total(daemon, "ringway_file_rate_waits_total");
+  const free = await ask(daemon.run("url", "--path", "/files/shared.bin"), {}, { from: daemon });
+  assert.deepEqual([free.status, free.body.length], [200, 250_000]);
+  assert.equal(await total(daemon, "ringway_file_rate_waits_total"), waits);
 });

@@ -238,6 +238,42 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_files_are_counted_by_connection_and_by_user() {
+        let rate = |per_second| ByteRate {
+            per_second,
+            burst: 1000,
+        };
+        let rates = RateLimits {
+            connection_download: rate(1000),
+            user_download: rate(2000),
+            ..RateLimits::default()
+        };
+        let mut limits = Limits::new(rates, 1);
+        let mut buckets = [ByteBucket::new(); 2];
+        let mut take = |limits: &mut Limits, at: usize, user, seconds: u64| {
+            let now = Now {
+                monotonic_us: seconds * 1_000_000,
+                ..START
+            };
+            limits.download(now, &mut buckets[at], user, (1000, 1000))
+        };
+        let (all, later) = (Allowance::Now(1000), Allowance::At(1_000_000));
+        assert_eq!(take(&mut limits, 0, Some("anna"), 0), all);
+        assert_eq!(take(&mut limits, 0, Some("anna"), 0), later);
+        // Another connection of hers waits for what she gets; somebody else does not, nor does whoever is nobody.
+        let half = Allowance::At(500_000);
+        assert_eq!(take(&mut limits, 1, Some("anna"), 0), half);
+        assert_eq!(take(&mut limits, 1, Some("bert"), 0), all);
+        assert_eq!(take(&mut limits, 1, None, 1), all);
+        assert!(limits.shapes(None) && limits.shapes(Some("anna")));
+        limits.reload(RateLimits {
+            user_download: rate(1),
+            ..RateLimits::default()
+        });
+        assert!(!limits.shapes(None) && limits.shapes(Some("anna")));
+    }
+
+    #[test]
     fn an_ipv6_network_is_one_address() {
         let a: IpAddr = "2001:db8:1:2::1".parse().unwrap();
         let b: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();

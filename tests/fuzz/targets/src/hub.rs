@@ -110,6 +110,7 @@ fn tight_rates() -> RateLimits {
         address_events: rate(20),
         address_connections: rate(6),
         address_connections_max: 4,
+        ..RateLimits::default()
     }
 }
 
