@@ -3,6 +3,7 @@
 //! `SIM_SEED=7` runs one seed, `SIM_SEEDS=100000` that many, from `SIM_FROM` on.
 
 mod client;
+mod downloads;
 mod files;
 mod links;
 mod listeners;

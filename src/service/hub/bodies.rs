@@ -128,6 +128,10 @@ impl Bodies {
         self.by_key.contains_key(&key)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     pub(super) const fn encoding_bytes(&self) -> usize {
         self.encoding_bytes
     }

@@ -54,6 +54,10 @@ impl Packs {
     pub(super) fn new(seed: Seed) -> Self {
         Self(HashMap::with_hasher(seed))
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// Whether a file is compressed whole.

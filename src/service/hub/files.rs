@@ -230,6 +230,16 @@ impl Files {
         self.openings.is_empty() && self.searches.is_empty() && self.errands.is_empty()
     }
 
+    /// What is left of requests, by its name.
+    pub(super) fn leftovers(&self) -> [(&'static str, usize); 4] {
+        [
+            ("requests for files", self.openings.len()),
+            ("bodies", self.bodies.len()),
+            ("bytes of encoders", self.bodies.encoding_bytes()),
+            ("files to compress", self.packs.len()),
+        ]
+    }
+
     /// Bytes of answers on their way that count as queued.
     pub(crate) fn queued_bytes(&self) -> u64 {
         self.bodies.counted_bytes()

@@ -187,6 +187,7 @@ impl Hub {
     #[must_use]
     pub fn leftovers(&self) -> Vec<(&'static str, usize)> {
         let all = self.upstream.leftovers().into_iter();
+        let all = all.chain(self.files.leftovers());
         all.filter(|(_, count)| *count > 0).collect()
     }
 
