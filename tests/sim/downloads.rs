@@ -266,7 +266,7 @@ impl House {
     }
 
     /// Time passes up to the next timer, but no more than this: clients have turns meanwhile.
-    fn pass(&mut self, most: Duration) {
+    fn pass(&self, most: Duration) {
         let until = self.kernel.now() + most;
         let until = next_timer(&self.seats).map_or(until, |at| at.min(until));
         self.kernel.pass(until);

@@ -62,11 +62,14 @@ pub struct Keys(Arc<Inner>);
 /// The result of a verification.
 pub type VerifyResult = Result<Identity, Refusal>;
 
+/// Whom a token names, and what it permits with files and uploads.
+pub type PermitResult = Result<(String, FilePermits), Refusal>;
+
 /// A verification, done or to be done beside the shards.
-pub enum Verdict {
+pub enum Verdict<R = VerifyResult> {
     /// Done here.
-    Done(VerifyResult),
-    /// A signature that takes long to check; the job gives a [`VerifyResult`].
+    Done(R),
+    /// A signature that takes long to check; the job gives the same.
     Job(Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>),
 }
 
@@ -169,6 +172,17 @@ impl Keys {
         let permits = FilePermits::new(rw.files, rw.uploads, rw.publish);
         let permits = permits.filter(|_| is_named).ok_or(Refusal::TokenClaims)?;
         Ok((claims.sub, permits))
+    }
+
+    /// The same, beside the shards if the signature takes long.
+    #[must_use]
+    pub fn permits_or_job(&self, token: &str, now: Now) -> Verdict<PermitResult> {
+        let key = self.0.key_of(token).map(|index| &self.0.keys[index]);
+        if key.is_ok_and(|key| key.algorithm != Algorithm::HS256) {
+            let (keys, token) = (self.clone(), token.to_owned());
+            return Verdict::Job(Box::new(move || Box::new(keys.permits(&token, now))));
+        }
+        Verdict::Done(self.permits(token, now))
     }
 }
 

@@ -10,5 +10,5 @@ mod origins;
 pub use crate::forwarded::TrustedProxies;
 pub(crate) use cors::{Cors, Header};
 pub use identity::{Claims, Identity, RoomClaims};
-pub use keys::{KeyConfig, KeyError, Keys, Verdict, VerifyResult, mint};
+pub use keys::{KeyConfig, KeyError, Keys, PermitResult, Verdict, VerifyResult, mint};
 pub use origins::Origins;

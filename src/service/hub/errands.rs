@@ -1,5 +1,5 @@
-//! What files have done beside the shards: compressing. A shard has few pieces of that with the pool at a time, so that tokens are verified meanwhile; the
-//! others wait here.
+//! What files have done beside the shards: compressing, and checking the signatures of tokens. Of the former a shard has few pieces with the pool at a time, so that
+//! the latter need not wait for long; the others wait here.
 //!
 //! Deliberately absent: the pool (`shards/`), and what is compressed (`encoding.rs`).
 
@@ -18,6 +18,8 @@ pub(super) enum Errand {
     Pack(PackName),
     /// A piece of a file is compressed for this connection.
     Piece(Key),
+    /// The token of a request on this connection is verified.
+    Permit(Key),
 }
 
 /// All of a shard's.
@@ -70,15 +72,22 @@ impl Hub {
             let job = match &errand {
                 Errand::Pack(name) => self.pack_job(name),
                 Errand::Piece(key) => self.piece_job(*key),
+                Errand::Permit(_) => unreachable!("a token does not wait for files"),
             };
             // Whoever wanted it may be gone.
-            let Some(job) = job else { continue };
-            let token = self.next_job;
-            self.next_job = self.next_job.wrapping_add(1);
-            self.files.errands.working.insert(token, errand);
-            self.stats.file_jobs += 1;
-            turn.out.push(Output::Compute { token, job });
+            if let Some(job) = job {
+                self.stats.file_jobs += 1;
+                self.begin_job(errand, job, turn);
+            }
         }
+    }
+
+    /// Has a job done at once.
+    pub(super) fn begin_job(&mut self, errand: Errand, job: Job, turn: &mut Turn<'_>) {
+        let token = self.next_job;
+        self.next_job = self.next_job.wrapping_add(1);
+        self.files.errands.working.insert(token, errand);
+        turn.out.push(Output::Compute { token, job });
     }
 
     /// A job is done, or found the pool full.
@@ -97,6 +106,7 @@ impl Hub {
         match errand {
             Some(Errand::Pack(name)) => self.packed(&name, result, turn),
             Some(Errand::Piece(key)) => self.piece_made(key, result, turn),
+            Some(Errand::Permit(key)) => self.permitted(key, result, turn),
             None => {}
         }
     }

@@ -7,10 +7,11 @@
 
 use super::bodies::{Bodies, Source};
 use super::encoding::{Packs, is_packed_whole};
-use super::errands::Errands;
+use super::errands::{Errand, Errands};
 use super::http::Routed;
 use super::searches::{SEARCH, Searches};
-use super::{Hub, Key, Output, Seed, Turn};
+use super::{Hub, Job, Key, Output, Seed, Turn};
+use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
 use crate::files::{
     self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Kept, Known,
@@ -19,7 +20,7 @@ use crate::files::{
 use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::time::{ConnId, Now};
-use crate::uploads::FilePermits;
+use core::any::Any;
 use ringway_proto::http1::{Coding, Request};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -138,6 +139,8 @@ enum Permit {
     Here(Admission),
     /// The shard that remembers the use of its URL.
     Elsewhere(u16),
+    /// Its token's signature takes a while.
+    Later(Job),
 }
 
 /// A request that waits: for the shard, or for the pool.
@@ -308,6 +311,9 @@ impl Hub {
             wanted.and_then(|wanted| Ok((self.permit_file(request, &wanted, turn.now)?, wanted)));
         match wanted {
             Ok((Permit::Elsewhere(shard), _)) => return Routed::Elsewhere(shard),
+            Ok((Permit::Later(job), wanted)) => {
+                self.prove_file(key, request, (wanted, job), turn);
+            }
             Ok((Permit::Here(admission), wanted)) => {
                 self.find_file(key, request, (wanted, admission), turn);
             }
@@ -387,14 +393,10 @@ impl Hub {
         let verify =
             |keys: &Arc<UrlKeys>| keys.verify(request, UrlClass::Read, &path, now_unix_seconds);
         let Some(granted) = keys.map(verify).transpose()?.flatten() else {
-            let (subject, permits) = self.bearer(request, now)?;
-            let admission = Admission {
-                once: None,
-                user: Some(subject.into()),
-            };
-            return match permits.may_read(wanted.path.as_str()) {
-                true => Ok(Permit::Here(admission)),
-                false => Err(Refused::new(403, Refusal::FileForbidden)),
+            let token = bearer_of(request).ok_or_else(Refused::token_missing)?;
+            return match self.settings.keys.permits_or_job(token, now) {
+                Verdict::Done(permits) => admitted(permits, wanted).map(Permit::Here),
+                Verdict::Job(job) => Ok(Permit::Later(job)),
             };
         };
         // Looking takes nothing away.
@@ -416,23 +418,46 @@ impl Hub {
         verdict.accepted().map(|()| Permit::Here(admission))
     }
 
-    /// Whom a request's bearer token names, and what it permits. A token is verified here, whatever its kind: that is a fraction of what opening a file, or one
-    /// sync, costs.
-    pub(super) fn bearer(
-        &self,
+    /// A request waits until its token is verified.
+    fn prove_file(
+        &mut self,
+        key: Key,
         request: &Request,
-        now: Now,
-    ) -> Result<(String, FilePermits), Refused> {
-        let header = request.header("authorization").unwrap_or_default();
-        let (scheme, token) = header.split_once(' ').unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refused::token_missing());
+        (wanted, job): (Wanted, Job),
+        turn: &mut Turn<'_>,
+    ) {
+        let reply = self.reply_to(request);
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.stage = Stage::Opening;
+        connection.clear_deadline();
+        let opening = Opening {
+            request: request.clone(),
+            wanted,
+            reply,
+            found: Found::default(),
+            admission: Admission::default(),
+        };
+        self.files.openings.insert(key, opening);
+        self.begin_job(Errand::Permit(key), job, turn);
+    }
+
+    /// A token was verified; its connection may be gone.
+    pub(super) fn permitted(&mut self, key: Key, result: Box<dyn Any + Send>, turn: &mut Turn<'_>) {
+        let Some(mut opening) = self.files.openings.remove(&key) else {
+            return;
+        };
+        let permits = result.downcast::<PermitResult>();
+        let permits = *permits.expect("the job verifies a token");
+        match admitted(permits, &opening.wanted) {
+            Ok(admission) => {
+                opening.admission = admission;
+                self.look_on(key, opening, turn);
+            }
+            Err(refused) => self.refuse_file(key, &refused, &opening.reply, turn),
         }
-        let permitted = self.settings.keys.permits(token.trim(), now);
-        permitted.map_err(|refusal| {
-            let refused = Refused::new(401, refusal);
-            refused.with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-        })
+        self.advance(key, turn);
     }
 
     /// What came of [`Output::File`](super::Output::File).
@@ -639,4 +664,27 @@ impl Hub {
         let answer = refused.answer(&reply.headers, reply.head, keep_alive);
         self.send_answer(key, &answer, keep_alive, turn);
     }
+}
+
+/// The token of a request (RFC 6750 §2.1).
+fn bearer_of(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+/// Whether a token permits a file.
+fn admitted(permits: PermitResult, wanted: &Wanted) -> Result<Admission, Refused> {
+    let (subject, permits) = permits.map_err(|refusal| {
+        let refused = Refused::new(401, refusal);
+        refused.with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+    })?;
+    if !permits.may_read(wanted.path.as_str()) {
+        return Err(Refused::new(403, Refusal::FileForbidden));
+    }
+    Ok(Admission {
+        once: None,
+        user: Some(subject.into()),
+    })
 }

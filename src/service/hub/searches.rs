@@ -94,7 +94,7 @@ impl Hub {
         self.ask_again(number, turn);
     }
 
-    fn ask_again(&mut self, number: u64, turn: &mut Turn<'_>) {
+    fn ask_again(&self, number: u64, turn: &mut Turn<'_>) {
         if let Some(search) = self.files.searches.by_number.get(&number) {
             let (token, ask) = (SEARCH | number, search.open());
             turn.out.push(Output::File { token, ask });
