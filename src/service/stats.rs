@@ -53,12 +53,6 @@ pub struct Stats {
     pub sessions_websocket: u64,
     /// HTTP requests answered.
     pub http_requests: u64,
-    /// Requests for files.
-    pub file_requests: u64,
-    /// Bytes of open files that were handed to the wire; small files are not among them.
-    pub file_bytes: u64,
-    /// Bytes of small files that are held in memory now.
-    pub file_cache_bytes: u64,
     /// Requests that were answered with a file that was compressed on the way, or before for another one.
     pub files_encoded: u64,
     /// Requests that were answered with a file as it is because encoders had as much memory as they may.
@@ -77,6 +71,12 @@ pub struct Stats {
     pub file_opens_joined: u64,
     /// Times that bytes of a file waited for the rate of their connection or user.
     pub file_rate_waits: u64,
+    /// Requests for files.
+    pub file_requests: u64,
+    /// Bytes of open files that were handed to the wire; small files are not among them.
+    pub file_bytes: u64,
+    /// Bytes of small files that are held in memory now.
+    pub file_cache_bytes: u64,
     /// Upgrades from polling to WebSocket that completed.
     pub upgrades: u64,
     /// Socket.IO packets received.
@@ -126,9 +126,6 @@ impl Default for Stats {
             sessions_opened: 0,
             sessions_websocket: 0,
             http_requests: 0,
-            file_requests: 0,
-            file_bytes: 0,
-            file_cache_bytes: 0,
             files_encoded: 0,
             files_encodings_refused: 0,
             file_encodings_joined: 0,
@@ -138,6 +135,9 @@ impl Default for Stats {
             file_jobs_waiting: 0,
             file_opens_joined: 0,
             file_rate_waits: 0,
+            file_requests: 0,
+            file_bytes: 0,
+            file_cache_bytes: 0,
             upgrades: 0,
             packets_received: 0,
             packets_sent: 0,

@@ -173,17 +173,6 @@ impl Keys {
         let permits = permits.filter(|_| is_named).ok_or(Refusal::TokenClaims)?;
         Ok((claims.sub, permits))
     }
-
-    /// The same, beside the shards if the signature takes long.
-    #[must_use]
-    pub fn permits_or_job(&self, token: &str, now: Now) -> Verdict<PermitResult> {
-        let key = self.0.key_of(token).map(|index| &self.0.keys[index]);
-        if key.is_ok_and(|key| key.algorithm != Algorithm::HS256) {
-            let (keys, token) = (self.clone(), token.to_owned());
-            return Verdict::Job(Box::new(move || Box::new(keys.permits(&token, now))));
-        }
-        Verdict::Done(self.permits(token, now))
-    }
 }
 
 impl Inner {
@@ -261,6 +250,19 @@ impl Inner {
             return Err(Refusal::TokenNotYetValid);
         }
         Ok(())
+    }
+}
+
+impl Keys {
+    /// Those of [`Self::permits`], beside the shards if the signature takes long.
+    #[must_use]
+    pub fn permits_or_job(&self, token: &str, now: Now) -> Verdict<PermitResult> {
+        let key = self.0.key_of(token).map(|index| &self.0.keys[index]);
+        if key.is_ok_and(|key| key.algorithm != Algorithm::HS256) {
+            let (keys, token) = (self.clone(), token.to_owned());
+            return Verdict::Job(Box::new(move || Box::new(keys.permits(&token, now))));
+        }
+        Verdict::Done(self.permits(token, now))
     }
 }
 

@@ -15,7 +15,6 @@ const SESSION: u64 = 1;
 const DRAIN: u64 = 2;
 pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
 pub(crate) const UPSTREAM_TOKEN: u64 = DRAIN_TOKEN | 1;
-/// With a connection's key: its rate allows more of a body.
 pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 /// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
@@ -47,7 +46,7 @@ impl Hub {
         }
     }
 
-    /// What the pool refused, and what its rate did not allow before.
+    /// What the pool refused, and what the rate of the connection whose key the token has did not allow before.
     fn try_again(&mut self, token: u64, turn: &mut Turn<'_>) {
         self.verify_again(turn);
         self.run_again(turn);
