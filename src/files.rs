@@ -25,8 +25,7 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
     if files.roots.is_empty() {
         return Ok(None);
     }
-    let served = |root| served_root(root, files.compress);
-    let roots = files.roots.iter().map(served).collect();
+    let roots = files.roots.iter().map(served_root).collect();
     let invalid =
         |SettingsError(what): SettingsError| StartError::invalid_value("files.roots", &what);
     let mut settings = FilesSettings::new(roots).map_err(invalid)?;
@@ -54,12 +53,13 @@ fn compression(files: &config::Files) -> Result<Compression, StartError> {
             return Err(StartError::invalid_value(name, "it is at most 9"));
         }
     }
+    let level = |level| if files.compress { level } else { 0 };
     Ok(Compression {
         bytes_min: files.compress_bytes_min,
         bytes_max: files.compress_bytes_max,
-        zstd_level: files.compress_zstd_level,
-        brotli_quality: files.compress_brotli_quality,
-        gzip_level: files.compress_gzip_level,
+        zstd_level: level(files.compress_zstd_level),
+        brotli_quality: level(files.compress_brotli_quality),
+        gzip_level: level(files.compress_gzip_level),
         memory_bytes_max: files.compress_memory_bytes_max,
         kept_bytes_max: files.compress_kept_bytes_max,
         jobs_max: files.compress_jobs_max.clamp(1, COMPRESS_JOBS_MAX),
@@ -72,7 +72,7 @@ const COMPRESS_JOBS_MAX: usize = 48;
 /// Fewer names would forget one before its request was answered.
 const CACHE_NAMES_LEAST: usize = 64;
 
-fn served_root(root: &config::FileRoot, compress: bool) -> ServedRoot {
+fn served_root(root: &config::FileRoot) -> ServedRoot {
     ServedRoot {
         prefix: root.prefix.clone(),
         access: if root.public {
@@ -83,7 +83,7 @@ fn served_root(root: &config::FileRoot, compress: bool) -> ServedRoot {
         index: root.index.clone(),
         cache_control: root.cache_control.clone(),
         precompressed: root.precompressed,
-        compress: compress && root.compress,
+        compress: root.compress,
         always_download: root.always_download,
     }
 }

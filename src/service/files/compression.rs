@@ -61,6 +61,12 @@ impl Compression {
         self.level(coding) > 0
     }
 
+    /// Whether anything is compressed on the way.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        Coding::ALL.into_iter().any(|coding| self.offers(coding))
+    }
+
     /// A new encoder; `None` without memory for it, or when it is not offered.
     pub(crate) fn encoder(&self, coding: Coding) -> Option<Encoder> {
         let level = u32::from(self.level(coding));
@@ -171,5 +177,11 @@ mod tests {
         assert!(!compression.offers(Coding::Brotli) && compression.offers(Coding::Gzip));
         assert!(compression.encoder(Coding::Brotli).is_none());
         assert!(!compression.offers(Coding::Identity));
+        let off = Compression {
+            zstd_level: 0,
+            gzip_level: 0,
+            ..compression
+        };
+        assert!(compression.is_on() && !off.is_on());
     }
 }

@@ -68,12 +68,13 @@ impl Representation {
         siblings: &[(Coding, Stat)],
         encoded: &dyn Fn(Coding) -> Form,
     ) -> Self {
+        let is_compressing = root.compress && settings.compression.is_on();
         let own = Self {
             stored: Coding::Identity,
             compress: None,
             encoded_bytes: None,
             stat: *file,
-            varies: media.compresses && (root.precompressed || root.compress),
+            varies: media.compresses && (root.precompressed || is_compressing),
         };
         if !own.varies {
             return own;
