@@ -23,6 +23,9 @@ const PORTION_BYTES_MAX: usize = 64 * 1024;
 /// Less than this is not worth a send while more is wanted.
 const LEAST_BYTES: u64 = 16 * 1024;
 
+/// How long a client may take for a byte of a portion, beside the time for which it may do nothing.
+const PATIENCE_US_PER_BYTE: u64 = 1000;
+
 /// Where the bytes of a body come from.
 pub(super) enum Source {
     /// It has none.
@@ -309,13 +312,14 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
+        let portion_us = bytes.len() as u64 * PATIENCE_US_PER_BYTE;
         match &mut connection.busy_mut().output {
             output if output.is_empty() => *output = bytes,
             output => output.extend_from_slice(&bytes),
         }
         turn.out.push(Output::Dirty(key.conn()));
-        // The loop looks after who does not read what it sends of a file; who does not read this may not keep it for ever.
-        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
+        // The loop looks after who does not read what it sends of a file; who does not read this may not keep it for ever. A thousand bytes a second are enough.
+        let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000 + portion_us;
         self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
     }
 

@@ -326,3 +326,90 @@ impl Hub {
         self.push_body(key, Vec::new(), turn);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Stat;
+
+    fn encoding(is_chunked: bool) -> Encoding {
+        let stat = Stat {
+            bytes: 6,
+            modified_unix_seconds: 1,
+            modified_nanoseconds: 0,
+            inode: 1,
+        };
+        let content = Content::Whole(Rc::from(*b"abcdef"));
+        let own = Kept { stat, content };
+        Encoding {
+            name: PackName::new((0, "a", Coding::Gzip), &own),
+            content: own.content,
+            at: 0,
+            end: 6,
+            encoder: None,
+            input: None,
+            is_busy: false,
+            is_over: false,
+            is_chunked,
+            ready: Vec::new(),
+            kept: Some(Vec::new()),
+            kept_bytes_max: 5,
+            cost_bytes: 0,
+        }
+    }
+
+    /// What goes out of pieces that were made.
+    fn framed(pieces: &[&str], is_chunked: bool) -> String {
+        let mut encoding = encoding(is_chunked);
+        for (index, piece) in pieces.iter().enumerate() {
+            encoding.add(piece.as_bytes(), index + 1 == pieces.len());
+        }
+        let mut out = Vec::new();
+        encoding.take(encoding.ready_bytes(), &mut out);
+        assert!(encoding.is_over());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn rfc9112_7_1_a_chunk_of_no_bytes_is_the_last() {
+        for (pieces, chunked) in [
+            (
+                &["abc", "0123456789abcdef"][..],
+                "3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n",
+            ),
+            // An encoder may keep all that it was given until its end.
+            (&["", "abc"], "3\r\nabc\r\n0\r\n\r\n"),
+            (&["abc", ""], "3\r\nabc\r\n0\r\n\r\n"),
+        ] {
+            assert_eq!(framed(pieces, true), chunked);
+            assert_eq!(framed(pieces, false), pieces.concat());
+        }
+    }
+
+    #[test]
+    fn what_is_taken_in_parts_comes_in_order() {
+        let mut encoding = encoding(false);
+        encoding.add(b"abcdef", true);
+        let mut out = b"head".to_vec();
+        encoding.take(2, &mut out);
+        assert!(!encoding.is_over() && !encoding.wants_piece());
+        encoding.take(4, &mut out);
+        assert_eq!(
+            (out.as_slice(), encoding.is_over()),
+            (&b"headabcdef"[..], true)
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_kept() {
+        let mut encoding = encoding(true);
+        encoding.add(b"abc", false);
+        assert_eq!(
+            encoding.kept.as_deref(),
+            Some(&b"abc"[..]),
+            "without its frame"
+        );
+        encoding.add(b"def", true);
+        assert_eq!(encoding.kept, None);
+    }
+}
