@@ -413,7 +413,7 @@ fn run_seed(seed: u64) -> BTreeMap<&'static str, u64> {
 
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 #[test]
-fn what_is_compressed_on_the_way_is_what_it_was() {
+fn every_promise_of_downloads_holds_under_all_faults() {
     let seeds = crate::seeds(SEEDS);
     let is_full = seeds.end - seeds.start >= SEEDS;
     let reports = match crate::run(seeds, run_seed) {
