@@ -181,9 +181,9 @@ export class Incoming {
     this.#receivedBytes += bytes;
   }
 
-  /** The oldest frame that was not dealt with is dealt with. */
-  deal(bytes: number): void {
-    this.#dealtFrames += 1;
+  /** The oldest frame that was not dealt with is dealt with, or the oldest so many. */
+  deal(bytes: number, frames = 1): void {
+    this.#dealtFrames += frames;
     this.#dealtBytes += bytes;
     if (this.#dealtFrames > this.#receivedFrames) throw new Error("a frame was dealt with twice");
   }
