@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import test from "node:test";
+import test, { before } from "node:test";
 import { blocksOf } from "../it/blocks.mjs";
 import { binary, freePort, root, until } from "../it/daemon.mjs";
+import * as nest12 from "./nest12/tree.mjs";
 import { on } from "./stage.mjs";
+import { isMadeOf, NEST, RINGWAY, TELLS } from "./witnessed.mjs";
 
 const packages = path.join(root, "packages");
-const ts = createRequire(path.join(packages, "package.json"))("typescript");
+
+before(() => nest12.build());
 
 const GUIDES = ["docs/upstream.md", "docs/nestjs.md", "packages/examples/nest-chat/README.md"];
 const blocks = GUIDES.flatMap(blocksOf);
@@ -44,11 +47,11 @@ test("every block is one that is run", () => {
   for (const begins of ALL) assert.ok(blocks.some(({ text }) => text.startsWith(begins)), `no guide has ${begins}`);
 });
 
-/** A folder of an application's: what npm would have installed is there. */
-function workshop(stage, files) {
+/** A folder of an application's: what npm would have installed, with this NestJS, is there. */
+function workshop(stage, files, nest = 11) {
   const folder = path.join(stage.folder, "shop");
   mkdirSync(folder, { recursive: true });
-  symlinkSync(path.join(packages, "node_modules"), path.join(folder, "node_modules"));
+  symlinkSync(NEST[nest].modules, path.join(folder, "node_modules"));
   writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module" }));
   for (const [name, code] of Object.entries(files)) writeFileSync(path.join(folder, name), code);
   return folder;
@@ -128,9 +131,12 @@ test("docs/upstream.md: several applications", on({ withDaemon: false }, async (
   assert.deepEqual([await web.emitWithAck("echo", 3), await shop.emitWithAck("who")], [3, "shop"]);
 }));
 
-const compile = (code) => ts.transpileModule(code, {
-  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true },
-}).outputText;
+/** By the compiler of the application's own tree. */
+function compile(code, nest) {
+  const ts = createRequire(NEST[nest].modules)("typescript");
+  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true };
+  return ts.transpileModule(code, { compilerOptions }).outputText;
+}
 
 /** What the guide leaves to the reader: imports, a gateway, and that there is a ConfigModule. */
 const APP_MODULE = `
@@ -160,31 +166,34 @@ export class AppModule {}
 `;
 
 /** A diff's two sides. */
-const before = (diff) => diff.replace(/^\+.*\n/gm, "").replace(/^ /gm, "");
+const plainOf = (diff) => diff.replace(/^\+.*\n/gm, "").replace(/^ /gm, "");
 const after = (diff) => diff.replace(/^[+ ]/gm, "");
 
-for (const [what, change] of [
+const CHANGES = [
   ["with the options in the line", (code) => code],
   ["with the module's options", (code) => code.replace(/(new RingwayAdapter\(app), \{.*?\}/, "$1")],
-]) {
-  test(`docs/nestjs.md: the one line, the module and health, ${what}`, on({ withDaemon: false }, async (stage) => {
+];
+
+for (const [what, change, nest] of Object.keys(NEST).flatMap((nest) => CHANGES.map((named) => [...named, nest]))) {
+  test(`docs/nestjs.md: the one line, the module and health, ${what}, on NestJS ${nest}`, on({ withDaemon: false }, async (stage) => {
     const link = `${stage.folder}/link.sock`;
     const port = await freePort();
     const diff = block(MAIN, { "3000": `${port}` });
     assert.match(change(after(diff)), what === "with the options in the line" ? /RingwayAdapter\(app, \{/ : /RingwayAdapter\(app\)/);
     const folder = workshop(stage, {
-      "main.js": compile(change(after(diff)).replaceAll(LINK, link)),
-      "plain.js": compile(before(diff)),
-      "app.module.js": compile(APP_MODULE),
-    });
+      "main.js": compile(change(after(diff)).replaceAll(LINK, link), nest),
+      "plain.js": compile(plainOf(diff), nest),
+      "app.module.js": compile(APP_MODULE, nest),
+    }, nest);
     const environment = { LINK_URL: `unix:${link}`, NO_COLOR: "1" };
     const plain = stage.launch([path.join(folder, "plain.js")], environment);
     const health = async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => null))?.json();
     await plain.until(async () => (await health())?.info?.ringway?.state === "unused");
     await stage.kill(plain);
     await daemon(stage, block(UNIX, { [LINK]: link }));
-    const app = stage.launch([path.join(folder, "main.js")], environment);
+    const app = stage.launch([...TELLS, path.join(folder, "main.js")], environment);
     await app.until(async () => (await health())?.info?.ringway?.state === "up");
+    await isMadeOf(app, nest, RINGWAY);
     const socket = await stage.connected();
     assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
   }));
