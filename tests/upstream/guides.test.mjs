@@ -48,11 +48,11 @@ test("every block is one that is run", () => {
 });
 
 /** A folder of an application's: what npm would have installed, with this NestJS, is there. */
-function workshop(stage, files, nest = 11) {
+function workshop(stage, files, nest = 11, type = "module") {
   const folder = path.join(stage.folder, "shop");
   mkdirSync(folder, { recursive: true });
   symlinkSync(NEST[nest].modules, path.join(folder, "node_modules"));
-  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type }));
   for (const [name, code] of Object.entries(files)) writeFileSync(path.join(folder, name), code);
   return folder;
 }
@@ -132,9 +132,9 @@ test("docs/upstream.md: several applications", on({ withDaemon: false }, async (
 }));
 
 /** By the compiler of the application's own tree. */
-function compile(code, nest) {
+function compile(code, nest, module = "ESNext") {
   const ts = createRequire(NEST[nest].modules)("typescript");
-  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true };
+  const compilerOptions = { module: ts.ModuleKind[module], target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true };
   return ts.transpileModule(code, { compilerOptions }).outputText;
 }
 
@@ -193,6 +193,24 @@ for (const [what, change, nest] of Object.keys(NEST).flatMap((nest) => CHANGES.m
     await daemon(stage, block(UNIX, { [LINK]: link }));
     const app = stage.launch([...TELLS, path.join(folder, "main.js")], environment);
     await app.until(async () => (await health())?.info?.ringway?.state === "up");
+    await isMadeOf(app, nest, RINGWAY);
+    const socket = await stage.connected();
+    assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
+  }));
+}
+
+/** What stands behind the imports, in a function: CommonJS waits for nothing at its top. */
+const inFunction = (code) => `${code.replace(/^const app/m, "async function bootstrap() {\n$&")}\n}\nvoid bootstrap();\n`;
+
+for (const nest of Object.keys(NEST)) {
+  test(`docs/nestjs.md: the same by CommonJS, on NestJS ${nest}`, on({ withDaemon: false }, async (stage) => {
+    const link = `${stage.folder}/link.sock`;
+    const main = inFunction(after(block(MAIN, { "3000": "0" })).replaceAll(LINK, link));
+    const files = { "main.js": compile(main, nest, "CommonJS"), "app.module.js": compile(APP_MODULE, nest, "CommonJS") };
+    assert.match(files["main.js"], /require\("@ecommerce-enterprise\/realtime-sdk\/nest"\)/);
+    const folder = workshop(stage, files, nest, "commonjs");
+    await daemon(stage, block(UNIX, { [LINK]: link }));
+    const app = stage.launch([...TELLS, path.join(folder, "main.js")], { LINK_URL: `unix:${link}`, NO_COLOR: "1" });
     await isMadeOf(app, nest, RINGWAY);
     const socket = await stage.connected();
     assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
