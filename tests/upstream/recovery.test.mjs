@@ -293,7 +293,7 @@ describe("behind the daemon", () => {
     assert.notEqual(after.pid, before.pid);
     assert.deepEqual([socket.recovered, told(socket)], [true, ["hello", "missed", "live"]]);
     assert.deepEqual({ ...after, pid: 0 }, { ...before, pid: 0, recovered: true, data: { who: "ann", noted: [1, "two"] } });
-    assert.equal(await total(stage.daemon, "ringway_upstream_sessions_recovered_total"), 1);
+    await until(async () => await total(stage.daemon, "ringway_upstream_sessions_recovered_total") === 1);
   }));
 
   test("what an emitter said meanwhile is heard, in its place", on(SHARDS, async (stage) => {
