@@ -224,14 +224,15 @@ test("nest-chat's README: both ways to start it, and the operator", on({ withDae
   assert.deepEqual(commands.map((command) => command.replace(/\s*#.*/, "")), ["npm run build", "npm run start:plain", "npm run start:ringway"]);
   const [, beside] = commands[2].match(/: (ringway serve .*)$/);
   const port = await freePort();
-  await daemon(stage, `${beside.replace(LINK, link)} --set 'origins.allowed=["http://127.0.0.1:${port}"]'`);
+  await daemon(stage, beside.replace(LINK, link));
   const sockets = stage.url;
   for (const [command, url] of [[commands[1], `http://127.0.0.1:${port}`], [commands[2], sockets]]) {
     stage.url = url;
     const environment = { PORT: `${port}`, LINK_URL: `unix:${link}`, SOCKETS_URL: sockets, NO_COLOR: "1" };
     const chat = stage.launch(["-c", `cd '${packages}/examples/nest-chat' && ${command}`], environment, "bash");
     await chat.until(() => chat.lines.some((line) => line.includes(`chat: http://127.0.0.1:${port}`)));
-    const socket = await stage.connected({ auth: { name: "ann" } });
+    // As the page does: to the daemon that is another origin, which the gateway's `cors` allows.
+    const socket = stage.client({ auth: { name: "ann" }, extraHeaders: { origin: `http://127.0.0.1:${port}` } });
     const { pid } = await socket.emitWithAck("join", "lobby");
     const heard = [];
     socket.onAny((...values) => heard.push(JSON.stringify(values)));

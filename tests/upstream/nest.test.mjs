@@ -230,7 +230,7 @@ test("what NestJS 12's own compiler makes of the package's source, against its o
 });
 
 for (const mode of ["plain", "ringway"]) {
-  // The page comes from the application, whose origin is not the daemon's.
+  // The page comes from the application, whose origin is not the daemon's: the gateway's `cors` lets it in.
   test(`two windows chat in Chromium, ${mode}`, on({ args: SHARDS, withDaemon: mode === "ringway" }, async (stage) => {
     const app = await start(stage, { mode });
     const browser = await launch();
@@ -334,12 +334,20 @@ test("scripts/run-nest, which make run-nest is: a killed application is started 
     const says = (words) => run.lines.filter((line) => line.includes(words)).length;
     await run.until(() => says(`chat: http://127.0.0.1:${port}`) === 1);
     assert.equal((await (await fetch(`http://127.0.0.1:${port}/sockets`)).json()).url, stage.url);
-    const ann = await guest(stage, "ann", { extraHeaders: { origin: `http://127.0.0.1:${port}` } });
-    const { pid } = await ann.emitWithAck("join", "hall");
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${port}/?name=bob`);
+    await page.getByText("lobby: bob").waitFor();
+    const ann = await guest(stage, "ann");
+    const { pid } = await ann.emitWithAck("join", "lobby");
     process.kill(pid, "SIGKILL");
     await run.until(() => says(`chat: http://127.0.0.1:${port}`) === 2);
     const who = await ann.emitWithAck("who");
-    assert.deepEqual([who.rooms, who.recovered, who.pid !== pid, ann.disconnects], [["hall"], true, true, []]);
+    assert.deepEqual([who.rooms, who.recovered, who.pid !== pid, ann.disconnects], [["lobby"], true, true, []]);
+    await ann.emitWithAck("say", { room: "lobby", text: "still here?" });
+    await page.getByText("ann: still here?").waitFor();
+    await browser.close();
     assert.equal(await stop("SIGINT"), 0);
     assert.throws(() => process.kill(who.pid, 0), { code: "ESRCH" });
     assert.match(run.errors, / drained/, "the daemon, too");
