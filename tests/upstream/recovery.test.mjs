@@ -390,7 +390,8 @@ describe("behind the daemon", () => {
   }));
 });
 
-test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or out of order`, { timeout: 300_000 }, on({ args: ["--shards", "2", "--set", "limits.connection_events_per_second=0"] }, async (stage) => {
+// That the daemon holds clients back from workers that die again and again is another test.
+test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or out of order`, { timeout: 300_000 }, on({ args: ["--shards", "2", "--set", "limits.connection_events_per_second=0", "--set", "link.failures_max=0"] }, async (stage) => {
   const unreliable = await between(0, stage.daemon.port);
   const url = `http://127.0.0.1:${unreliable.address.port}`;
   try {
