@@ -49,8 +49,9 @@ async function load({ socket, parts, patience_ms }, counts, goes) {
   return run;
 }
 
-// That the daemon holds clients back from workers that die again and again is another test.
-const CRASHING = ["--set", "link.failures_max=0"];
+// That the daemon holds clients back from workers that die again and again is another test, and so are rates: each request of a client that polls may be a
+// connection of its own, and all of them have one address.
+const CRASHING = ["--set", "link.failures_max=0", "--set", "limits.address_connections_per_second=0"];
 
 /** Kills the worker under load, again and again; what became of each event, and who runs in the end. */
 async function crash(stage, crashes, patience_ms) {
