@@ -10,13 +10,18 @@ import { plant } from "./planted.mjs";
 const [url, secretFile, ears] = process.argv.slice(2);
 // A parser of its own, by the name of its module.
 const parser = process.env.PARSER === undefined ? {} : { parser: await import(process.env.PARSER) };
-const io = new Server({ connectTimeout: 45_000, ...parser });
+// Whose requests it judges, if it does: of others it says nothing, ever.
+const judges = process.env.JUDGES;
+const judge = judges && { allowRequest: ({ _query: { who } }, decide) => { if (judges === "all" || who === judges) decide(null, true); } };
+const io = new Server({ connectTimeout: 45_000, ...parser, ...judge });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();
 if (process.env.QUEUE_BYTES_MAX) options.bounds = { queue_bytes_max: Number(process.env.QUEUE_BYTES_MAX) };
 const ringway = attachRingway(io, options);
 
+// What was told is told, however the process ends: otherwise it waits for a reader that is slow.
+process.stdout._handle.setBlocking(true);
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 if (ears !== "deaf") ringway.on("fault", ({ code, message }) => tell({ event: "fault", code, message }));
 // What doubles is planted (planted.mjs), so that it is seen that tests which count see it.

@@ -1,10 +1,10 @@
 // Workers that get stuck, crash in a loop or lie: they are kept from clients, and clients are held, moved or refused.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import net from "node:net";
 import test from "node:test";
 import { until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import { errorsIn, frame, hello, lie } from "./liar.mjs";
 import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
@@ -129,29 +129,60 @@ test("workers that crash on their first client: after some, one client is tried 
 }));
 
 /** Says what no worker says; resolves with what the daemon answers. */
-const lie = (stage) => new Promise((resolve) => {
-  const socket = net.connect(`${stage.folder}/link.sock`, () => socket.write(Buffer.from([1, 0, 0, 0])));
-  let said = "";
-  socket.on("data", (chunk) => { said += chunk.toString("latin1"); });
-  socket.on("error", () => {});
-  socket.on("close", () => resolve(said));
-});
+const mumble = (stage) => lie(stage, Buffer.from([1, 0, 0, 0]));
 
 test("a process that lies again and again is refused at once and for a while, and no worker is", on({ args: [...SHARDS, ...set("link.isolate_ms_min=4000")] }, async (stage) => {
   const worker = await stage.worker();
   const [{ socket }] = await crowd(stage, 1);
-  for (let count = 0; count < 20; count += 1) assert.match(await lie(stage), /bad-length/);
+  for (let count = 0; count < 20; count += 1) assert.match(await mumble(stage), /bad-length/);
   const start = performance.now();
-  assert.equal(await lie(stage), "", "it is not even challenged");
+  assert.equal(await mumble(stage), "", "it is not even challenged");
   await stage.kill(worker);
   const next = await stage.worker();
   assert.equal(await pidOf(socket), next.pid);
   let said = "";
-  while (said === "") said = await lie(stage);
+  while (said === "") said = await mumble(stage);
   assert.match(said, /bad-length/);
   const waited = performance.now() - start;
   assert.ok(waited > 500 && waited < 30_000, `${waited} ms`);
   await until(async () => (await total(stage.daemon, "ringway_links_turned_away_total")) >= 1);
   assert.match(stage.daemon.log(), /links are refused at once.*RW-2605/);
   assert.deepEqual(socket.disconnects, []);
+}));
+
+test("a worker that joins and lies, again and again, gets no clients when it joins once more; others of its application go on", on({ args: [...SHARDS, ...set("link.failures_max=3", "link.isolate_ms_min=8000")] }, async (stage) => {
+  const well = await stage.worker();
+  const [{ socket }] = await crowd(stage, 1);
+  // Each is a life of its own, of a version that people call by one name.
+  const life = (number, rest) => Buffer.concat([hello({ instance: `liar ${number}`, name: "bad version" }), rest]);
+  for (let number = 0; number < 3; number += 1) assert.deepEqual(errorsIn(await lie(stage, life(number, frame(77)))), ["unknown-type"]);
+  await until(async () => (await metric(stage, "circuits_opened_total")) === 1);
+  assert.match(stage.daemon.log(), /a worker gets no clients for now: it said again and again what it must not.*RW-2604.*bad version/);
+  const again = lie(stage, life(3, Buffer.alloc(0)));
+  await until(async () => (await metric(stage, "workers_isolated")) === 1);
+  const pids = await Promise.all((await crowd(stage, 10)).map(({ socket: other }) => pidOf(other)));
+  assert.deepEqual([...new Set(pids)], [well.pid], "it has less to do, and is not asked");
+  assert.deepEqual([await pidOf(socket), socket.disconnects], [well.pid, []]);
+  await stage.daemon.stop();
+  await again;
+}));
+
+test("a worker that judges no request keeps its clients and is asked about no more; the next worker is", on({ args: [...SHARDS, ...set("link.failures_max=1", "link.isolate_ms_min=1000")] }, async (stage) => {
+  const judge = (judges) => ({ JUDGES: judges });
+  const mute = await stage.worker([], judge("ann"));
+  const query = (who) => ({ query: { who } });
+  const ann = await stage.connected(query("ann"));
+  // Whoever is not Ann is never answered.
+  const bob = stage.client({ ...query("bob"), reconnection: false });
+  await until(async () => (await metric(stage, "circuits_opened_total")) === 1);
+  assert.match(stage.daemon.log(), /a worker gets no clients for now: it judges none of the requests.*RW-2604/);
+  assert.equal(await pidOf(ann), mute.pid, "it keeps its clients");
+  assert.equal(bob.connected, false);
+  // Alone it is tried with one request when its time is over; one that it judges is enough.
+  const late = await stage.connected(query("ann"));
+  assert.equal(await pidOf(late), mute.pid);
+  await until(async () => (await metric(stage, "circuits_closed_total")) === 1);
+  const next = await stage.worker([], judge("all"));
+  assert.equal(await pidOf(await stage.connected(query("carl"))), next.pid, "it has least to do");
+  assert.deepEqual([ann.disconnects, late.disconnects], [[], []]);
 }));

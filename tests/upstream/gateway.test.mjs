@@ -1,10 +1,14 @@
 // `@WebSocketGateway({ cors, path, transports })`: the daemon does what the gateway says.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { event, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import * as nest12 from "./nest12/tree.mjs";
 import { on } from "./stage.mjs";
+import { NEST } from "./witnessed.mjs";
+
+before(() => nest12.build());
 
 const application = fileURLToPath(new URL("held.mjs", import.meta.url));
 const SHOP = "https://shop.example";
@@ -18,8 +22,8 @@ async function ask(stage, path, origin, transport = "polling") {
   return [status, headers.get("access-control-allow-origin"), headers.get("access-control-allow-credentials")];
 }
 
-test("a gateway's cors, path and transports are the daemon's", on({ args: ["--shards", "2"] }, async (stage) => {
-  await stage.join(["--expose-gc", application, stage.link], { GATEWAY: JSON.stringify(GATEWAY) });
+for (const [nest, { modules }] of Object.entries(NEST)) test(`NestJS ${nest}: a gateway's cors, path and transports are the daemon's`, on({ args: ["--shards", "2"] }, async (stage) => {
+  await stage.join(["--expose-gc", application, stage.link], { GATEWAY: JSON.stringify(GATEWAY), MODULES: modules });
   await until(() => total(stage.daemon, "ringway_upstream_bindings_total"));
   await until(async () => (await ask(stage, "/live/", SHOP))[0] === 200);
   assert.deepEqual(await ask(stage, "/live/", SHOP), [200, SHOP, "true"]);

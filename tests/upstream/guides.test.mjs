@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import test from "node:test";
+import test, { before } from "node:test";
 import { blocksOf } from "../it/blocks.mjs";
 import { binary, freePort, root, until } from "../it/daemon.mjs";
+import * as nest12 from "./nest12/tree.mjs";
 import { on } from "./stage.mjs";
+import { isMadeOf, NEST, RINGWAY, TELLS } from "./witnessed.mjs";
 
 const packages = path.join(root, "packages");
-const ts = createRequire(path.join(packages, "package.json"))("typescript");
+
+before(() => nest12.build());
 
 const GUIDES = ["docs/upstream.md", "docs/nestjs.md", "packages/examples/nest-chat/README.md"];
 const blocks = GUIDES.flatMap(blocksOf);
@@ -44,12 +47,12 @@ test("every block is one that is run", () => {
   for (const begins of ALL) assert.ok(blocks.some(({ text }) => text.startsWith(begins)), `no guide has ${begins}`);
 });
 
-/** A folder of an application's: what npm would have installed is there. */
-function workshop(stage, files) {
+/** A folder of an application's: what npm would have installed, with this NestJS, is there. */
+function workshop(stage, files, nest = 11, type = "module") {
   const folder = path.join(stage.folder, "shop");
   mkdirSync(folder, { recursive: true });
-  symlinkSync(path.join(packages, "node_modules"), path.join(folder, "node_modules"));
-  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  symlinkSync(NEST[nest].modules, path.join(folder, "node_modules"));
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type }));
   for (const [name, code] of Object.entries(files)) writeFileSync(path.join(folder, name), code);
   return folder;
 }
@@ -128,9 +131,12 @@ test("docs/upstream.md: several applications", on({ withDaemon: false }, async (
   assert.deepEqual([await web.emitWithAck("echo", 3), await shop.emitWithAck("who")], [3, "shop"]);
 }));
 
-const compile = (code) => ts.transpileModule(code, {
-  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true },
-}).outputText;
+/** By the compiler of the application's own tree. */
+function compile(code, nest, module = "ESNext") {
+  const ts = createRequire(NEST[nest].modules)("typescript");
+  const compilerOptions = { module: ts.ModuleKind[module], target: ts.ScriptTarget.ES2022, experimentalDecorators: true, emitDecoratorMetadata: true };
+  return ts.transpileModule(code, { compilerOptions }).outputText;
+}
 
 /** What the guide leaves to the reader: imports, a gateway, and that there is a ConfigModule. */
 const APP_MODULE = `
@@ -160,31 +166,52 @@ export class AppModule {}
 `;
 
 /** A diff's two sides. */
-const before = (diff) => diff.replace(/^\+.*\n/gm, "").replace(/^ /gm, "");
+const plainOf = (diff) => diff.replace(/^\+.*\n/gm, "").replace(/^ /gm, "");
 const after = (diff) => diff.replace(/^[+ ]/gm, "");
 
-for (const [what, change] of [
+const CHANGES = [
   ["with the options in the line", (code) => code],
   ["with the module's options", (code) => code.replace(/(new RingwayAdapter\(app), \{.*?\}/, "$1")],
-]) {
-  test(`docs/nestjs.md: the one line, the module and health, ${what}`, on({ withDaemon: false }, async (stage) => {
+];
+
+for (const [what, change, nest] of Object.keys(NEST).flatMap((nest) => CHANGES.map((named) => [...named, nest]))) {
+  test(`docs/nestjs.md: the one line, the module and health, ${what}, on NestJS ${nest}`, on({ withDaemon: false }, async (stage) => {
     const link = `${stage.folder}/link.sock`;
     const port = await freePort();
     const diff = block(MAIN, { "3000": `${port}` });
     assert.match(change(after(diff)), what === "with the options in the line" ? /RingwayAdapter\(app, \{/ : /RingwayAdapter\(app\)/);
     const folder = workshop(stage, {
-      "main.js": compile(change(after(diff)).replaceAll(LINK, link)),
-      "plain.js": compile(before(diff)),
-      "app.module.js": compile(APP_MODULE),
-    });
+      "main.js": compile(change(after(diff)).replaceAll(LINK, link), nest),
+      "plain.js": compile(plainOf(diff), nest),
+      "app.module.js": compile(APP_MODULE, nest),
+    }, nest);
     const environment = { LINK_URL: `unix:${link}`, NO_COLOR: "1" };
     const plain = stage.launch([path.join(folder, "plain.js")], environment);
     const health = async () => (await fetch(`http://127.0.0.1:${port}/health`).catch(() => null))?.json();
     await plain.until(async () => (await health())?.info?.ringway?.state === "unused");
     await stage.kill(plain);
     await daemon(stage, block(UNIX, { [LINK]: link }));
-    const app = stage.launch([path.join(folder, "main.js")], environment);
+    const app = stage.launch([...TELLS, path.join(folder, "main.js")], environment);
     await app.until(async () => (await health())?.info?.ringway?.state === "up");
+    await isMadeOf(app, nest, RINGWAY);
+    const socket = await stage.connected();
+    assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
+  }));
+}
+
+/** What stands behind the imports, in a function: CommonJS waits for nothing at its top. */
+const inFunction = (code) => `${code.replace(/^const app/m, "async function bootstrap() {\n$&")}\n}\nvoid bootstrap();\n`;
+
+for (const nest of Object.keys(NEST)) {
+  test(`docs/nestjs.md: the same by CommonJS, on NestJS ${nest}`, on({ withDaemon: false }, async (stage) => {
+    const link = `${stage.folder}/link.sock`;
+    const main = inFunction(after(block(MAIN, { "3000": "0" })).replaceAll(LINK, link));
+    const files = { "main.js": compile(main, nest, "CommonJS"), "app.module.js": compile(APP_MODULE, nest, "CommonJS") };
+    assert.match(files["main.js"], /require\("@ecommerce-enterprise\/realtime-sdk\/nest"\)/);
+    const folder = workshop(stage, files, nest, "commonjs");
+    await daemon(stage, block(UNIX, { [LINK]: link }));
+    const app = stage.launch([...TELLS, path.join(folder, "main.js")], { LINK_URL: `unix:${link}`, NO_COLOR: "1" });
+    await isMadeOf(app, nest, RINGWAY);
     const socket = await stage.connected();
     assert.equal(await socket.emitWithAck("echo", "hello"), "hello");
   }));
@@ -197,14 +224,15 @@ test("nest-chat's README: both ways to start it, and the operator", on({ withDae
   assert.deepEqual(commands.map((command) => command.replace(/\s*#.*/, "")), ["npm run build", "npm run start:plain", "npm run start:ringway"]);
   const [, beside] = commands[2].match(/: (ringway serve .*)$/);
   const port = await freePort();
-  await daemon(stage, `${beside.replace(LINK, link)} --set 'origins.allowed=["http://127.0.0.1:${port}"]'`);
+  await daemon(stage, beside.replace(LINK, link));
   const sockets = stage.url;
   for (const [command, url] of [[commands[1], `http://127.0.0.1:${port}`], [commands[2], sockets]]) {
     stage.url = url;
     const environment = { PORT: `${port}`, LINK_URL: `unix:${link}`, SOCKETS_URL: sockets, NO_COLOR: "1" };
     const chat = stage.launch(["-c", `cd '${packages}/examples/nest-chat' && ${command}`], environment, "bash");
     await chat.until(() => chat.lines.some((line) => line.includes(`chat: http://127.0.0.1:${port}`)));
-    const socket = await stage.connected({ auth: { name: "ann" } });
+    // As the page does: to the daemon that is another origin, which the gateway's `cors` allows.
+    const socket = stage.client({ auth: { name: "ann" }, extraHeaders: { origin: `http://127.0.0.1:${port}` } });
     const { pid } = await socket.emitWithAck("join", "lobby");
     const heard = [];
     socket.onAny((...values) => heard.push(JSON.stringify(values)));

@@ -1,7 +1,7 @@
-// A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`.
+// A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`; MODULES is a `node_modules` with another NestJS.
 import { createRequire } from "node:module";
 
-const require = createRequire(new URL("../../packages/realtime-sdk/package.json", import.meta.url));
+const require = createRequire(process.env.MODULES ?? new URL("../../packages/realtime-sdk/package.json", import.meta.url));
 require("reflect-metadata");
 const { Module } = require("@nestjs/common");
 const { NestFactory } = require("@nestjs/core");
@@ -37,8 +37,9 @@ WebSocketGateway(JSON.parse(process.env.GATEWAY ?? "{}"))(Gateway);
 class Application {}
 Module({ providers: [Gateway] })(Application);
 
+const options = { url: process.argv[2], bounds: { handlers_max: 100 }, ...(process.env.MODULES ? { resolveFrom: require.resolve("@nestjs/platform-socket.io") } : {}) };
 const app = await NestFactory.create(Application, { logger: ["error", "warn"] });
-app.useWebSocketAdapter(new RingwayAdapter(app, { url: process.argv[2], bounds: { handlers_max: 100 } }));
+app.useWebSocketAdapter(new RingwayAdapter(app, options));
 await app.listen(0, "127.0.0.1");
 process.stdin.resume();
 process.stdin.once("end", () => process.exit(0));

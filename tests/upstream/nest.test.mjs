@@ -1,31 +1,31 @@
 // packages/examples/nest-chat, once on its own sockets and once behind the daemon: what a client sees is the same.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import test from "node:test";
+import test, { before } from "node:test";
 import { launch } from "../it/browser.mjs";
 import { binary, event, freePort, root, serve, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import * as nest12 from "./nest12/tree.mjs";
 import { on, telling } from "./stage.mjs";
+import { example, isMadeOf, NEST, PLAIN, RINGWAY, TELLS } from "./witnessed.mjs";
 
 const SHARDS = ["--shards", "2"];
-const example = path.join(root, "packages/examples/nest-chat");
-const NEST = {
-  11: [],
-  // The same build, on NestJS 12: see hooks.mjs.
-  12: ["--import", new URL("nest12/hooks.mjs", import.meta.url).href],
-};
+const VERSIONS = Object.keys(NEST);
+
+before(() => nest12.build());
 
 /** Starts the chat; resolves when it listens, and when it has joined where there is a daemon. */
 async function start(stage, { mode = "ringway", nest = 11 } = {}) {
   const port = await freePort();
-  const args = [...NEST[nest], path.join(example, `dist/main.${mode}.js`)];
+  const args = [...TELLS, path.join(NEST[nest].chat, `dist/main.${mode}.js`)];
   const environment = { PORT: port, LINK_URL: stage.link, SOCKETS_URL: stage.daemon?.url ?? "", NO_COLOR: "1" };
   const app = mode === "plain" ? stage.launch(args, environment) : await stage.join(args, environment);
   app.http = `http://127.0.0.1:${port}`;
   app.says = (words) => app.lines.filter((line) => line.includes(words)).length;
   await app.until(() => app.says(`chat: ${app.http}`));
+  await isMadeOf(app, nest, mode === "plain" ? PLAIN : RINGWAY);
   if (mode === "plain") stage.url = app.http;
   return app;
 }
@@ -122,15 +122,19 @@ const SAME = {
     await ann.emitWithAck("join", "hall");
     assert.deepEqual((await bob.emitWithAck("join", "hall")).members, ["ann", "bob"]);
     await ann.emitWithAck("say", { room: "hall", text: "one" });
-    ann.emit("typing", { room: "hall" });
-    await until(() => heard(bob, "typing").length === 1);
+    // It is volatile: whoever is being sent something just then does not hear it.
+    await until(async () => {
+      ann.emit("typing", { room: "hall" });
+      await Promise.all([ann, bob].map((socket) => socket.emitWithAck("ping me")));
+      return heard(bob, "typing").length > 0;
+    });
     assert.deepEqual(await bob.emitWithAck("leave", "hall"), { ok: true, rooms: [], pid: (await bob.emitWithAck("who")).pid });
     await ann.emitWithAck("say", { room: "hall", text: "two" });
     await until(() => heard(ann, "said").length === 2);
     await Promise.all([bob, eve].map((socket) => socket.emitWithAck("ping me")));
     const line = (text) => ({ room: "hall", from: "ann", text });
     assert.deepEqual([ann, bob, eve].map((socket) => heard(socket, "said")), [[line("one"), line("two")], [line("one")], []]);
-    assert.deepEqual([ann, bob, eve].map((socket) => heard(socket, "typing").length), [0, 1, 0]);
+    assert.deepEqual([ann, bob, eve].map((socket) => heard(socket, "typing").length > 0), [false, true, false]);
   },
 
   async "lifecycle hooks: afterInit once, handleConnection and handleDisconnect for each client"(stage, app) {
@@ -190,7 +194,7 @@ const SAME = {
   },
 };
 
-const STAGES = [{ mode: "plain", nest: 11 }, { mode: "ringway", nest: 11 }, { mode: "plain", nest: 12 }, { mode: "ringway", nest: 12 }];
+const STAGES = VERSIONS.flatMap((nest) => [{ mode: "plain", nest }, { mode: "ringway", nest }]);
 
 for (const { mode, nest } of STAGES) {
   test(`NestJS ${nest}, ${mode}`, async (t) => {
@@ -208,6 +212,11 @@ async function alone(stage, app, body) {
   await app.until(() => app.says(" came") === app.says(" went"));
 }
 
+/** A test on a daemon of its own, of each NestJS. */
+function onEach(name, body) {
+  for (const nest of VERSIONS) test(`NestJS ${nest}: ${name}`, on({ args: SHARDS }, (stage) => body(stage, nest)));
+}
+
 test("the same code: main.ts differs in the adapter's line and its import", () => {
   const [plain, ringway] = ["plain", "ringway"].map((mode) => readFileSync(path.join(example, `src/main.${mode}.ts`), "utf8").split("\n"));
   const added = ringway.filter((line) => !plain.includes(line));
@@ -217,8 +226,15 @@ test("the same code: main.ts differs in the adapter's line and its import", () =
   assert.match(added[1], /^app\.useWebSocketAdapter\(new RingwayAdapter\(app, .*\)\);$/);
 });
 
+test("what NestJS 12's own compiler makes of the package's source, against its own types, is what is shipped", () => {
+  const read = (folder) => readdirSync(folder, { recursive: true }).filter((name) => /\.(js|d\.ts)$/.test(name)).sort().map((name) => [name, readFileSync(path.join(folder, name), "utf8")]);
+  const [made, shipped] = [nest12.sdk, nest12.shipped].map((folder) => read(path.join(folder, "dist")));
+  assert.ok(shipped.some(([name]) => name === "cjs/nest/index.js"));
+  assert.deepEqual(made, shipped);
+});
+
 for (const mode of ["plain", "ringway"]) {
-  // The page comes from the application, whose origin is not the daemon's.
+  // The page comes from the application, whose origin is not the daemon's: the gateway's `cors` lets it in.
   test(`two windows chat in Chromium, ${mode}`, on({ args: SHARDS, withDaemon: mode === "ringway" }, async (stage) => {
     const app = await start(stage, { mode });
     const browser = await launch();
@@ -241,15 +257,15 @@ for (const mode of ["plain", "ringway"]) {
   }));
 }
 
-test("the process is killed: clients, ids and rooms stay, and the next one answers", on({ args: SHARDS }, async (stage) => {
-  let app = await start(stage);
+onEach("the process is killed: clients, ids and rooms stay, and the next one answers", async (stage, nest) => {
+  let app = await start(stage, { nest });
   const [ann, bob] = [await guest(stage, "ann"), await guest(stage, "bob", { transports: ["polling"] })];
   await Promise.all([ann, bob].map((socket) => socket.emitWithAck("join", "hall")));
   const ids = [ann.id, bob.id];
   await stage.kill(app);
   await until(async () => (await total(stage.daemon, "ringway_upstream_workers")) === 0);
   const answer = ann.emitWithAck("who");
-  app = await start(stage);
+  app = await start(stage, { nest });
   assert.deepEqual(await answer, { ok: true, name: "ann", rooms: ["hall"], recovered: true, pid: app.pid });
   await bob.emitWithAck("say", { room: "hall", text: "still here?" });
   await until(() => heard(ann, "said").length === 1);
@@ -257,10 +273,10 @@ test("the process is killed: clients, ids and rooms stay, and the next one answe
   assert.deepEqual([ann, bob].map((socket) => socket.disconnects), [[], []]);
   assert.deepEqual([heard(ann, "came"), heard(ann, "went")], [["bob"], []], "to the others nobody was away");
   assert.deepEqual(["ann is still here", "ann came"].map(app.says), [1, 0]);
-}));
+});
 
-test("a deployment: SIGTERM stops it cleanly, and the next one has what sockets knew", on({ args: SHARDS }, async (stage) => {
-  let app = await start(stage);
+onEach("a deployment: SIGTERM stops it cleanly, and the next one has what sockets knew", async (stage, nest) => {
+  let app = await start(stage, { nest });
   const [ann, bob] = [await guest(stage, "ann"), await guest(stage, "bob")];
   await ann.emitWithAck("join", "hall");
   ann.emit("rename", "bea", () => {});
@@ -271,16 +287,16 @@ test("a deployment: SIGTERM stops it cleanly, and the next one has what sockets 
   await until(() => app.says("stopped by SIGTERM"));
   assert.equal(app.says("bea went"), 1, "handleDisconnect runs");
   const answer = ann.emitWithAck("who");
-  app = await start(stage);
+  app = await start(stage, { nest });
   // A crash would have left the name of connecting.
   assert.deepEqual(await answer, { ok: true, name: "bea", rooms: ["hall"], recovered: true, pid: app.pid });
   await bob.emitWithAck("ping me");
   assert.deepEqual([ann, bob].map((socket) => socket.disconnects), [[], []]);
   assert.deepEqual([heard(bob, "went"), heard(bob, "came")], [[], []]);
-}));
+});
 
-test("two processes are one chat; when one is killed its clients go on with the other", on({ args: SHARDS }, async (stage) => {
-  const apps = [await start(stage), await start(stage)];
+onEach("two processes are one chat; when one is killed its clients go on with the other", async (stage, nest) => {
+  const apps = [await start(stage, { nest }), await start(stage, { nest })];
   const guests = await Promise.all(["ann", "bob", "eve", "tim"].map((name) => guest(stage, name)));
   const answers = await Promise.all(guests.map((socket) => socket.emitWithAck("join", "hall")));
   assert.deepEqual(answers.map(({ pid }) => pid).sort(), apps.flatMap(({ pid }) => [pid, pid]).sort(), "each has its share");
@@ -292,10 +308,10 @@ test("two processes are one chat; when one is killed its clients go on with the 
   await guests[0].emitWithAck("say", { room: "hall", text: "all of you" });
   await Promise.all(guests.map((socket) => until(() => heard(socket, "said").length === 1)));
   assert.deepEqual(guests.flatMap((socket) => socket.disconnects), []);
-}));
+});
 
-test("health says when the daemon is away, and when it is back", on({ args: SHARDS }, async (stage) => {
-  const app = await start(stage);
+onEach("health says when the daemon is away, and when it is back", async (stage, nest) => {
+  const app = await start(stage, { nest });
   const { port } = stage.daemon;
   await until(async () => (await get(app, "health")).status === 200);
   await stage.daemon.stop("SIGKILL");
@@ -305,7 +321,7 @@ test("health says when the daemon is away, and when it is back", on({ args: SHAR
   assert.ok(ringway.reason, "it says why");
   stage.daemon = await serve(stage.args, {}, { port });
   await until(async () => (await get(app, "health")).status === 200);
-}));
+});
 
 test("scripts/run-nest, which make run-nest is: a killed application is started again, Ctrl-C stops all", async (t) => {
   await on({ withDaemon: false }, async (stage) => {
@@ -322,12 +338,20 @@ test("scripts/run-nest, which make run-nest is: a killed application is started 
     const says = (words) => run.lines.filter((line) => line.includes(words)).length;
     await run.until(() => says(`chat: http://127.0.0.1:${port}`) === 1);
     assert.equal((await (await fetch(`http://127.0.0.1:${port}/sockets`)).json()).url, stage.url);
-    const ann = await guest(stage, "ann", { extraHeaders: { origin: `http://127.0.0.1:${port}` } });
-    const { pid } = await ann.emitWithAck("join", "hall");
+    const browser = await launch();
+    t.after(() => browser.close());
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${port}/?name=bob`);
+    await page.getByText("lobby: bob").waitFor();
+    const ann = await guest(stage, "ann");
+    const { pid } = await ann.emitWithAck("join", "lobby");
     process.kill(pid, "SIGKILL");
     await run.until(() => says(`chat: http://127.0.0.1:${port}`) === 2);
     const who = await ann.emitWithAck("who");
-    assert.deepEqual([who.rooms, who.recovered, who.pid !== pid, ann.disconnects], [["hall"], true, true, []]);
+    assert.deepEqual([who.rooms, who.recovered, who.pid !== pid, ann.disconnects], [["lobby"], true, true, []]);
+    await ann.emitWithAck("say", { room: "lobby", text: "still here?" });
+    await page.getByText("ann: still here?").waitFor();
+    await browser.close();
     assert.equal(await stop("SIGINT"), 0);
     assert.throws(() => process.kill(who.pid, 0), { code: "ESRCH" });
     assert.match(run.errors, / drained/, "the daemon, too");

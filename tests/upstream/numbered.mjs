@@ -73,10 +73,16 @@ export class Numbered {
   async end() {
     this.#goes = false;
     await Promise.all(this.#saying);
-    for (const { answers, sent, socket } of this.runs) {
-      await until(() => answers.length >= sent).catch((error) => { throw new Error(`${error.message}: ${answers.length} of ${sent}, ${socket.disconnects}`); });
-    }
+    for (const run of this.runs) await until(() => run.answers.length >= run.sent).catch((error) => { throw new Error(`${error.message}: ${this.#missing(run)}`); });
     return Promise.all(this.runs.map(({ socket }) => socket.timeout(10_000).emitWithAck("rest")));
+  }
+
+  /** What a client waits for, and whether it is the event or its answer that was lost; its number modulo 4 is how many attachments it has. */
+  #missing(run) {
+    const ran = this.ran(run);
+    const unanswered = [...Array(run.sent).keys()].filter((number) => !run.answers.includes(number));
+    const of = (number) => `${number} (run by ${ran.findIndex((numbers) => numbers.includes(number))})`;
+    return `client ${run.socket.id}, ${run.answers.length} of ${run.sent}, not answered: ${unanswered.map(of)}, ${run.socket.disconnects}; the last of each worker: ${ran.map((numbers) => numbers.at(-1))}`;
   }
 
   /** The numbers of the client's events that a handler ran for, worker by worker. */

@@ -36,6 +36,8 @@ export interface ConnectionPort {
   readonly isWritable: boolean;
   /** Whether packets are Socket.IO's text: the daemon sees by itself where one ends. */
   readonly parsesText: boolean;
+  /** Whether HOLD is obeyed. */
+  readonly canHold: boolean;
   /** Handlers that one client may have running before no more is received from it. */
   readonly handlers_max: number;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
@@ -277,6 +279,11 @@ export class VirtualConnection extends EventEmitter {
     this.#tellSoon();
   }
 
+  /** @internal It was taken over, and is back: the daemon has kept what it said meanwhile. */
+  back(): void {
+    if (this.#port.canHold && !this.#isPaused) this.#sendHold(false);
+  }
+
   /** @internal Whether the client said what no handler could hear yet, though it counts as dealt with. */
   get holds(): boolean {
     return this.#held !== undefined || this.#behind !== undefined;
@@ -317,7 +324,11 @@ export class VirtualConnection extends EventEmitter {
   #pause(on: boolean): void {
     if (this.readyState !== "open") return;
     this.#isPaused = on;
-    this.#port.send("HOLD", 0, this.ref, { on: on ? 1 : 0 });
+    this.#sendHold(on);
+  }
+
+  #sendHold(on: boolean): void {
+    if (this.readyState === "open") this.#port.send("HOLD", 0, this.ref, { on: on ? 1 : 0 });
   }
 
   /**

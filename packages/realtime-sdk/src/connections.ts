@@ -73,8 +73,12 @@ export class Connections implements ConnectionPort {
     return this.#link.isWritable;
   }
 
+  get canHold(): boolean {
+    return this.#link.can("hold");
+  }
+
   get handlers_max(): number {
-    return this.#link.can("hold") ? this.#handlers_max : Infinity;
+    return this.canHold ? this.#handlers_max : Infinity;
   }
 
   get parsesText(): boolean {

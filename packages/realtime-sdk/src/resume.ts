@@ -148,6 +148,7 @@ export class Resumption implements OutgoingFilter {
     process.nextTick(() => {
       this.#end();
       this.#connection.release();
+      this.#connection.back();
     });
   }
 

@@ -361,7 +361,7 @@ const LIES: readonly [string, string, (link: PeerLink) => void][] = [
   ["out-of-turn", "a second CHALLENGE", (link) => link.challenge()],
   ["out-of-turn", "a connection twice", (link) => { link.open(1); link.open(1); }],
   ["truncated", "a body that ends within a field", (link) => link.socket.write(hello)],
-  ["bad-value", "credit for what was never sent", (link) => link.send("CREDIT", 0, 0, { frames: 1_000n, bytes: 1n })],
+  ["window", "credit for what was never sent", (link) => link.send("CREDIT", 0, 0, { frames: 1_000n, bytes: 1n })],
   ["bad-value", "a message for another worker", (link) => link.send("BUS", 0, 0, { nsp: "/", to: "x", from: "y", opaque: "" })],
 ];
 

@@ -144,6 +144,15 @@ pub struct Hello<'a> {
     pub caps: Option<Vec<Cow<'a, str>>>,
 }
 
+impl Hello<'_> {
+    /// Whether it names a capability.
+    #[must_use]
+    pub fn can(&self, capability: &str) -> bool {
+        let mut caps = self.caps.iter().flatten();
+        caps.any(|cap| cap == capability)
+    }
+}
+
 /// How far a worker came in an epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResumePoint<'a> {

@@ -10,7 +10,7 @@ use super::mail::{Ruling, ToClients};
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{Bind, HsResponse, Json, Kind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Questions without an answer, of all clients.
 const QUESTIONS_MAX: usize = 8192;
@@ -39,6 +39,8 @@ struct Question {
     /// It is in the worker's row, and not on its link.
     is_ready: bool,
     since_us: u64,
+    /// How many that worker had judged by then.
+    answers_before: u64,
     /// Workers that died with it before them.
     tries: u8,
 }
@@ -107,6 +109,7 @@ impl Exchange {
             worker: None,
             is_ready: false,
             since_us: now.monotonic_us,
+            answers_before: 0,
             tries: 0,
         };
         questions.open.insert(request, question);
@@ -139,7 +142,8 @@ impl Exchange {
         question.worker = Some(id);
         question.is_ready = true;
         question.since_us = now.monotonic_us;
-        let worker = self.worker_mut(id);
+        let worker = self.workers.get_mut(&id).expect("it was just chosen");
+        question.answers_before = worker.standing.answers;
         worker.asked += 1;
         worker.row.push_back(Ready::Question(request));
         self.pump(id);
@@ -217,6 +221,7 @@ impl Exchange {
             json: json.text(),
         };
         self.settle_question(request, answer);
+        self.note_answer(id);
         Ok(())
     }
 
@@ -245,10 +250,25 @@ impl Exchange {
                 _ => {}
             }
         }
+        for id in self.mute(late.iter().map(|(request, _)| *request)) {
+            self.note_mute(now, id);
+        }
         for (request, said) in late {
             self.stats.questions_late += 1;
             self.settle_question(request, said);
         }
+    }
+
+    /// Workers that were asked these and have judged nothing since: not one request, whose client may be why, but each.
+    fn mute(&self, requests: impl Iterator<Item = u32>) -> BTreeSet<WorkerId> {
+        let questions = requests.filter_map(|request| self.questioning.open.get(&request));
+        let asked = questions.filter(|question| !question.is_ready);
+        let asked = asked.filter_map(|question| Some((question, question.worker?)));
+        let answers = |id: &WorkerId| self.workers.get(id).map(|worker| worker.standing.answers);
+        asked
+            .filter(|(question, id)| answers(id) == Some(question.answers_before))
+            .map(|(_, id)| id)
+            .collect()
     }
 
     /// What the application wants. Its workers are to agree; the last one is heard.

@@ -232,3 +232,65 @@ fn questions_are_spread_over_workers_before_anybody_opens() {
     assert_eq!(stage.heard(one).len(), 3);
     assert_eq!(stage.heard(other).len(), 3);
 }
+
+/// About how many requests a worker was asked since it was looked at last.
+fn asked(stage: &mut Stage, conn: ConnId) -> usize {
+    let heard = stage.heard(conn);
+    heard.iter().filter(|frame| *frame == "HS_REQ 0").count()
+}
+
+/// Asks about a request, and lets the time for an answer pass.
+fn ask_in_vain(stage: &mut Stage, mute: ConnId, question: u32) {
+    ask(stage, question);
+    assert_eq!(asked(stage, mute), 1);
+    stage.pass(5_500_000);
+    assert_eq!(stage.take_told(), [format!("judged {question} Late")]);
+}
+
+#[test]
+fn a_worker_that_judges_nothing_is_asked_no_more_and_then_about_one() {
+    let mut stage = Stage::new(WINDOW);
+    let mute = stage.worker("a");
+    (0..5).for_each(|question| ask_in_vain(&mut stage, mute, question));
+    assert_eq!(stage.exchange.isolated(), 1);
+    (10..12).for_each(|question| ask(&mut stage, question));
+    assert_eq!(asked(&mut stage, mute), 0, "it waits");
+    stage.pass(1_200_000);
+    assert_eq!(
+        stage.heard(mute),
+        ["HS_REQ 0"],
+        "one, to see what comes of it"
+    );
+    answer(&mut stage, mute, 5);
+    assert_eq!(stage.exchange.isolated(), 0);
+    stage.pass(200_000);
+    assert_eq!(asked(&mut stage, mute), 1, "and the rest");
+}
+
+#[test]
+fn meanwhile_others_are_asked() {
+    let mut stage = Stage::new(WINDOW);
+    let mute = stage.worker("a");
+    (0..5).for_each(|question| ask_in_vain(&mut stage, mute, question));
+    let well = stage.accept();
+    stage.hello_named(well, "b", "another version");
+    ask(&mut stage, 10);
+    assert_eq!(asked(&mut stage, mute), 0);
+    assert_eq!(asked(&mut stage, well), 1);
+    assert!(!stage.peer(mute).is_closed, "it keeps its clients");
+}
+
+#[test]
+fn a_request_that_is_never_judged_is_no_failure_of_a_worker_that_judges_others() {
+    let mut stage = Stage::new(WINDOW);
+    let conn = stage.worker("a");
+    for round in 0..10 {
+        ask(&mut stage, 2 * round);
+        ask(&mut stage, 2 * round + 1);
+        stage.heard(conn);
+        answer(&mut stage, conn, 2 * round + 1);
+        stage.pass(5_500_000);
+        assert_eq!(stage.take_told().len(), 2);
+    }
+    assert_eq!(stage.exchange.isolated(), 0);
+}

@@ -96,6 +96,10 @@ pub(super) struct Standing {
     pub(super) joined_us: u64,
     pub(super) circuit: Circuit,
     pub(super) progress: Progress,
+    /// Requests that it has judged in time.
+    pub(super) answers: u64,
+    /// Its circuit opened as it judged none: one that it judges closes it.
+    pub(super) is_mute: bool,
 }
 
 impl Standing {

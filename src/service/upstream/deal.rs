@@ -3,13 +3,14 @@
 //! Deliberately absent: what workers say (`obey`), and links (`exchange`).
 
 use super::applications::AppId;
+use super::begun::Begun;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::Owed;
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// What a frame is counted with beside its body while it waits.
 const FRAME_COST_BYTES: usize = 96;
@@ -62,6 +63,16 @@ impl Waiting {
         }
     }
 
+    /// What another worker was sent.
+    pub(super) fn again(raw: &Raw<'_>, has_more: bool) -> Self {
+        Self {
+            flags: raw.flags,
+            has_more,
+            origin: Origin::Again,
+            ..Self::own(Kind::Data, raw.body.into())
+        }
+    }
+
     fn repeated(connect: &Said<'_>) -> Self {
         let flags = match connect.is_binary {
             true => Flags::BINARY,
@@ -88,7 +99,7 @@ impl Waiting {
         self.kind == Kind::Data && is_binary == said.is_binary && *self.body == *said.body
     }
 
-    const fn cost(&self) -> u32 {
+    pub(super) const fn cost(&self) -> u32 {
         frame_cost(self.body.len())
     }
 
@@ -263,36 +274,6 @@ impl Client {
     }
 }
 
-/// What clients had said in frames that a worker was sent and had not dealt with. Attachments of a packet that it had begun to deal with are left out;
-/// of an opaque application each message is one whole.
-fn undealt(mut frames: &[u8], is_opaque: bool) -> HashMap<ClientNumber, Vec<Waiting>> {
-    let mut again: HashMap<ClientNumber, Vec<Waiting>> = HashMap::new();
-    let mut left: HashMap<ClientNumber, u32> = HashMap::new();
-    while let Ok(Some((raw, bytes))) = link::split(frames, link::FRAME_BODY_BYTES_MAX) {
-        frames = &frames[bytes..];
-        let client = ClientNumber(raw.conn);
-        if raw.kind != Kind::Data {
-            continue;
-        }
-        let left = match raw.flags.contains(Flags::BINARY) {
-            _ if is_opaque => Some(0),
-            false => Some(attachments(raw.body)),
-            true => left.get(&client).and_then(|left| left.checked_sub(1)),
-        }
-        .inspect(|count| {
-            left.insert(client, *count);
-        });
-        let frame = left.map(|left| Waiting {
-            flags: raw.flags,
-            has_more: left > 0,
-            origin: Origin::Again,
-            ..Waiting::own(Kind::Data, raw.body.into())
-        });
-        again.entry(client).or_default().extend(frame);
-    }
-    again
-}
-
 /// The namespaces that clients had left in such frames: they are told by nobody else. Who connected again behind that is told by its CONNECT, which is
 /// answered or not, and may be in by now.
 fn left_in(mut frames: &[u8]) -> Vec<(ClientNumber, String)> {
@@ -317,16 +298,6 @@ fn namespace_of(packet: &[u8], kind: &[u8]) -> Option<String> {
     // What is asked of a namespace goes behind its name, as in CONNECT.
     let name = name.map(|name| name.split('?').next().unwrap_or(name));
     Some(name.unwrap_or("/").to_owned())
-}
-
-/// How many attachments a packet has: `5N-` and `6N-` say it.
-fn attachments(packet: &[u8]) -> u32 {
-    let count = match packet.split_first() {
-        Some((b'5' | b'6', rest)) => rest.split(|byte| *byte == b'-').next(),
-        _ => None,
-    };
-    let count = count.and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok());
-    count.unwrap_or(0)
 }
 
 impl Exchange {
@@ -567,6 +538,8 @@ impl Exchange {
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
         client.note_asked(frame.kind, frame.flags, &frame.body);
+        // Whatever it says while its sockets come back would have been dealt with, and heard by nobody, if that worker ended in between.
+        client.is_held |= frame.kind == Kind::Resume && worker.says_taken;
         if client.is_sent(frame.kind, frame.has_more) {
             let sent_frames = worker.outgoing.sent_frames();
             worker.standing.opened(number, sent_frames);
@@ -708,7 +681,7 @@ impl Exchange {
     }
 
     fn lose_with(&mut self, now: Now, id: WorkerId, redelivers: bool) {
-        let Some(worker) = self.workers.remove(&id) else {
+        let Some(mut worker) = self.workers.remove(&id) else {
             return;
         };
         self.stats.workers_lost += u64::from(!worker.is_emitter());
@@ -721,7 +694,12 @@ impl Exchange {
             true => worker.outgoing.kept(),
             false => worker.outgoing.unsent(),
         };
-        let mut again = undealt(frames, self.is_opaque());
+        let mut begun = match redelivers {
+            true => worker.begun.take(),
+            false => Begun::default(),
+        };
+        begun.add(frames, self.is_opaque());
+        let mut again = begun.into_frames();
         if !redelivers {
             self.tell_left(left_in(worker.outgoing.undealt()));
         }

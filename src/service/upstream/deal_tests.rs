@@ -167,7 +167,7 @@ fn what_a_worker_that_leaves_had_not_dealt_with_goes_to_the_next() {
 }
 
 #[test]
-fn redelivery_leaves_out_what_is_left_of_a_packet() {
+fn redelivery_puts_the_header_before_what_is_left_of_a_packet() {
     let mut stage = stage(2);
     stage.exchange.settings.redeliver = true;
     let dead = stage.worker("a");
@@ -180,7 +180,9 @@ fn redelivery_leaves_out_what_is_left_of_a_packet() {
     stage.kill(dead);
     let next = stage.worker("b");
     stage.open(1, &[]);
-    assert_eq!(stage.heard_all(next), ["OPEN 1", "DATA 1 42[1]"]);
+    let mut expected = vec!["OPEN 1", "DATA 1 52-", "DATA 1 first", "DATA 1 second"];
+    expected.push("DATA 1 42[1]");
+    assert_eq!(stage.heard_all(next), expected);
 }
 
 #[test]
@@ -510,4 +512,111 @@ fn whoever_dies_each_client_is_heard_in_order_once_and_in_whole_packets() {
         parts += run.heard_parts;
     }
     assert!(parts > 1_000, "attachments were heard: {parts}");
+}
+
+/// A worker has dealt with the header of one client's packet, with a header and an attachment of another's, and with all of a third one's.
+fn within_packets(stage: &mut Stage) -> ConnId {
+    let first = stage.worker("a");
+    (1..=3).for_each(|number| stage.open(number, &[]));
+    stage.part(1, "51-[1]", true);
+    stage.part(2, "52-[2]", true);
+    stage.attachment(2, "two", true);
+    stage.part(3, "51-[3]", true);
+    stage.attachment(3, "three", false);
+    assert_eq!(stage.heard(first).len(), 8, "it has dealt with these");
+    stage.attachment(1, "one", false);
+    first
+}
+
+fn heard_by_the_next(stage: &mut Stage) -> Vec<String> {
+    let next = stage.worker("b");
+    (1..=3).for_each(|number| stage.open(number, &[]));
+    stage.attachment(2, "more", false);
+    let heard = stage.heard_all(next);
+    let data = heard.into_iter().filter(|frame| frame.starts_with("DATA"));
+    let mut data: Vec<String> = data.collect();
+    // In which order clients' turns come is another matter.
+    data.sort_by_key(|frame| frame.as_bytes()[5]);
+    data
+}
+
+const WHOLE: [&str; 5] = [
+    "DATA 1 51-[1]",
+    "DATA 1 one",
+    "DATA 2 52-[2]",
+    "DATA 2 two",
+    "DATA 2 more",
+];
+
+#[test]
+fn a_packet_of_which_a_worker_that_stops_has_a_part_is_whole_at_the_next() {
+    let mut stage = stage(32);
+    let first = within_packets(&mut stage);
+    let json = Json::new(GoAway {
+        mode: GoAwayMode::Keep,
+        reason: "".into(),
+        deadline_ms: 0,
+    });
+    stage.say(first, 0, &Frame::GoAway { json });
+    stage.cut(first);
+    assert_eq!(heard_by_the_next(&mut stage), WHOLE);
+}
+
+#[test]
+fn with_redelivery_so_is_one_of_which_a_worker_that_dies_has() {
+    for redeliver in [false, true] {
+        let mut stage = stage(32);
+        stage.exchange.settings.redeliver = redeliver;
+        let first = within_packets(&mut stage);
+        stage.kill(first);
+        let expected = if redeliver { &WHOLE[..] } else { &[] };
+        assert_eq!(heard_by_the_next(&mut stage), expected);
+    }
+}
+
+#[test]
+fn what_a_worker_had_of_a_packet_before_its_link_was_cut_is_not_forgotten() {
+    let mut stage = stage(32);
+    stage.exchange.settings.redeliver = true;
+    let first = stage.worker("a");
+    stage.open(1, &[]);
+    stage.part(1, "52-[1]", true);
+    assert_eq!(stage.read(first).len(), 2);
+    stage.cut(first);
+    let again = stage.accept();
+    stage.hello_again(again, "a", Some(2));
+    stage.attachment(1, "one", true);
+    stage.heard(again);
+    stage.kill(again);
+    stage.attachment(1, "more", false);
+    let next = stage.worker("b");
+    stage.open(1, &[]);
+    let expected = ["OPEN 1", "DATA 1 52-[1]", "DATA 1 one", "DATA 1 more"];
+    assert_eq!(stage.heard_all(next), expected);
+}
+
+#[test]
+fn what_is_kept_of_begun_packets_has_a_bound() {
+    let mut stage = stage(32);
+    stage.exchange.settings.redeliver = true;
+    let first = stage.worker("a");
+    (1..=9).for_each(|number| stage.open(number, &[]));
+    let large = "x".repeat(600 << 10);
+    for number in 1..=9 {
+        stage.part(number, &format!("52-[{number}]"), true);
+        stage.attachment(number, &large, true);
+        stage.heard(first);
+    }
+    stage.kill(first);
+    (1..=9).for_each(|number| stage.attachment(number, "last", false));
+    let next = stage.worker("b");
+    (1..=9).for_each(|number| stage.open(number, &[]));
+    let heard = stage.heard_all(next);
+    let whole = |number: &u64| heard.contains(&format!("DATA {number} last"));
+    assert_eq!(
+        (1..=9).filter(whole).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6]
+    );
+    let headers = heard.iter().filter(|frame| frame.contains(" 52-"));
+    assert_eq!(headers.count(), 6, "of the others nothing is left");
 }

@@ -515,6 +515,7 @@ impl Exchange {
             self.settings.window,
         );
         worker.is_first = is_first;
+        worker.says_taken = hello.can("hold");
         let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {
@@ -528,10 +529,10 @@ impl Exchange {
 
     /// A worker is back on another link. The old one may not have been seen to end yet.
     fn take_up(&mut self, id: WorkerId, received: u64, conn: ConnId) -> Result<u64, Fault> {
+        let is_opaque = self.is_opaque();
         let worker = self.workers.get_mut(&id).expect("it was just found");
         worker
-            .outgoing
-            .resume(received)
+            .resume(received, is_opaque)
             .map_err(|_| Fault::Credit)?;
         let dealt = worker.incoming.resume();
         if let Some(old) = worker.link.replace(conn) {

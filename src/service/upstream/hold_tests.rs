@@ -44,3 +44,24 @@ fn of_a_client_that_is_gone_the_rest_comes() {
     stage.close(1);
     assert_eq!(heard(&mut stage, conn).len(), 2);
 }
+
+#[test]
+fn a_client_that_was_taken_over_waits_until_it_is_back() {
+    for says_taken in [true, false] {
+        let mut stage = Stage::new(Window::default());
+        stage.says_taken = says_taken;
+        let conn = stage.worker("one");
+        stage.resume(1);
+        stage.data(1, "2[\"a\"]");
+        let taken = |frames: &[String]| frames.iter().any(|frame| frame.contains("[\"a\"]"));
+        assert_eq!(taken(&heard(&mut stage, conn)), !says_taken);
+        // It ends before it has said it.
+        stage.kill(conn);
+        let next = stage.worker("two");
+        stage.resume(1);
+        let all = heard(&mut stage, next);
+        assert!(!taken(&all) && all[0].starts_with("RESUME"), "{all:?}");
+        stage.say(next, super::stage::client(1).0, &Frame::Hold { on: false });
+        assert_eq!(taken(&heard(&mut stage, next)), says_taken);
+    }
+}

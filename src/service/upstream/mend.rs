@@ -25,6 +25,8 @@ const NOTICES_MAX: usize = 64;
 pub enum Failure {
     /// The worker deals with nothing of what it was sent.
     Stalled,
+    /// The worker judges none of the requests that it is asked about.
+    Mute,
     /// Workers of the name died again and again, soon after they had come.
     Died,
     /// Workers of the name said again and again what they must not.
@@ -37,6 +39,7 @@ impl Failure {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Stalled => "it deals with nothing of what it was sent",
+            Self::Mute => "it judges none of the requests that it is asked about",
             Self::Died => "it died again and again",
             Self::Lied => "it said again and again what it must not",
         }
@@ -212,7 +215,9 @@ impl Exchange {
                 }
             }
             // It had clients when it got stuck, and deals with them again.
-            Circuit::HalfOpen { probe: None } if worker.load > 0 => self.close_circuit(id),
+            Circuit::HalfOpen { probe: None } if worker.load > 0 && !worker.standing.is_mute => {
+                self.close_circuit(id);
+            }
             Circuit::HalfOpen { probe: None } => self.call_one(worker.app),
             Circuit::HalfOpen { probe: Some(probe) } => {
                 self.judge(now, id, probe, owes_for_us);
@@ -258,6 +263,7 @@ impl Exchange {
     fn close_circuit(&mut self, id: WorkerId) {
         let worker = self.worker_mut(id);
         worker.standing.circuit = Circuit::Closed;
+        worker.standing.is_mute = false;
         let (app, kin, worker) = (worker.app, worker.standing.kin.clone(), called(worker));
         self.breaker.close(&kin);
         self.stats.circuits_closed += 1;
@@ -300,10 +306,33 @@ impl Exchange {
     /// A joined worker said what it must not. It may come back, unless it does so again and again.
     pub(super) fn note_lie(&mut self, now: Now, id: WorkerId) {
         let app = self.app_of(id);
-        if self.fail(now, id, Failure::Lied) {
+        if self.fail(now, id, Failure::Lied).is_some() {
             self.worker_mut(id).link = None;
             self.lose(now, id);
             self.refuse_the_waiting(now, app);
+        }
+    }
+
+    /// A worker has judged nothing for as long as it may think about one request. It keeps the clients that it has, and is asked about no others for a while; then
+    /// about one.
+    pub(super) fn note_mute(&mut self, now: Now, id: WorkerId) {
+        if matches!(self.worker_mut(id).standing.circuit, Circuit::Open { .. }) {
+            return;
+        }
+        if let Some(until_us) = self.fail(now, id, Failure::Mute) {
+            let standing = &mut self.worker_mut(id).standing;
+            standing.circuit = Circuit::Open { until_us };
+            standing.is_mute = true;
+            self.refuse_the_waiting(now, self.app_of(id));
+        }
+    }
+
+    /// A worker has judged a request in time.
+    pub(super) fn note_answer(&mut self, id: WorkerId) {
+        let standing = &mut self.worker_mut(id).standing;
+        standing.answers += 1;
+        if standing.is_mute && standing.wants_probe() {
+            self.close_circuit(id);
         }
     }
 
@@ -345,17 +374,17 @@ impl Exchange {
         }
     }
 
-    /// Whether that opens the circuit.
-    fn fail(&mut self, now: Now, id: WorkerId, failure: Failure) -> bool {
+    /// Until when the circuit is open, if that opens it.
+    fn fail(&mut self, now: Now, id: WorkerId, failure: Failure) -> Option<u64> {
         if self.worker_mut(id).is_emitter() {
-            return false;
+            return None;
         }
         let kin = self.worker_mut(id).standing.kin.clone();
         let until_us = self.breaker.fail(now.monotonic_us, &kin);
         if let Some(until_us) = until_us {
             self.tell_opened(now, id, failure, until_us);
         }
-        until_us.is_some()
+        until_us
     }
 
     fn tell_opened(&mut self, now: Now, id: WorkerId, failure: Failure, until_us: u64) {

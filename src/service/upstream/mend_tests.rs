@@ -42,6 +42,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Stalled => "stalled",
             Failure::Died => "died",
             Failure::Lied => "lied",
+            Failure::Mute => "mute",
         },
         Notice::TurnedAway { .. } => "turned away",
         Notice::Refused { .. } => "refused",

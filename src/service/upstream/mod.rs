@@ -11,6 +11,7 @@ mod applications_tests;
 mod asking;
 #[cfg(test)]
 mod asking_tests;
+mod begun;
 mod binding;
 mod books;
 mod breaker;

@@ -47,9 +47,9 @@ impl Exchange {
         match frame {
             Frame::Credit { frames, bytes } => {
                 let (frames, bytes) = (*frames, *bytes);
-                let outgoing = &mut self.worker_mut(id).outgoing;
-                outgoing
-                    .credit(Sum { frames, bytes })
+                let is_opaque = self.is_opaque();
+                self.worker_mut(id)
+                    .credit(Sum { frames, bytes }, is_opaque)
                     .map_err(|_| Fault::Credit)?;
                 self.pump(id);
                 Ok(())

@@ -34,6 +34,8 @@ pub(super) struct Stage {
     pub(super) peer: String,
     /// They come over TCP.
     pub(super) is_over_tcp: bool,
+    /// Workers say when a client that they took over is back.
+    pub(super) says_taken: bool,
     /// Whose workers come.
     pub(super) application: &'static str,
     /// What clients' shards were told, as text.
@@ -95,6 +97,7 @@ impl Stage {
             is_obedient: true,
             peer: "process 1".to_owned(),
             is_over_tcp: false,
+            says_taken: false,
             application: "default",
             told: Vec::new(),
             frames: Vec::new(),
@@ -190,7 +193,7 @@ impl Stage {
             name: name.map(Into::into),
             weight: None,
             resume,
-            caps: None,
+            caps: self.says_taken.then(|| vec!["hold".into()]),
         });
         self.say(conn, 0, &Frame::Hello { json, mac: "" });
     }
@@ -264,6 +267,19 @@ impl Stage {
             affinity,
             json: "{}",
             connects: connects.iter().copied().map(Said::text).collect(),
+        });
+    }
+
+    /// A client whose last worker had sockets of it.
+    pub(super) fn resume(&mut self, number: u64) {
+        self.mail(&ToLinks::Open {
+            client: client(number),
+            app: AppId::MAIN,
+            resumes: true,
+            worker: None,
+            affinity: None,
+            json: "{}",
+            connects: Vec::new(),
         });
     }
 

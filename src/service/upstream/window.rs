@@ -151,6 +151,14 @@ impl Outgoing {
     /// # Errors
     /// When it says what cannot be; nothing has changed then.
     pub fn credit(&mut self, done: Sum) -> Result<(), FalseCredit> {
+        self.credit_with(done, |_| {})
+    }
+
+    /// The same; `look` is shown the frames that are not kept any more.
+    ///
+    /// # Errors
+    /// When it says what cannot be; nothing has changed then.
+    pub fn credit_with(&mut self, done: Sum, look: impl FnOnce(&[u8])) -> Result<(), FalseCredit> {
         if done.frames < self.done.frames || done.frames > self.sent.frames {
             return Err(FalseCredit);
         }
@@ -160,6 +168,7 @@ impl Outgoing {
         if done.bytes != self.done.bytes + bytes || end > self.handed {
             return Err(FalseCredit);
         }
+        look(&self.bytes[self.start..end]);
         self.lengths.drain(..count);
         self.done = done;
         self.start = end;
@@ -172,6 +181,18 @@ impl Outgoing {
     /// # Errors
     /// When it says what cannot be; nothing has changed then.
     pub fn resume(&mut self, received_frames: u64) -> Result<(), FalseCredit> {
+        self.resume_with(received_frames, |_| {})
+    }
+
+    /// The same; `look` is shown the frames that are not kept any more.
+    ///
+    /// # Errors
+    /// When it says what cannot be; nothing has changed then.
+    pub fn resume_with(
+        &mut self,
+        received_frames: u64,
+        look: impl FnOnce(&[u8]),
+    ) -> Result<(), FalseCredit> {
         let count = received_frames
             .checked_sub(self.done.frames)
             .ok_or(FalseCredit)?;
@@ -180,10 +201,11 @@ impl Outgoing {
             return Err(FalseCredit);
         }
         let bytes = self.bytes_of_oldest(count);
-        self.credit(Sum {
+        let done = Sum {
             frames: received_frames,
             bytes: self.done.bytes + bytes,
-        })?;
+        };
+        self.credit_with(done, look)?;
         self.handed = self.start;
         Ok(())
     }

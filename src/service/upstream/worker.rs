@@ -3,13 +3,14 @@
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
 use super::applications::AppId;
+use super::begun::Begun;
 use super::breaker::Standing;
 use super::emitter::Role;
 use super::gather::Replies;
 use super::mail::{ClientNumber, SpaceId};
 use super::migrate::Departure;
 use super::parsing::Parser;
-use super::window::{Incoming, Outgoing, Window};
+use super::window::{FalseCredit, Incoming, Outgoing, Sum, Window};
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, HEADER_BYTES, Kind, Raw};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,11 @@ pub(super) struct Worker {
     /// How its clients' packets are encoded, once it has said it.
     pub(super) parser: Option<Parser>,
     pub(super) outgoing: Outgoing,
+    /// Packets with which it has dealt in part.
+    pub(super) begun: Begun,
     pub(super) incoming: Incoming,
+    /// It says when a client that it took over is back: before, it is sent nothing of what that one says.
+    pub(super) says_taken: bool,
     /// What waits for room in the window, one turn each.
     pub(super) row: VecDeque<Ready>,
     /// Of these, clients that are not there any more.
@@ -134,7 +139,9 @@ impl Worker {
             is_binding: false,
             parser: None,
             outgoing: Outgoing::new(window),
+            begun: Begun::default(),
             incoming: Incoming::new(window),
+            says_taken: false,
             row: VecDeque::new(),
             row_gone: 0,
             farewell_bytes: 0,
@@ -187,6 +194,28 @@ impl Worker {
     /// Whether its clients go with it.
     pub(super) fn closes(&self) -> bool {
         self.going == Some(Going::Close)
+    }
+
+    /// It has dealt with so much of what it was sent.
+    pub(super) fn credit(&mut self, done: Sum, is_opaque: bool) -> Result<(), FalseCredit> {
+        let begun = &mut self.begun;
+        let look = |frames: &[u8]| {
+            if !is_opaque {
+                begun.dealt(frames)
+            }
+        };
+        self.outgoing.credit_with(done, look)
+    }
+
+    /// It has dealt with so many frames, and is sent the rest once more.
+    pub(super) fn resume(&mut self, received: u64, is_opaque: bool) -> Result<(), FalseCredit> {
+        let begun = &mut self.begun;
+        let look = |frames: &[u8]| {
+            if !is_opaque {
+                begun.dealt(frames)
+            }
+        };
+        self.outgoing.resume_with(received, look)
     }
 
     /// How busy it is beside another. Whom it is asked about will be its client.

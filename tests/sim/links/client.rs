@@ -211,7 +211,7 @@ impl LinkClient {
     /// Says an event.
     pub(crate) fn speak(&mut self, space: &'static str, random: &mut Random, model: &mut Model) {
         let (is_asked, is_binary) = (random.chance(400), random.chance(150));
-        let number = model.says(self.name, is_asked, is_binary);
+        let number = model.says(self.name, is_asked);
         let id = if is_asked {
             number.to_string()
         } else {

@@ -52,6 +52,8 @@ pub(crate) enum News {
 /// The link of a worker's life, over any number of connections.
 pub(crate) struct Link {
     instance: String,
+    /// It says when a client that it took over is back.
+    says_back: bool,
     epoch: Option<String>,
     line: Option<Line>,
     window: (u64, u64),
@@ -72,9 +74,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(instance: String) -> Self {
+    pub(crate) fn new(instance: String, says_back: bool) -> Self {
         Self {
             instance,
+            says_back,
             epoch: None,
             line: None,
             window: (0, 0),
@@ -302,7 +305,7 @@ impl Link {
             name: None,
             weight: None,
             resume,
-            caps: None,
+            caps: self.says_back.then(|| vec!["hold".into()]),
         });
         self.say(&Frame::Hello { json, mac: "" });
     }

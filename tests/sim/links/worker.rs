@@ -10,7 +10,7 @@ use ringway_proto::link::{
 };
 use ringway_sim::{Client, Kernel, Random};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms of the application.
 const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
@@ -49,6 +49,10 @@ pub(crate) struct Worker {
     again_at: Duration,
     /// Connections that it has given up without a word.
     ghosts: Vec<Client>,
+    /// Clients that it took over and has not said to be back, which it does in its next turn: every other life does.
+    coming: Vec<u64>,
+    /// Of these, the ones that have said something although: they are gone, and CLOSE comes behind it.
+    last_words: BTreeSet<u64>,
     sockets_made: usize,
     has_begun: bool,
     /// Answers to PING since it said that it goes. Behind the second all clients have come that it was given before.
@@ -67,16 +71,23 @@ pub(crate) struct Scene<'a> {
     pub(crate) model: &'a mut Model,
 }
 
+/// Whether a life has the capability.
+const fn says_back(life: LifeName) -> bool {
+    life % 2 == 1
+}
+
 impl Worker {
     pub(crate) fn new(life: LifeName) -> Self {
         Self {
             life,
-            link: Link::new(format!("life-{life}")),
+            link: Link::new(format!("life-{life}"), says_back(life)),
             conns: BTreeMap::new(),
             handed_over: BTreeMap::new(),
             mood: Mood::Well,
             again_at: Duration::ZERO,
             ghosts: Vec::new(),
+            coming: Vec::new(),
+            last_words: BTreeSet::new(),
             sockets_made: 0,
             has_begun: false,
             pongs: 0,
@@ -91,8 +102,9 @@ impl Worker {
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        let has_last_words = self.handed_over.values().any(|has| *has);
-        self.link.is_open() && self.link.is_settled() && !has_last_words
+        let hears_last = self.handed_over.values().any(|has| *has) || !self.last_words.is_empty();
+        let is_settled = self.link.is_open() && self.link.is_settled();
+        is_settled && !hears_last && self.coming.is_empty()
     }
 
     fn reads(&self) -> bool {
@@ -101,7 +113,8 @@ impl Worker {
 
     pub(crate) fn has_work(&self, kernel: &Kernel) -> bool {
         let is_due = !self.link.is_there() && kernel.now() >= self.again_at;
-        let is_at_it = self.link.has_work(kernel) || !self.link.inbox.is_empty();
+        let has_news = self.link.has_work(kernel) || !self.link.inbox.is_empty();
+        let is_at_it = has_news || (self.link.is_there() && !self.coming.is_empty());
         !self.is_over && self.reads() && (is_due || is_at_it)
     }
 
@@ -130,6 +143,7 @@ impl Worker {
         if self.link.has_ended(scene.kernel) {
             return self.be_cut(scene);
         }
+        self.say_back();
         let count = scene.random.below(20);
         for _ in 0..count {
             let Some(got) = self.link.inbox.pop_front() else {
@@ -143,6 +157,16 @@ impl Worker {
         }
         self.link.pump();
         self.link.flush(scene.kernel);
+    }
+
+    /// Sockets that were taken over are there again.
+    fn say_back(&mut self) {
+        for conn in core::mem::take(&mut self.coming) {
+            if self.conns.contains_key(&conn) {
+                self.link
+                    .send(conn, Flags::NONE, &Frame::Hold { on: false });
+            }
+        }
     }
 
     fn hear(&mut self, news: &News, scene: &mut Scene<'_>) {
@@ -265,11 +289,13 @@ impl Worker {
             Frame::Resume { json } => {
                 let resume = json.value();
                 self.open(raw.conn, &resume.open.url, &resume.sockets, scene);
+                self.coming.extend(says_back(self.life).then_some(raw.conn));
             }
             Frame::Data { payload } => self.data(raw.conn, payload.0, scene),
             Frame::Close { .. } => {
                 let is_here = self.conns.remove(&raw.conn).is_some();
                 let was_here = self.handed_over.remove(&raw.conn).is_some();
+                self.last_words.remove(&raw.conn);
                 assert!(
                     is_here || was_here,
                     "CLOSE of {}, who is not here",
@@ -341,6 +367,9 @@ impl Worker {
         if let Some(has_last_words) = self.handed_over.get_mut(&conn) {
             *has_last_words = true;
             return;
+        }
+        if self.coming.contains(&conn) {
+            self.last_words.insert(conn);
         }
         let known = self.conns.get_mut(&conn);
         let known = known.unwrap_or_else(|| panic!("DATA of {conn}, who is not here"));

@@ -98,6 +98,10 @@ export class Link {
   #listeners: { frames: number; heard: () => void }[] = [];
   #isPumpDue = false;
   #creditTimer: NodeJS.Timeout | undefined;
+  /** Counted frames that were handed on in this turn of the event loop. */
+  #dispatchedFrames = 0;
+  #dispatchedBytes = 0;
+  #isDealDue = false;
   #pings = 0n;
   #pingsUnanswered = 0;
   #pingTimer: NodeJS.Timeout | undefined;
@@ -220,7 +224,7 @@ export class Link {
       reader.push(buffer.subarray(0, length));
       // A frame may end the link: what follows it is nobody's then.
       for (let raw = reader.next(); raw && socket === this.#socket; raw = reader.next()) this.#take(raw);
-      if (socket === this.#socket && this.#incoming.owes) this.#tellCreditSoon();
+      if (this.#dispatchedFrames > 0) this.#dealSoon();
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       this.#fault(error);
@@ -268,8 +272,8 @@ export class Link {
         this.#incoming.receive(bytes);
         if (this.#holds) return;
         this.#dispatch(frame);
-        this.#incoming.deal(bytes);
-        this.#tellCredit(false);
+        this.#dispatchedFrames += 1;
+        this.#dispatchedBytes += bytes;
       }
     }
   }
@@ -287,6 +291,23 @@ export class Link {
   #rethrow(error: unknown): void {
     if (error instanceof LinkError) throw error;
     process.nextTick(() => { throw error; });
+  }
+
+  /** Socket.IO hands on what it was given some ticks later: before, a process that dies has heard nothing of it. */
+  #dealSoon(): void {
+    if (this.#isDealDue) return;
+    this.#isDealDue = true;
+    setImmediate(() => {
+      this.#isDealDue = false;
+      this.#deal();
+      this.#tellCredit(false);
+      if (this.#socket && this.#incoming.owes) this.#tellCreditSoon();
+    });
+  }
+
+  #deal(): void {
+    this.#incoming.deal(this.#dispatchedBytes, this.#dispatchedFrames);
+    this.#dispatchedFrames = this.#dispatchedBytes = 0;
   }
 
   #tellCredit(isTime: boolean): void {
@@ -326,7 +347,8 @@ export class Link {
       instance,
       role: this.#options.role ?? "worker",
       nonce: nonce(),
-      caps: [],
+      // Said again when a client that was taken over is back (connection.ts).
+      caps: this.#isEmitter ? [] : ["hold"],
       ...(name === undefined ? {} : { name }),
       ...(weight === undefined ? {} : { weight }),
       ...(session ? { resume: { epoch: session.epoch, received: this.#incoming.resume() } } : {}),
@@ -459,6 +481,7 @@ export class Link {
       socket.write(batch);
     }
     if (isStopping && this.#goaway && !this.#outgoing.waits) {
+      this.#deal();
       this.#tellCredit(true);
       socket.end(encode("GOAWAY", 0, 0, { json: json(this.#goaway) }));
       this.#goaway = undefined;
@@ -514,6 +537,8 @@ export class Link {
 
   #down(cause: Error): void {
     this.#socket = undefined;
+    // It would come again.
+    this.#deal();
     clearTimeout(this.#handshakeTimer);
     clearInterval(this.#pingTimer);
     this.#forgetCredit();

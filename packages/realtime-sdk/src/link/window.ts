@@ -94,7 +94,7 @@ export class Outgoing {
     return frame;
   }
 
-  /** The peer has dealt with so much. Throws `bad-value` when it says what cannot be. */
+  /** The peer has dealt with so much. Throws `window` when it says what cannot be. */
   credit(done: Sum): void {
     const count = done.frames - this.#done.frames;
     if (!(count >= 0 && done.frames <= this.#handed().frames)) throw falseCredit(done);
@@ -144,7 +144,7 @@ export class Outgoing {
 }
 
 function falseCredit(done: Sum): LinkError {
-  return new LinkError("bad-value", `credit for ${done.frames} frames, ${done.bytes} bytes`);
+  return new LinkError("window", `credit for ${done.frames} frames, ${done.bytes} bytes`);
 }
 
 /** The receiver's side. It counts each frame, so that it does with numbers. */
@@ -181,9 +181,9 @@ export class Incoming {
     this.#receivedBytes += bytes;
   }
 
-  /** The oldest frame that was not dealt with is dealt with. */
-  deal(bytes: number): void {
-    this.#dealtFrames += 1;
+  /** The oldest frame that was not dealt with is dealt with, or the oldest so many. */
+  deal(bytes: number, frames = 1): void {
+    this.#dealtFrames += frames;
     this.#dealtBytes += bytes;
     if (this.#dealtFrames > this.#receivedFrames) throw new Error("a frame was dealt with twice");
   }
