@@ -137,7 +137,7 @@ impl Settings {
     pub(crate) const fn http_bounds(&self) -> http1::Bounds {
         http1::Bounds {
             head_bytes_max: self.head_bytes_max,
-            body_bytes_max: self.payload_bytes_max,
+            body_bytes_max: self.payload_bytes_max as u64,
         }
     }
 
