@@ -59,6 +59,9 @@ pub struct ServeArgs {
     /// A directory whose files are served under /files/.
     #[arg(long, value_name = "DIRECTORY")]
     pub files: Option<PathBuf>,
+    /// A directory in which clients' uploads are kept; they go to /uploads/.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub uploads: Option<PathBuf>,
     /// Where workers of the application join: `unix:PATH` or `tcp://ADDRESS`; repeatable.
     #[arg(long, value_name = "ADDRESS")]
     pub link: Vec<String>,
@@ -85,6 +88,12 @@ pub struct TokenArgs {
     /// A room pattern that the bearer may publish to; repeatable.
     #[arg(long, value_name = "PATTERN")]
     pub publish: Vec<String>,
+    /// A pattern of paths of files that the bearer may read; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub files: Vec<String>,
+    /// A pattern of names of files that the bearer may upload; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub uploads: Vec<String>,
     /// Life time in seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub expires_in: u64,
@@ -134,6 +143,11 @@ impl ServeArgs {
             self.files
                 .iter()
                 .map(|directory| format!("files.roots=[{{directory={directory:?}}}]")),
+        );
+        set.extend(
+            self.uploads
+                .iter()
+                .map(|directory| format!("uploads.directory={directory:?}")),
         );
         if !self.link.is_empty() {
             set.push(format!("link.listen={:?}", self.link));

@@ -38,6 +38,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// Files over HTTP.
     pub files: Files,
+    /// Uploads over HTTP.
+    pub uploads: Uploads,
     /// The application behind the daemon.
     pub link: Link,
     /// Who serves which namespace.
@@ -131,6 +133,35 @@ section! {
         slot_bytes: u32 = 128 * 1024,
         /// Files that each shard may have open.
         open_max: u32 = 1024,
+    }
+}
+section! {
+    /// Uploads over HTTP (tus 1.0.0).
+    Uploads {
+        /// Where they are kept; without it none are taken.
+        directory: Option<PathBuf> = None,
+        /// Bytes of one.
+        bytes_max: u64 = 64 << 30,
+        /// Bytes of all of one user.
+        user_bytes_max: u64 = 256 << 30,
+        /// Uploads of one user.
+        user_uploads_max: u32 = 256,
+        /// Uploads of each shard.
+        uploads_max: u32 = 65_536,
+        /// How long an unfinished one is kept after its last bytes.
+        expire_seconds: u64 = 24 * 3600,
+        /// How long a finished one is remembered; its file stays.
+        remember_seconds: u64 = 24 * 3600,
+        /// After so many bytes of one request what came is synced, so that a cut costs less than that.
+        checkpoint_bytes: u64 = 64 << 20,
+        /// Writes of one request that the disk has at a time.
+        writes_max: u32 = 4,
+        /// Pieces of memory of each shard that bodies go through on their way to the disk.
+        buffers: u32 = 64,
+        /// Bytes of each.
+        buffer_bytes: u32 = 128 * 1024,
+        /// How long a client may send nothing in the middle of a body.
+        idle_timeout_ms: u32 = 60_000,
     }
 }
 /// A directory whose files are served.

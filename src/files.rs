@@ -84,7 +84,8 @@ pub fn url_keys(config: &Config) -> Result<Option<Arc<UrlKeys>>, StartError> {
 pub fn ring_files(config: &Config) -> Option<FilesConfig> {
     let files = &config.files;
     let page = 4096;
-    (!files.roots.is_empty()).then(|| FilesConfig {
+    let is_needed = !files.roots.is_empty() || config.uploads.directory.is_some();
+    is_needed.then(|| FilesConfig {
         slots: files.slots.max(4),
         slot_bytes: files
             .slot_bytes
@@ -112,7 +113,9 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
         open(&root.directory)
             .map_err(|error| StartError::directory_unusable(&root.directory, &error))
     });
-    open.collect()
+    let mut directories: Vec<OwnedFd> = open.collect::<Result<_, _>>()?;
+    directories.extend(crate::uploads::directories(config)?);
+    Ok(directories)
 }
 
 /// What the service asks, as the loop understands it.

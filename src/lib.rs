@@ -9,6 +9,7 @@ pub mod codes;
 pub mod config;
 pub mod control;
 pub mod files;
+pub mod uploads;
 pub mod links;
 pub mod log;
 pub mod metrics;

@@ -6,6 +6,7 @@ use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::control::{Control, Message};
 use crate::files;
+use ringway_service::uploads::Found;
 use crate::links::{self, LinkAddress};
 use crate::metrics::{Metrics, Published};
 use crate::settings::{admin_token, settings};
@@ -113,6 +114,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, settings: &Arc<Settings>) -> Result<Self, StartError> {
         let shards = shard_count(config);
+        let found: Arc<[Found]> = crate::uploads::found(config)?.into();
         let builders = builders(config, shards)?;
         let wakers: Vec<Waker> = builders.iter().map(UringBuilder::waker).collect();
         let published: Arc<[Published]> = (0..shards).map(|_| Published::default()).collect();
@@ -141,7 +143,7 @@ impl Daemon {
         let threads = parts
             .map(|(index, ((builder, mesh), control))| {
                 let (settings, published) = (settings.clone(), published.clone());
-                let all_run = all_run.clone();
+                let (all_run, found) = (all_run.clone(), found.clone());
                 let body = move || {
                     let driver = run_ring(index, builder, &all_run);
                     run_shard(
@@ -150,7 +152,7 @@ impl Daemon {
                         mesh,
                         control,
                         bounds,
-                        settings,
+                        (settings, &found),
                         &published[index],
                     )
                 };
@@ -313,12 +315,13 @@ fn run_shard(
     mesh: Mesh,
     control: Consumer<Message>,
     bounds: Bounds,
-    settings: Arc<Settings>,
+    (settings, found): (Arc<Settings>, &[Found]),
     published: &Published,
 ) {
     use ringway_io::Driver as _;
     let seed = core::array::from_fn(|_| driver.entropy());
-    let hub = Hub::new(index as u16, mesh.shards(), settings, seed);
+    let mut hub = Hub::new(index as u16, mesh.shards(), settings, seed);
+    hub.adopt_uploads(found);
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
     let mut next = Duration::ZERO;
     shard.run(|application, laps, now| {

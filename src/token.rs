@@ -46,6 +46,8 @@ pub fn token(args: &TokenArgs) -> Result<ExitCode, StartError> {
     let rw = RoomClaims {
         join: args.join.clone(),
         publish: args.publish.clone(),
+        files: args.files.clone(),
+        uploads: args.uploads.clone(),
     };
     let claims = Claims {
         sub: args.subject.clone(),

@@ -177,6 +177,7 @@ pub(crate) fn token(subject: &str) -> String {
         rw: RoomClaims {
             join: all.clone(),
             publish: all,
+            ..RoomClaims::default()
         },
     };
     mint(&key, &claims).unwrap()

@@ -18,6 +18,7 @@ pub(crate) static TOKEN: LazyLock<String> = LazyLock::new(|| {
     let rw = RoomClaims {
         join: all(),
         publish: all(),
+        ..RoomClaims::default()
     };
     let claims = Claims {
         sub: "anna".to_owned(),

@@ -69,6 +69,7 @@ fn token(number: u64) -> String {
         rw: RoomClaims {
             join: all.clone(),
             publish: all,
+            ..RoomClaims::default()
         },
     };
     mint(&key(), &claims).expect("a shared secret signs")

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Patterns of one kind, and bytes of all of them.
 const PATTERNS_MAX: usize = 64;
 const PATTERN_BYTES_MAX: usize = 256;
-const SUBJECT_BYTES_MAX: usize = 256;
+pub(super) const SUBJECT_BYTES_MAX: usize = 256;
 
 /// Rooms that a token opens: patterns in which `*` stands for anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub struct RoomClaims {
     /// Rooms to publish to.
     #[serde(default)]
     pub publish: Vec<String>,
+    /// Paths of files to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Names of files to upload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uploads: Vec<String>,
 }
 
 /// What a token says.
@@ -133,6 +139,7 @@ mod tests {
         let rw = RoomClaims {
             join: patterns(join),
             publish: patterns(publish),
+            ..RoomClaims::default()
         };
         let claims = Claims {
             sub: "a\0b".to_owned(),

@@ -1,8 +1,10 @@
 //! Keys, and the tokens that they verify (RFC 7519, over the jsonwebtoken crate).
 
+use super::identity::SUBJECT_BYTES_MAX;
 use super::{Claims, Identity};
 use crate::refusal::Refusal;
 use crate::time::Now;
+use crate::uploads::FilePermits;
 use core::any::Any;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -155,6 +157,21 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Whom a token names, and what it permits with files and uploads. Any signature is verified here and now.
+    ///
+    /// # Errors
+    /// What is wrong with the token.
+    pub fn permits(&self, token: &str, now: Now) -> Result<(String, FilePermits), Refusal> {
+        let claims = self.0.claims(self.0.key_of(token)?, token, now)?;
+        let is_named = (1..=SUBJECT_BYTES_MAX).contains(&claims.sub.len());
+        let rw = claims.rw;
+        let permits = FilePermits::new(rw.files, rw.uploads, rw.publish);
+        let permits = permits.filter(|_| is_named).ok_or(Refusal::TokenClaims)?;
+        Ok((claims.sub, permits))
+    }
+}
+
 impl Inner {
     /// The key that the token's header names, or the only one of its algorithm. Nothing in the header is believed beyond that.
     fn key_of(&self, token: &str) -> Result<usize, Refusal> {
@@ -192,6 +209,11 @@ impl Inner {
     }
 
     fn check(&self, index: usize, token: &str, now: Now) -> VerifyResult {
+        let claims = self.claims(index, token, now)?;
+        Identity::new(claims, self.leeway_seconds).ok_or(Refusal::TokenClaims)
+    }
+
+    fn claims(&self, index: usize, token: &str, now: Now) -> Result<Claims, Refusal> {
         let key = &self.keys[index];
         let mut validation = Validation::new(key.algorithm);
         // Times are checked below, against the caller's clock.
@@ -210,7 +232,7 @@ impl Inner {
         let token = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
             .map_err(|error| refusal_of(error.kind()))?;
         self.check_times(&token.claims, now)?;
-        Identity::new(token.claims, self.leeway_seconds).ok_or(Refusal::TokenClaims)
+        Ok(token.claims)
     }
 
     fn check_times(&self, claims: &Claims, now: Now) -> Result<(), Refusal> {
@@ -289,6 +311,7 @@ mod tests {
         let rw = RoomClaims {
             join: vec!["order:*".to_owned()],
             publish: vec!["order:7".to_owned()],
+            ..RoomClaims::default()
         };
         Claims {
             sub: "anna".to_owned(),

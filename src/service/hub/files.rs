@@ -198,6 +198,13 @@ impl Files {
 }
 
 impl Hub {
+    /// Directories whose files are served.
+    #[must_use]
+    pub fn file_roots(&self) -> u32 {
+        let files = self.settings.files.as_ref();
+        files.map_or(0, |files| files.roots().len() as u32)
+    }
+
     /// Whether a path is beneath a root of files.
     pub(crate) fn is_file_path(&self, path: &str) -> bool {
         let settings = self.settings.files.as_ref();
@@ -420,7 +427,7 @@ impl Hub {
     /// Whether an answer is still being made, for whoever has said all that it will say.
     #[must_use]
     pub fn is_answering(&self, conn: ConnId) -> bool {
-        self.files.openings.contains_key(&Key::of(conn))
+        self.files.openings.contains_key(&Key::of(conn)) || self.is_uploading(Key::of(conn))
     }
 
     fn learn_file(&mut self, key: Key, mut opening: Opening, kept: Kept, turn: &mut Turn<'_>) {

@@ -41,6 +41,10 @@ impl Hub {
             Stage::Head if connection.busy().output.len() > super::OUTPUT_BYTES_MAX => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
+            Stage::Uploading => {
+                self.step_upload(key, turn);
+                false
+            }
             Stage::Socket(_) => {
                 let mut bytes = connection.take_input();
                 self.feed_socket(key, &mut bytes, turn);
@@ -119,6 +123,9 @@ impl Hub {
         {
             self.open_echo(key, request, turn);
             return Routed::Done;
+        }
+        if self.is_upload_path(path) {
+            return self.route_upload(key, request, turn);
         }
         if self.is_file_path(path) {
             return self.route_file(key, request, turn);

@@ -3,6 +3,7 @@
 //! Deliberately absent: how it is done; the wiring turns each into one command of the loop.
 
 use super::FileAsk;
+use crate::uploads::StoreAsk;
 use crate::time::ConnId;
 use core::any::Any;
 
@@ -45,6 +46,13 @@ pub enum Output {
         token: u64,
         /// What.
         ask: FileAsk,
+    },
+    /// Do something about files of uploads; [`super::Hub::stored`] gets what came of it.
+    Store {
+        /// Handed back.
+        token: u64,
+        /// What.
+        ask: StoreAsk,
     },
     /// Run the job beside the shards; [`super::Hub::computed`] gets its result.
     Compute {

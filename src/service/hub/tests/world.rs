@@ -91,6 +91,7 @@ pub(super) fn token(subject: &str, seconds: u64) -> String {
     let rw = RoomClaims {
         join: vec!["order:*".to_owned()],
         publish: vec!["order:1".to_owned()],
+        ..RoomClaims::default()
     };
     mint(
         &key(),
@@ -137,6 +138,7 @@ pub(super) fn settings(dev: bool) -> Settings {
         proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
         files: None,
+        uploads: None,
         url_keys: None,
         assets: BTreeMap::new(),
     }

@@ -142,6 +142,7 @@ pub(crate) fn settings(dev: bool) -> Settings {
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),
         rates: RateLimits::default(),
         files: None,
+        uploads: None,
         url_keys: None,
         assets: BTreeMap::new(),
         ..ringway::settings::settings(&config).expect("a configuration that can be used")
