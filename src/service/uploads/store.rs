@@ -153,7 +153,8 @@ struct Job {
     /// Of the step that the shard has: what else it may say, and what follows.
     asked: Asked,
     file: Option<FileRef>,
-    /// The memory of a piece that was written.
+    /// Whether it writes a piece of a body, whose memory comes back.
+    is_piece: bool,
     memory: Option<Vec<u8>>,
 }
 
@@ -210,6 +211,7 @@ impl Store {
         let job = Job {
             ticket,
             upload,
+            is_piece: matches!(want, Want::Write { .. }),
             steps: steps_of(want, piece),
             asked: Asked::Part,
             file: None,
@@ -303,7 +305,7 @@ impl Store {
     }
 
     fn keep_memory(&mut self, id: u64, memory: Vec<u8>) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_piece) {
             job.memory = Some(memory);
         }
     }
