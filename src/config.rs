@@ -162,6 +162,10 @@ section! {
         buffer_bytes: u32 = 128 * 1024,
         /// How long a client may send nothing in the middle of a body.
         idle_timeout_ms: u32 = 60_000,
+        /// The native namespace whose rooms uploads may name.
+        namespace: String = "/".to_owned(),
+        /// How long a URL lives that members of a room get.
+        url_seconds: u64 = 3600,
     }
 }
 /// A directory whose files are served.

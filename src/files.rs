@@ -21,10 +21,11 @@ use std::sync::Arc;
 /// RW-1009.
 pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
     let files = &config.files;
-    if files.roots.is_empty() {
+    let roots = files.roots.iter().map(served_root);
+    let roots: Vec<ServedRoot> = roots.chain(crate::uploads::served_root(config)).collect();
+    if roots.is_empty() {
         return Ok(None);
     }
-    let roots = files.roots.iter().map(served_root).collect();
     let invalid =
         |SettingsError(what): SettingsError| StartError::invalid_value("files.roots", &what);
     let mut settings = FilesSettings::new(roots).map_err(invalid)?;

@@ -25,8 +25,8 @@ pub struct Application {
     asked: bool,
     /// The daemon's user.
     own_user: Option<u32>,
-    /// Directories of files; those of uploads come behind them.
-    file_roots: u32,
+    /// The root of whole uploads.
+    uploads_root: u32,
 }
 
 impl Application {
@@ -34,7 +34,7 @@ impl Application {
     #[must_use]
     pub fn new(hub: Hub) -> Self {
         Self {
-            file_roots: hub.file_roots(),
+            uploads_root: hub.uploads_root(),
             hub,
             outputs: Vec::new(),
             asked: false,
@@ -78,9 +78,9 @@ impl Application {
 
     /// Carries the hub's outputs over to the loop's commands.
     fn carry(&mut self, commands: &mut Vec<Command>) {
-        let roots = self.file_roots;
+        let root = self.uploads_root;
         let outputs = self.outputs.drain(..);
-        commands.extend(outputs.map(|output| command_of(output, roots)));
+        commands.extend(outputs.map(|output| command_of(output, root)));
     }
 }
 
@@ -106,7 +106,7 @@ const fn time_of(now: Now) -> ringway_service::time::Now {
     }
 }
 
-fn command_of(output: Output, roots: u32) -> Command {
+fn command_of(output: Output, uploads_root: u32) -> Command {
     match output {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
         Output::Urgent(id) => Command::Urgent(conn_of(id)),
@@ -126,7 +126,7 @@ fn command_of(output: Output, roots: u32) -> Command {
         Output::Compute { token, job } => Command::Compute { token, job },
         Output::Store { token, ask } => Command::File {
             token: token | uploads::TOKEN,
-            request: Box::new(uploads::request_of(ask, roots)),
+            request: Box::new(uploads::request_of(ask, uploads_root)),
         },
         Output::File { token, ask } => Command::File {
             token,

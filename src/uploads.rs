@@ -7,7 +7,7 @@ use ringway_io::{
     Errno, FileName, OpenError, OpenHow, RelativePath, Root, Symlinks, SyncWhat,
 };
 use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
-use ringway_service::files::FileRef;
+use ringway_service::files::{Access, FileRef, Root as ServedRoot};
 use ringway_service::settings::UploadsService;
 use ringway_service::uploads::{
     Area, Found, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads, UploadsSettings, part_name,
@@ -26,6 +26,8 @@ pub const TOKEN: u64 = 1 << 63;
 /// Beneath the directory of uploads: parts with their records, and whole files.
 const PARTS: &str = "parts";
 const WHOLE: &str = "whole";
+/// What the path of whole files' URLs begins with.
+const WHOLE_PREFIX: &str = "/uploads/files/";
 
 /// Pieces that are smaller cost more than they bring; larger ones are sent by no client in one breath.
 const BUFFER_BYTES: core::ops::RangeInclusive<u32> = 4096..=4 << 20;
@@ -66,10 +68,25 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
         buffers: uploads.buffers,
         buffer_bytes: uploads.buffer_bytes,
         idle_timeout_ms: uploads.idle_timeout_ms,
+        namespace: uploads.namespace.clone(),
+        url_seconds: uploads.url_seconds,
+        whole_root: config.files.roots.len() as u32,
+        whole_prefix: WHOLE_PREFIX.to_owned(),
     }))
 }
 
-/// The directories of parts and of whole files, opened, and made if they are not there. None without uploads.
+/// Whole files as they are served: to whoever has a signed URL or a token for them. What strangers wrote is saved and never shown.
+#[must_use]
+pub fn served_root(config: &Config) -> Option<ServedRoot> {
+    config.uploads.directory.as_ref().map(|_| ServedRoot {
+        prefix: WHOLE_PREFIX.to_owned(),
+        access: Access::Granted,
+        always_download: true,
+        ..ServedRoot::default()
+    })
+}
+
+/// The directories of whole files and of parts, opened, and made if they are not there. None without uploads.
 ///
 /// # Errors
 /// RW-1014.
@@ -78,7 +95,7 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
         return Ok(Vec::new());
     };
     let open = |name| open_or_make(directory, name);
-    let opened = [PARTS, WHOLE].into_iter().map(open).collect::<io::Result<_>>();
+    let opened = [WHOLE, PARTS].into_iter().map(open).collect::<io::Result<_>>();
     opened.map_err(|error| StartError::uploads_unusable(directory, &error))
 }
 
@@ -141,12 +158,12 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What the service asks, as the loop understands it. The directories of uploads stand behind those of files, of which there are `roots`.
+/// What the service asks, as the loop understands it. `whole` is the root of whole files; that of parts stands behind it.
 #[must_use]
-pub fn request_of(ask: StoreAsk, roots: u32) -> FileRequest {
+pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
     let root = |area| match area {
-        Area::Parts => Root(roots),
-        Area::Whole => Root(roots + 1),
+        Area::Whole => Root(whole),
+        Area::Parts => Root(whole + 1),
     };
     let place = |area| Place::Root(root(area));
     match ask {

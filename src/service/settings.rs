@@ -111,6 +111,14 @@ pub struct UploadsService {
     pub buffer_bytes: u32,
     /// How long a client may send nothing in the middle of a body.
     pub idle_timeout_ms: u32,
+    /// The native namespace whose rooms uploads may name.
+    pub namespace: String,
+    /// How long a URL lives that members of a room are given.
+    pub url_seconds: u64,
+    /// The root of whole files, and what the path of their URLs begins with.
+    pub whole_root: u32,
+    /// See there.
+    pub whole_prefix: String,
 }
 
 /// A file served from memory.

@@ -27,6 +27,7 @@ mod sids;
 pub(crate) mod slab;
 mod slow;
 mod state;
+mod upload_news;
 mod uploads;
 mod upstream;
 mod websocket;

@@ -227,6 +227,7 @@ impl Hub {
             out,
         };
         let publish = Publish {
+            event: "message",
             namespace,
             room,
             from: "server",

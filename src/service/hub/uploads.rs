@@ -7,6 +7,7 @@
 //! Deliberately absent: what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
 
 use super::http::Routed;
+use super::upload_news::UploadNews;
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::files::Refused;
@@ -17,7 +18,7 @@ use crate::session::BUCKETS;
 use crate::settings::UploadsService;
 use crate::time::Now;
 use crate::uploads::{
-    Answer, Ask, Begun, Buffers, Event, FilePermits, Found, Input, Store, StoreAnswer, Ticket,
+    Answer, Ask, Begun, Buffers, FilePermits, Found, Input, Store, StoreAnswer, Ticket,
     TransferId, UploadId, Uploads, Want, Who,
 };
 use ringway_proto::http1::{BodyFraming, Request};
@@ -53,7 +54,7 @@ struct Incoming {
 
 /// Uploads of one hub.
 pub(crate) struct HubUploads {
-    service: UploadsService,
+    pub(super) service: UploadsService,
     machine: Uploads,
     store: Store,
     bodies: HashMap<Key, Incoming, Seed>,
@@ -69,6 +70,7 @@ pub(crate) struct HubUploads {
     starved: VecDeque<Key>,
     /// Bodies whose last bytes are written at the lap's end.
     unwritten: Vec<Key>,
+    pub(super) news: UploadNews,
     /// What an earlier process left, until the first lap.
     found: Vec<Found>,
     is_started: bool,
@@ -87,6 +89,7 @@ impl HubUploads {
             ready: VecDeque::new(),
             starved: VecDeque::new(),
             unwritten: Vec::new(),
+            news: UploadNews::default(),
             found: Vec::new(),
             is_started: false,
             service: service.clone(),
@@ -214,7 +217,7 @@ impl Hub {
         reply
     }
 
-    /// Whose request it is, and what it may do. A token is verified here, whatever its kind: that is a fraction of what one sync costs.
+    /// Whose request it is, and what it may do.
     fn uploader(&self, request: &Request, now: Now) -> Result<Uploader, Refused> {
         if !self.origin_allowed(request) {
             return Err(Refused::new(403, Refusal::ForeignOrigin));
@@ -225,15 +228,7 @@ impl Hub {
                 permits: None,
             });
         }
-        let header = request.header("authorization").unwrap_or_default();
-        let (scheme, token) = header.split_once(' ').unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refused::token_missing());
-        }
-        let permitted = self.settings.keys.permits(token.trim(), now);
-        let (subject, permits) = permitted.map_err(|refusal| {
-            Refused::new(401, refusal).with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-        })?;
+        let (subject, permits) = self.bearer(request, now)?;
         Ok(Uploader {
             subject,
             permits: Some(permits),
@@ -411,7 +406,11 @@ impl Hub {
                 Said::Want(ticket, want) => self.begin_want(ticket, want),
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, &answer, turn),
-                Said::Event(event) => self.tell_of_upload(event, turn),
+                Said::Event(event) => {
+                    if let Some(uploads) = &mut self.uploads {
+                        uploads.news.take(event, turn.now);
+                    }
+                }
             }
         }
     }
@@ -696,7 +695,7 @@ impl Hub {
         };
         let unwritten = core::mem::take(&mut uploads.unwritten);
         if unwritten.is_empty() {
-            return;
+            return self.tell_of_uploads(turn);
         }
         for key in unwritten {
             let uploads = self.uploads.as_ref();
@@ -706,6 +705,7 @@ impl Hub {
             }
         }
         self.work_uploads(turn);
+        self.tell_of_uploads(turn);
     }
 
     /// Once a second.
@@ -714,6 +714,12 @@ impl Hub {
             return;
         };
         uploads.machine.handle(seconds(turn.now), Input::Tick);
+        for transfer in uploads.keys.keys() {
+            if let Some(event) = uploads.machine.progress_of(*transfer) {
+                uploads.news.take(event, turn.now);
+            }
+        }
+        uploads.news.forget_old(turn.now);
         turn.out.push(Output::Timer {
             at_us: turn.now.monotonic_us + TICK_US,
             token: super::heartbeat::UPLOADS_TOKEN,
@@ -722,6 +728,10 @@ impl Hub {
         self.work_uploads(turn);
     }
 
-    /// Somebody may want to know.
-    fn tell_of_upload(&mut self, _event: Event, _turn: &mut Turn<'_>) {}
+    /// The root whose files are whole uploads; parts come behind it.
+    #[must_use]
+    pub fn uploads_root(&self) -> u32 {
+        let uploads = self.uploads.as_ref();
+        uploads.map_or(0, |uploads| uploads.service.whole_root)
+    }
 }

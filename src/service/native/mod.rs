@@ -120,6 +120,7 @@ impl Hub {
             id: event.id,
         };
         let publish = Publish {
+            event: "message",
             namespace: &event.namespace,
             room,
             from: &from,

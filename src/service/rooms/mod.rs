@@ -100,6 +100,8 @@ enum Numbered {
 
 /// A message that is to be numbered.
 pub(crate) struct Publish<'a> {
+    /// What members hear: `message`, or an event of the daemon's own.
+    pub(crate) event: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) room: &'a str,
     pub(crate) from: &'a str,
@@ -347,6 +349,7 @@ impl Rooms {
         let name = full_name(message.namespace, message.room);
         let home = home_of(&name, self.shards);
         let message = Message {
+            event: message.event,
             name: &name,
             from: message.from,
             data: message.data,

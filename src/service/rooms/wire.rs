@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A client's message on its way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Message<'a> {
+    pub(super) event: &'a str,
     pub(super) name: &'a str,
     pub(super) from: &'a str,
     pub(super) data: &'a str,
@@ -58,7 +59,7 @@ impl<'a> Wire<'a> {
 }
 
 impl Message<'_> {
-    /// The event `message(room, data, meta)`.
+    /// The event, as `message(room, data, meta)`.
     pub(super) fn packet(
         &self,
         position: Position,
@@ -73,7 +74,8 @@ impl Message<'_> {
             self.unix_ms
         );
         let mut text = Vec::with_capacity(self.data.len() + meta.len() + room.len() + 32);
-        let values = ["\"message\"", &socketio::quoted(room), self.data, &meta];
+        let event = socketio::quoted(self.event);
+        let values = [&*event, &socketio::quoted(room), self.data, &meta];
         socketio::event_into(
             &mut text,
             false,

@@ -334,6 +334,20 @@ impl Uploads {
         upload.is_doubtful = false;
     }
 
+    /// How far a body has come that its room's members may want to hear of, though its last bytes are not safe yet.
+    #[must_use]
+    pub fn progress_of(&self, id: TransferId) -> Option<Event> {
+        let transfer = self.transfers.get(&id)?;
+        let record = &self.uploads.get(&transfer.upload)?.record;
+        let is_receiving = transfer.phase == Phase::Receiving && record.room.is_some();
+        is_receiving.then(|| Event::Progress {
+            upload: transfer.upload,
+            room: record.room.clone(),
+            offset: transfer.frontier,
+            length: transfer.length.or(record.length),
+        })
+    }
+
     fn progress(&mut self, id: UploadId) {
         let record = &self.uploads[&id].record;
         self.outputs.push_back(Output::Event(Event::Progress {

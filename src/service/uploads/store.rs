@@ -457,11 +457,16 @@ impl Store {
                 self.counts.remove(&upload);
             }
         }
+        // A piece that was not written because its part could not be opened has its memory yet.
+        let unwritten = job.steps.into_iter().find_map(|step| match step {
+            Step::WritePart { bytes, .. } if job.is_piece => Some(bytes),
+            _ => None,
+        });
         self.finished.push_back(Finished {
             ticket: job.ticket,
             upload,
             result,
-            memory: job.memory,
+            memory: job.memory.or(unwritten),
         });
     }
 }
