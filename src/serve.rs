@@ -6,7 +6,6 @@ use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::control::{Control, Message};
 use crate::files;
-use ringway_service::uploads::Found;
 use crate::links::{self, LinkAddress};
 use crate::metrics::{Metrics, Published};
 use crate::settings::{admin_token, settings};
@@ -16,6 +15,7 @@ use core::time::Duration;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
+use ringway_service::uploads::Found;
 use ringway_uring::{
     Pool, ProcessClock, UringBuilder, UringDriver, Waker, bind_alone, bind_shared,
 };

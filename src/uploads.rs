@@ -3,9 +3,7 @@
 
 use crate::config::Config;
 use crate::start::StartError;
-use ringway_io::{
-    Errno, FileName, OpenError, OpenHow, RelativePath, Root, Symlinks, SyncWhat,
-};
+use ringway_io::{Errno, FileName, OpenError, OpenHow, RelativePath, Root, Symlinks, SyncWhat};
 use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
 use ringway_service::files::{Access, FileRef, Root as ServedRoot};
 use ringway_service::settings::UploadsService;
@@ -95,7 +93,10 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
         return Ok(Vec::new());
     };
     let open = |name| open_or_make(directory, name);
-    let opened = [WHOLE, PARTS].into_iter().map(open).collect::<io::Result<_>>();
+    let opened = [WHOLE, PARTS]
+        .into_iter()
+        .map(open)
+        .collect::<io::Result<_>>();
     opened.map_err(|error| StartError::uploads_unusable(directory, &error))
 }
 

@@ -276,9 +276,8 @@ impl Hub {
         let path = format!("{prefix}{}", wanted.path.as_str());
         let now_unix_seconds = now.unix_ms / 1000;
         let keys = self.settings.url_keys.as_ref();
-        let verify = |keys: &Arc<UrlKeys>| {
-            keys.verify(request, UrlClass::Read, &path, now_unix_seconds)
-        };
+        let verify =
+            |keys: &Arc<UrlKeys>| keys.verify(request, UrlClass::Read, &path, now_unix_seconds);
         let Some(granted) = keys.map(verify).transpose()?.flatten() else {
             let (_, permits) = self.bearer(request, now)?;
             return match permits.may_read(wanted.path.as_str()) {

@@ -91,10 +91,7 @@ impl Hub {
     }
 
     /// The head at the beginning of the input. Bodies of uploads have a bound of their own, and are not collected.
-    fn read_head(
-        &self,
-        input: &[u8],
-    ) -> Result<Option<(http1::Request, usize)>, http1::HttpError> {
+    fn read_head(&self, input: &[u8]) -> Result<Option<(http1::Request, usize)>, http1::HttpError> {
         let bounds = self.settings.http_bounds();
         let any = http1::Bounds {
             body_bytes_max: i64::MAX as u64,

@@ -37,13 +37,13 @@ mod wire;
 mod tests;
 
 use files::Files;
-use uploads::HubUploads;
 pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile};
 pub use frozen::Frozen;
 pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;
+use uploads::HubUploads;
 
 use crate::connection::{Connection, Purpose, Stage};
 use crate::joined::Joined;

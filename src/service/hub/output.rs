@@ -3,8 +3,8 @@
 //! Deliberately absent: how it is done; the wiring turns each into one command of the loop.
 
 use super::FileAsk;
-use crate::uploads::StoreAsk;
 use crate::time::ConnId;
+use crate::uploads::StoreAsk;
 use core::any::Any;
 
 /// Work for a thread beside the shards.

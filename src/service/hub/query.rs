@@ -177,6 +177,7 @@ impl Hub {
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");
+        self.audit_uploads();
         assert_eq!(self.by_sid.len(), self.sessions.len(), "names of sessions");
         if let Some(exchange) = &self.upstream.exchange {
             exchange.audit();

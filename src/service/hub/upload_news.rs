@@ -48,9 +48,8 @@ impl UploadNews {
 
     fn is_due(&mut self, upload: UploadId, offset: u64, now: Now) -> bool {
         let last = self.progress.get(&upload).copied();
-        let is_due = last.is_none_or(|(at_us, told)| {
-            at_us + PROGRESS_US <= now.monotonic_us && offset != told
-        });
+        let is_due = last
+            .is_none_or(|(at_us, told)| at_us + PROGRESS_US <= now.monotonic_us && offset != told);
         if is_due {
             self.progress.insert(upload, (now.monotonic_us, offset));
         }

@@ -18,8 +18,8 @@ use crate::session::BUCKETS;
 use crate::settings::UploadsService;
 use crate::time::Now;
 use crate::uploads::{
-    Answer, Ask, Begun, Buffers, FilePermits, Found, Input, Store, StoreAnswer, Ticket,
-    TransferId, UploadId, Uploads, Want, Who,
+    Answer, Ask, Begun, Buffers, FilePermits, Found, Input, Store, StoreAnswer, Ticket, TransferId,
+    UploadId, Uploads, Want, Who,
 };
 use ringway_proto::http1::{BodyFraming, Request};
 use ringway_proto::tus;
@@ -662,6 +662,16 @@ impl Hub {
     pub(crate) fn uploads_are_quiet(&self) -> bool {
         let uploads = self.uploads.as_ref();
         uploads.is_none_or(|uploads| uploads.is_quiet())
+    }
+
+    /// Panics when books disagree.
+    pub(super) fn audit_uploads(&self) {
+        if let Some(uploads) = &self.uploads {
+            assert!(
+                !uploads.is_quiet() || uploads.buffers.is_whole(),
+                "buffers that nobody has are out"
+            );
+        }
     }
 
     /// The daemon ends: clients come back to the next one, which knows all that was written.

@@ -120,17 +120,26 @@ pub enum StoreAnswer {
 /// One operation of a want.
 enum Step {
     /// The part is open from now on.
-    OpenPart { creates: bool },
+    OpenPart {
+        creates: bool,
+    },
     /// Another upload's part is open for this want.
     OpenSource(UploadId),
     /// The next record is an empty file that is open for this want.
     CreateRecord,
     /// Into the part.
-    WritePart { bytes: Vec<u8>, offset: u64 },
+    WritePart {
+        bytes: Vec<u8>,
+        offset: u64,
+    },
     /// Into the file that is open for this want.
     WriteRecord(Vec<u8>),
     /// From the source to the part.
-    Copy { from: u64, to: u64, left: u64 },
+    Copy {
+        from: u64,
+        to: u64,
+        left: u64,
+    },
     TruncatePart(u64),
     SyncPart,
     SyncRecord,
@@ -142,7 +151,10 @@ enum Step {
         new_name: String,
         may_be_absent: bool,
     },
-    Unlink { area: Area, name: String },
+    Unlink {
+        area: Area,
+        name: String,
+    },
 }
 
 /// A want under way.
@@ -260,9 +272,12 @@ impl Store {
                 self.keep_memory(id, memory);
                 result
             }
-            (Asked::Done { may_be_absent: true }, StoreAnswer::Done(Err(StoreError::Absent))) => {
-                Ok(())
-            }
+            (
+                Asked::Done {
+                    may_be_absent: true,
+                },
+                StoreAnswer::Done(Err(StoreError::Absent)),
+            ) => Ok(()),
             (_, StoreAnswer::Done(result)) => result,
             _ => unreachable!("the shard answers what it was asked"),
         };

@@ -317,7 +317,7 @@ impl World {
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(_) | Output::Urgent(_) => {}
             Output::Compute { .. } => panic!("a shared secret verifies at once"),
-            Output::File { .. } => panic!("this world has no files"),
+            Output::File { .. } | Output::Store { .. } => panic!("this world has no files"),
         }
     }
 
