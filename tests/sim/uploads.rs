@@ -304,7 +304,8 @@ impl House {
     /// Looks at an answer that is whole.
     fn hear(&mut self, index: usize) {
         let uploader = &mut self.uploaders[index];
-        let Some((answer, bytes)) = Answer::of(&uploader.got, uploader.asked == Asked::Offset) else {
+        let Some((answer, bytes)) = Answer::of(&uploader.got, uploader.asked == Asked::Offset)
+        else {
             return;
         };
         uploader.got.drain(..bytes);
@@ -341,7 +342,7 @@ impl House {
                 self.count("bodies acknowledged");
                 self.know(index, upload, end);
             }
-            (Asked::Patch { .. }, 409 | 423) => self.unsure(index, upload),
+            (Asked::Patch { .. }, 409 | 423) | (Asked::Offset, 423) => self.unsure(index, upload),
             (Asked::Remove, 204) => {
                 self.count("uploads removed");
                 self.removed.extend(upload.id());
