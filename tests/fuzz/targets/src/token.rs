@@ -131,6 +131,7 @@ fn claims(input: &mut Input<'_>) -> Claims {
     let rw = RoomClaims {
         join,
         publish: Vec::new(),
+        ..RoomClaims::default()
     };
     Claims { sub, exp, nbf, rw }
 }

@@ -105,6 +105,7 @@ pub(crate) fn token(subject: &str, exp: u64) -> String {
     let rw = RoomClaims {
         join: rooms.clone(),
         publish: rooms,
+        ..RoomClaims::default()
     };
     let claims = Claims {
         sub: subject.to_owned(),
