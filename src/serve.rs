@@ -62,6 +62,7 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     let unusable = |error: &io::Error| StartError::address_unusable(config.listen.address, error);
     let _claim = claim(&config.listen.address.to_string(), &unusable)?;
     let _claims = claim_links(&config)?;
+    let _uploads = patient_claim(|| crate::uploads::claim(&config))?;
     let admin = admin_listener(config.admin.address)?;
     let admin_token = admin_token(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -203,6 +204,19 @@ fn claim_links(config: &Config) -> Result<Vec<Option<UnixDatagram>>, StartError>
         claim(&address.to_string(), &unusable)
     };
     addresses.iter().map(claim_one).collect()
+}
+
+/// Waits a moment for the end of a predecessor that has the uploads.
+fn patient_claim<T>(claim: impl Fn() -> Result<T, StartError>) -> Result<T, StartError> {
+    let started = Instant::now();
+    loop {
+        match claim() {
+            Err(_) if started.elapsed() < PREDECESSOR_PATIENCE => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Waits a moment for the end of a predecessor that holds the port.

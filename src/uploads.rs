@@ -115,6 +115,26 @@ fn open_or_make(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     }
 }
 
+/// Claims the directory for as long as this process lives: two daemons in one would take each other's uploads for what a crash left.
+///
+/// # Errors
+/// RW-1014.
+pub fn claim(config: &Config) -> Result<Option<fs::File>, StartError> {
+    let Some(directory) = &config.uploads.directory else {
+        return Ok(None);
+    };
+    let unusable = |error: io::Error| StartError::uploads_unusable(directory, &error);
+    let claim = fs::File::open(directory).map_err(unusable)?;
+    match claim.try_lock() {
+        Ok(()) => Ok(Some(claim)),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+        Err(fs::TryLockError::WouldBlock) => {
+            let what = "another daemon keeps its uploads there";
+            Err(unusable(io::Error::new(ErrorKind::ResourceBusy, what)))
+        }
+    }
+}
+
 /// What an earlier process left.
 ///
 /// # Errors

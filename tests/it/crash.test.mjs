@@ -48,9 +48,21 @@ function send(daemon, where, bytes, offset, count) {
 
 /** Where the upload is now. It was told that `acknowledged` bytes are safe. */
 async function offsetAfter(daemon, where, acknowledged) {
-  const offset = await until(() => offsetOf(daemon, where).catch(() => null).then((found) => found ?? false).then((found) => found === false ? false : { found }));
-  assert.ok(offset.found >= acknowledged, `${acknowledged} bytes were acknowledged, and ${offset.found} are there`);
-  return offset.found;
+  // 423 while the file gets its name.
+  const { found } = await until(() => offsetOf(daemon, where).then((found) => ({ found }), () => false));
+  assert.ok(found >= acknowledged, `${acknowledged} bytes were acknowledged, and ${found} are there`);
+  return found;
+}
+
+/** Sends the rest. What was sent on a connection that was cut may be read, and be in the way, later than that. */
+async function complete({ daemon, folder }, where, bytes, acknowledged) {
+  await until(async () => {
+    const offset = await offsetAfter(daemon, where, acknowledged);
+    const { status } = await patch(daemon, where, offset, bytes.subarray(offset));
+    assert.ok([204, 409, 423].includes(status), String(status));
+    return status === 204;
+  });
+  assert.deepEqual(whole(folder).map((file) => sha256(file.bytes)), [sha256(bytes)]);
 }
 
 /** Cuts a connection after some of its bytes; resolves when the next request may write. */
@@ -74,8 +86,7 @@ test(`${CUTS} cuts`, { timeout: 600_000 }, () => withDaemon(async (state) => {
     await cut(state, below, where, bytes, acknowledged);
     acknowledged = await offsetAfter(state.daemon, where, acknowledged);
   }
-  assert.equal((await patch(state.daemon, where, acknowledged, bytes.subarray(acknowledged))).status, 204);
-  assert.deepEqual(whole(state.folder).map((file) => sha256(file.bytes)), [sha256(bytes)]);
+  await complete(state, where, bytes, acknowledged);
 }));
 
 test(`${KILLS} kills`, { timeout: 600_000 }, () => withDaemon(async (state) => {
@@ -96,8 +107,7 @@ test(`${KILLS} kills`, { timeout: 600_000 }, () => withDaemon(async (state) => {
     assert.deepEqual(whole(state.folder), [], "nothing half-written is to be seen");
     acknowledged = await offsetAfter(state.daemon, where, acknowledged);
   }
-  assert.equal((await patch(state.daemon, where, acknowledged, bytes.subarray(acknowledged))).status, 204);
-  assert.deepEqual(whole(state.folder).map((file) => sha256(file.bytes)), [sha256(bytes)]);
+  await complete(state, where, bytes, acknowledged);
   assert.equal(readdirSync(path.join(state.folder, "parts")).filter((name) => !name.endsWith(".json")).length, 0);
 }));
 

@@ -203,3 +203,7 @@ test("a full disk is said, what came before it counts, and other clients go on",
   assert.equal((await patch(small, other, 0, Buffer.from("helloworld"), BYTES)).status, 204);
   assert.equal(await small.stop(), 0, small.log());
 });
+
+test("a second daemon does not keep its uploads in the same place", { timeout: 60_000 }, async () => {
+  await assert.rejects(serveDev("--uploads", folder()), /RW-1014.*another daemon/s);
+});

@@ -1,7 +1,7 @@
 // Uploads by tus 1.0.0: the real daemon, tus-js-client as published, and the protocol's own words.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -187,9 +187,8 @@ describe("connections", { timeout: 60_000 }, () => {
       const socket = raw();
       socket.write(`${patchHead(where, offset, { "Content-Length": 500 })}abc`);
       await until(async () => (await patch(daemon, where, offset, Buffer.alloc(0))).status === 423);
-      await until(() => socket.bytesWritten > 0 && socket.writableLength === 0);
-      // The bytes are known to have come when a lap wrote them.
-      await until(async () => (await metric("ringway_upload_bytes_total")) >= offset + 3);
+      const part = path.join(folder, "parts", `${where.split("/").at(-1)}.part`);
+      await until(() => statSync(part).size === offset + 3);
       socket[end]();
       await until(async () => (await offsetOf(daemon, where)) === offset + 3);
       socket.destroy();
@@ -267,7 +266,7 @@ describe("connections", { timeout: 60_000 }, () => {
 
   test("no descriptor stays open", async () => {
     const open = () => readdirSync(`/proc/${daemon.process.pid}/fd`).length;
-    await until(async () => (await metric("ringway_upload_transfers")) === 0 && (await metric("ringway_files_open")) <= 512);
+    await until(async () => (await metric("ringway_upload_transfers")) === 0);
     const where = await create(daemon, 10);
     const before = open();
     for (let index = 0; index < 5; index += 1) {
@@ -303,7 +302,6 @@ describe("tus-js-client, unmodified", { timeout: 60_000 }, () => {
   test("in parallel parts", async () => {
     const bytes = randomBytes((3 << 20) + 1);
     const file = path.join(folder, "source");
-    const { writeFileSync, createReadStream } = await import("node:fs");
     writeFileSync(file, bytes);
     await upload(daemon, createReadStream(file), { parallelUploads: 3, chunkSize: Infinity });
     assert.ok(isWhole(folder, bytes));
