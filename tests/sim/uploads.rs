@@ -16,8 +16,9 @@ const LIVES: usize = 3;
 const STEPS: usize = 4_000;
 const SETTLE_STEPS_MAX: usize = 400_000;
 const CLIENTS: usize = 4;
-/// Uploads that each client begins.
+/// Uploads that each client begins until the end, and at the end, when nothing fails any more and nobody breaks off.
 const UPLOADS_MAX: u32 = 4;
+const LAST_UPLOADS: u32 = 3;
 const BYTES_MAX: usize = 1_500;
 /// Directories, in the order in which drivers are given them.
 const WHOLE: usize = 0;
@@ -50,6 +51,8 @@ struct Upload {
     /// Where it is, if the client knows.
     offset: Option<usize>,
     is_being_removed: bool,
+    /// Removing it failed: this process does not give it out any more.
+    is_half_gone: bool,
 }
 
 impl Upload {
@@ -76,6 +79,7 @@ struct House {
     seats: Vec<Seat>,
     uploaders: Vec<Uploader>,
     numbers: u32,
+    uploads_max: u32,
     /// Whole uploads, of which their clients were told.
     done: Vec<Upload>,
     removed: BTreeSet<UploadId>,
@@ -139,6 +143,7 @@ impl House {
             seats: Vec::new(),
             uploaders: (0..CLIENTS).map(|_| uploader()).collect(),
             numbers: 0,
+            uploads_max: UPLOADS_MAX,
             done: Vec::new(),
             removed: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -257,7 +262,7 @@ impl House {
         let random = &mut self.random;
         let uploader = &mut self.uploaders[index];
         let Some(upload) = &mut uploader.upload else {
-            if uploader.begun >= UPLOADS_MAX {
+            if uploader.begun >= self.uploads_max {
                 return;
             }
             uploader.begun += 1;
@@ -279,6 +284,7 @@ impl House {
                 acknowledged: 0,
                 offset: None,
                 is_being_removed: false,
+                is_half_gone: false,
             });
             return;
         };
@@ -288,7 +294,7 @@ impl House {
             uploader.asked = Asked::Offset;
             return;
         };
-        if random.chance(30) {
+        if random.chance(80) {
             upload.is_being_removed = true;
             uploader.unsent = request("DELETE", &path, "", &[], false);
             uploader.asked = Asked::Remove;
@@ -347,6 +353,11 @@ impl House {
                 self.count("uploads removed");
                 self.removed.extend(upload.id());
             }
+            (Asked::Remove, _) if fails => {
+                self.count("removals that failed");
+                upload.is_half_gone = true;
+                self.unsure(index, upload);
+            }
             (Asked::Remove, 423) => {
                 upload.is_being_removed = false;
                 self.unsure(index, upload);
@@ -354,7 +365,7 @@ impl House {
             (Asked::Offset | Asked::Patch { .. } | Asked::Remove, 404 | 410) => {
                 assert!(upload.is_being_removed, "upload {} is lost", upload.number);
             }
-            (Asked::Offset | Asked::Patch { .. } | Asked::Remove, _) if fails => {
+            (Asked::Offset | Asked::Patch { .. }, _) if fails => {
                 self.count("requests that failed");
                 self.unsure(index, upload);
             }
@@ -370,6 +381,10 @@ impl House {
     /// A client was told that so many bytes are safe.
     fn know(&mut self, index: usize, mut upload: Upload, offset: usize) {
         let (number, before) = (upload.number, upload.acknowledged);
+        assert!(
+            !upload.is_half_gone,
+            "{number} was half removed, and came back"
+        );
         assert!(
             offset >= before,
             "{number}: {before} bytes were acknowledged, {offset} are there"
@@ -421,6 +436,9 @@ impl House {
             .into_iter()
             .for_each(core::mem::forget);
         (0..CLIENTS).for_each(|index| self.lost(index));
+        let known = self.uploaders.iter_mut();
+        let known = known.filter_map(|one| one.upload.as_mut());
+        known.for_each(|upload| upload.is_half_gone = false);
         self.judge();
         self.start();
     }
@@ -428,10 +446,11 @@ impl House {
     /// Everybody gets everything through.
     fn settle(&mut self) {
         self.kernel.be_quiet();
+        self.uploads_max += LAST_UPLOADS;
         for _ in 0..SETTLE_STEPS_MAX {
             (0..CLIENTS).for_each(|index| self.turn(index));
             self.lap();
-            let is_over = |one: &Uploader| one.upload.is_none() && one.begun >= UPLOADS_MAX;
+            let is_over = |one: &Uploader| one.upload.is_none() && one.begun >= self.uploads_max;
             if self.uploaders.iter().all(is_over) {
                 return;
             }
@@ -550,10 +569,11 @@ fn run(seed: u64) -> BTreeMap<String, u64> {
 }
 
 /// What has to happen in any large number of seeds.
-const EVENTS: [&str; 7] = [
+const EVENTS: [&str; 8] = [
     "bodies acknowledged",
     "clients that broke off",
     "creations that failed",
+    "removals that failed",
     "requests that failed",
     "times the power went",
     "uploads removed",
