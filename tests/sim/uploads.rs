@@ -582,7 +582,7 @@ const EVENTS: [&str; 8] = [
 
 #[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 #[test]
-fn no_acknowledged_byte_of_an_upload_is_lost() {
+fn every_promise_of_uploads_holds_under_all_faults() {
     let seeds = crate::seeds(SEEDS);
     let is_full = seeds.end - seeds.start >= SEEDS;
     let reports = match crate::run(seeds, run) {
