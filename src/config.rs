@@ -144,8 +144,8 @@ section! {
         bytes_max: u64 = 64 << 30,
         /// Bytes of all of one user.
         user_bytes_max: u64 = 256 << 30,
-        /// Uploads of one user.
-        user_uploads_max: u32 = 256,
+        /// Uploads of one user, finished ones among them until they are forgotten.
+        user_uploads_max: u32 = 4096,
         /// Uploads of each shard.
         uploads_max: u32 = 65_536,
         /// How long an unfinished one is kept after its last bytes.

@@ -51,11 +51,16 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
         let what = "a buffer has 4,096 to 4,194,304 bytes";
         return Err(StartError::invalid_value("uploads.buffer_bytes", what));
     }
+    // Anonymous clients are one user, who has no quota.
+    let (user_bytes_max, user_uploads_max) = match config.dev {
+        true => (u64::MAX, u32::MAX),
+        false => (uploads.user_bytes_max, uploads.user_uploads_max),
+    };
     Ok(Some(UploadsService {
         uploads: UploadsSettings {
             bytes_max: uploads.bytes_max.min(i64::MAX as u64),
-            user_bytes_max: uploads.user_bytes_max,
-            user_uploads_max: uploads.user_uploads_max,
+            user_bytes_max,
+            user_uploads_max,
             uploads_max: uploads.uploads_max,
             expire_seconds: uploads.expire_seconds,
             remember_seconds: uploads.remember_seconds,

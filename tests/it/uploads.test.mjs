@@ -1,7 +1,7 @@
 // Uploads by tus 1.0.0: the real daemon, tus-js-client as published, and the protocol's own words.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -262,6 +262,23 @@ describe("connections", { timeout: 60_000 }, () => {
     }));
     const hashes = new Set(whole(folder).map(({ bytes }) => sha256(bytes)));
     for (const bytes of all) assert.ok(hashes.has(sha256(bytes)));
+  });
+
+  test("clients that stand still in the middle hold no memory", async () => {
+    const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.process.pid}/status`, "utf8"))[1]);
+    const places = await Promise.all(Array.from({ length: 150 }, () => create(daemon, 200_000)));
+    const before = resident();
+    const sockets = places.map((where) => {
+      const socket = raw();
+      socket.write(patchHead(where, 0, { "Content-Length": 200_000 }));
+      socket.write(Buffer.alloc(100_000));
+      return socket;
+    });
+    for (const where of places) await until(() => statSync(path.join(folder, "parts", `${where.split("/").at(-1)}.part`)).size === 100_000);
+    // 64 buffers of 128 KiB on the one shard that has them, of which a few are kept, and what is small of each.
+    assert.ok(resident() - before < 12 << 10, `${resident() - before} KiB`);
+    for (const socket of sockets) socket.destroy();
+    await until(async () => (await metric("ringway_upload_transfers")) === 0);
   });
 
   test("no descriptor stays open", async () => {

@@ -97,7 +97,6 @@ fn settings_of(random: &mut Random) -> Settings {
     config.uploads.buffer_bytes = 4096;
     config.uploads.writes_max = 1 + random.below(4) as u32;
     config.uploads.checkpoint_bytes = 1 + random.below(700) as u64;
-    config.uploads.user_uploads_max = 10_000;
     let mut settings = ringway::settings::settings(&config).expect("a usable configuration");
     if let Some(uploads) = &mut settings.uploads {
         // Smaller than an operator may choose, so that they are full now and then.

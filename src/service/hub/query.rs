@@ -4,7 +4,7 @@
 
 use super::{Hub, Output, Turn};
 use crate::post::Post;
-use crate::rooms::{Attempt, ListedRoom, Publish};
+use crate::rooms::{Attempt, ListedRoom, Publish, RoomEvent};
 use crate::session::Session;
 use crate::time::Now;
 use serde::Serialize;
@@ -228,7 +228,7 @@ impl Hub {
             out,
         };
         let publish = Publish {
-            event: "message",
+            event: RoomEvent::Message,
             namespace,
             room,
             from: "server",

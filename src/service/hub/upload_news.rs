@@ -6,7 +6,7 @@
 
 use super::{Hub, Turn};
 use crate::files::{Grant, UrlClass};
-use crate::rooms::{Attempt, Publish};
+use crate::rooms::{Attempt, Publish, RoomEvent};
 use crate::time::Now;
 use crate::uploads::{Event, UploadId};
 use ringway_proto::http1::escape_path;
@@ -82,7 +82,7 @@ impl Hub {
 
     /// `false`: there is no space in the ring to the room's home.
     fn tell_of_upload(&mut self, event: &Event, turn: &mut Turn<'_>) -> bool {
-        let (name, room, upload, data) = match event {
+        let (event, room, upload, data) = match event {
             Event::Progress {
                 upload,
                 room,
@@ -90,11 +90,11 @@ impl Hub {
                 length,
             } => {
                 let data = json!({ "id": upload.to_string(), "offset": offset, "length": length });
-                ("progress", room, upload, data)
+                (RoomEvent::Progress, room, upload, data)
             }
             Event::Finished { upload, room, .. } => {
                 let data = self.file_data(event, turn.now);
-                ("file", room, upload, data)
+                (RoomEvent::File, room, upload, data)
             }
         };
         let (Some(room), Some(uploads)) = (room, &self.uploads) else {
@@ -107,14 +107,14 @@ impl Hub {
         }
         let (data, upload) = (data.to_string(), upload.to_string());
         let publish = Publish {
-            event: name,
+            event,
             namespace: &namespace,
             room,
             from: "server",
             data: &data,
             attachments: &[],
             // A member that reads slowly needs the last word alone.
-            key: (name == "progress").then_some(&*upload),
+            key: (event == RoomEvent::Progress).then_some(&*upload),
         };
         let attempt = self.rooms.publish(turn.now, turn.post, None, &publish);
         self.settle_rooms(turn);

@@ -27,6 +27,7 @@ use locals::{Locals, RoomId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::rc::Rc;
+pub(crate) use wire::RoomEvent;
 use wire::{Message, Wire};
 
 /// A room's full name: namespace, a zero byte (which neither part may hold), room.
@@ -100,8 +101,7 @@ enum Numbered {
 
 /// A message that is to be numbered.
 pub(crate) struct Publish<'a> {
-    /// What members hear: `message`, or an event of the daemon's own.
-    pub(crate) event: &'a str,
+    pub(crate) event: RoomEvent,
     pub(crate) namespace: &'a str,
     pub(crate) room: &'a str,
     pub(crate) from: &'a str,
