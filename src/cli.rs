@@ -117,6 +117,12 @@ pub struct UrlArgs {
     /// For one use.
     #[arg(long)]
     pub once: bool,
+    /// To upload rather than to read: of the path `/uploads/`.
+    #[arg(long, conflicts_with_all = ["once", "download"])]
+    pub write: bool,
+    /// Whose quota counts.
+    #[arg(long)]
+    pub subject: Option<String>,
 }
 
 impl ServeArgs {

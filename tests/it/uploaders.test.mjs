@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ask, connect, modes, versions } from "./clients.mjs";
-import { event, serve, serveDev, until } from "./daemon.mjs";
+import { binary, event, serve, serveDev, until } from "./daemon.mjs";
 import { keyring } from "./keyring.mjs";
 import { BYTES, VERSION, create, metadata, offsetOf, patch, request, upload, whole } from "./tus.mjs";
 
@@ -80,11 +80,47 @@ describe("tokens", { timeout: 60_000 }, () => {
     assert.equal((await read(file)).status, 401);
     assert.equal((await read(file, bearer("bob", "--files", "*.png"))).status, 403);
     assert.equal(await (await read(file, eve)).text(), "hello");
-    const signed = execFileSync(process.env.RINGWAY_TEST_BINARY ?? (await import("./daemon.mjs")).binary, ["url", "--config", ring.config, "--path", file], { encoding: "utf8" }).trim();
+    const signed = execFileSync(binary, ["url", "--config", ring.config, "--path", file], { encoding: "utf8" }).trim();
     assert.equal(await (await read(signed)).text(), "hello");
     for (const hidden of [`/uploads/files/../parts/${where.split("/").at(-1)}.json`, "/uploads/files/"]) {
       assert.notEqual((await request(daemon, "GET", hidden, eve)).status, 200);
     }
+  });
+});
+
+describe("signed URLs", { timeout: 60_000 }, () => {
+  const sign = (...args) => execFileSync(binary, ["url", "--config", ring.config, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+
+  test("whoever has one for writing uploads as its subject, by the published client", async () => {
+    const bytes = randomBytes(5000);
+    const endpoint = `${daemon.url}${sign("--write", "--path", "/uploads/", "--subject", "signed")}`;
+    const url = await upload(daemon, bytes, { endpoint, chunkSize: 2000 });
+    assert.ok(whole(folder()).some((file) => file.bytes.equals(bytes)));
+    const where = new URL(url);
+    assert.equal((await request(daemon, "HEAD", where.pathname + where.search)).status, 200);
+    assert.equal((await request(daemon, "HEAD", where.pathname)).status, 401);
+    assert.equal((await request(daemon, "HEAD", where.pathname, bearer("signed", "--uploads", "*"))).status, 200);
+    assert.equal((await request(daemon, "DELETE", where.pathname + where.search)).status, 204);
+  });
+
+  test("parts have signed URLs, and become one", async () => {
+    const bytes = randomBytes(3000);
+    const source = path.join(ring.folder, "source");
+    writeFileSync(source, bytes);
+    const endpoint = `${daemon.url}${sign("--write", "--path", "/uploads/", "--subject", "parts")}`;
+    await upload(daemon, createReadStream(source), { endpoint, parallelUploads: 2, chunkSize: Infinity });
+    assert.ok(whole(folder()).some((file) => file.bytes.equals(bytes)));
+  });
+
+  test("one for reading, for another path, for one use, or of yesterday is none", async () => {
+    const tried = async (url) => {
+      const answer = await request(daemon, "POST", url, { "upload-length": "1" });
+      return [answer.status, codeOf(answer)];
+    };
+    assert.deepEqual(await tried(sign("--path", "/uploads/")), [403, "RW-2706"]);
+    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/x").replace("/uploads/x", "/uploads/")), [403, "RW-2706"]);
+    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/", "--expires-in", "0")), [410, "RW-2707"]);
+    assert.throws(() => sign("--write", "--once", "--path", "/uploads/"), /cannot be used with/);
   });
 });
 
@@ -164,7 +200,7 @@ describe("rooms", { timeout: 60_000 }, () => {
 test("an upload that nobody continues expires, and is gone with its bytes", { timeout: 60_000 }, async () => {
   const directory = path.join(ring.folder, "short");
   mkdirSync(directory);
-  const short = await serveDev("--uploads", directory, "--shards", "1", "--set", "uploads.expire_seconds=1", "--set", "uploads.remember_seconds=1");
+  const short = await serveDev("--uploads", directory, "--shards", "1", "--set", "uploads.expire_seconds=2", "--set", "uploads.remember_seconds=2");
   const where = await create(short, 10);
   const { headers } = await patch(short, where, 0, Buffer.from("hello"));
   assert.ok(Date.parse(headers["upload-expires"]) > Date.now() - 2000);
@@ -181,7 +217,6 @@ async function onSmallDisk(bytes) {
   const directory = path.join(ring.folder, "small");
   mkdirSync(directory);
   const script = path.join(ring.folder, "small.sh");
-  const { binary } = await import("./daemon.mjs");
   writeFileSync(script, `#!/bin/sh\nmount -t tmpfs -o size=${bytes} tmpfs ${directory} && exec ${binary} "$@"\n`, { mode: 0o755 });
   try {
     execFileSync("unshare", ["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", directory], { stdio: "ignore" });

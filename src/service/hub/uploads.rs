@@ -10,7 +10,7 @@ use super::http::Routed;
 use super::upload_news::UploadNews;
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
-use crate::files::Refused;
+use crate::files::{Grant, Refused, UrlClass};
 use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::rooms::home_of;
@@ -48,6 +48,7 @@ struct Incoming {
     /// It is in the line for a buffer.
     is_starved: bool,
     reply: Reply,
+    signed: Option<Signed>,
     /// When something last came.
     heard_us: u64,
 }
@@ -132,6 +133,14 @@ struct Uploader {
     subject: String,
     /// `None`: everything.
     permits: Option<FilePermits>,
+    /// Until when the URL that was signed for it is good.
+    signed_until: Option<u64>,
+}
+
+/// By a signed URL: for whom, and until when. What is created gets a URL of the same kind.
+struct Signed {
+    subject: String,
+    expires_unix_seconds: u64,
 }
 
 /// All uploads of a user have one home, so that its quota is one number and its parts can be put together.
@@ -226,13 +235,59 @@ impl Hub {
             return Ok(Uploader {
                 subject: String::new(),
                 permits: None,
+                signed_until: None,
+            });
+        }
+        if let Some(signed) = self.signed_for_writing(request, now)? {
+            return Ok(Uploader {
+                subject: signed.subject,
+                permits: None,
+                signed_until: Some(signed.expires_unix_seconds),
             });
         }
         let (subject, permits) = self.bearer(request, now)?;
         Ok(Uploader {
             subject,
             permits: Some(permits),
+            signed_until: None,
         })
+    }
+
+    /// Whom a request's URL was signed for, if it was. An upload takes several requests: a URL for one use is none for writing.
+    fn signed_for_writing(&self, request: &Request, now: Now) -> Result<Option<Signed>, Refused> {
+        let Some(keys) = &self.settings.url_keys else {
+            return Ok(None);
+        };
+        let granted = keys.verify(request, UrlClass::Write, &request.path, seconds(now))?;
+        match granted {
+            Some(granted) if granted.once.is_some() => {
+                Err(Refused::new(403, Refusal::UrlSignature))
+            }
+            granted => Ok(granted.map(|granted| Signed {
+                subject: granted.subject.unwrap_or_default(),
+                expires_unix_seconds: granted.expires_unix_seconds,
+            })),
+        }
+    }
+
+    /// The answer to whoever came by a signed URL: what was created is continued by one, too.
+    fn with_signed_location(&self, mut answer: Answer, signed: Option<&Signed>) -> Answer {
+        let (Some(signed), Some(keys)) = (signed, &self.settings.url_keys) else {
+            return answer;
+        };
+        for (name, value) in &mut answer.headers {
+            if *name == "Location" {
+                *value = keys.mint(&Grant {
+                    class: UrlClass::Write,
+                    path: value,
+                    expires_unix_seconds: signed.expires_unix_seconds,
+                    download: None,
+                    subject: Some(&*signed.subject).filter(|subject| !subject.is_empty()),
+                    once: None,
+                });
+            }
+        }
+        answer
     }
 
     fn refuse_upload(&mut self, key: Key, refused: &Refused, reply: &Reply, turn: &mut Turn<'_>) {
@@ -284,6 +339,10 @@ impl Hub {
                     may_come: false,
                     expects: request.header_has_token("expect", "100-continue"),
                     is_starved: false,
+                    signed: who.signed_until.map(|expires_unix_seconds| Signed {
+                        subject: who.subject.clone(),
+                        expires_unix_seconds,
+                    }),
                     reply,
                     heard_us: turn.now.monotonic_us,
                 };
@@ -405,7 +464,7 @@ impl Hub {
             match said {
                 Said::Want(ticket, want) => self.begin_want(ticket, want),
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
-                Said::Answer(transfer, answer) => self.upload_answered(transfer, &answer, turn),
+                Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
                 Said::Event(event) => {
                     if let Some(uploads) = &mut self.uploads {
                         uploads.news.take(event, turn.now);
@@ -454,7 +513,7 @@ impl Hub {
         uploads.ready.push_back(key);
     }
 
-    fn upload_answered(&mut self, transfer: TransferId, answer: &Answer, turn: &mut Turn<'_>) {
+    fn upload_answered(&mut self, transfer: TransferId, answer: Answer, turn: &mut Turn<'_>) {
         let Some(uploads) = &mut self.uploads else {
             return;
         };
@@ -468,7 +527,8 @@ impl Hub {
         self.receive_upload(key, true, turn);
         // What is not read of a body would be taken for the next request.
         let keep_alive = body.reply.keep_alive && body.framing.is_done();
-        self.answer_upload(key, answer, &body.reply, keep_alive, turn);
+        let answer = self.with_signed_location(answer, body.signed.as_ref());
+        self.answer_upload(key, &answer, &body.reply, keep_alive, turn);
     }
 
     /// Receives more on a connection, or nothing for now.
