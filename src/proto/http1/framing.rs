@@ -163,3 +163,59 @@ impl BodyFraming {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bounds, parse_head};
+    use super::*;
+
+    /// The body, wherever the stream is cut and however little of it is wanted at a time; and how much of the stream was taken.
+    #[track_caller]
+    fn check(header: &str, stream: &[u8], expected: Result<(&[u8], usize), HttpError>) {
+        let head = format!("PATCH / HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n");
+        let bounds = Bounds {
+            head_bytes_max: 1000,
+            body_bytes_max: i64::MAX as u64,
+        };
+        let (request, _) = parse_head(head.as_bytes(), &bounds).unwrap().unwrap();
+        for data_bytes_max in [1, 2, 7, 1000] {
+            for cut in 0..=stream.len() {
+                let (mut framing, mut body, mut taken) = (BodyFraming::new(&request), vec![], 0);
+                let mut go_on = |end: usize| {
+                    while taken < end && !framing.is_done() {
+                        let (count, data) = framing.take(&stream[taken..end], data_bytes_max)?;
+                        body.extend_from_slice(&stream[taken..end][data]);
+                        taken += count;
+                    }
+                    Ok(())
+                };
+                let result = go_on(cut).and_then(|()| go_on(stream.len()));
+                let got = result.map(|()| (body, taken));
+                let expected = expected.map(|(body, taken)| (body.to_vec(), taken));
+                assert_eq!(got, expected, "cut at {cut}, {data_bytes_max} at a time");
+            }
+        }
+    }
+
+    #[test]
+    fn rfc9112_6_2_by_length() {
+        check("Content-Length: 5", b"helloGET", Ok((b"hello", 5)));
+        check("Content-Length: 0", b"GET", Ok((b"", 0)));
+        check(
+            "Content-Length: 9223372036854775807",
+            b"hello",
+            Ok((b"hello", 5)),
+        );
+    }
+
+    #[test]
+    fn rfc9112_7_1_by_chunks() {
+        let header = "Transfer-Encoding: chunked";
+        let stream = b"3;x\r\nhel\r\n2\r\nlo\r\n0\r\nT: u\r\n\r\nGET";
+        check(header, stream, Ok((b"hello", stream.len() - 3)));
+        check(header, b"0\r\n\r\n", Ok((b"", 5)));
+        for wrong in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"fffffffffffffffff\r\n"] {
+            check(header, wrong, Err(HttpError::BadRequest));
+        }
+    }
+}
