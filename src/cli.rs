@@ -59,6 +59,9 @@ pub struct ServeArgs {
     /// A directory whose files are served under /files/.
     #[arg(long, value_name = "DIRECTORY")]
     pub files: Option<PathBuf>,
+    /// A directory in which clients' uploads are kept; they go to /uploads/.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub uploads: Option<PathBuf>,
     /// Where workers of the application join: `unix:PATH` or `tcp://ADDRESS`; repeatable.
     #[arg(long, value_name = "ADDRESS")]
     pub link: Vec<String>,
@@ -114,6 +117,12 @@ pub struct UrlArgs {
     /// For one use.
     #[arg(long)]
     pub once: bool,
+    /// To upload rather than to read: of the path `/uploads/`.
+    #[arg(long, conflicts_with_all = ["once", "download"])]
+    pub write: bool,
+    /// Whose quota counts.
+    #[arg(long)]
+    pub subject: Option<String>,
 }
 
 impl ServeArgs {
@@ -140,6 +149,11 @@ impl ServeArgs {
             self.files
                 .iter()
                 .map(|directory| format!("files.roots=[{{directory={directory:?}}}]")),
+        );
+        set.extend(
+            self.uploads
+                .iter()
+                .map(|directory| format!("uploads.directory={directory:?}")),
         );
         if !self.link.is_empty() {
             set.push(format!("link.listen={:?}", self.link));

@@ -38,6 +38,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// Files over HTTP.
     pub files: Files,
+    /// Uploads over HTTP.
+    pub uploads: Uploads,
     /// The application behind the daemon.
     pub link: Link,
     /// Who serves which namespace.
@@ -151,6 +153,39 @@ section! {
         compress_kept_bytes_max: usize = 1 << 20,
         /// Pieces of files that each shard has compressed at a time.
         compress_jobs_max: usize = 4,
+    }
+}
+section! {
+    /// Uploads over HTTP (tus 1.0.0).
+    Uploads {
+        /// Where they are kept; without it none are taken.
+        directory: Option<PathBuf> = None,
+        /// Bytes of one.
+        bytes_max: u64 = 64 << 30,
+        /// Bytes of all of one user.
+        user_bytes_max: u64 = 256 << 30,
+        /// Uploads of one user, finished ones among them until they are forgotten.
+        user_uploads_max: u32 = 4096,
+        /// Uploads of each shard.
+        uploads_max: u32 = 65_536,
+        /// How long an unfinished one is kept after its last bytes.
+        expire_seconds: u64 = 24 * 3600,
+        /// How long a finished one is remembered; its file stays.
+        remember_seconds: u64 = 24 * 3600,
+        /// After so many bytes of one request what came is synced, so that a cut costs less than that.
+        checkpoint_bytes: u64 = 64 << 20,
+        /// Writes of one request that the disk has at a time.
+        writes_max: u32 = 4,
+        /// Pieces of memory of each shard that bodies go through on their way to the disk.
+        buffers: u32 = 64,
+        /// Bytes of each.
+        buffer_bytes: u32 = 128 * 1024,
+        /// How long a client may send nothing in the middle of a body.
+        idle_timeout_ms: u32 = 60_000,
+        /// The native namespace whose rooms uploads may name.
+        namespace: String = "/".to_owned(),
+        /// How long a URL lives that members of a room get.
+        url_seconds: u64 = 3600,
     }
 }
 /// A directory whose files are served.

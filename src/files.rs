@@ -22,10 +22,11 @@ use std::sync::Arc;
 /// RW-1009.
 pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
     let files = &config.files;
-    if files.roots.is_empty() {
+    let roots = files.roots.iter().map(served_root);
+    let roots: Vec<ServedRoot> = roots.chain(crate::uploads::served_root(config)).collect();
+    if roots.is_empty() {
         return Ok(None);
     }
-    let roots = files.roots.iter().map(served_root).collect();
     let invalid =
         |SettingsError(what): SettingsError| StartError::invalid_value("files.roots", &what);
     let mut settings = FilesSettings::new(roots).map_err(invalid)?;
@@ -115,7 +116,8 @@ pub fn url_keys(config: &Config) -> Result<Option<Arc<UrlKeys>>, StartError> {
 pub fn ring_files(config: &Config) -> Option<FilesConfig> {
     let files = &config.files;
     let page = 4096;
-    (!files.roots.is_empty()).then(|| FilesConfig {
+    let is_needed = !files.roots.is_empty() || config.uploads.directory.is_some();
+    is_needed.then(|| FilesConfig {
         slots: files.slots.max(4),
         slot_bytes: files
             .slot_bytes
@@ -143,7 +145,9 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
         open(&root.directory)
             .map_err(|error| StartError::directory_unusable(&root.directory, &error))
     });
-    open.collect()
+    let mut directories: Vec<OwnedFd> = open.collect::<Result<_, _>>()?;
+    directories.extend(crate::uploads::directories(config)?);
+    Ok(directories)
 }
 
 /// What the service asks, as the loop understands it.

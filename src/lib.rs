@@ -17,4 +17,5 @@ pub mod settings;
 pub mod shard;
 pub mod start;
 pub mod token;
+pub mod uploads;
 pub mod url;

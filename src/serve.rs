@@ -15,6 +15,7 @@ use core::time::Duration;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
+use ringway_service::uploads::Found;
 use ringway_uring::{
     Pool, ProcessClock, UringBuilder, UringDriver, Waker, bind_alone, bind_shared,
 };
@@ -59,6 +60,7 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     let unusable = |error: &io::Error| StartError::address_unusable(config.listen.address, error);
     let _claim = claim(&config.listen.address.to_string(), &unusable)?;
     let _claims = claim_links(&config)?;
+    let _uploads = patient_claim(|| crate::uploads::claim(&config))?;
     let admin = admin_listener(config.admin.address)?;
     let admin_token = admin_token(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -111,6 +113,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, settings: &Arc<Settings>) -> Result<Self, StartError> {
         let shards = shard_count(config);
+        let found: Arc<[Found]> = crate::uploads::found(config)?.into();
         let builders = builders(config, shards)?;
         let wakers: Vec<Waker> = builders.iter().map(UringBuilder::waker).collect();
         let published: Arc<[Published]> = (0..shards).map(|_| Published::default()).collect();
@@ -139,7 +142,7 @@ impl Daemon {
         let threads = parts
             .map(|(index, ((builder, mesh), control))| {
                 let (settings, published) = (settings.clone(), published.clone());
-                let all_run = all_run.clone();
+                let (all_run, found) = (all_run.clone(), found.clone());
                 let body = move || {
                     let driver = run_ring(index, builder, &all_run);
                     run_shard(
@@ -148,7 +151,7 @@ impl Daemon {
                         mesh,
                         control,
                         bounds,
-                        settings,
+                        (settings, &found),
                         &published[index],
                     )
                 };
@@ -199,6 +202,19 @@ fn claim_links(config: &Config) -> Result<Vec<Option<UnixDatagram>>, StartError>
         claim(&address.to_string(), &unusable)
     };
     addresses.iter().map(claim_one).collect()
+}
+
+/// Waits a moment for the end of a predecessor that has the uploads.
+fn patient_claim<T>(claim: impl Fn() -> Result<T, StartError>) -> Result<T, StartError> {
+    let started = Instant::now();
+    loop {
+        match claim() {
+            Err(_) if started.elapsed() < PREDECESSOR_PATIENCE => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Waits a moment for the end of a predecessor that holds the port.
@@ -315,12 +331,13 @@ fn run_shard(
     mesh: Mesh,
     control: Consumer<Message>,
     bounds: Bounds,
-    settings: Arc<Settings>,
+    (settings, found): (Arc<Settings>, &[Found]),
     published: &Published,
 ) {
     use ringway_io::Driver as _;
     let seed = core::array::from_fn(|_| driver.entropy());
-    let hub = Hub::new(index as u16, mesh.shards(), settings, seed);
+    let mut hub = Hub::new(index as u16, mesh.shards(), settings, seed);
+    hub.adopt_uploads(found);
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
     let mut next = Duration::ZERO;
     shard.run(|application, laps, now| {

@@ -263,6 +263,7 @@ pub fn settings(config: &Config) -> Result<Settings, StartError> {
         rates: rates(limits),
         upstream,
         files: crate::files::settings(config)?,
+        uploads: crate::uploads::settings(config)?,
         url_keys: crate::files::url_keys(config)?,
         assets: assets(config),
     })

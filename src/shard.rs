@@ -3,7 +3,7 @@
 //! Nothing is decided here. Connections, time, mail and commands change their type and go on.
 
 use crate::control::Message;
-use crate::files;
+use crate::{files, uploads};
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
 use ringway_runtime::{
@@ -25,6 +25,8 @@ pub struct Application {
     asked: bool,
     /// The daemon's user.
     own_user: Option<u32>,
+    /// The root of whole uploads.
+    uploads_root: u32,
 }
 
 impl Application {
@@ -32,6 +34,7 @@ impl Application {
     #[must_use]
     pub fn new(hub: Hub) -> Self {
         Self {
+            uploads_root: hub.uploads_root(),
             hub,
             outputs: Vec::new(),
             asked: false,
@@ -75,7 +78,9 @@ impl Application {
 
     /// Carries the hub's outputs over to the loop's commands.
     fn carry(&mut self, commands: &mut Vec<Command>) {
-        commands.extend(self.outputs.drain(..).map(command_of));
+        let root = self.uploads_root;
+        let outputs = self.outputs.drain(..);
+        commands.extend(outputs.map(|output| command_of(output, root)));
     }
 }
 
@@ -101,7 +106,7 @@ const fn time_of(now: Now) -> ringway_service::time::Now {
     }
 }
 
-fn command_of(output: Output) -> Command {
+fn command_of(output: Output, uploads_root: u32) -> Command {
     match output {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
         Output::Urgent(id) => Command::Urgent(conn_of(id)),
@@ -119,6 +124,10 @@ fn command_of(output: Output) -> Command {
             token,
         },
         Output::Compute { token, job } => Command::Compute { token, job },
+        Output::Store { token, ask } => Command::File {
+            token: token | uploads::TOKEN,
+            request: Box::new(uploads::request_of(ask, uploads_root)),
+        },
         Output::File { token, ask } => Command::File {
             token,
             request: Box::new(files::request_of(ask)),
@@ -298,6 +307,13 @@ impl Handler for Application {
 
     fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        if token & uploads::TOKEN != 0 {
+            let (token, answer) = (token & !uploads::TOKEN, uploads::answer_of(outcome));
+            let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
+            self.hub
+                .stored(now, token, answer, &mut post, entropy, outputs);
+            return self.carry(cx.commands);
+        }
         let answer = files::answer_of(outcome);
         let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
         self.hub

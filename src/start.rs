@@ -54,6 +54,16 @@ impl StartError {
         )
     }
 
+    /// RW-1014, of a directory of uploads.
+    #[must_use]
+    pub fn uploads_unusable(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(
+            "RW-1014",
+            format!("uploads cannot be kept in {}: {error}", path.display()),
+            "correct the path or its permissions",
+        )
+    }
+
     /// RW-1007.
     #[must_use]
     pub fn key_unreadable(path: &Path, error: &str) -> Self {

@@ -27,11 +27,14 @@ pub fn url(args: &UrlArgs) -> Result<ExitCode, StartError> {
     let mut random = ringway_uring::Entropy::of_kernel();
     let mut draw = || u128::from(ringway_io::Entropy::draw(&mut random));
     let grant = Grant {
-        class: UrlClass::Read,
+        class: match args.write {
+            true => UrlClass::Write,
+            false => UrlClass::Read,
+        },
         path: &args.path,
         expires_unix_seconds: now.saturating_add(args.expires_in),
         download: args.download.as_deref(),
-        subject: None,
+        subject: args.subject.as_deref(),
         once: args.once.then(|| draw() << 64 | draw()),
     };
     println!("{}", keys.mint(&grant));

@@ -147,7 +147,7 @@ struct SmokeArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ringway,ringway-files,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
+        default_value = "ringway,ringway-files,ringway-uploads,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
     )]
     server: Vec<String>,
 }

@@ -26,6 +26,8 @@ enum Change {
     Name(Vec<u8>, usize),
     Unname(Vec<u8>),
     Move(Vec<u8>, Vec<u8>),
+    /// It went to another directory, under that name.
+    Gone(Vec<u8>, usize, Vec<u8>),
 }
 
 type Names = BTreeMap<Vec<u8>, usize>;
@@ -35,7 +37,7 @@ fn apply(names: &mut Names, change: Change) {
         Change::Name(name, inode) => {
             names.insert(name, inode);
         }
-        Change::Unname(name) => {
+        Change::Unname(name) | Change::Gone(name, ..) => {
             names.remove(&name);
         }
         Change::Move(from, to) => {
@@ -108,6 +110,10 @@ impl Disk {
         self.roots[root].live.get(name).copied()
     }
 
+    pub(crate) fn names(&self, root: usize) -> impl Iterator<Item = &Vec<u8>> {
+        self.roots[root].live.keys()
+    }
+
     pub(crate) fn bytes(&self, inode: usize) -> &[u8] {
         &self.inodes[inode].live
     }
@@ -161,7 +167,7 @@ impl Disk {
         self.roots[root].change(Change::Unname(name.to_vec()));
     }
 
-    /// Moves a name; between directories it is two changes, of which the second may be lost alone.
+    /// Moves a name; between directories it is two changes, of which the second may be lost alone, and the first never: no file system forgets a file that way.
     pub(crate) fn rename(&mut self, (from, name): (usize, &[u8]), (to, new): (usize, &[u8])) {
         if from == to {
             let change = Change::Move(name.to_vec(), new.to_vec());
@@ -169,17 +175,35 @@ impl Disk {
         }
         if let Some(inode) = self.look(from, name) {
             self.name(to, new, inode);
-            self.unname(from, name);
+            let gone = Change::Gone(name.to_vec(), to, new.to_vec());
+            self.roots[from].change(gone);
         }
     }
 
     /// The power goes, and comes back.
     pub(crate) fn lose_power(&mut self, random: &mut Random) {
-        for root in &mut self.roots {
+        let mut gone = Vec::new();
+        for (index, root) in self.roots.iter_mut().enumerate() {
             let kept = random.below(root.journal.len() + 1);
             for change in root.journal.drain(..).take(kept) {
-                apply(&mut root.synced, change);
+                match change {
+                    Change::Gone(name, to, new) => {
+                        gone.extend(
+                            root.synced
+                                .get(&name)
+                                .map(|inode| (index, name.clone(), *inode, to, new)),
+                        );
+                    }
+                    change => apply(&mut root.synced, change),
+                }
             }
+        }
+        for (from, name, inode, to, new) in gone {
+            if self.roots[to].synced.get(&new) == Some(&inode) {
+                self.roots[from].synced.remove(&name);
+            }
+        }
+        for root in &mut self.roots {
             root.live.clone_from(&root.synced);
         }
         for inode in &mut self.inodes {

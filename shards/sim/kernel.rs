@@ -251,6 +251,12 @@ impl Kernel {
         Some(state.disk.bytes(inode).to_vec())
     }
 
+    /// The names in a directory.
+    #[must_use]
+    pub fn names(&self, root: usize) -> Vec<Vec<u8>> {
+        self.0.borrow().disk.names(root).cloned().collect()
+    }
+
     /// Files that a shard has open.
     #[must_use]
     pub fn files_open(&self, shard: usize) -> usize {

@@ -10,6 +10,7 @@ use crate::native::NAMESPACE_BYTES_MAX;
 use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
 use crate::rooms::SlowConsumerRules;
+use crate::uploads::UploadsSettings;
 use crate::upstream::{Affinity, ExchangeSettings};
 use ringway_proto::{http1, socketio, ws};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ pub struct Settings {
     pub upstream: Option<UpstreamSettings>,
     /// Files beneath directories, if any are served.
     pub files: Option<FilesSettings>,
+    /// Uploads, if any are taken.
+    pub uploads: Option<UploadsService>,
     /// Keys that sign URLs of files, if there are any.
     pub url_keys: Option<Arc<UrlKeys>>,
     /// What `--dev` serves beside the sockets, by path.
@@ -95,6 +98,27 @@ pub struct UpstreamSettings {
     pub affinity: Affinity,
     /// How links and clients meet.
     pub exchange: ExchangeSettings,
+}
+
+/// How uploads are taken.
+#[derive(Clone, Debug)]
+pub struct UploadsService {
+    /// How they behave.
+    pub uploads: UploadsSettings,
+    /// Pieces of memory of each shard that bodies go through on their way to the disk.
+    pub buffers: u32,
+    /// Bytes of each.
+    pub buffer_bytes: u32,
+    /// How long a client may send nothing in the middle of a body.
+    pub idle_timeout_ms: u32,
+    /// The native namespace whose rooms uploads may name.
+    pub namespace: String,
+    /// How long a URL lives that members of a room are given.
+    pub url_seconds: u64,
+    /// The root of whole files, and what the path of their URLs begins with.
+    pub whole_root: u32,
+    /// See there.
+    pub whole_prefix: String,
 }
 
 /// A file served from memory.
@@ -137,7 +161,7 @@ impl Settings {
     pub(crate) const fn http_bounds(&self) -> http1::Bounds {
         http1::Bounds {
             head_bytes_max: self.head_bytes_max,
-            body_bytes_max: self.payload_bytes_max,
+            body_bytes_max: self.payload_bytes_max as u64,
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::time::Now;
+use crate::uploads::UploadsStats;
 use crate::upstream::ExchangeStats;
 
 /// Upper bounds of the latency buckets, in microseconds; one bucket more counts what is above the last.
@@ -77,6 +78,10 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Bytes of small files that are held in memory now.
     pub file_cache_bytes: u64,
+    /// Requests for uploads.
+    pub upload_requests: u64,
+    /// Uploads, as of the last second.
+    pub uploads: UploadsStats,
     /// Upgrades from polling to WebSocket that completed.
     pub upgrades: u64,
     /// Socket.IO packets received.
@@ -138,6 +143,8 @@ impl Default for Stats {
             file_requests: 0,
             file_bytes: 0,
             file_cache_bytes: 0,
+            upload_requests: 0,
+            uploads: UploadsStats::default(),
             upgrades: 0,
             packets_received: 0,
             packets_sent: 0,

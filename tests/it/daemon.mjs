@@ -38,10 +38,10 @@ process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 /** Starts `ringway serve` with `args`; gives url, admin, pid, log(), stop() and again(). */
 export async function serve(args = [], environment = {}, ports = {}) {
-  const { port = await freePort(), adminPort = await freePort() } = ports;
+  const { port = await freePort(), adminPort = await freePort(), command = [binary] } = ports;
   // Clients that a test dropped without a goodbye need not be waited for.
   const defaults = ["--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`, "--set", "drain.deadline_ms=1000"];
-  const child = spawn(binary, ["serve", ...defaults, ...args], {
+  const child = spawn(command[0], [...command.slice(1), "serve", ...defaults, ...args], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
@@ -72,7 +72,7 @@ export async function serve(args = [], environment = {}, ports = {}) {
     },
     thaw: () => child.kill("SIGCONT"),
     /** The same daemon once more, on the same ports. */
-    again: () => serve(args, environment, { port, adminPort }),
+    again: () => serve(args, environment, { port, adminPort, command }),
   };
   await untilReady(daemon);
   return daemon;

@@ -10,6 +10,7 @@ mod listeners;
 mod model;
 mod seats;
 mod tokens;
+mod uploads;
 mod wire;
 mod world;
 

@@ -8,6 +8,7 @@ use ringway::shard::Application;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
+use ringway_service::uploads::Found;
 use ringway_sim::{Kernel, Random, SimDriver};
 use rtrb::{Producer, RingBuffer};
 use std::sync::Arc;
@@ -32,9 +33,26 @@ pub(crate) fn mesh_bounds(random: &mut Random) -> MeshBounds {
 
 /// So many shards on one mesh, which are not started.
 pub(crate) fn seats(
-    (kernel, random): (&Kernel, &mut Random),
+    machine: (&Kernel, &mut Random),
     shards: usize,
     settings: &Arc<Settings>,
+    mesh_bounds: &MeshBounds,
+    connections_max: u32,
+) -> Vec<Seat> {
+    seats_over(
+        machine,
+        shards,
+        (settings, &[]),
+        mesh_bounds,
+        connections_max,
+    )
+}
+
+/// The same, where uploads were found.
+pub(crate) fn seats_over(
+    (kernel, random): (&Kernel, &mut Random),
+    shards: usize,
+    (settings, found): (&Arc<Settings>, &[Found]),
     mesh_bounds: &MeshBounds,
     connections_max: u32,
 ) -> Vec<Seat> {
@@ -43,7 +61,8 @@ pub(crate) fn seats(
         .enumerate();
     let seats = meshes.map(|(index, mesh)| {
         let seed = core::array::from_fn(|_| random.next());
-        let hub = Hub::new(index as u16, shards as u16, settings.clone(), seed);
+        let mut hub = Hub::new(index as u16, shards as u16, settings.clone(), seed);
+        hub.adopt_uploads(found);
         let (control, inbox) = RingBuffer::new(16);
         let bounds = Bounds {
             connections_max,

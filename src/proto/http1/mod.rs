@@ -7,6 +7,7 @@ mod conditional;
 mod date;
 mod encoding;
 mod etag;
+mod framing;
 mod path;
 mod range;
 mod request;
@@ -17,6 +18,7 @@ pub use conditional::{Precondition, Validators, evaluate};
 pub use date::{format_date, parse_date};
 pub use encoding::{Accepted, Coding};
 pub use etag::{Comparison, EntityTag, list_has};
+pub use framing::BodyFraming;
 pub use path::{
     NAME_BYTES_MAX, PATH_BYTES_MAX, PathFault, RelativePath, escape_path, escape_query,
 };
@@ -32,7 +34,7 @@ pub struct Bounds {
     /// Bytes of a request head, the last empty line included.
     pub head_bytes_max: u32,
     /// Bytes of a body.
-    pub body_bytes_max: u32,
+    pub body_bytes_max: u64,
 }
 
 /// Header lines of one head; more are refused as too large.

@@ -108,7 +108,7 @@ impl Request {
             return Err(HttpError::BadRequest);
         }
         match length.parse::<u64>() {
-            Ok(bytes) if bytes <= u64::from(bounds.body_bytes_max) => Ok(BodyLength::Exact(bytes)),
+            Ok(bytes) if bytes <= bounds.body_bytes_max => Ok(BodyLength::Exact(bytes)),
             _ => Err(HttpError::BodyTooLarge),
         }
     }

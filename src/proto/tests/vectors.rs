@@ -65,7 +65,7 @@ fn at_every_cut(stream: &[u8], run: impl Fn(&[&[u8]]) -> Value) -> Value {
 fn bounds(vector: &Value) -> http1::Bounds {
     http1::Bounds {
         head_bytes_max: number(vector, "head_bytes_max") as u32,
-        body_bytes_max: number(vector, "body_bytes_max") as u32,
+        body_bytes_max: number(vector, "body_bytes_max"),
     }
 }
 
@@ -127,7 +127,7 @@ fn http1_bodies() {
 fn parsed(head: &str, body_bytes_max: u32) -> Request {
     let bounds = http1::Bounds {
         head_bytes_max: 4096,
-        body_bytes_max,
+        body_bytes_max: body_bytes_max.into(),
     };
     parse_head(head.as_bytes(), &bounds).unwrap().unwrap().0
 }

@@ -109,6 +109,8 @@ pub(crate) enum Stage {
     Opening,
     /// Pieces of a file are on their way.
     Sending,
+    /// An upload's request is being stored.
+    Uploading,
     /// The machine is in somebody's hands for the length of one call, or the connection moves away.
     Away,
 }
@@ -336,6 +338,7 @@ impl Connection {
             | Stage::Asked
             | Stage::Opening
             | Stage::Sending
+            | Stage::Uploading
             | Stage::Given { .. }
             | Stage::Away => None,
         }

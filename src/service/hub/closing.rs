@@ -42,7 +42,10 @@ impl Hub {
     /// Whether a drain has closed everything.
     #[must_use]
     pub fn drained(&self) -> bool {
-        self.drain_told_everybody() && self.sessions.len() == 0 && self.connections.len() == 0
+        self.drain_told_everybody()
+            && self.sessions.len() == 0
+            && self.connections.len() == 0
+            && self.uploads_are_quiet()
     }
 
     /// Until then requests of sessions that wait for their turn are answered as ever: a connection that closed under them would end
@@ -78,6 +81,7 @@ impl Hub {
 
     /// Everybody was told: connections between two requests have nothing to wait for. Those with an answer on its way close behind it.
     fn close_idle_connections(&mut self, turn: &mut Turn<'_>) {
+        self.drain_uploads(turn);
         let keys: Vec<Key> = self.connections.keys().collect();
         for key in keys {
             let Some(connection) = self.connections.get(key) else {

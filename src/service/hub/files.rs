@@ -20,6 +20,7 @@ use crate::files::{
 use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::time::{ConnId, Now};
+use crate::uploads::FilePermits;
 use core::any::Any;
 use ringway_proto::http1::{Coding, Request};
 use std::collections::HashMap;
@@ -418,6 +419,25 @@ impl Hub {
         verdict.accepted().map(|()| Permit::Here(admission))
     }
 
+    /// Whom a request's bearer token names, and what it permits. A token is verified here, whatever its kind: that is a fraction of what opening a file, or one
+    /// sync, costs.
+    pub(super) fn bearer(
+        &self,
+        request: &Request,
+        now: Now,
+    ) -> Result<(String, FilePermits), Refused> {
+        let header = request.header("authorization").unwrap_or_default();
+        let (scheme, token) = header.split_once(' ').unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refused::token_missing());
+        }
+        let permitted = self.settings.keys.permits(token.trim(), now);
+        permitted.map_err(|refusal| {
+            let refused = Refused::new(401, refusal);
+            refused.with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+        })
+    }
+
     /// A request waits until its token is verified.
     fn prove_file(
         &mut self,
@@ -506,7 +526,9 @@ impl Hub {
     #[must_use]
     pub fn is_answering(&self, conn: ConnId) -> bool {
         let key = Key::of(conn);
-        self.files.openings.contains_key(&key) || self.files.bodies.has(key)
+        self.files.openings.contains_key(&key)
+            || self.files.bodies.has(key)
+            || self.is_uploading(key)
     }
 
     /// Goes on with a request for which something was found.

@@ -110,6 +110,7 @@ impl Hub {
             && self.unverified.is_empty()
             && self.rooms.is_quiet()
             && self.files.is_quiet()
+            && self.uploads_are_quiet()
     }
 
     /// Everything, as values; the hub is of no use afterwards.
@@ -238,6 +239,7 @@ impl Hub {
             | Stage::Asked
             | Stage::Opening
             | Stage::Sending
+            | Stage::Uploading
             | Stage::Given { .. }
             | Stage::Away => None,
         };

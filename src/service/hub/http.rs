@@ -41,6 +41,10 @@ impl Hub {
             Stage::Head if connection.busy().output.len() > super::OUTPUT_BYTES_MAX => false,
             Stage::Head => self.step_head(key, turn),
             Stage::Body(_) => self.step_body(key, turn),
+            Stage::Uploading => {
+                self.step_upload(key, turn);
+                false
+            }
             Stage::Socket(_) => {
                 let mut bytes = connection.take_input();
                 self.feed_socket(key, &mut bytes, turn);
@@ -56,7 +60,7 @@ impl Hub {
             return false;
         };
         let mut input = connection.take_input();
-        let (taken, elsewhere) = match http1::parse_head(&input, &self.settings.http_bounds()) {
+        let (taken, elsewhere) = match self.read_head(&input) {
             Ok(None) => (0, None),
             Ok(Some((request, head_bytes))) => {
                 self.stats.http_requests += 1;
@@ -84,6 +88,26 @@ impl Hub {
             self.migrate(key, shard, turn);
         }
         taken > 0
+    }
+
+    /// The head at the beginning of the input. Bodies of uploads have a bound of their own, and are not collected.
+    fn read_head(&self, input: &[u8]) -> Result<Option<(http1::Request, usize)>, http1::HttpError> {
+        let bounds = self.settings.http_bounds();
+        let any = http1::Bounds {
+            body_bytes_max: i64::MAX as u64,
+            ..bounds
+        };
+        let read = http1::parse_head(input, &any)?;
+        let fits = |request: &http1::Request| match request.body {
+            http1::BodyLength::Exact(bytes) => bytes <= bounds.body_bytes_max,
+            http1::BodyLength::Chunked => true,
+        };
+        match read {
+            Some((request, _)) if !fits(&request) && !self.is_upload_path(&request.path) => {
+                Err(http1::HttpError::BodyTooLarge)
+            }
+            read => Ok(read),
+        }
     }
 
     fn migrate(&mut self, key: Key, to: u16, turn: &mut Turn<'_>) {
@@ -119,6 +143,9 @@ impl Hub {
         {
             self.open_echo(key, request, turn);
             return Routed::Done;
+        }
+        if self.is_upload_path(path) {
+            return self.route_upload(key, request, turn);
         }
         if self.is_file_path(path) {
             return self.route_file(key, request, turn);

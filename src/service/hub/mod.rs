@@ -31,6 +31,8 @@ mod sids;
 pub(crate) mod slab;
 mod slow;
 mod state;
+mod upload_news;
+mod uploads;
 mod upstream;
 mod websocket;
 mod wire;
@@ -45,6 +47,7 @@ pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
 pub use query::{Answer, ConnectionRow, PublishOutcome, Query, RoomRow};
 pub use slab::Key;
+use uploads::HubUploads;
 
 use crate::connection::{Connection, Purpose, Stage};
 use crate::joined::Joined;
@@ -153,6 +156,7 @@ pub struct Hub {
     echo_deflates: bool,
     upstream: Joint,
     files: Files,
+    uploads: Option<Box<HubUploads>>,
 }
 
 impl Hub {
@@ -189,6 +193,10 @@ impl Hub {
             echo_deflates: false,
             upstream: Joint::new(shard, shards, &settings, seed),
             files: Files::new(settings.files.as_ref(), Seed(seed[0])),
+            uploads: settings
+                .uploads
+                .as_ref()
+                .map(|service| Box::new(HubUploads::new(service, Seed(seed[0])))),
             settings,
         }
     }
@@ -280,6 +288,10 @@ impl Hub {
             return;
         };
         let mut input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        if matches!(connection.stage, Stage::Uploading) {
+            // Nothing more is received, and of what was on the way there is no more than the shard has buffers for; it counts against the shard's budget.
+            return;
+        }
         if matches!(connection.stage, Stage::Asked) {
             // Nothing more is received, but what was on the way has come, and may be the body.
             input_bytes_max += self.settings.payload_bytes_max as usize;
@@ -330,6 +342,7 @@ impl Hub {
             .map(|connection| &connection.stage)
         {
             Some(Stage::Poll(_)) => self.close_now(key, &mut turn),
+            Some(Stage::Uploading) => self.finish_upload(key, &mut turn),
             Some(Stage::Socket(socket)) => {
                 if let Purpose::Session(session) = socket.purpose {
                     self.close_session(session, Cause::Peer, &mut turn);
@@ -359,6 +372,7 @@ impl Hub {
             out,
         };
         self.detach(conn, &connection, &mut turn);
+        self.cut_upload(Key::of(conn), &mut turn);
     }
 
     /// A connection ended: what becomes of its session.
@@ -429,6 +443,7 @@ impl Hub {
         self.rooms.lap(turn.now, turn.post);
         self.settle_rooms(&mut turn);
         self.upstream_lap(&mut turn);
+        self.uploads_lap(&mut turn);
         self.retry_parked(&mut turn);
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;

@@ -4,6 +4,7 @@
 
 use super::FileAsk;
 use crate::time::ConnId;
+use crate::uploads::StoreAsk;
 use core::any::Any;
 
 /// Work for a thread beside the shards.
@@ -45,6 +46,13 @@ pub enum Output {
         token: u64,
         /// What.
         ask: FileAsk,
+    },
+    /// Do something about files of uploads; [`super::Hub::stored`] gets what came of it.
+    Store {
+        /// Handed back.
+        token: u64,
+        /// What.
+        ask: StoreAsk,
     },
     /// Run the job beside the shards; [`super::Hub::computed`] gets its result.
     Compute {

@@ -4,7 +4,7 @@
 
 use super::{Hub, Output, Turn};
 use crate::post::Post;
-use crate::rooms::{Attempt, ListedRoom, Publish};
+use crate::rooms::{Attempt, ListedRoom, Publish, RoomEvent};
 use crate::session::Session;
 use crate::time::Now;
 use serde::Serialize;
@@ -177,6 +177,7 @@ impl Hub {
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
         assert_eq!(input, self.input_bytes, "bytes of input");
+        self.audit_uploads();
         assert_eq!(self.by_sid.len(), self.sessions.len(), "names of sessions");
         if let Some(exchange) = &self.upstream.exchange {
             exchange.audit();
@@ -228,6 +229,7 @@ impl Hub {
             out,
         };
         let publish = Publish {
+            event: RoomEvent::Message,
             namespace,
             room,
             from: "server",

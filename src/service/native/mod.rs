@@ -9,7 +9,7 @@ pub(crate) use command::Command;
 use crate::auth::Identity;
 use crate::hub::{Hub, Key, Turn};
 use crate::refusal::Refusal;
-use crate::rooms::{Asker, Attempt, Effect, Position, Publish};
+use crate::rooms::{Asker, Attempt, Effect, Position, Publish, RoomEvent};
 use crate::session::{Event, Inbound, Session};
 
 /// The longest name of a namespace.
@@ -120,6 +120,7 @@ impl Hub {
             id: event.id,
         };
         let publish = Publish {
+            event: RoomEvent::Message,
             namespace: &event.namespace,
             room,
             from: &from,

@@ -27,6 +27,7 @@ use locals::{Locals, RoomId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::rc::Rc;
+pub(crate) use wire::RoomEvent;
 use wire::{Message, Wire};
 
 /// A room's full name: namespace, a zero byte (which neither part may hold), room.
@@ -100,6 +101,7 @@ enum Numbered {
 
 /// A message that is to be numbered.
 pub(crate) struct Publish<'a> {
+    pub(crate) event: RoomEvent,
     pub(crate) namespace: &'a str,
     pub(crate) room: &'a str,
     pub(crate) from: &'a str,
@@ -347,6 +349,7 @@ impl Rooms {
         let name = full_name(message.namespace, message.room);
         let home = home_of(&name, self.shards);
         let message = Message {
+            event: message.event,
             name: &name,
             from: message.from,
             data: message.data,

@@ -6,9 +6,32 @@ use crate::refusal::Refusal;
 use ringway_proto::socketio;
 use serde::{Deserialize, Serialize};
 
+/// What members hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RoomEvent {
+    /// What somebody published.
+    Message,
+    /// An upload is whole.
+    File,
+    /// More of an upload has come.
+    Progress,
+}
+
+impl RoomEvent {
+    /// The event's name, as JSON.
+    const fn quoted(self) -> &'static str {
+        match self {
+            Self::Message => "\"message\"",
+            Self::File => "\"file\"",
+            Self::Progress => "\"progress\"",
+        }
+    }
+}
+
 /// A client's message on its way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Message<'a> {
+    pub(super) event: RoomEvent,
     pub(super) name: &'a str,
     pub(super) from: &'a str,
     pub(super) data: &'a str,
@@ -58,7 +81,7 @@ impl<'a> Wire<'a> {
 }
 
 impl Message<'_> {
-    /// The event `message(room, data, meta)`.
+    /// The event, as `message(room, data, meta)`.
     pub(super) fn packet(
         &self,
         position: Position,
@@ -73,7 +96,12 @@ impl Message<'_> {
             self.unix_ms
         );
         let mut text = Vec::with_capacity(self.data.len() + meta.len() + room.len() + 32);
-        let values = ["\"message\"", &socketio::quoted(room), self.data, &meta];
+        let values = [
+            self.event.quoted(),
+            &socketio::quoted(room),
+            self.data,
+            &meta,
+        ];
         socketio::event_into(
             &mut text,
             false,

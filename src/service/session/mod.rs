@@ -10,7 +10,7 @@ mod upstream;
 
 pub(crate) use moment::{Heartbeat, Moment};
 pub(crate) use namespaces::{Namespace, Namespaces};
-pub(crate) use sid::{Sid, SocketId, bucket_of};
+pub(crate) use sid::{BUCKETS, Sid, SocketId, bucket_of};
 pub(crate) use upstream::{Leg, Upstream};
 
 use crate::address::Address;

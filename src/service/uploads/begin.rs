@@ -61,8 +61,9 @@ impl Uploads {
     }
 
     fn existing(&mut self, method: &str, name: &str, ask: &Ask<'_>) -> Begun {
+        let is_removal = method == "DELETE";
         let found = UploadId::parse(name).ok_or(Answer::refused(404, Refusal::UploadNotFound));
-        let id = match found.and_then(|id| self.owned(id, ask.who.subject).map(|()| id)) {
+        let id = match found.and_then(|id| self.reachable(id, ask.who.subject, is_removal)) {
             Ok(id) => id,
             Err(answer) => return Begun::Answer(answer),
         };
@@ -72,6 +73,15 @@ impl Uploads {
             "DELETE" => self.terminate(id).into(),
             _ => Begun::Answer(not_allowed("DELETE, HEAD, OPTIONS, PATCH")),
         }
+    }
+
+    /// The upload, if it is there. One that is half gone can only be removed.
+    fn reachable(&self, id: UploadId, subject: &str, is_removal: bool) -> Result<UploadId, Answer> {
+        let is_doomed = self.uploads.get(&id).is_some_and(|known| known.is_doomed);
+        if is_doomed && is_removal && self.uploads[&id].record.subject == subject {
+            return Ok(id);
+        }
+        self.owned(id, subject).map(|()| id)
     }
 
     /// Whether the upload is there and is the subject's. To others it is not there.
@@ -88,7 +98,7 @@ impl Uploads {
             return Err(Answer::refused(404, Refusal::UploadNotFound));
         }
         let has_expired = known.record.expires_unix_seconds <= self.now;
-        if has_expired && known.writer.is_none() {
+        if known.is_doomed || has_expired && known.writer.is_none() {
             return Err(Answer::refused(410, Refusal::UploadGone));
         }
         Ok(())
@@ -111,10 +121,14 @@ impl Uploads {
         let known = &self.uploads[&id];
         let record = &known.record;
         let lacks_name = record.is_complete() && !record.is_partial() && !known.is_finished;
-        if !lacks_name || known.writer.is_some() {
+        if !lacks_name {
             return Begun::Answer(head_of(known));
         }
-        // Its last bytes are safe, and giving it its name failed: a client that hears of all its bytes asks for nothing more.
+        // A client that hears of all its bytes asks for nothing more, and it may still go wrong: this one comes again.
+        if known.writer.is_some() {
+            return Begun::Answer(Answer::refused(423, Refusal::UploadLocked));
+        }
+        // Its last bytes are safe, and giving it its name failed.
         let transfer = Transfer::new(id, Kind::Finish, Phase::Finishing, record.offset);
         let id = self.start(transfer);
         self.trim(id);
@@ -261,6 +275,7 @@ impl Uploads {
                 is_finished: false,
                 reserved: bytes,
                 is_doubtful: false,
+                is_doomed: false,
             },
         );
         self.stats.created += 1;

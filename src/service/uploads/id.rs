@@ -33,7 +33,8 @@ impl UploadId {
     /// The upload that a URL of ours names, absolute or not: its last name.
     #[must_use]
     pub fn of_url(url: &str) -> Option<Self> {
-        Self::parse(url.rsplit('/').next().unwrap_or_default())
+        let path = url.split('?').next().unwrap_or_default();
+        Self::parse(path.rsplit('/').next().unwrap_or_default())
     }
 
     /// Its home.
@@ -60,6 +61,7 @@ mod tests {
         assert_eq!(UploadId::parse(&id.to_string()), Some(id));
         let url = format!("https://a/uploads/{id}");
         assert_eq!(UploadId::of_url(&url), Some(id));
+        assert_eq!(UploadId::of_url(&format!("{url}?rw-sig=a/b")), Some(id));
         assert_eq!(id.bucket(), 0x123);
     }
 

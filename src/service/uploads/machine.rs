@@ -111,6 +111,8 @@ pub(super) struct Upload {
     pub(super) reserved: u64,
     /// Whether storage may have another record than this one: a write of it failed, and a crash would tell which is there.
     pub(super) is_doubtful: bool,
+    /// Removing it failed halfway: nobody can have it any more, and it is tried again.
+    pub(super) is_doomed: bool,
 }
 
 /// All uploads of one shard.
@@ -334,6 +336,20 @@ impl Uploads {
         upload.is_doubtful = false;
     }
 
+    /// How far a body has come that its room's members may want to hear of, though its last bytes are not safe yet.
+    #[must_use]
+    pub fn progress_of(&self, id: TransferId) -> Option<Event> {
+        let transfer = self.transfers.get(&id)?;
+        let record = &self.uploads.get(&transfer.upload)?.record;
+        let is_receiving = transfer.phase == Phase::Receiving && record.room.is_some();
+        is_receiving.then(|| Event::Progress {
+            upload: transfer.upload,
+            room: record.room.clone(),
+            offset: transfer.frontier,
+            length: transfer.length.or(record.length),
+        })
+    }
+
     fn progress(&mut self, id: UploadId) {
         let record = &self.uploads[&id].record;
         self.outputs.push_back(Output::Event(Event::Progress {
@@ -434,7 +450,8 @@ impl Uploads {
     pub(super) fn remove(&mut self, id: TransferId) {
         let upload = self.transfers[&id].upload;
         let known = &self.uploads[&upload];
-        let keeps_file = known.is_finished && self.transfers[&id].kind == Kind::Expire;
+        let expires = self.transfers[&id].kind == Kind::Expire;
+        let keeps_file = known.is_finished && expires && !known.is_doomed;
         let want = if keeps_file {
             Want::Forget { upload }
         } else {
@@ -573,12 +590,30 @@ impl Uploads {
             return;
         };
         let is_new = matches!(transfer.kind, Kind::Create | Kind::Concatenate);
-        // An upload that nobody knows goes; if even that fails, it expires.
+        let is_forgetting = transfer.kind == Kind::Expire && self.uploads[&upload].is_finished;
+        if transfer.phase == Phase::Removing && !is_forgetting {
+            self.doom(upload);
+        }
+        let Some(transfer) = self.transfers.get(&id) else {
+            return;
+        };
+        // An upload that nobody knows goes; if even that fails, it is tried again.
         if is_new && transfer.phase != Phase::Removing {
             self.remove(id);
         } else {
             self.answer(id);
         }
+    }
+
+    /// Part of it is gone, and the rest goes as soon as storage can.
+    fn doom(&mut self, upload: UploadId) {
+        let Some(known) = self.uploads.get_mut(&upload) else {
+            return;
+        };
+        known.is_doomed = true;
+        let mut record = known.record.clone();
+        record.expires_unix_seconds = self.now;
+        self.commit(upload, record);
     }
 
     fn doubt(&mut self, upload: UploadId) {

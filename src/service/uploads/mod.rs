@@ -18,6 +18,7 @@ mod begin;
 mod disk_tests;
 mod id;
 mod machine;
+mod memory;
 #[cfg(test)]
 mod model_tests;
 mod permits;
@@ -26,6 +27,7 @@ mod record;
 mod recovery;
 mod settings;
 mod storage;
+mod store;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -34,8 +36,11 @@ pub use answer::{Answer, options};
 pub use begin::{Ask, Begun};
 pub use id::UploadId;
 pub use machine::{Event, Input, Output, TransferId, Uploads, UploadsStats};
+pub(crate) use memory::Buffers;
 pub use permits::{FilePermits, Who};
 pub use record::Record;
 pub use recovery::Found;
 pub use settings::UploadsSettings;
 pub use storage::{StorageError, Ticket, Want};
+pub(crate) use store::Store;
+pub use store::{Area, StoreAnswer, StoreAsk, StoreError, part_name, record_name, upload_of};

@@ -68,6 +68,7 @@ impl Quotas {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.values().map(|usage| usage.bytes).sum()
+        let bytes = self.0.values().map(|usage| usage.bytes);
+        bytes.fold(0, u64::saturating_add)
     }
 }

@@ -64,6 +64,7 @@ impl Uploads {
                 is_finished,
                 reserved,
                 is_doubtful: false,
+                is_doomed: false,
             },
         );
         if lacks_name {

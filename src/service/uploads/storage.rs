@@ -98,6 +98,14 @@ pub struct Ticket {
     pub(super) sequence: u64,
 }
 
+impl Ticket {
+    /// Whose want it is.
+    #[must_use]
+    pub const fn transfer(self) -> super::TransferId {
+        super::TransferId(self.transfer)
+    }
+}
+
 /// Why storage could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageError {

@@ -138,6 +138,7 @@ pub(super) fn settings(dev: bool) -> Settings {
         proxy_header: ProxyHeaderName::default(),
         rates: RateLimits::default(),
         files: None,
+        uploads: None,
         url_keys: None,
         assets: BTreeMap::new(),
     }
@@ -330,7 +331,7 @@ impl World {
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(conn) | Output::Urgent(conn) => self.wire(conn, |wire| wire.dirty = true),
             Output::Compute { token, job } => self.jobs.push((shard, token, job)),
-            Output::File { .. } => panic!("this world has no files"),
+            Output::File { .. } | Output::Store { .. } => panic!("this world has no files"),
         }
     }
 

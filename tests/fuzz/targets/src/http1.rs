@@ -5,9 +5,10 @@ use ringway_proto::http1::{
     BodyDecoder, BodyLength, Bounds, HttpError, Request, Response, parse_head,
 };
 
+const BODY_BYTES_MAX: u32 = 256;
 const BOUNDS: Bounds = Bounds {
     head_bytes_max: 512,
-    body_bytes_max: 256,
+    body_bytes_max: BODY_BYTES_MAX as u64,
 };
 
 type Parsed = Result<Option<(Request, usize)>, HttpError>;
@@ -48,15 +49,15 @@ fn check_request(request: &Request, head_bytes: usize) {
         request.header("content-length").is_some() && request.header("transfer-encoding").is_some();
     assert!(!both, "RFC 9112 section 6.3: two framings");
     match request.body {
-        BodyLength::Exact(bytes) => assert!(bytes <= u64::from(BOUNDS.body_bytes_max)),
+        BodyLength::Exact(bytes) => assert!(bytes <= BOUNDS.body_bytes_max),
         BodyLength::Chunked => assert_eq!(request.version, 1),
     }
 }
 
 fn check_body(request: &Request, stream: &[u8], how: u8) {
-    let mut whole = BodyDecoder::new(request, BOUNDS.body_bytes_max);
+    let mut whole = BodyDecoder::new(request, BODY_BYTES_MAX);
     let taken = whole.push(stream);
-    let mut cut = BodyDecoder::new(request, BOUNDS.body_bytes_max);
+    let mut cut = BodyDecoder::new(request, BODY_BYTES_MAX);
     let mut cut_taken = Ok(0);
     for piece in pieces(stream, how) {
         cut_taken = cut_taken.and_then(|before| Ok(before + cut.push(piece)?));
@@ -69,7 +70,7 @@ fn check_body(request: &Request, stream: &[u8], how: u8) {
         assert!(whole.is_done() || taken == stream.len());
         assert_eq!(whole.is_done(), cut.is_done());
         let body = whole.into_body();
-        assert!(body.len() <= BOUNDS.body_bytes_max as usize);
+        assert!(body.len() <= BODY_BYTES_MAX as usize);
         assert_eq!(body, cut.into_body());
     }
 }
@@ -84,7 +85,7 @@ fn check_answer(request: &Request) {
 
 /// Any body in any chunks comes out as it went in.
 fn chunks_round_trip(body: &[u8], how: u8) {
-    let body = &body[..body.len().min(BOUNDS.body_bytes_max as usize)];
+    let body = &body[..body.len().min(BODY_BYTES_MAX as usize)];
     let mut stream = Vec::new();
     for piece in pieces(body, how.max(1))
         .into_iter()
@@ -99,7 +100,7 @@ fn chunks_round_trip(body: &[u8], how: u8) {
     let Ok(Some((request, _))) = parse_head(head, &BOUNDS) else {
         unreachable!("this head is well-formed")
     };
-    let mut decoder = BodyDecoder::new(&request, BOUNDS.body_bytes_max);
+    let mut decoder = BodyDecoder::new(&request, BODY_BYTES_MAX);
     assert_eq!(decoder.push(&stream), Ok(stream.len()));
     assert!(decoder.is_done());
     assert_eq!(decoder.into_body(), body);

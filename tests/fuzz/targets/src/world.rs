@@ -143,6 +143,7 @@ pub(crate) fn settings(dev: bool) -> Settings {
         keys: Keys::new(&[key()], None, None, 0).expect("a key"),
         rates: RateLimits::default(),
         files: None,
+        uploads: None,
         url_keys: None,
         assets: BTreeMap::new(),
         ..ringway::settings::settings(&config).expect("a configuration that can be used")
@@ -317,7 +318,7 @@ impl World {
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
             Output::Dirty(_) | Output::Urgent(_) => {}
             Output::Compute { .. } => panic!("a shared secret verifies at once"),
-            Output::File { .. } => panic!("this world has no files"),
+            Output::File { .. } | Output::Store { .. } => panic!("this world has no files"),
         }
     }
 

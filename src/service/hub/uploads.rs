@@ -1,0 +1,807 @@
+//! Requests for uploads: whose they are and where, how their bodies reach storage, and how their answers go out.
+//!
+//! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or that nothing else is under way
+//! for at the lap's end, becomes one write. Where there is no buffer, or storage has as many writes as it may, nothing more is received: the client waits
+//! in its socket. Buffers come back with their writes, so none ever waits for a client.
+//!
+//! Deliberately absent: what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
+
+use super::http::Routed;
+use super::upload_news::UploadNews;
+use super::{Hub, Key, Output, Seed, Turn};
+use crate::connection::{Reply, Stage};
+use crate::files::{Grant, Refused, UrlClass};
+use crate::post::Post;
+use crate::refusal::Refusal;
+use crate::rooms::home_of;
+use crate::session::BUCKETS;
+use crate::settings::UploadsService;
+use crate::time::Now;
+use crate::uploads::{
+    Answer, Ask, Begun, Buffers, FilePermits, Found, Input, Store, StoreAnswer, Ticket, TransferId,
+    UploadId, Uploads, Want, Who,
+};
+use ringway_proto::http1::{BodyFraming, Request};
+use ringway_proto::tus;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// A client from which nothing came for so long gives way to one that wants to continue the same upload: it is most likely the same one, on a new
+/// connection, and the old one is not known to be dead.
+const STALE_US: u64 = 2_000_000;
+/// Between two looks at the clock.
+const TICK_US: u64 = 1_000_000;
+/// RFC 9110 §15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A request whose answer is not there yet.
+struct Incoming {
+    transfer: TransferId,
+    framing: BodyFraming,
+    /// Bytes that storage was not given yet. Without memory while there are none.
+    buffer: Vec<u8>,
+    /// Storage has so many pieces of it.
+    writes: u32,
+    /// The machine wants it.
+    may_come: bool,
+    /// The client waits for `100 Continue`.
+    expects: bool,
+    /// It is in the line for a buffer.
+    is_starved: bool,
+    reply: Reply,
+    signed: Option<Signed>,
+    /// When something last came.
+    heard_us: u64,
+}
+
+/// Uploads of one hub.
+pub(crate) struct HubUploads {
+    pub(super) service: UploadsService,
+    machine: Uploads,
+    store: Store,
+    bodies: HashMap<Key, Incoming, Seed>,
+    keys: BTreeMap<TransferId, Key>,
+    /// Whose writes are under way.
+    writers: BTreeMap<Ticket, Key>,
+    buffers: Buffers,
+    /// The piece that the next write is about.
+    piece: Vec<u8>,
+    /// Bodies that may go on.
+    ready: VecDeque<Key>,
+    /// Bodies that wait for a buffer.
+    starved: VecDeque<Key>,
+    /// Bodies whose last bytes are written at the lap's end.
+    unwritten: Vec<Key>,
+    pub(super) news: UploadNews,
+    /// What an earlier process left, until the first lap.
+    found: Vec<Found>,
+    is_started: bool,
+}
+
+impl HubUploads {
+    pub(crate) fn new(service: &UploadsService, seed: Seed) -> Self {
+        Self {
+            machine: Uploads::new(service.uploads.clone()),
+            store: Store::default(),
+            bodies: HashMap::with_hasher(seed),
+            keys: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            buffers: Buffers::new(service.buffers, service.buffer_bytes),
+            piece: Vec::new(),
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            unwritten: Vec::new(),
+            news: UploadNews::default(),
+            found: Vec::new(),
+            is_started: false,
+            service: service.clone(),
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.bodies.is_empty() && self.machine.stats().transfers == 0 && self.store.is_idle()
+    }
+
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() == 0 {
+            return;
+        }
+        self.buffers.give(buffer);
+        while let Some(key) = self.starved.pop_front() {
+            // Its request may be over.
+            if let Some(body) = self.bodies.get_mut(&key) {
+                body.is_starved = false;
+                return self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Hands a piece of a body to the machine, which asks for one write of it, or for none.
+    fn offer(&mut self, transfer: TransferId, piece: Vec<u8>, now: Now) {
+        self.piece = piece;
+        let input = Input::Body(transfer, &self.piece);
+        self.machine.handle(seconds(now), input);
+    }
+}
+
+const fn seconds(now: Now) -> u64 {
+    now.unix_ms / 1000
+}
+
+/// Whose request it is.
+struct Uploader {
+    subject: String,
+    /// `None`: everything.
+    permits: Option<FilePermits>,
+    /// Until when the URL that was signed for it is good.
+    signed_until: Option<u64>,
+}
+
+/// By a signed URL: for whom, and until when. What is created gets a URL of the same kind.
+struct Signed {
+    subject: String,
+    expires_unix_seconds: u64,
+}
+
+/// All uploads of a user have one home, so that its quota is one number and its parts can be put together.
+fn bucket_of_subject(subject: &str) -> u16 {
+    home_of(subject, BUCKETS)
+}
+
+impl Hub {
+    /// Uploads that an earlier process left, before the first lap. Those of other shards are passed over.
+    pub fn adopt_uploads(&mut self, found: &[Found]) {
+        let (shard, shards) = (self.shard, self.shards);
+        let own = |found: &&Found| found.upload.bucket() % shards == shard;
+        if let Some(uploads) = &mut self.uploads {
+            uploads.found.extend(found.iter().filter(own).cloned());
+        }
+    }
+
+    /// Whether a path is beneath that of uploads.
+    pub(crate) fn is_upload_path(&self, path: &str) -> bool {
+        let uploads = self.settings.uploads.as_ref();
+        uploads.is_some_and(|service| {
+            let rest = path.strip_prefix(service.uploads.prefix.as_str());
+            rest.is_some_and(|rest| !rest.contains('/'))
+        })
+    }
+
+    /// A request for an upload.
+    pub(crate) fn route_upload(
+        &mut self,
+        key: Key,
+        request: &Request,
+        turn: &mut Turn<'_>,
+    ) -> Routed {
+        let reply = self.reply_to_upload(request);
+        let who = match self.uploader(request, turn.now) {
+            Ok(who) => who,
+            Err(refused) => {
+                self.refuse_upload(key, &refused, &reply, turn);
+                return Routed::Done;
+            }
+        };
+        let named = self.upload_of_path(&request.path);
+        let bucket = named.map_or_else(|| bucket_of_subject(&who.subject), UploadId::bucket);
+        if bucket % self.shards != self.shard {
+            return Routed::Elsewhere(bucket % self.shards);
+        }
+        self.stats.upload_requests += 1;
+        self.begin_upload(key, request, (&who, bucket, named), reply, turn);
+        Routed::Done
+    }
+
+    fn upload_of_path(&self, path: &str) -> Option<UploadId> {
+        let service = self.settings.uploads.as_ref()?;
+        UploadId::parse(path.strip_prefix(service.uploads.prefix.as_str())?)
+    }
+
+    /// What the answer has besides what the machine says: whose pages may read it.
+    fn reply_to_upload(&self, request: &Request) -> Reply {
+        let mut reply = self.reply_to(request);
+        reply.keep_alive = request.keeps_alive();
+        let is_said = |name: &str| {
+            let mut headers = reply.headers.iter();
+            headers.any(|(said, _)| said.eq_ignore_ascii_case(name))
+        };
+        if !is_said("access-control-allow-origin") {
+            return reply;
+        }
+        let mut more = vec![("Access-Control-Expose-Headers", tus::RESPONSE_HEADERS)];
+        if request.method == "OPTIONS" {
+            more.extend([
+                (
+                    "Access-Control-Allow-Methods",
+                    "POST, HEAD, PATCH, DELETE, OPTIONS",
+                ),
+                ("Access-Control-Allow-Headers", tus::REQUEST_HEADERS),
+                ("Access-Control-Max-Age", "600"),
+            ]);
+        }
+        more.retain(|(name, _)| !is_said(name));
+        let more = more.into_iter();
+        let more = more.map(|(name, value)| (name.into(), value.into()));
+        reply.headers.extend(more);
+        reply
+    }
+
+    /// Whose request it is, and what it may do.
+    fn uploader(&self, request: &Request, now: Now) -> Result<Uploader, Refused> {
+        if !self.origin_allowed(request) {
+            return Err(Refused::new(403, Refusal::ForeignOrigin));
+        }
+        if self.settings.dev || request.method == "OPTIONS" {
+            return Ok(Uploader {
+                subject: String::new(),
+                permits: None,
+                signed_until: None,
+            });
+        }
+        if let Some(signed) = self.signed_for_writing(request, now)? {
+            return Ok(Uploader {
+                subject: signed.subject,
+                permits: None,
+                signed_until: Some(signed.expires_unix_seconds),
+            });
+        }
+        let (subject, permits) = self.bearer(request, now)?;
+        Ok(Uploader {
+            subject,
+            permits: Some(permits),
+            signed_until: None,
+        })
+    }
+
+    /// Whom a request's URL was signed for, if it was. An upload takes several requests: a URL for one use is none for writing.
+    fn signed_for_writing(&self, request: &Request, now: Now) -> Result<Option<Signed>, Refused> {
+        let Some(keys) = &self.settings.url_keys else {
+            return Ok(None);
+        };
+        let granted = keys.verify(request, UrlClass::Write, &request.path, seconds(now))?;
+        match granted {
+            Some(granted) if granted.once.is_some() => {
+                Err(Refused::new(403, Refusal::UrlSignature))
+            }
+            granted => Ok(granted.map(|granted| Signed {
+                subject: granted.subject.unwrap_or_default(),
+                expires_unix_seconds: granted.expires_unix_seconds,
+            })),
+        }
+    }
+
+    /// The answer to whoever came by a signed URL: what was created is continued by one, too.
+    fn with_signed_location(&self, mut answer: Answer, signed: Option<&Signed>) -> Answer {
+        let (Some(signed), Some(keys)) = (signed, &self.settings.url_keys) else {
+            return answer;
+        };
+        for (name, value) in &mut answer.headers {
+            if *name == "Location" {
+                *value = keys.mint(&Grant {
+                    class: UrlClass::Write,
+                    path: value,
+                    expires_unix_seconds: signed.expires_unix_seconds,
+                    download: None,
+                    subject: Some(&*signed.subject).filter(|subject| !subject.is_empty()),
+                    once: None,
+                });
+            }
+        }
+        answer
+    }
+
+    fn refuse_upload(&mut self, key: Key, refused: &Refused, reply: &Reply, turn: &mut Turn<'_>) {
+        self.stats.refused(refused.refusal);
+        self.stats.upload_requests += 1;
+        let refused = refused.clone().with("Tus-Resumable", tus::VERSION);
+        let answer = refused.answer(&reply.headers, reply.head, false);
+        self.send_answer(key, &answer, false, turn);
+    }
+
+    fn begin_upload(
+        &mut self,
+        key: Key,
+        request: &Request,
+        (who, bucket, named): (&Uploader, u16, Option<UploadId>),
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let entropy = u128::from((turn.entropy)()) << 64 | u128::from((turn.entropy)());
+        let ask = Ask {
+            request,
+            who: Who {
+                subject: &who.subject,
+                permits: who.permits.as_ref(),
+            },
+            entropy,
+            bucket,
+        };
+        match uploads.machine.begin(seconds(turn.now), &ask) {
+            Begun::Answer(answer) => {
+                if answer.status == 423
+                    && let Some(id) = named
+                {
+                    self.cut_stale_writer(id, turn);
+                }
+                // A body that nobody reads would be taken for the next request.
+                let keep_alive = reply.keep_alive && !request.has_body();
+                self.answer_upload(key, &answer, &reply, keep_alive, turn);
+            }
+            Begun::Transfer(transfer) => {
+                let incoming = Incoming {
+                    transfer,
+                    framing: BodyFraming::new(request),
+                    buffer: Vec::new(),
+                    writes: 0,
+                    may_come: false,
+                    expects: request.header_has_token("expect", "100-continue"),
+                    is_starved: false,
+                    signed: who.signed_until.map(|expires_unix_seconds| Signed {
+                        subject: who.subject.clone(),
+                        expires_unix_seconds,
+                    }),
+                    reply,
+                    heard_us: turn.now.monotonic_us,
+                };
+                uploads.bodies.insert(key, incoming);
+                uploads.keys.insert(transfer, key);
+                if let Some(connection) = self.connections.get_mut(key) {
+                    connection.stage = Stage::Uploading;
+                    connection.clear_deadline();
+                }
+            }
+        }
+        self.work_uploads(turn);
+    }
+
+    fn answer_upload(
+        &mut self,
+        key: Key,
+        answer: &Answer,
+        reply: &Reply,
+        keep_alive: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(refusal) = answer.refusal {
+            self.stats.refused(refusal);
+        }
+        let keep_alive = keep_alive && !self.drain_told_everybody();
+        let bytes = answer.bytes(&reply.headers, reply.head, keep_alive);
+        self.send_answer(key, &bytes, keep_alive, turn);
+    }
+
+    /// Another request wants to write to this upload.
+    fn cut_stale_writer(&mut self, id: UploadId, turn: &mut Turn<'_>) {
+        let Some(uploads) = &self.uploads else {
+            return;
+        };
+        let writer = uploads.machine.writer(id);
+        let Some(key) = writer.and_then(|writer| uploads.keys.get(&writer).copied()) else {
+            return;
+        };
+        let is_stale = uploads.bodies.get(&key).is_some_and(|body| {
+            let is_waited_for = body.may_come && !body.framing.is_done() && body.writes == 0;
+            is_waited_for && body.heard_us + STALE_US <= turn.now.monotonic_us
+        });
+        if is_stale {
+            self.stats.refused(Refusal::Silent);
+            self.close_now(key, turn);
+        }
+    }
+
+    /// Bytes came on a connection whose request is being answered.
+    pub(crate) fn step_upload(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        if let Some(body) = uploads.bodies.get_mut(&key) {
+            body.heard_us = turn.now.monotonic_us;
+            uploads.ready.push_back(key);
+        }
+        self.work_uploads(turn);
+    }
+
+    /// What came of [`Output::Store`].
+    pub fn stored(
+        &mut self,
+        now: Now,
+        token: u64,
+        answer: StoreAnswer,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
+        let mut turn = Turn::new(now, post, entropy, out);
+        if let Some(uploads) = &mut self.uploads {
+            uploads.store.answered(token, answer);
+        }
+        self.work_uploads(&mut turn);
+    }
+
+    /// Does what can be done: what the machine wants, what storage has done, what of bodies has come.
+    fn work_uploads(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            self.drain_machine(turn);
+            let Some(uploads) = &mut self.uploads else {
+                return;
+            };
+            if let Some(finished) = uploads.store.next_finished() {
+                if let Some(memory) = finished.memory {
+                    uploads.give_back(memory);
+                }
+                if let Some(key) = uploads.writers.remove(&finished.ticket)
+                    && let Some(body) = uploads.bodies.get_mut(&key)
+                {
+                    body.writes -= 1;
+                    uploads.ready.push_back(key);
+                }
+                let input = Input::Stored(finished.ticket, finished.result);
+                uploads.machine.handle(seconds(turn.now), input);
+                if uploads.machine.writer(finished.upload).is_none() {
+                    uploads.store.release(finished.upload);
+                }
+            } else if let Some(key) = uploads.ready.pop_front() {
+                self.take_body(key, turn);
+            } else {
+                break;
+            }
+        }
+        if let Some(uploads) = &mut self.uploads {
+            while let Some((token, ask)) = uploads.store.next_ask() {
+                turn.out.push(Output::Store { token, ask });
+            }
+        }
+    }
+
+    fn drain_machine(&mut self, turn: &mut Turn<'_>) {
+        use crate::uploads::Output as Said;
+        while let Some(uploads) = &mut self.uploads
+            && let Some(said) = uploads.machine.poll()
+        {
+            match said {
+                Said::Want(ticket, want) => self.begin_want(ticket, want),
+                Said::Body(transfer) => self.let_body_come(transfer, turn),
+                Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
+                Said::Event(event) => {
+                    if let Some(uploads) = &mut self.uploads {
+                        uploads.news.take(event, turn.now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin_want(&mut self, ticket: Ticket, want: Want) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let mut piece = Vec::new();
+        if matches!(want, Want::Write { .. }) {
+            piece = core::mem::take(&mut uploads.piece);
+            let key = uploads.keys.get(&ticket.transfer()).copied();
+            if let Some(key) = key
+                && let Some(body) = uploads.bodies.get_mut(&key)
+            {
+                body.writes += 1;
+                uploads.writers.insert(ticket, key);
+            }
+        }
+        uploads.store.begin(ticket, want, piece);
+    }
+
+    fn let_body_come(&mut self, transfer: TransferId, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let Some(key) = uploads.keys.get(&transfer).copied() else {
+            return;
+        };
+        let Some(body) = uploads.bodies.get_mut(&key) else {
+            return;
+        };
+        body.may_come = true;
+        body.heard_us = turn.now.monotonic_us;
+        if core::mem::take(&mut body.expects)
+            && let Some(connection) = self.connections.get_mut(key)
+        {
+            connection.busy_mut().output.extend_from_slice(CONTINUE);
+            turn.out.push(Output::Dirty(key.conn()));
+        }
+        uploads.ready.push_back(key);
+    }
+
+    fn upload_answered(&mut self, transfer: TransferId, answer: Answer, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let Some(key) = uploads.keys.remove(&transfer) else {
+            return;
+        };
+        let Some(body) = uploads.bodies.remove(&key) else {
+            return;
+        };
+        uploads.give_back(body.buffer);
+        self.receive_upload(key, true, turn);
+        // What is not read of a body would be taken for the next request.
+        let keep_alive = body.reply.keep_alive && body.framing.is_done();
+        let answer = self.with_signed_location(answer, body.signed.as_ref());
+        self.answer_upload(key, &answer, &body.reply, keep_alive, turn);
+    }
+
+    /// Receives more on a connection, or nothing for now.
+    fn receive_upload(&mut self, key: Key, receives: bool, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if connection.paused == receives {
+            connection.paused = !receives;
+            turn.out.push(match receives {
+                true => Output::Resume(key.conn()),
+                false => Output::Pause(key.conn()),
+            });
+        }
+    }
+
+    /// Moves what came of a body towards storage, as far as there is room.
+    fn take_body(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let mut input = connection.take_input();
+        let mut taken = 0;
+        let mut outcome = Ok(true);
+        while let Ok(true) = outcome {
+            outcome = self.take_piece(key, &input, &mut taken, turn);
+        }
+        input.drain(..taken);
+        let rests = !input.is_empty();
+        if let Some(connection) = self.connections.get_mut(key)
+            && let Some(http) = connection.http_mut()
+        {
+            http.input = input;
+        }
+        match outcome {
+            Ok(_) => self.wait_for_body(key, rests, turn),
+            Err(status) => {
+                self.cut_upload(key, turn);
+                self.receive_upload(key, true, turn);
+                self.refuse_http(key, status, Refusal::BadRequest, turn);
+            }
+        }
+        self.count_input(key, turn);
+    }
+
+    /// Whether something was taken and more may be possible.
+    fn take_piece(
+        &mut self,
+        key: Key,
+        input: &[u8],
+        taken: &mut usize,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, u16> {
+        let Some(uploads) = &mut self.uploads else {
+            return Ok(false);
+        };
+        let Some(body) = uploads.bodies.get_mut(&key) else {
+            return Ok(false);
+        };
+        if !body.may_come || body.framing.is_done() {
+            return Ok(false);
+        }
+        let piece_bytes = uploads.buffers.bytes();
+        if body.buffer.len() >= piece_bytes {
+            let may_go = uploads.machine.wants_body(body.transfer);
+            if may_go {
+                self.write_body(key, turn);
+            }
+            return Ok(may_go);
+        }
+        let rest = &input[*taken..];
+        if rest.is_empty() {
+            return Ok(false);
+        }
+        if body.buffer.capacity() == 0 && body.framing.announced_bytes() > 0 {
+            let Some(buffer) = uploads.buffers.take() else {
+                if !core::mem::replace(&mut body.is_starved, true) {
+                    uploads.starved.push_back(key);
+                }
+                return Ok(false);
+            };
+            body.buffer = buffer;
+        }
+        let room = piece_bytes - body.buffer.len();
+        let (count, data) = body
+            .framing
+            .take(rest, room)
+            .map_err(|error| error.status())?;
+        body.buffer.extend_from_slice(&rest[data]);
+        *taken += count;
+        if body.framing.is_done() {
+            let transfer = body.transfer;
+            self.write_body(key, turn);
+            if let Some(uploads) = &mut self.uploads {
+                let input = Input::BodyEnd(transfer);
+                uploads.machine.handle(seconds(turn.now), input);
+            }
+            self.drain_machine(turn);
+        }
+        Ok(true)
+    }
+
+    /// Hands what is in a body's buffer to storage.
+    fn write_body(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let Some(body) = uploads.bodies.get_mut(&key) else {
+            return;
+        };
+        let piece = core::mem::take(&mut body.buffer);
+        if piece.is_empty() {
+            return uploads.give_back(piece);
+        }
+        let transfer = body.transfer;
+        self.offer_piece(transfer, piece, turn);
+    }
+
+    fn offer_piece(&mut self, transfer: TransferId, piece: Vec<u8>, turn: &mut Turn<'_>) {
+        if let Some(uploads) = &mut self.uploads {
+            uploads.offer(transfer, piece, turn.now);
+        }
+        self.drain_machine(turn);
+        if let Some(uploads) = &mut self.uploads {
+            // No write was asked for: nobody wants it any more.
+            let unwanted = core::mem::take(&mut uploads.piece);
+            uploads.give_back(unwanted);
+        }
+    }
+
+    /// What a body waits for now: storage, or its client, which has so much time.
+    fn wait_for_body(&mut self, key: Key, rests: bool, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let Some(body) = uploads.bodies.get_mut(&key) else {
+            return;
+        };
+        let is_client_due = body.may_come && !body.framing.is_done() && !rests;
+        if body.writes == 0 && !body.buffer.is_empty() {
+            uploads.unwritten.push(key);
+        }
+        let idle_us = u64::from(uploads.service.idle_timeout_ms) * 1000;
+        self.receive_upload(key, !rests, turn);
+        if is_client_due {
+            self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
+        } else {
+            self.clear_deadline(key);
+        }
+    }
+
+    /// Nothing more comes of a request: what came of it counts, and nobody waits for an answer.
+    pub(crate) fn cut_upload(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let Some(body) = uploads.bodies.remove(&key) else {
+            return;
+        };
+        let (transfer, piece) = (body.transfer, body.buffer);
+        uploads.keys.remove(&transfer);
+        match piece.is_empty() {
+            true => uploads.give_back(piece),
+            false => self.offer_piece(transfer, piece, turn),
+        }
+        if let Some(uploads) = &mut self.uploads {
+            let input = Input::Cut(transfer);
+            uploads.machine.handle(seconds(turn.now), input);
+        }
+        self.work_uploads(turn);
+    }
+
+    /// The client has said all that it will say. What of a body is missing will not come.
+    pub(crate) fn finish_upload(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let body = self
+            .uploads
+            .as_ref()
+            .and_then(|uploads| uploads.bodies.get(&key));
+        if body.is_some_and(|body| !body.framing.is_done()) {
+            self.cut_upload(key, turn);
+        }
+    }
+
+    /// Whether a request's answer is being made.
+    pub(crate) fn is_uploading(&self, key: Key) -> bool {
+        let uploads = self.uploads.as_ref();
+        uploads.is_some_and(|uploads| uploads.bodies.contains_key(&key))
+    }
+
+    /// Whether nothing of uploads is under way.
+    pub(crate) fn uploads_are_quiet(&self) -> bool {
+        let uploads = self.uploads.as_ref();
+        uploads.is_none_or(|uploads| uploads.is_quiet())
+    }
+
+    /// Panics when books disagree.
+    pub(super) fn audit_uploads(&self) {
+        if let Some(uploads) = &self.uploads {
+            assert!(
+                !uploads.is_quiet() || uploads.buffers.is_whole(),
+                "buffers that nobody has are out"
+            );
+        }
+    }
+
+    /// The daemon ends: clients come back to the next one, which knows all that was written.
+    pub(crate) fn drain_uploads(&mut self, turn: &mut Turn<'_>) {
+        let Some(uploads) = &self.uploads else {
+            return;
+        };
+        let bodies = uploads.bodies.iter();
+        let unfinished = bodies.filter(|(_, body)| !body.framing.is_done());
+        let keys: Vec<Key> = unfinished.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.stats.refused(Refusal::Draining);
+            self.close_now(key, turn);
+        }
+    }
+
+    /// Once per lap: bytes of slow clients are written, rather than kept until there are more.
+    pub(crate) fn uploads_lap(&mut self, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        if !uploads.is_started {
+            uploads.is_started = true;
+            for found in core::mem::take(&mut uploads.found) {
+                uploads.machine.recover(seconds(turn.now), &found);
+            }
+            self.uploads_tick(turn);
+        }
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        let unwritten = core::mem::take(&mut uploads.unwritten);
+        if unwritten.is_empty() {
+            return self.tell_of_uploads(turn);
+        }
+        for key in unwritten {
+            let uploads = self.uploads.as_ref();
+            let body = uploads.and_then(|uploads| uploads.bodies.get(&key));
+            if body.is_some_and(|body| body.writes == 0) {
+                self.write_body(key, turn);
+            }
+        }
+        self.work_uploads(turn);
+        self.tell_of_uploads(turn);
+    }
+
+    /// Once a second.
+    pub(crate) fn uploads_tick(&mut self, turn: &mut Turn<'_>) {
+        let Some(uploads) = &mut self.uploads else {
+            return;
+        };
+        uploads.machine.handle(seconds(turn.now), Input::Tick);
+        for transfer in uploads.keys.keys() {
+            if let Some(event) = uploads.machine.progress_of(*transfer) {
+                uploads.news.take(event, turn.now);
+            }
+        }
+        uploads.news.forget_old(turn.now);
+        turn.out.push(Output::Timer {
+            at_us: turn.now.monotonic_us + TICK_US,
+            token: super::heartbeat::UPLOADS_TOKEN,
+        });
+        self.stats.uploads = uploads.machine.stats();
+        self.work_uploads(turn);
+    }
+
+    /// The root whose files are whole uploads; parts come behind it.
+    #[must_use]
+    pub fn uploads_root(&self) -> u32 {
+        let uploads = self.uploads.as_ref();
+        uploads.map_or(0, |uploads| uploads.service.whole_root)
+    }
+}

@@ -1,0 +1,299 @@
+//! Uploads: from the configuration to what the service reads, the directories in which they are kept, what an earlier process left there, and what passes
+//! between service and loop.
+
+use crate::config::Config;
+use crate::start::StartError;
+use ringway_io::{Errno, FileName, OpenError, OpenHow, RelativePath, Root, Symlinks, SyncWhat};
+use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
+use ringway_service::files::{Access, FileRef, Root as ServedRoot};
+use ringway_service::settings::UploadsService;
+use ringway_service::uploads::{
+    Area, Found, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads, UploadsSettings, part_name,
+    record_name, upload_of,
+};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Marks the tokens of uploads among those of files.
+pub const TOKEN: u64 = 1 << 63;
+
+/// Beneath the directory of uploads: parts with their records, and whole files.
+const PARTS: &str = "parts";
+const WHOLE: &str = "whole";
+/// What the path of whole files' URLs begins with.
+const WHOLE_PREFIX: &str = "/uploads/files/";
+
+/// Pieces that are smaller cost more than they bring; larger ones are sent by no client in one breath.
+const BUFFER_BYTES: core::ops::RangeInclusive<u32> = 4096..=4 << 20;
+
+/// What the service reads of it.
+///
+/// # Errors
+/// RW-1009.
+pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
+    let uploads = &config.uploads;
+    if uploads.directory.is_none() {
+        return Ok(None);
+    }
+    let least: [(&str, u64); 3] = [
+        ("uploads.writes_max", uploads.writes_max.into()),
+        ("uploads.buffers", uploads.buffers.into()),
+        ("uploads.idle_timeout_ms", uploads.idle_timeout_ms.into()),
+    ];
+    if let Some((name, _)) = least.iter().find(|(_, value)| *value == 0) {
+        return Err(StartError::invalid_value(name, "it is at least 1"));
+    }
+    if !BUFFER_BYTES.contains(&uploads.buffer_bytes) {
+        let what = "a buffer has 4,096 to 4,194,304 bytes";
+        return Err(StartError::invalid_value("uploads.buffer_bytes", what));
+    }
+    // Anonymous clients are one user, who has no quota.
+    let (user_bytes_max, user_uploads_max) = match config.dev {
+        true => (u64::MAX, u32::MAX),
+        false => (uploads.user_bytes_max, uploads.user_uploads_max),
+    };
+    Ok(Some(UploadsService {
+        uploads: UploadsSettings {
+            bytes_max: uploads.bytes_max.min(i64::MAX as u64),
+            user_bytes_max,
+            user_uploads_max,
+            uploads_max: uploads.uploads_max,
+            expire_seconds: uploads.expire_seconds,
+            remember_seconds: uploads.remember_seconds,
+            checkpoint_bytes: uploads.checkpoint_bytes,
+            writes_max: uploads.writes_max,
+            ..UploadsSettings::default()
+        },
+        buffers: uploads.buffers,
+        buffer_bytes: uploads.buffer_bytes,
+        idle_timeout_ms: uploads.idle_timeout_ms,
+        namespace: uploads.namespace.clone(),
+        url_seconds: uploads.url_seconds,
+        whole_root: config.files.roots.len() as u32,
+        whole_prefix: WHOLE_PREFIX.to_owned(),
+    }))
+}
+
+/// Whole files as they are served: to whoever has a signed URL or a token for them. What strangers wrote is saved and never shown.
+#[must_use]
+pub fn served_root(config: &Config) -> Option<ServedRoot> {
+    config.uploads.directory.as_ref().map(|_| ServedRoot {
+        prefix: WHOLE_PREFIX.to_owned(),
+        access: Access::Granted,
+        always_download: true,
+        ..ServedRoot::default()
+    })
+}
+
+/// The directories of whole files and of parts, opened, and made if they are not there. None without uploads.
+///
+/// # Errors
+/// RW-1014.
+pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
+    let Some(directory) = &config.uploads.directory else {
+        return Ok(Vec::new());
+    };
+    let open = |name| open_or_make(directory, name);
+    let opened = [WHOLE, PARTS]
+        .into_iter()
+        .map(open)
+        .collect::<io::Result<_>>();
+    opened.map_err(|error| StartError::uploads_unusable(directory, &error))
+}
+
+fn open_or_make(directory: &Path, name: &str) -> io::Result<OwnedFd> {
+    let path = directory.join(name);
+    match fs::create_dir(&path) {
+        // Its name must outlast a crash, as what will be in it.
+        Ok(()) => fs::File::open(directory)?.sync_all()?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let file = fs::File::open(path)?;
+    match file.metadata()?.is_dir() {
+        true => Ok(file.into()),
+        false => Err(ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// Claims the directory for as long as this process lives: two daemons in one would take each other's uploads for what a crash left.
+///
+/// # Errors
+/// RW-1014.
+pub fn claim(config: &Config) -> Result<Option<fs::File>, StartError> {
+    let Some(directory) = &config.uploads.directory else {
+        return Ok(None);
+    };
+    let unusable = |error: io::Error| StartError::uploads_unusable(directory, &error);
+    let claim = fs::File::open(directory).map_err(unusable)?;
+    match claim.try_lock() {
+        Ok(()) => Ok(Some(claim)),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+        Err(fs::TryLockError::WouldBlock) => {
+            let what = "another daemon keeps its uploads there";
+            Err(unusable(io::Error::new(ErrorKind::ResourceBusy, what)))
+        }
+    }
+}
+
+/// What an earlier process left.
+///
+/// # Errors
+/// RW-1014.
+pub fn found(config: &Config) -> Result<Vec<Found>, StartError> {
+    let Some(directory) = &config.uploads.directory else {
+        return Ok(Vec::new());
+    };
+    let unusable = |error: io::Error| StartError::uploads_unusable(directory, &error);
+    directories(config)?;
+    let names = fs::read_dir(directory.join(PARTS)).map_err(unusable)?;
+    let mut uploads = BTreeSet::new();
+    for name in names {
+        let name = name.map_err(unusable)?.file_name();
+        uploads.extend(name.to_str().and_then(upload_of));
+    }
+    let found = uploads.into_iter().map(|upload| find(directory, upload));
+    found.collect::<io::Result<_>>().map_err(unusable)
+}
+
+fn find(directory: &Path, upload: UploadId) -> io::Result<Found> {
+    let parts = directory.join(PARTS);
+    let record = present(fs::read(parts.join(record_name(upload))))?;
+    let name = record.as_deref().and_then(Uploads::final_name_in);
+    let whole = name.map(|name| directory.join(WHOLE).join(name));
+    Ok(Found {
+        upload,
+        record,
+        part_bytes: length(&parts.join(part_name(upload)))?,
+        final_bytes: whole.map_or(Ok(None), |path: PathBuf| length(&path))?,
+    })
+}
+
+fn length(path: &Path) -> io::Result<Option<u64>> {
+    Ok(present(fs::symlink_metadata(path))?.map(|metadata| metadata.len()))
+}
+
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// What the service asks, as the loop understands it. `whole` is the root of whole files; that of parts stands behind it.
+#[must_use]
+pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
+    let root = |area| match area {
+        Area::Whole => Root(whole),
+        Area::Parts => Root(whole + 1),
+    };
+    let place = |area| Place::Root(root(area));
+    match ask {
+        StoreAsk::Open {
+            area,
+            name,
+            creates,
+            reads,
+        } => FileRequest::Open {
+            root: root(area),
+            path: RelativePath::new(name.as_bytes()).expect("names of uploads are short and plain"),
+            how: match (creates, reads) {
+                (true, _) => OpenHow::Create,
+                (false, true) => OpenHow::Read(Symlinks::Refused),
+                (false, false) => OpenHow::Write,
+            },
+        },
+        StoreAsk::Read {
+            file,
+            offset,
+            count,
+        } => FileRequest::Read {
+            file: handle_of(&file),
+            count,
+            offset,
+        },
+        StoreAsk::Write {
+            file,
+            bytes,
+            offset,
+        } => FileRequest::Write {
+            file: handle_of(&file),
+            bytes,
+            offset,
+        },
+        StoreAsk::Sync(file) => FileRequest::Sync {
+            file: handle_of(&file),
+            what: SyncWhat::Data,
+        },
+        StoreAsk::SyncArea(area) => FileRequest::SyncPlace(place(area)),
+        StoreAsk::Rename {
+            from,
+            name,
+            to,
+            new_name,
+        } => FileRequest::Rename {
+            from: place(from),
+            name: name_of(&name),
+            to: place(to),
+            new_name: name_of(&new_name),
+            replaces: true,
+        },
+        StoreAsk::Unlink { area, name } => FileRequest::Unlink {
+            place: place(area),
+            name: name_of(&name),
+        },
+        StoreAsk::Truncate { file, bytes } => FileRequest::Truncate {
+            file: handle_of(&file),
+            size: bytes,
+        },
+    }
+}
+
+fn name_of(name: &str) -> FileName {
+    FileName::new(name.as_bytes()).expect("names of uploads are those of one entry")
+}
+
+fn handle_of(file: &FileRef) -> FileHandle {
+    let handle = file.downcast_ref::<FileHandle>();
+    handle
+        .expect("the service has only files that it was given here")
+        .clone()
+}
+
+/// What came of it, as the service understands it.
+#[must_use]
+pub fn answer_of(outcome: FileOutcome) -> StoreAnswer {
+    match outcome {
+        FileOutcome::Opened(result) => {
+            let opened = result.map(|opened| Rc::new(opened.file) as FileRef);
+            StoreAnswer::Opened(opened.map_err(not_opened))
+        }
+        FileOutcome::Read(result) => StoreAnswer::Read(result.map_err(error_of)),
+        FileOutcome::Wrote { bytes, result, .. } => {
+            StoreAnswer::Wrote(bytes, result.map_err(error_of))
+        }
+        FileOutcome::Done(result) => StoreAnswer::Done(result.map_err(error_of)),
+        other @ FileOutcome::Stat(_) => unreachable!("nobody asked for {other:?}"),
+    }
+}
+
+const fn error_of(errno: Errno) -> StoreError {
+    match OpenError::of(errno) {
+        OpenError::Absent => StoreError::Absent,
+        OpenError::Full => StoreError::Full,
+        _ => StoreError::Failed,
+    }
+}
+
+const fn not_opened(error: OpenError) -> StoreError {
+    match error {
+        OpenError::Absent => StoreError::Absent,
+        OpenError::Exists => StoreError::Exists,
+        OpenError::Full => StoreError::Full,
+        _ => StoreError::Failed,
+    }
+}

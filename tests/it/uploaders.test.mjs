@@ -1,0 +1,244 @@
+// Who may upload what: tokens, quotas, pages of other origins, rooms that hear of files, uploads that expire, and a disk that is full.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ask, connect, modes, versions } from "./clients.mjs";
+import { binary, event, serve, serveDev, until } from "./daemon.mjs";
+import { keyring } from "./keyring.mjs";
+import { BYTES, VERSION, create, metadata, offsetOf, patch, request, upload, whole } from "./tus.mjs";
+
+const SETTINGS = `
+[origins]
+allowed = ["https://shop.example"]
+[uploads]
+directory = "FOLDER/uploads"
+user_bytes_max = 10000
+user_uploads_max = 3
+url_seconds = 60
+[[files.url_keys]]
+id = "2026"
+file = "FOLDER/url-key"
+`;
+
+let ring, daemon;
+const folder = () => path.join(ring.folder, "uploads");
+const bearer = (subject, ...args) => ({ authorization: `Bearer ${ring.mint("--subject", subject, ...args)}` });
+const codeOf = (answer) => JSON.parse(answer.body).code;
+const named = (filename, more = {}) => ({ "upload-metadata": metadata({ filename, ...more }) });
+
+before(async () => {
+  ring = keyring(SETTINGS);
+  writeFileSync(path.join(ring.folder, "url-key"), randomBytes(32));
+  mkdirSync(folder());
+  daemon = await serve(["--config", ring.config, "--shards", "2"]);
+});
+
+after(async () => {
+  assert.equal(await daemon.stop(), 0, daemon.log());
+  rmSync(ring.folder, { recursive: true });
+});
+
+describe("tokens", { timeout: 60_000 }, () => {
+  test("without one nothing is created, and nothing is told", async () => {
+    const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "5" });
+    assert.deepEqual([answer.status, answer.headers["www-authenticate"], codeOf(answer)], [401, "Bearer", "RW-2101"]);
+    const wrong = await request(daemon, "POST", "/uploads/", { "upload-length": "5", authorization: "Bearer a.b.c" });
+    assert.deepEqual([wrong.status, codeOf(wrong)], [401, "RW-2102"]);
+    assert.equal((await request(daemon, "HEAD", `/uploads/${"0".repeat(32)}`)).status, 401);
+    assert.equal((await request(daemon, "OPTIONS", "/uploads/")).status, 204);
+  });
+
+  test("a name that the token does not have is refused", async () => {
+    const anna = bearer("anna", "--uploads", "*.png");
+    const refused = await request(daemon, "POST", "/uploads/", { "upload-length": "5", ...anna, ...named("a.exe") });
+    assert.deepEqual([refused.status, codeOf(refused)], [403, "RW-2710"]);
+    const where = await create(daemon, 5, { ...anna, ...named("a.png") });
+    assert.equal((await patch(daemon, where, 0, Buffer.from("hello"), anna)).status, 204);
+    assert.ok(whole(folder()).some(({ name, bytes }) => name.endsWith(".png") && String(bytes) === "hello"));
+  });
+
+  test("what is somebody else's is not there, on whichever shard its home is", async () => {
+    for (let index = 0; index < 8; index += 1) {
+      const [own, other] = [bearer(`owner-${index}`, "--uploads", "*"), bearer(`other-${index}`, "--uploads", "*")];
+      const where = await create(daemon, 5, own);
+      for (const method of ["HEAD", "DELETE"]) assert.equal((await request(daemon, method, where, other)).status, 404);
+      assert.equal((await patch(daemon, where, 0, Buffer.from("a"), other)).status, 404);
+      assert.equal((await patch(daemon, where, 0, Buffer.from("a"), own)).status, 204);
+      assert.equal((await request(daemon, "DELETE", where, own)).status, 204);
+    }
+  });
+
+  test("whole files are read with a token for them, and with a signed URL", async () => {
+    const eve = bearer("eve", "--uploads", "*", "--files", "*.txt");
+    const where = await create(daemon, 5, { ...eve, ...named("a.txt") });
+    await patch(daemon, where, 0, Buffer.from("hello"), eve);
+    const file = `/uploads/files/${where.split("/").at(-1)}.txt`;
+    const read = async (url, headers = {}) => fetch(`${daemon.url}${url}`, { headers });
+    assert.equal((await read(file)).status, 401);
+    assert.equal((await read(file, bearer("bob", "--files", "*.png"))).status, 403);
+    assert.equal(await (await read(file, eve)).text(), "hello");
+    const signed = execFileSync(binary, ["url", "--config", ring.config, "--path", file], { encoding: "utf8" }).trim();
+    assert.equal(await (await read(signed)).text(), "hello");
+    for (const hidden of [`/uploads/files/../parts/${where.split("/").at(-1)}.json`, "/uploads/files/"]) {
+      assert.notEqual((await request(daemon, "GET", hidden, eve)).status, 200);
+    }
+  });
+});
+
+describe("signed URLs", { timeout: 60_000 }, () => {
+  const sign = (...args) => execFileSync(binary, ["url", "--config", ring.config, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+
+  test("whoever has one for writing uploads as its subject, by the published client", async () => {
+    const bytes = randomBytes(5000);
+    const endpoint = `${daemon.url}${sign("--write", "--path", "/uploads/", "--subject", "signed")}`;
+    const url = await upload(daemon, bytes, { endpoint, chunkSize: 2000 });
+    assert.ok(whole(folder()).some((file) => file.bytes.equals(bytes)));
+    const where = new URL(url);
+    assert.equal((await request(daemon, "HEAD", where.pathname + where.search)).status, 200);
+    assert.equal((await request(daemon, "HEAD", where.pathname)).status, 401);
+    assert.equal((await request(daemon, "HEAD", where.pathname, bearer("signed", "--uploads", "*"))).status, 200);
+    assert.equal((await request(daemon, "DELETE", where.pathname + where.search)).status, 204);
+  });
+
+  test("parts have signed URLs, and become one", async () => {
+    const bytes = randomBytes(3000);
+    const source = path.join(ring.folder, "source");
+    writeFileSync(source, bytes);
+    const endpoint = `${daemon.url}${sign("--write", "--path", "/uploads/", "--subject", "parts")}`;
+    await upload(daemon, createReadStream(source), { endpoint, parallelUploads: 2, chunkSize: Infinity });
+    assert.ok(whole(folder()).some((file) => file.bytes.equals(bytes)));
+  });
+
+  test("one for reading, for another path, for one use, or of yesterday is none", async () => {
+    const tried = async (url) => {
+      const answer = await request(daemon, "POST", url, { "upload-length": "1" });
+      return [answer.status, codeOf(answer)];
+    };
+    assert.deepEqual(await tried(sign("--path", "/uploads/")), [403, "RW-2706"]);
+    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/x").replace("/uploads/x", "/uploads/")), [403, "RW-2706"]);
+    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/", "--expires-in", "0")), [410, "RW-2707"]);
+    assert.throws(() => sign("--write", "--once", "--path", "/uploads/"), /cannot be used with/);
+  });
+});
+
+describe("quotas", { timeout: 60_000 }, () => {
+  test("a user has so many bytes and so many uploads", async () => {
+    const rich = bearer("rich", "--uploads", "*");
+    const first = await create(daemon, 6000, rich);
+    const more = await request(daemon, "POST", "/uploads/", { "upload-length": "4001", ...rich });
+    assert.deepEqual([more.status, codeOf(more)], [413, "RW-2810"]);
+    await create(daemon, 0, rich);
+    await create(daemon, 1, rich);
+    const another = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...rich });
+    assert.deepEqual([another.status, codeOf(another)], [413, "RW-2810"]);
+    await create(daemon, 9000, bearer("poor", "--uploads", "*"));
+    assert.equal((await request(daemon, "DELETE", first, rich)).status, 204);
+    await create(daemon, 6000, rich);
+  });
+
+  test("a body in chunks ends where the quota does", async () => {
+    const user = bearer("chunks", "--uploads", "*");
+    const answer = await request(daemon, "POST", "/uploads/", { "upload-defer-length": "1", ...user });
+    const where = new URL(answer.headers.location, daemon.url).pathname;
+    const body = Array.from({ length: 20 }, () => Buffer.alloc(1000));
+    const refused = await patch(daemon, where, 0, body, user).catch((error) => error);
+    assert.ok(refused.status === 413 || refused.code !== undefined);
+    await until(async () => (await offsetOf(daemon, where, user)) <= 10_000);
+  });
+});
+
+describe("pages of other origins", { timeout: 60_000 }, () => {
+  test("an allowed one may send what uploads need, and see what they say", async () => {
+    const origin = { origin: "https://shop.example" };
+    const asked = { "access-control-request-method": "PATCH", "access-control-request-headers": "tus-resumable,upload-offset" };
+    const preflight = await request(daemon, "OPTIONS", "/uploads/", { ...origin, ...asked });
+    assert.equal(preflight.status, 204);
+    assert.equal(preflight.headers["access-control-allow-origin"], "https://shop.example");
+    assert.match(preflight.headers["access-control-allow-methods"], /PATCH/);
+    assert.match(preflight.headers["access-control-allow-headers"], /Upload-Offset/);
+    const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...origin, ...bearer("page", "--uploads", "*") });
+    assert.equal(answer.status, 201);
+    assert.match(answer.headers["access-control-expose-headers"], /Location/);
+  });
+
+  test("another one may not", async () => {
+    const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", origin: "https://evil.example", ...bearer("page", "--uploads", "*") });
+    assert.deepEqual([answer.status, answer.headers["access-control-allow-origin"]], [403, undefined]);
+  });
+});
+
+describe("rooms", { timeout: 60_000 }, () => {
+  test("members hear of progress, and get a URL when the file is whole", async () => {
+    const member = await connect(versions["4.8"], daemon.url, { ...modes["websocket only"], auth: { token: ring.mint("--subject", "member", "--join", "room:*") } }, []);
+    assert.equal((await ask(member, "join", "room:1")).ok, true);
+    const [progress, file] = [event(member, "progress"), event(member, "file")];
+    const user = bearer("sender", "--uploads", "*", "--publish", "room:*");
+    const where = await create(daemon, 10, { ...user, ...named("a b.txt", { room: "room:1" }) });
+    await patch(daemon, where, 0, Buffer.from("hello"), user);
+    const id = where.split("/").at(-1);
+    assert.deepEqual((await progress).slice(0, 2), ["room:1", { id, offset: 5, length: 10 }]);
+    await patch(daemon, where, 5, Buffer.from("world"), user);
+    const [room, data, meta] = await file;
+    const { url, ...rest } = data;
+    assert.deepEqual([room, rest, meta.from], ["room:1", { id, bytes: 10, subject: "sender", metadata: { filename: "a b.txt", room: "room:1" } }, "server"]);
+    const got = await fetch(`${daemon.url}${url}`);
+    assert.equal(await got.text(), "helloworld");
+    assert.match(got.headers.get("content-disposition"), /a b\.txt/);
+    assert.equal((await fetch(`${daemon.url}${url.replace("rw-exp=", "rw-exp=1")}`)).status, 403);
+    member.close();
+  });
+
+  test("whoever may not publish to a room may not name it", async () => {
+    const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...bearer("stranger", "--uploads", "*"), ...named("a", { room: "room:1" }) });
+    assert.deepEqual([answer.status, codeOf(answer)], [403, "RW-2109"]);
+  });
+});
+
+test("an upload that nobody continues expires, and is gone with its bytes", { timeout: 60_000 }, async () => {
+  const directory = path.join(ring.folder, "short");
+  mkdirSync(directory);
+  const short = await serveDev("--uploads", directory, "--shards", "1", "--set", "uploads.expire_seconds=2", "--set", "uploads.remember_seconds=2");
+  const where = await create(short, 10);
+  const { headers } = await patch(short, where, 0, Buffer.from("hello"));
+  assert.ok(Date.parse(headers["upload-expires"]) > Date.now() - 2000);
+  const url = await upload(short, Buffer.from("whole"));
+  await until(async () => (await request(short, "HEAD", where)).status === 410);
+  await until(() => readdirSync(path.join(directory, "parts")).length === 0);
+  assert.deepEqual(whole(directory).map(({ bytes }) => String(bytes)), ["whole"], "a finished file stays");
+  assert.equal((await request(short, "HEAD", new URL(url).pathname)).status, 410);
+  assert.equal(await short.stop(), 0, short.log());
+});
+
+/** A daemon whose uploads are on a disk of so many bytes; `null` where this user may mount none. */
+async function onSmallDisk(bytes) {
+  const directory = path.join(ring.folder, "small");
+  mkdirSync(directory);
+  const script = path.join(ring.folder, "small.sh");
+  writeFileSync(script, `#!/bin/sh\nmount -t tmpfs -o size=${bytes} tmpfs ${directory} && exec ${binary} "$@"\n`, { mode: 0o755 });
+  try {
+    execFileSync("unshare", ["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", directory], { stdio: "ignore" });
+  } catch {
+    return null;
+  }
+  return serve(["--dev", "--uploads", directory, "--shards", "1"], {}, { command: ["unshare", "--map-root-user", "--mount", script] });
+}
+
+test("a full disk is said, what came before it counts, and other clients go on", { timeout: 60_000 }, async (context) => {
+  const small = await onSmallDisk(1 << 20);
+  if (small === null) return context.skip("no user namespaces here");
+  const [where, other] = [await create(small, 4 << 20), await create(small, 10)];
+  const full = await patch(small, where, 0, randomBytes(3 << 20)).catch((error) => error);
+  assert.ok(full.status === 507 ? codeOf(full) === "RW-2812" : full.code !== undefined, String(full.status));
+  const offset = await until(() => offsetOf(small, where).catch(() => false).then((found) => found !== false && { found }));
+  assert.ok(offset.found <= 1 << 20);
+  assert.equal((await request(small, "DELETE", where, VERSION)).status, 204);
+  assert.equal((await patch(small, other, 0, Buffer.from("helloworld"), BYTES)).status, 204);
+  assert.equal(await small.stop(), 0, small.log());
+});
+
+test("a second daemon does not keep its uploads in the same place", { timeout: 60_000 }, async () => {
+  await assert.rejects(serveDev("--uploads", folder()), /RW-1014.*another daemon/s);
+});
