@@ -42,6 +42,8 @@ pub(crate) struct Limits {
     rates: RateLimits,
     seed: Seed,
     users: Table<User>,
+    /// Users that are sent files.
+    downloads: Table<User, ByteBucket>,
     addresses: Table<Network>,
     connects: Table<Network>,
 }
@@ -75,6 +77,7 @@ impl Limits {
             rates,
             seed: Seed::new(!seed),
             users: Table::new(Seed::new(seed)),
+            downloads: Table::new(Seed::new(seed)),
             addresses: Table::new(Seed::new(seed)),
             connects: Table::new(Seed::new(seed)),
         }
@@ -175,8 +178,9 @@ impl Limits {
         let Some(user) = user else {
             return allow(now.monotonic_us, wanted, least, &mut [own]);
         };
-        let (entry, _) = self.users.entry(now, User(self.seed.hash_one(user)));
-        let shared = (&mut entry.bytes, self.rates.user_download);
+        let user = User(self.seed.hash_one(user));
+        let (entry, _) = self.downloads.entry(now, user);
+        let shared = (&mut entry.bucket, self.rates.user_download);
         allow(now.monotonic_us, wanted, least, &mut [own, shared])
     }
 }

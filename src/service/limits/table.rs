@@ -12,11 +12,28 @@ const ENTRIES_MAX: usize = 65_536;
 /// A table of so many is not looked through.
 const SWEEP_MIN: usize = 1024;
 
-/// Buckets and a count of what is open.
+/// What an entry is filled with.
+pub(super) trait Bucket: Copy + Default {
+    /// Whether it is as a new one.
+    fn is_new(&self, now_us: u64) -> bool;
+}
+
+impl Bucket for TokenBucket {
+    fn is_new(&self, now_us: u64) -> bool {
+        self.is_full(now_us)
+    }
+}
+
+impl Bucket for ByteBucket {
+    fn is_new(&self, now_us: u64) -> bool {
+        self.is_full(now_us)
+    }
+}
+
+/// A bucket and a count of what is open.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Entry {
-    pub(super) bucket: TokenBucket,
-    pub(super) bytes: ByteBucket,
+pub(super) struct Entry<B> {
+    pub(super) bucket: B,
     pub(super) count: u32,
 }
 
@@ -33,17 +50,17 @@ impl Number {
     }
 }
 
-pub(super) struct Table<K> {
+pub(super) struct Table<K, B = TokenBucket> {
     numbers: HashMap<K, Number, Seed>,
     /// The shared one is the first.
-    entries: Vec<Entry>,
+    entries: Vec<Entry<B>>,
     free: Vec<Number>,
     /// Entries at which those go that are as new.
     sweep_at: usize,
     swept_us: u64,
 }
 
-impl<K: Copy + Hash + Eq> Table<K> {
+impl<K: Copy + Hash + Eq, B: Bucket> Table<K, B> {
     pub(super) fn new(seed: Seed) -> Self {
         Self {
             numbers: HashMap::with_hasher(seed),
@@ -55,7 +72,7 @@ impl<K: Copy + Hash + Eq> Table<K> {
     }
 
     /// The entry of `key`, made if there is none.
-    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry, Number) {
+    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry<B>, Number) {
         let known = self.numbers.get(&key).copied();
         let number = known.unwrap_or_else(|| self.insert(now, key));
         (&mut self.entries[number.index()], number)
@@ -105,8 +122,7 @@ impl<K: Copy + Hash + Eq> Table<K> {
         self.numbers.retain(|_, number| {
             let entry = &entries[number.index()];
             let now_us = now.monotonic_us;
-            let is_new = entry.bucket.is_full(now_us) && entry.bytes.is_full(now_us);
-            let stays = entry.count > 0 || !is_new;
+            let stays = entry.count > 0 || !entry.bucket.is_new(now_us);
             if !stays {
                 free.push(*number);
             }
@@ -132,7 +148,7 @@ mod tests {
     /// A hundred thousand users say something in turn, a thousand a second: those who fell silent cost nothing.
     #[test]
     fn full_buckets_do_not_stay() {
-        let mut table = Table::new(Seed::fixed());
+        let mut table: Table<u64> = Table::new(Seed::fixed());
         let rate = Rate {
             per_second: 10,
             burst: 10,
@@ -156,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_or_not_full_stays() {
-        let mut table = Table::new(Seed::fixed());
+        let mut table: Table<u64> = Table::new(Seed::fixed());
         let rate = Rate {
             per_second: 1,
             burst: 1,
