@@ -213,12 +213,16 @@ fn flame(args: FlameArgs) -> Result<ExitCode, String> {
         return Ok(ended);
     }
     let said = |error: std::io::Error| error.to_string();
-    let mut server = servers(&["ringway".to_owned()])?.remove(0);
+    let scenario = scenarios(slice::from_ref(&args.scenario))?[&args.scenario].clone();
+    let mut named = scenario.servers.iter();
+    let named = named.find(|name| name.starts_with("ringway"));
+    let name = named.map_or("ringway", |name| name);
+    let mut server = servers(&[name.to_owned()])?.remove(0);
     let binary = args.binary.canonicalize().map_err(said)?;
     server.command[0] = binary.display().to_string();
     let data = args.out.with_extension("perf");
     let job = Job {
-        scenario: scenarios(slice::from_ref(&args.scenario))?[&args.scenario].clone(),
+        scenario,
         name: args.scenario,
         server,
         pass: 1,

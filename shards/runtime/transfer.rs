@@ -98,6 +98,8 @@ pub(crate) struct Transfer {
     /// Where it was at the last sweep, and the sweeps since it moved.
     seen: u64,
     idle_sweeps: u8,
+    /// Bytes that were to go directly, the last time.
+    asked: u32,
 }
 
 impl Transfer {
@@ -183,6 +185,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             ahead: VecDeque::new(),
             seen: range.start,
             idle_sweeps: 0,
+            asked: 0,
         };
         self.transfers.by_conn.insert(conn.slot, transfer);
         self.transfers.list(conn);
@@ -249,6 +252,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
         transfer.stand = Stand::Sending;
         let count = transfer.chunk(transfer.at, CHUNK_BYTES_MAX);
+        transfer.asked = count;
         let (file, offset) = (transfer.file.file(), transfer.at);
         let Some(record) = self.table.get(conn) else {
             return 0;
@@ -416,7 +420,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             FileSend::Went(count) => {
                 self.stats.file_bytes_direct += u64::from(count);
                 self.went(conn, count);
-                self.transfers.list(conn);
+                self.go_on_direct(conn, count);
             }
             FileSend::Again => self.transfers.list(conn),
             FileSend::Blocked => self.await_writable(conn),
@@ -443,6 +447,15 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 self.await_writable(conn);
             }
             Err(_) => self.fail_transfer(conn, Cause::Failed),
+        }
+    }
+
+    /// Who took less than was there is full: asked again at once it would take a little, for as many calls as a large piece costs.
+    fn go_on_direct(&mut self, conn: Conn, count: u32) {
+        let asked = self.transfers.get(conn).map_or(0, |transfer| transfer.asked);
+        match count < asked {
+            true => self.await_writable(conn),
+            false => self.transfers.list(conn),
         }
     }
 
