@@ -218,7 +218,11 @@ impl Handler for Application {
     fn next_send(&mut self, now: Now, conn: Conn) -> Option<Outgoing> {
         let id = conn_id(conn);
         if let Some(bytes) = self.hub.next_send(time_of(now), id) {
-            return Some(Outgoing::Frame(Frame::from(bytes)));
+            let frame = Frame::from(bytes);
+            return Some(match self.hub.has_piece(id) {
+                true => Outgoing::Head(frame),
+                false => Outgoing::Frame(frame),
+            });
         }
         let piece = self.hub.next_piece(id)?;
         Some(Outgoing::File(Box::new(files::piece_of(piece))))

@@ -67,6 +67,8 @@ pub enum Op {
         frame: Frame,
         /// Which: from what has been sent before to the frame's end, or less.
         piece: Range<u32>,
+        /// More is sent at once behind it, and may go in one segment with it (MSG_MORE).
+        goes_on: bool,
     },
     /// Send bytes of a file that are in memory, without a copy, and never wait: neither for the disk nor for the socket. It is the socket's send in flight.
     /// Completion: [`crate::Outcome::FileSent`].
@@ -79,6 +81,8 @@ pub enum Op {
         offset: u64,
         /// How many bytes at most.
         count: u32,
+        /// That they are in memory was seen a moment ago: only the last one is looked at again.
+        is_known: bool,
     },
     /// Send what stands in a slot, and never wait for the socket. It is the socket's send in flight. Completion: [`crate::Outcome::SlotSent`].
     SendSlot {
@@ -143,12 +147,14 @@ impl core::fmt::Debug for Op {
                 socket,
                 frame,
                 piece,
+                ..
             } => write!(f, "Send({}, {piece:?} of {})", socket.0, frame.len()),
             Self::SendFile {
                 socket,
                 file,
                 offset,
                 count,
+                ..
             } => write!(f, "SendFile({}, {}, {count} at {offset})", socket.0, file.0),
             Self::SendSlot {
                 socket,

@@ -55,12 +55,17 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
         match self.handler.next_send(now, conn) {
             Some(Outgoing::Frame(frame)) => self.send(conn, frame, 0),
+            Some(Outgoing::Head(frame)) => self.send_from(conn, frame, (0, true)),
             Some(Outgoing::File(piece)) => self.begin_transfer(conn, *piece),
             None => self.flushed(conn),
         }
     }
 
     pub(crate) fn send(&mut self, conn: Conn, frame: Frame, from: u32) {
+        self.send_from(conn, frame, (from, false));
+    }
+
+    fn send_from(&mut self, conn: Conn, frame: Frame, (from, goes_on): (u32, bool)) {
         let Some(record) = self.table.get(conn) else {
             return;
         };
@@ -77,6 +82,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             socket,
             frame,
             piece,
+            goes_on,
         };
         self.driver.submit(key(OpKind::Send, conn), op);
     }

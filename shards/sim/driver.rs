@@ -82,6 +82,7 @@ fn work_of(ring: &mut Ring, op: Op) -> (Option<u32>, Work) {
             socket,
             frame,
             piece,
+            goes_on: _,
         } => {
             assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
             let checksum = checksum(&frame);
@@ -121,6 +122,7 @@ fn work_of(ring: &mut Ring, op: Op) -> (Option<u32>, Work) {
             file,
             offset,
             count,
+            is_known: _,
         } => {
             assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
             assert!(count > 0, "nothing is sent of a file");

@@ -239,14 +239,21 @@ impl UringDriver {
         self.push_plain(entry, key.to_bits());
     }
 
-    fn send(&mut self, key: Key, socket: Socket, frame: Frame, piece: &Range<u32>) {
+    fn send(
+        &mut self,
+        key: Key,
+        socket: Socket,
+        frame: Frame,
+        (piece, goes_on): (&Range<u32>, bool),
+    ) {
         let HeldSend::Frame(frame) = self.memory.sends.hold(key, HeldSend::Frame(frame)) else {
             unreachable!("what was just put there")
         };
         let bytes = &frame[piece.start as usize..piece.end as usize];
         let length = piece.end - piece.start;
+        let more = if goes_on { libc::MSG_MORE } else { 0 };
         let entry = opcode::Send::new(types::Fixed(socket.0), bytes.as_ptr(), length)
-            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL | more)
             .build();
         // SAFETY: `sends` holds the frame until `release` saw the send's only completion; a frame's bytes never move and are never written.
         unsafe { self.ring.push(entry, key.to_bits()) };
@@ -331,7 +338,8 @@ impl Driver for UringDriver {
                 socket,
                 frame,
                 piece,
-            } => return self.send(key, socket, frame, &piece),
+                goes_on,
+            } => return self.send(key, socket, frame, (&piece, goes_on)),
             Op::SendSocket { socket, to, token } => {
                 return self.send_socket(key, socket, to, token);
             }
@@ -341,12 +349,14 @@ impl Driver for UringDriver {
                 file,
                 offset,
                 count,
+                is_known,
             } => {
                 let send = FromFile {
                     socket,
                     file,
                     offset,
                     count,
+                    is_known,
                 };
                 return self.send_file(key, send);
             }

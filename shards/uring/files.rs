@@ -420,7 +420,7 @@ impl UringDriver {
 
     fn send_now(&mut self, socket: RawFd, send: FromFile) -> FileSend {
         let file = self.files().fd(send.file);
-        send_file(socket, file, send.offset, send.count)
+        send_file(socket, file, &send)
     }
 
     fn install_socket(&mut self, key: Key, send: FromFile) {

@@ -20,6 +20,7 @@ pub(crate) struct FromFile {
     pub(crate) file: File,
     pub(crate) offset: u64,
     pub(crate) count: u32,
+    pub(crate) is_known: bool,
 }
 
 /// One place per connection slot, because there is one send in flight per socket (invariant 2). As long as the loop's table of connections, which

@@ -1,5 +1,6 @@
 //! sendfile(2), never waiting: neither for a page that is not in memory nor for a socket that is full.
 
+use crate::inflight::FromFile;
 use ringway_io::{Errno, FileSend};
 use std::io;
 use std::os::fd::RawFd;
@@ -66,9 +67,18 @@ fn set_waits(socket: RawFd, waits: bool) {
     assert_eq!(result, 0, "a socket's flags can always be set");
 }
 
-/// Sends at most `count` bytes of the file from `offset` on.
-pub(crate) fn send_file(socket: RawFd, file: RawFd, offset: u64, count: u32) -> FileSend {
-    if count == 0 || !is_in_memory(file, offset, count) {
+/// Whether the bytes may be sent without waiting for the disk.
+fn is_warm(file: RawFd, send: &FromFile) -> bool {
+    match send.is_known {
+        true => is_readable_now(file, send.offset + u64::from(send.count) - 1),
+        false => is_in_memory(file, send.offset, send.count),
+    }
+}
+
+/// Sends from a file, both by their descriptors.
+pub(crate) fn send_file(socket: RawFd, file: RawFd, send: &FromFile) -> FileSend {
+    let (offset, count) = (send.offset, send.count);
+    if count == 0 || !is_warm(file, send) {
         return FileSend::Cold;
     }
     let mut position = offset as i64;

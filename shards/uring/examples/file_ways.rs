@@ -175,6 +175,7 @@ impl Bench {
             socket,
             frame,
             piece,
+            goes_on: false,
         };
         let sent = self.of(OpKind::Send, op);
         assert!(matches!(sent, Outcome::Sent(Ok(count)) if count == size));

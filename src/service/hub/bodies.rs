@@ -331,6 +331,20 @@ impl Hub {
         }
     }
 
+    /// Whether a piece of a file follows the bytes that the connection has to send.
+    #[must_use]
+    pub fn has_piece(&self, conn: ConnId) -> bool {
+        if self.files.bodies.by_key.is_empty() {
+            return false;
+        }
+        let sending = self.files.bodies.by_key.get(&Key::of(conn));
+        sending.is_some_and(|sending| {
+            let is_open = matches!(sending.source, Source::Stored(Content::Open(_)));
+            let is_file = matches!(sending.segments.front(), Some(Segment::File(_)));
+            is_open && is_file && sending.granted > 0
+        })
+    }
+
     /// The next piece of a file for `conn`'s wire, once [`Self::next_send`] has nothing.
     pub fn next_piece(&mut self, conn: ConnId) -> Option<(FileRef, Range<u64>)> {
         if self.files.bodies.by_key.is_empty() {

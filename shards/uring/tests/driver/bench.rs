@@ -115,6 +115,7 @@ impl Bench {
             socket,
             frame,
             piece,
+            goes_on: false,
         };
         self.driver.submit(send_key(slot), op);
     }
