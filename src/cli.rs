@@ -1,5 +1,6 @@
 //! The command line. What each flag means to the daemon stands in [`crate::config`]; flags only override it.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -118,11 +119,14 @@ pub struct UrlArgs {
     #[arg(long)]
     pub once: bool,
     /// To upload rather than to read: of the path `/uploads/`.
-    #[arg(long, conflicts_with_all = ["once", "download"])]
+    #[arg(long, conflicts_with_all = ["once", "download"], requires = "subject")]
     pub write: bool,
-    /// Whose quota counts.
-    #[arg(long)]
+    /// Whose quota counts, and whose uploads they are.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
+    /// A room pattern: the rooms that uploads may name, whose members hear of them.
+    #[arg(long, value_name = "PATTERN", requires = "write")]
+    pub room: Option<String>,
 }
 
 impl ServeArgs {

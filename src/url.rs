@@ -35,6 +35,7 @@ pub fn url(args: &UrlArgs) -> Result<ExitCode, StartError> {
         expires_unix_seconds: now.saturating_add(args.expires_in),
         download: args.download.as_deref(),
         subject: args.subject.as_deref(),
+        rooms: args.room.as_deref(),
         once: args.once.then(|| draw() << 64 | draw()),
     };
     println!("{}", keys.mint(&grant));

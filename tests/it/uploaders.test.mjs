@@ -1,13 +1,14 @@
 // Who may upload what: tokens, quotas, pages of other origins, rooms that hear of files, uploads that expire, and a disk that is full.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHmac, randomBytes } from "node:crypto";
+import { createReadStream, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ask, connect, modes, versions } from "./clients.mjs";
 import { binary, event, serve, serveDev, until } from "./daemon.mjs";
-import { keyring } from "./keyring.mjs";
+import { HS256, keyPair, keyring } from "./keyring.mjs";
 import { BYTES, VERSION, create, metadata, offsetOf, patch, request, upload, whole } from "./tus.mjs";
 
 const SETTINGS = `
@@ -21,6 +22,12 @@ url_seconds = 60
 [[files.url_keys]]
 id = "2026"
 file = "FOLDER/url-key"
+${HS256}
+[[auth.keys]]
+id = "e1"
+algorithm = "ES256"
+file = "FOLDER/e1.pub.pem"
+private_file = "FOLDER/e1.pem"
 `;
 
 let ring, daemon;
@@ -32,6 +39,7 @@ const named = (filename, more = {}) => ({ "upload-metadata": metadata({ filename
 before(async () => {
   ring = keyring(SETTINGS);
   writeFileSync(path.join(ring.folder, "url-key"), randomBytes(32));
+  keyPair(ring.folder, "e1", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256");
   mkdirSync(folder());
   daemon = await serve(["--config", ring.config, "--shards", "2"]);
 });
@@ -68,6 +76,52 @@ describe("tokens", { timeout: 60_000 }, () => {
       assert.equal((await patch(daemon, where, 0, Buffer.from("a"), other)).status, 404);
       assert.equal((await patch(daemon, where, 0, Buffer.from("a"), own)).status, 204);
       assert.equal((await request(daemon, "DELETE", where, own)).status, 204);
+    }
+  });
+
+  test("a permission that was taken away ends what was begun with it", async () => {
+    const [before, now] = [bearer("withdrawn", "--uploads", "*.png"), bearer("withdrawn", "--uploads", "*.txt")];
+    const where = await create(daemon, 5, { ...before, ...named("a.png") });
+    for (const answer of [await patch(daemon, where, 0, Buffer.from("hello"), now), await request(daemon, "DELETE", where, now)]) {
+      assert.deepEqual([answer.status, codeOf(answer)], [403, "RW-2710"]);
+    }
+    assert.equal((await request(daemon, "HEAD", where, now)).status, 403);
+    assert.equal(await offsetOf(daemon, where, before), 0);
+    assert.equal((await patch(daemon, where, 0, Buffer.from("hello"), before)).status, 204);
+  });
+
+  test("whoever asks what the server knows does nothing else", async () => {
+    const anna = bearer("anna", "--uploads", "*");
+    const where = await create(daemon, 5, anna);
+    const override = (name) => ({ "x-http-method-override": name });
+    for (const name of ["PATCH", "DELETE", "POST"]) {
+      const answer = await request(daemon, "OPTIONS", where, { ...override(name), ...BYTES, "upload-offset": "0" });
+      assert.deepEqual([answer.status, answer.headers["tus-version"]], [204, "1.0.0"], name);
+      const created = await request(daemon, "OPTIONS", "/uploads/", { ...override(name), "upload-length": "5" });
+      assert.deepEqual([created.status, created.headers.location], [204, undefined], name);
+      assert.equal((await request(daemon, "POST", where, override(name))).status, 401, name);
+    }
+    assert.equal(await offsetOf(daemon, where, anna), 0);
+    const patched = await request(daemon, "POST", where, { ...override("PATCH"), ...BYTES, "upload-offset": "0", ...anna }, Buffer.from("hello"));
+    assert.deepEqual([patched.status, patched.headers["upload-offset"]], [204, "5"]);
+    for (const name of ["GET", "OPTIONS", ["DELETE", "DELETE"]]) {
+      const answer = await request(daemon, "POST", where, { ...override(name), ...anna });
+      assert.deepEqual([answer.status, codeOf(answer)], [400, "RW-2802"], String(name));
+    }
+    assert.equal((await request(daemon, "POST", where, { ...override("DELETE"), ...anna })).status, 204);
+    assert.equal((await request(daemon, "HEAD", where, anna)).status, 410);
+  });
+
+  test("a signature that takes long is waited for, on whichever shard", async () => {
+    for (let index = 0; index < 8; index += 1) {
+      const slow = bearer(`slow-${index}`, "--uploads", "*", "--key", "e1");
+      const where = await create(daemon, 5, slow);
+      assert.equal((await patch(daemon, where, 0, Buffer.from("hello"), slow)).status, 204);
+      assert.equal((await patch(daemon, where, 5, Buffer.alloc(200_000), slow)).status, 413);
+      const forged = { authorization: `${slow.authorization.slice(0, -8)}AAAAAAAA` };
+      const refused = await patch(daemon, where, 5, Buffer.from("x"), forged);
+      assert.deepEqual([refused.status, codeOf(refused)], [401, "RW-2105"]);
+      assert.equal((await request(daemon, "DELETE", where, slow)).status, 204);
     }
   });
 
@@ -118,9 +172,48 @@ describe("signed URLs", { timeout: 60_000 }, () => {
       return [answer.status, codeOf(answer)];
     };
     assert.deepEqual(await tried(sign("--path", "/uploads/")), [403, "RW-2706"]);
-    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/x").replace("/uploads/x", "/uploads/")), [403, "RW-2706"]);
-    assert.deepEqual(await tried(sign("--write", "--path", "/uploads/", "--expires-in", "0")), [410, "RW-2707"]);
-    assert.throws(() => sign("--write", "--once", "--path", "/uploads/"), /cannot be used with/);
+    const write = (...args) => sign("--write", "--subject", "tried", ...args);
+    assert.deepEqual(await tried(write("--path", "/uploads/x").replace("/uploads/x", "/uploads/")), [403, "RW-2706"]);
+    assert.deepEqual(await tried(write("--path", "/uploads/", "--expires-in", "0")), [410, "RW-2707"]);
+    assert.throws(() => write("--once", "--path", "/uploads/"), /cannot be used with/);
+  });
+
+  /** What `sign` does, by hand: src/service/files/signed.rs. */
+  function signByHand({ subject, rooms }) {
+    const expires = String(Math.floor(Date.now() / 1000) + 60);
+    const fields = ["2026", "write", "/uploads/", expires, undefined, subject, undefined, ...(rooms === undefined ? [] : [rooms])];
+    const encode = (field) => {
+      const bytes = Buffer.from(field ?? "");
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(bytes.length);
+      return Buffer.concat([Buffer.from([field === undefined ? 0 : 1]), length, bytes]);
+    };
+    const hmac = createHmac("sha256", readFileSync(path.join(ring.folder, "url-key"))).update("ringway url/1");
+    for (const field of fields) hmac.update(encode(field));
+    const pairs = [["rw-sub", subject], ["rw-room", rooms], ["rw-exp", expires], ["rw-key", "2026"], ["rw-sig", hmac.digest("base64url")]];
+    return `/uploads/?${pairs.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&")}`;
+  }
+
+  test("one for writing has a subject, by whomever it was signed", async () => {
+    assert.throws(() => sign("--write", "--path", "/uploads/"), /--subject/);
+    assert.throws(() => sign("--write", "--path", "/uploads/", "--subject", ""), /--subject/);
+    assert.throws(() => sign("--path", "/uploads/", "--room", "*"), /--write/);
+    const tried = async (grant) => (await request(daemon, "POST", signByHand(grant), { "upload-length": "1" })).status;
+    assert.deepEqual(await Promise.all([{}, { subject: "" }, { subject: "x".repeat(257) }].map(tried)), [403, 403, 403]);
+    assert.deepEqual(await Promise.all([{ subject: "hand" }, { subject: "hand", rooms: "room:*" }].map(tried)), [201, 201]);
+  });
+
+  test("one for writing names the rooms that hear of what comes by it, or none do", async () => {
+    const tried = async (room, ...args) => {
+      const url = sign("--write", "--path", "/uploads/", "--subject", `roomy-${room}`, ...args);
+      const answer = await request(daemon, "POST", url, { "upload-length": "1", ...named("a", { room }) });
+      if (answer.status !== 201) return [answer.status, codeOf(answer)];
+      // What was created is continued by its own URL, whatever its room.
+      return (await patch(daemon, answer.headers.location, 0, Buffer.from("a"))).status;
+    };
+    assert.deepEqual(await tried("room:1"), [403, "RW-2109"]);
+    assert.deepEqual(await tried("other", "--room", "room:*"), [403, "RW-2109"]);
+    assert.deepEqual(await tried("room:1", "--room", "room:*"), 204);
   });
 });
 
@@ -144,10 +237,34 @@ describe("quotas", { timeout: 60_000 }, () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-defer-length": "1", ...user });
     const where = new URL(answer.headers.location, daemon.url).pathname;
     const body = Array.from({ length: 20 }, () => Buffer.alloc(1000));
-    const refused = await patch(daemon, where, 0, body, user).catch((error) => error);
-    assert.ok(refused.status === 413 || refused.code !== undefined);
-    await until(async () => (await offsetOf(daemon, where, user)) <= 10_000);
+    const refused = await patch(daemon, where, 0, body, user);
+    assert.deepEqual([refused.status, codeOf(refused)], [413, "RW-2806"]);
+    // What was there when it was too much may count. What fits still fits, to the last byte, and there is no room for another.
+    const kept = await offsetOf(daemon, where, user);
+    assert.ok(kept <= 10_000, String(kept));
+    assert.equal((await patch(daemon, where, kept, [Buffer.alloc(10_000 - kept)], user)).status, 204);
+    assert.equal(await offsetOf(daemon, where, user), 10_000);
+    assert.equal((await patch(daemon, where, 10_000, [Buffer.from("x")], user)).status, 413);
+    const more = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...user });
+    assert.deepEqual([more.status, codeOf(more)], [413, "RW-2810"]);
+    assert.equal(await offsetOf(daemon, where, user), 10_000);
   });
+});
+
+test("control characters in what frames chunks end the connection", { timeout: 60_000 }, async () => {
+  const user = bearer("framing", "--uploads", "*");
+  const where = await create(daemon, 100, user);
+  const lines = Object.entries({ host: "a", ...VERSION, ...BYTES, ...user, "upload-offset": "0", "transfer-encoding": "chunked" });
+  const head = `PATCH ${where} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+  const next = `OPTIONS /uploads/ HTTP/1.1\r\nhost: a\r\n\r\n`;
+  for (const body of ["0;a=\0\r\n\r\n", "0;a\rb\r\n\r\n", "0\r\nt: \x01\r\n\r\n", "0\r\nt: a\rb: c\r\n\r\n"]) {
+    const socket = net.connect(daemon.port, "127.0.0.1");
+    let heard = "";
+    socket.setEncoding("latin1").on("data", (text) => (heard += text));
+    socket.write(`${head}${body}${next}`, "latin1");
+    await until(() => socket.readableEnded);
+    assert.deepEqual(heard.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 400"], JSON.stringify(body));
+  }
 });
 
 describe("pages of other origins", { timeout: 60_000 }, () => {

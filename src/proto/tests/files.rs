@@ -136,14 +136,14 @@ fn creation_of(creation: &tus::Creation) -> Value {
 fn tus_heads() {
     replay(vectors!("tus-heads"), |vector| {
         let request = request(vector);
-        let method = tus::method_of(&request);
-        let parsed = tus::check_version(&request).and_then(|()| match method {
-            "POST" => tus::Creation::parse(&request).map(|creation| creation_of(&creation)),
-            "PATCH" => tus::Patch::parse(&request).map(|patch| {
+        let parsed = tus::check_version(&request).and_then(|()| tus::Method::of(&request));
+        let parsed = parsed.and_then(|method| match method {
+            tus::Method::Post => tus::Creation::parse(&request).map(|it| creation_of(&it)),
+            tus::Method::Patch => tus::Patch::parse(&request).map(|patch| {
                 let checksum = checksum_of(patch.checksum.as_ref());
                 json!({ "offset": patch.offset, "length": patch.length, "checksum": checksum })
             }),
-            other => Ok(json!({ "method": other })),
+            other => Ok(json!({ "method": format!("{other:?}").to_uppercase() })),
         });
         parsed.unwrap_or_else(|error| match error {
             tus::TusError::Header(name) => json!({ "status": 400, "header": name }),

@@ -78,11 +78,57 @@ pub struct Patch {
     pub checksum: Option<Checksum>,
 }
 
-/// The method that a client means, which may be unable to send it.
-#[must_use]
-pub fn method_of(request: &Request) -> &str {
-    let named = request.header("x-http-method-override");
-    named.unwrap_or(&request.method)
+/// What a client means to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Hear what the server knows.
+    Options,
+    /// Create an upload.
+    Post,
+    /// Hear how far one is.
+    Head,
+    /// Continue one.
+    Patch,
+    /// End one.
+    Delete,
+    /// Something that uploads do not know.
+    Other,
+}
+
+impl Method {
+    /// The request's method, or the one that a POST names instead: not every client can send PATCH and DELETE.
+    ///
+    /// Beside other methods the name counts for nothing. OPTIONS takes no token, and nobody may make anything else of it.
+    ///
+    /// # Errors
+    /// [`TusError::Header`] for a name that is there twice, or that a POST cannot stand for.
+    pub fn of(request: &Request) -> Result<Self, TusError> {
+        const NAME: &str = "x-http-method-override";
+        let sent = Self::sent(&request.method);
+        let Some(name) = single(request, NAME)? else {
+            return Ok(sent);
+        };
+        let named = Self::named(name).ok_or(TusError::Header(NAME))?;
+        Ok(if sent == Self::Post { named } else { sent })
+    }
+
+    /// RFC 9110 §9.1: methods are case-sensitive.
+    fn sent(name: &str) -> Self {
+        match name {
+            "OPTIONS" => Self::Options,
+            other => Self::named(other).unwrap_or(Self::Other),
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "POST" => Some(Self::Post),
+            "HEAD" => Some(Self::Head),
+            "PATCH" => Some(Self::Patch),
+            "DELETE" => Some(Self::Delete),
+            _ => None,
+        }
+    }
 }
 
 /// Whether the client speaks our version, which every request but OPTIONS must say.
@@ -215,5 +261,56 @@ impl Patch {
             length: number(request, "upload-length")?,
             checksum: checksum(request)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Bounds, parse_head};
+
+    #[track_caller]
+    fn check(method: &str, overrides: &[&str], expected: Option<Method>) {
+        let line = |name: &&str| format!("X-HTTP-Method-Override: {name}\r\n");
+        let lines: String = overrides.iter().map(line).collect();
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let bounds = Bounds {
+            head_bytes_max: 1000,
+            body_bytes_max: 0,
+        };
+        let (request, _) = parse_head(head.as_bytes(), &bounds).unwrap().unwrap();
+        let wrong = TusError::Header("x-http-method-override");
+        let expected = expected.ok_or(wrong);
+        assert_eq!(Method::of(&request), expected, "{method} {overrides:?}");
+    }
+
+    #[test]
+    fn tus_core_a_post_may_stand_for_what_a_client_cannot_send() {
+        check("POST", &[], Some(Method::Post));
+        check("POST", &["PATCH"], Some(Method::Patch));
+        check("POST", &["DELETE"], Some(Method::Delete));
+        check("POST", &["HEAD"], Some(Method::Head));
+        check("POST", &["POST"], Some(Method::Post));
+    }
+
+    #[test]
+    fn nothing_else_stands_for_anything() {
+        check("OPTIONS", &["PATCH"], Some(Method::Options));
+        check("OPTIONS", &["DELETE"], Some(Method::Options));
+        check("OPTIONS", &["POST"], Some(Method::Options));
+        check("PATCH", &["DELETE"], Some(Method::Patch));
+        check("GET", &["PATCH"], Some(Method::Other));
+        check("options", &[], Some(Method::Other));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused() {
+        check("POST", &["OPTIONS"], None);
+        check("POST", &["patch"], None);
+        check("POST", &[""], None);
+        check("POST", &["PATCH, DELETE"], None);
+        check("POST", &["PATCH", "PATCH"], None);
+        check("OPTIONS", &["PATCH", "DELETE"], None);
+        check("DELETE", &["GET"], None);
     }
 }

@@ -7,7 +7,7 @@ mod head;
 mod metadata;
 
 pub use checksum::{Algorithm, Checksum};
-pub use head::{Concat, Creation, Length, Patch, TusError, check_version, method_of};
+pub use head::{Concat, Creation, Length, Method, Patch, TusError, check_version};
 pub use metadata::Metadata;
 
 /// The only version that is spoken.

@@ -5,10 +5,12 @@ use super::{Claims, Identity};
 use crate::refusal::Refusal;
 use crate::time::Now;
 use crate::uploads::FilePermits;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use core::any::Any;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -161,6 +163,23 @@ impl Keys {
 }
 
 impl Keys {
+    /// Whom a token says that it names, by which requests find the shard that verifies it. Nobody may be believed for that.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenMalformed`] for what is no token, [`Refusal::TokenClaims`] for one that names nobody.
+    pub fn claimed_subject(token: &str) -> Result<String, Refusal> {
+        #[derive(Deserialize)]
+        struct Named {
+            sub: String,
+        }
+        let payload = token.rsplit('.').nth(1);
+        let payload = payload.filter(|_| token.len() <= TOKEN_BYTES_MAX);
+        let payload = payload.and_then(|it| BASE64_URL_SAFE_NO_PAD.decode(it).ok());
+        let payload = payload.ok_or(Refusal::TokenMalformed)?;
+        let named = serde_json::from_slice::<Named>(&payload);
+        named.map(|it| it.sub).map_err(|_| Refusal::TokenClaims)
+    }
+
     /// Whom a token names, and what it permits with files and uploads. Any signature is verified here and now.
     ///
     /// # Errors
@@ -359,6 +378,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_token_claims_is_what_it_names() {
+        let good = mint(&config("a", 1), &claims(1_000_001, None)).unwrap();
+        assert_eq!(Keys::claimed_subject(&good).as_deref(), Ok("anna"));
+        for wrong in ["", "a.b.c", "anna", &format!("{good}{}", "a".repeat(9000))] {
+            let refused = Keys::claimed_subject(wrong);
+            assert_eq!(refused, Err(Refusal::TokenMalformed), "{wrong:.20}");
+        }
+        // {}, and what is no object.
+        for nobody in ["a.e30.c", "a.AAAA.c"] {
+            let refused = Keys::claimed_subject(nobody);
+            assert_eq!(refused, Err(Refusal::TokenClaims), "{nobody}");
+        }
+    }
+
+    #[test]
     fn hostile_tokens_are_refused_by_name() {
         let good = mint(&config("a", 1), &claims(1_000_001, None)).unwrap();
         let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiZXhwIjo5OTk5OTk5OTk5fQ.";
@@ -456,7 +490,7 @@ mod tests {
 
     fn with_header(header: &str, token: &str) -> String {
         use base64::Engine as _;
-        let header = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(header);
+        let header = BASE64_URL_SAFE_NO_PAD.encode(header);
         let (_, rest) = token.split_once('.').unwrap();
         format!("{header}.{rest}")
     }

@@ -45,6 +45,12 @@ impl Refused {
         Self::new(401, Refusal::TokenMissing).with("WWW-Authenticate", "Bearer")
     }
 
+    /// A token is not good (RFC 6750 §3.1).
+    #[must_use]
+    pub fn token(refusal: Refusal) -> Self {
+        Self::new(401, refusal).with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+    }
+
     /// The JSON that says why, as every other refusal of the daemon does.
     #[must_use]
     pub fn body(&self) -> String {

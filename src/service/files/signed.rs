@@ -1,7 +1,8 @@
 //! URLs that are a permission by themselves: signed, for one path and one class of methods, until a time, perhaps for one use.
 //!
 //! `/files/a.pdf?download=Report.pdf&rw-once=0f…&rw-sub=anna&rw-exp=1735689600&rw-key=2025&rw-sig=…`: the signature is HMAC-SHA-256 over all of it but
-//! itself, so that nothing can be changed, taken away or added.
+//! itself, so that nothing can be changed, taken away or added. One for writing names its subject, and with `rw-room` a pattern of the rooms that uploads by
+//! it may name.
 //!
 //! Deliberately absent: which ids were used (`once.rs`), and randomness: the caller brings the id of a one-time URL.
 
@@ -21,9 +22,10 @@ const KEY_ID_BYTES_MAX: usize = 64;
 const SUBJECT_BYTES_MAX: usize = 256;
 /// 2286, and as many digits as one can want.
 const EXPIRES_DIGITS_MAX: usize = 10;
+const ROOMS_BYTES_MAX: usize = 256;
 /// All parameters that a signed URL may have.
-const PARAMETERS: [&str; 6] = [
-    "download", "rw-once", "rw-sub", "rw-exp", "rw-key", "rw-sig",
+const PARAMETERS: [&str; 7] = [
+    "download", "rw-once", "rw-sub", "rw-room", "rw-exp", "rw-key", "rw-sig",
 ];
 
 /// What a URL is for.
@@ -57,6 +59,8 @@ pub struct Grant<'a> {
     pub download: Option<&'a str>,
     /// For whom: whose limits count.
     pub subject: Option<&'a str>,
+    /// Rooms that an upload may name, as a pattern of a token's; none without it.
+    pub rooms: Option<&'a str>,
     /// An id that is used once; of the caller's randomness.
     pub once: Option<u128>,
 }
@@ -64,8 +68,10 @@ pub struct Grant<'a> {
 /// What a verified URL permits, besides its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// For whom.
+    /// For whom. A URL for writing always says it.
     pub subject: Option<String>,
+    /// Rooms that an upload may name.
+    pub rooms: Option<String>,
     /// The id that this use uses up. A HEAD uses nothing up.
     pub once: Option<u128>,
     /// Until when.
@@ -113,10 +119,19 @@ impl UrlKeys {
         if let Some(subject) = grant.subject {
             let _ = write!(url, "rw-sub={}&", escape_query(subject));
         }
+        if let Some(rooms) = grant.rooms {
+            let _ = write!(url, "rw-room={}&", escape_query(rooms));
+        }
         let (expires, id) = (grant.expires_unix_seconds, &signer.id);
         let signature = URL_SAFE_NO_PAD.encode(signature.as_ref());
         let _ = write!(url, "rw-exp={expires}&rw-key={id}&rw-sig={signature}");
         url
+    }
+
+    /// Whom a request's URL says that it is for, which nobody has verified; `None` when it is not a signed one.
+    #[must_use]
+    pub fn claimed_subject(request: &Request) -> Option<String> {
+        is_signed(&request.query).then(|| request.parameter("rw-sub").unwrap_or_default())
     }
 
     /// What a request's URL permits; `None` when it is not a signed one. `path` is the request's, decoded.
@@ -151,6 +166,7 @@ impl UrlKeys {
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let download = request.parameter("download");
         let subject = request.parameter("rw-sub");
+        let rooms = request.parameter("rw-room");
         let once = match request.parameter("rw-once") {
             Some(digits) => Some(once_of(&digits)?),
             None => None,
@@ -161,15 +177,20 @@ impl UrlKeys {
             expires_unix_seconds: seconds_of(&request.parameter("rw-exp")?)?,
             download: download.as_deref(),
             subject: subject.as_deref(),
+            rooms: rooms.as_deref(),
             once,
         };
         // Takes the same time wherever a wrong signature differs.
         hmac::verify(&signer.key, &transcript(&id, &grant), &signature).ok()?;
-        Some(Granted {
+        let granted = Granted {
             once,
             expires_unix_seconds: grant.expires_unix_seconds,
             subject: subject.filter(|subject| subject.len() <= SUBJECT_BYTES_MAX),
-        })
+            rooms: rooms.filter(|rooms| rooms.len() <= ROOMS_BYTES_MAX),
+        };
+        // Uploads of nobody would be those of everybody who has such a URL.
+        let is_named = granted.subject.as_deref().is_some_and(|it| !it.is_empty());
+        (class == UrlClass::Read || is_named).then_some(granted)
     }
 }
 
@@ -225,12 +246,20 @@ fn transcript(key_id: &str, grant: &Grant<'_>) -> Vec<u8> {
     ];
     let mut bytes = b"ringway url/1".to_vec();
     for field in fields {
-        let text = field.unwrap_or_default();
-        bytes.push(u8::from(field.is_some()));
-        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
+        append(&mut bytes, field);
+    }
+    // It came later: URLs without it are signed as ever, and none of them reads like one with it, which is longer by a field.
+    if grant.rooms.is_some() {
+        append(&mut bytes, grant.rooms);
     }
     bytes
+}
+
+fn append(bytes: &mut Vec<u8>, field: Option<&str>) {
+    let text = field.unwrap_or_default();
+    bytes.push(u8::from(field.is_some()));
+    bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -253,6 +282,7 @@ mod tests {
         expires_unix_seconds: NOW + 60,
         download: Some("Ünder 100%&more.pdf"),
         subject: Some("anna"),
+        rooms: Some("order:*"),
         once: Some(7),
     };
 
@@ -275,6 +305,7 @@ mod tests {
         let keys = keys(&[("a", 1)]);
         let granted = Granted {
             subject: Some("anna".to_owned()),
+            rooms: Some("order:*".to_owned()),
             once: Some(7),
             expires_unix_seconds: NOW + 60,
         };
@@ -282,11 +313,38 @@ mod tests {
         let bare = Grant {
             download: None,
             subject: None,
+            rooms: None,
             once: None,
             ..GRANT
         };
         let granted = verify(&keys, &keys.mint(&bare)).unwrap().unwrap();
         assert_eq!((granted.subject, granted.once), (None, None));
+        assert_eq!(granted.rooms, None);
+    }
+
+    #[test]
+    fn whoever_writes_has_a_name() {
+        let keys = keys(&[("a", 1)]);
+        let long = "x".repeat(SUBJECT_BYTES_MAX + 1);
+        for (subject, is_good) in [
+            (Some("anna"), true),
+            (None, false),
+            (Some(""), false),
+            (Some(&*long), false),
+        ] {
+            for class in [UrlClass::Read, UrlClass::Write] {
+                let grant = Grant {
+                    class,
+                    subject,
+                    once: None,
+                    ..GRANT
+                };
+                let request = request(&keys.mint(&grant));
+                let granted = keys.verify(&request, class, GRANT.path, NOW);
+                let expected = is_good || class == UrlClass::Read;
+                assert_eq!(granted.is_ok(), expected, "{class:?} {subject:?}");
+            }
+        }
     }
 
     /// Computed by Python's hmac module over the transcript's fields.
@@ -298,6 +356,7 @@ mod tests {
             expires_unix_seconds: 1_700_000_060,
             download: None,
             subject: Some("anna"),
+            rooms: None,
             once: None,
         });
         assert_eq!(

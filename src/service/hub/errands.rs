@@ -20,6 +20,8 @@ pub(super) enum Errand {
     Piece(Key),
     /// The token of a request on this connection is verified.
     Permit(Key),
+    /// As much, of a request for an upload.
+    Upload(Key),
 }
 
 /// All of a shard's.
@@ -72,7 +74,9 @@ impl Hub {
             let job = match &errand {
                 Errand::Pack(name) => self.pack_job(name),
                 Errand::Piece(key) => self.piece_job(*key),
-                Errand::Permit(_) => unreachable!("a token does not wait for files"),
+                Errand::Permit(_) | Errand::Upload(_) => {
+                    unreachable!("a token does not wait for files")
+                }
             };
             // Whoever wanted it may be gone.
             if let Some(job) = job {
@@ -107,6 +111,7 @@ impl Hub {
             Some(Errand::Pack(name)) => self.packed(&name, result, turn),
             Some(Errand::Piece(key)) => self.piece_made(key, result, turn),
             Some(Errand::Permit(key)) => self.permitted(key, result, turn),
+            Some(Errand::Upload(key)) => self.upload_proven(key, result, turn),
             None => {}
         }
     }

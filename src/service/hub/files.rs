@@ -20,7 +20,6 @@ use crate::files::{
 use crate::post::Post;
 use crate::refusal::Refusal;
 use crate::time::{ConnId, Now};
-use crate::uploads::FilePermits;
 use core::any::Any;
 use ringway_proto::http1::{Coding, Request};
 use std::collections::HashMap;
@@ -419,25 +418,6 @@ impl Hub {
         verdict.accepted().map(|()| Permit::Here(admission))
     }
 
-    /// Whom a request's bearer token names, and what it permits. A token is verified here, whatever its kind: that is a fraction of what opening a file, or one
-    /// sync, costs.
-    pub(super) fn bearer(
-        &self,
-        request: &Request,
-        now: Now,
-    ) -> Result<(String, FilePermits), Refused> {
-        let header = request.header("authorization").unwrap_or_default();
-        let (scheme, token) = header.split_once(' ').unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refused::token_missing());
-        }
-        let permitted = self.settings.keys.permits(token.trim(), now);
-        permitted.map_err(|refusal| {
-            let refused = Refused::new(401, refusal);
-            refused.with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-        })
-    }
-
     /// A request waits until its token is verified.
     fn prove_file(
         &mut self,
@@ -689,7 +669,7 @@ impl Hub {
 }
 
 /// The token of a request (RFC 6750 §2.1).
-fn bearer_of(request: &Request) -> Option<&str> {
+pub(super) fn bearer_of(request: &Request) -> Option<&str> {
     let (scheme, token) = request.header("authorization")?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")
@@ -698,10 +678,7 @@ fn bearer_of(request: &Request) -> Option<&str> {
 
 /// Whether a token permits a file.
 fn admitted(permits: PermitResult, wanted: &Wanted) -> Result<Admission, Refused> {
-    let (subject, permits) = permits.map_err(|refusal| {
-        let refused = Refused::new(401, refusal);
-        refused.with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-    })?;
+    let (subject, permits) = permits.map_err(Refused::token)?;
     if !permits.may_read(wanted.path.as_str()) {
         return Err(Refused::new(403, Refusal::FileForbidden));
     }

@@ -32,6 +32,7 @@ pub(crate) mod slab;
 mod slow;
 mod state;
 mod upload_news;
+mod uploaders;
 mod uploads;
 mod upstream;
 mod websocket;

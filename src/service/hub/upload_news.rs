@@ -159,6 +159,7 @@ impl Hub {
                 expires_unix_seconds: now.unix_ms / 1000 + uploads.service.url_seconds,
                 download: filename.filter(|filename| !filename.is_empty()),
                 subject: None,
+                rooms: None,
                 once: None,
             }),
             None => escape_path(&path),

@@ -1,28 +1,25 @@
-//! Requests for uploads: whose they are and where, how their bodies reach storage, and how their answers go out.
+//! Requests for uploads: how their bodies reach storage, and how their answers go out.
 //!
 //! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or that nothing else is under way
 //! for at the lap's end, becomes one write. Where there is no buffer, or storage has as many writes as it may, nothing more is received: the client waits
 //! in its socket. Buffers come back with their writes, so none ever waits for a client.
 //!
-//! Deliberately absent: what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
+//! Deliberately absent: whose they are and where (`uploaders.rs`), what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
 
-use super::http::Routed;
 use super::upload_news::UploadNews;
+use super::uploaders::{Proving, Signed, Uploader};
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
-use crate::files::{Grant, Refused, UrlClass};
 use crate::post::Post;
 use crate::refusal::Refusal;
-use crate::rooms::home_of;
-use crate::session::BUCKETS;
 use crate::settings::UploadsService;
 use crate::time::Now;
 use crate::uploads::{
-    Answer, Ask, Begun, Buffers, FilePermits, Found, Input, Store, StoreAnswer, Ticket, TransferId,
-    UploadId, Uploads, Want, Who,
+    Answer, Ask, Begun, Buffers, Found, Input, Store, StoreAnswer, Ticket, TransferId, UploadId,
+    Uploads, Want,
 };
 use ringway_proto::http1::{BodyFraming, Request};
-use ringway_proto::tus;
+use ringway_proto::tus::{self, Method};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// A client from which nothing came for so long gives way to one that wants to continue the same upload: it is most likely the same one, on a new
@@ -59,6 +56,8 @@ pub(crate) struct HubUploads {
     machine: Uploads,
     store: Store,
     bodies: HashMap<Key, Incoming, Seed>,
+    /// Requests whose token is being verified: one of a connection.
+    pub(super) proving: HashMap<Key, Proving, Seed>,
     keys: BTreeMap<TransferId, Key>,
     /// Whose writes are under way.
     writers: BTreeMap<Ticket, Key>,
@@ -83,6 +82,7 @@ impl HubUploads {
             machine: Uploads::new(service.uploads.clone()),
             store: Store::default(),
             bodies: HashMap::with_hasher(seed),
+            proving: HashMap::with_hasher(seed),
             keys: BTreeMap::new(),
             writers: BTreeMap::new(),
             buffers: Buffers::new(service.buffers, service.buffer_bytes),
@@ -99,7 +99,8 @@ impl HubUploads {
 
     /// Whether nothing is under way.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.bodies.is_empty() && self.machine.stats().transfers == 0 && self.store.is_idle()
+        let is_asked = !self.bodies.is_empty() || !self.proving.is_empty();
+        !is_asked && self.machine.stats().transfers == 0 && self.store.is_idle()
     }
 
     fn give_back(&mut self, buffer: Vec<u8>) {
@@ -128,26 +129,6 @@ const fn seconds(now: Now) -> u64 {
     now.unix_ms / 1000
 }
 
-/// Whose request it is.
-struct Uploader {
-    subject: String,
-    /// `None`: everything.
-    permits: Option<FilePermits>,
-    /// Until when the URL that was signed for it is good.
-    signed_until: Option<u64>,
-}
-
-/// By a signed URL: for whom, and until when. What is created gets a URL of the same kind.
-struct Signed {
-    subject: String,
-    expires_unix_seconds: u64,
-}
-
-/// All uploads of a user have one home, so that its quota is one number and its parts can be put together.
-fn bucket_of_subject(subject: &str) -> u16 {
-    home_of(subject, BUCKETS)
-}
-
 impl Hub {
     /// Uploads that an earlier process left, before the first lap. Those of other shards are passed over.
     pub fn adopt_uploads(&mut self, found: &[Found]) {
@@ -167,38 +148,13 @@ impl Hub {
         })
     }
 
-    /// A request for an upload.
-    pub(crate) fn route_upload(
-        &mut self,
-        key: Key,
-        request: &Request,
-        turn: &mut Turn<'_>,
-    ) -> Routed {
-        let reply = self.reply_to_upload(request);
-        let who = match self.uploader(request, turn.now) {
-            Ok(who) => who,
-            Err(refused) => {
-                self.refuse_upload(key, &refused, &reply, turn);
-                return Routed::Done;
-            }
-        };
-        let named = self.upload_of_path(&request.path);
-        let bucket = named.map_or_else(|| bucket_of_subject(&who.subject), UploadId::bucket);
-        if bucket % self.shards != self.shard {
-            return Routed::Elsewhere(bucket % self.shards);
-        }
-        self.stats.upload_requests += 1;
-        self.begin_upload(key, request, (&who, bucket, named), reply, turn);
-        Routed::Done
-    }
-
-    fn upload_of_path(&self, path: &str) -> Option<UploadId> {
+    pub(super) fn upload_of_path(&self, path: &str) -> Option<UploadId> {
         let service = self.settings.uploads.as_ref()?;
         UploadId::parse(path.strip_prefix(service.uploads.prefix.as_str())?)
     }
 
     /// What the answer has besides what the machine says: whose pages may read it.
-    fn reply_to_upload(&self, request: &Request) -> Reply {
+    pub(super) fn reply_to_upload(&self, request: &Request) -> Reply {
         let mut reply = self.reply_to(request);
         reply.keep_alive = request.keeps_alive();
         let is_said = |name: &str| {
@@ -226,83 +182,11 @@ impl Hub {
         reply
     }
 
-    /// Whose request it is, and what it may do.
-    fn uploader(&self, request: &Request, now: Now) -> Result<Uploader, Refused> {
-        if !self.origin_allowed(request) {
-            return Err(Refused::new(403, Refusal::ForeignOrigin));
-        }
-        if self.settings.dev || request.method == "OPTIONS" {
-            return Ok(Uploader {
-                subject: String::new(),
-                permits: None,
-                signed_until: None,
-            });
-        }
-        if let Some(signed) = self.signed_for_writing(request, now)? {
-            return Ok(Uploader {
-                subject: signed.subject,
-                permits: None,
-                signed_until: Some(signed.expires_unix_seconds),
-            });
-        }
-        let (subject, permits) = self.bearer(request, now)?;
-        Ok(Uploader {
-            subject,
-            permits: Some(permits),
-            signed_until: None,
-        })
-    }
-
-    /// Whom a request's URL was signed for, if it was. An upload takes several requests: a URL for one use is none for writing.
-    fn signed_for_writing(&self, request: &Request, now: Now) -> Result<Option<Signed>, Refused> {
-        let Some(keys) = &self.settings.url_keys else {
-            return Ok(None);
-        };
-        let granted = keys.verify(request, UrlClass::Write, &request.path, seconds(now))?;
-        match granted {
-            Some(granted) if granted.once.is_some() => {
-                Err(Refused::new(403, Refusal::UrlSignature))
-            }
-            granted => Ok(granted.map(|granted| Signed {
-                subject: granted.subject.unwrap_or_default(),
-                expires_unix_seconds: granted.expires_unix_seconds,
-            })),
-        }
-    }
-
-    /// The answer to whoever came by a signed URL: what was created is continued by one, too.
-    fn with_signed_location(&self, mut answer: Answer, signed: Option<&Signed>) -> Answer {
-        let (Some(signed), Some(keys)) = (signed, &self.settings.url_keys) else {
-            return answer;
-        };
-        for (name, value) in &mut answer.headers {
-            if *name == "Location" {
-                *value = keys.mint(&Grant {
-                    class: UrlClass::Write,
-                    path: value,
-                    expires_unix_seconds: signed.expires_unix_seconds,
-                    download: None,
-                    subject: Some(&*signed.subject).filter(|subject| !subject.is_empty()),
-                    once: None,
-                });
-            }
-        }
-        answer
-    }
-
-    fn refuse_upload(&mut self, key: Key, refused: &Refused, reply: &Reply, turn: &mut Turn<'_>) {
-        self.stats.refused(refused.refusal);
-        self.stats.upload_requests += 1;
-        let refused = refused.clone().with("Tus-Resumable", tus::VERSION);
-        let answer = refused.answer(&reply.headers, reply.head, false);
-        self.send_answer(key, &answer, false, turn);
-    }
-
-    fn begin_upload(
+    pub(super) fn begin_upload(
         &mut self,
         key: Key,
-        request: &Request,
-        (who, bucket, named): (&Uploader, u16, Option<UploadId>),
+        (request, method): (&Request, Method),
+        (who, bucket, named): (Uploader, u16, Option<UploadId>),
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
@@ -312,10 +196,8 @@ impl Hub {
         let entropy = u128::from((turn.entropy)()) << 64 | u128::from((turn.entropy)());
         let ask = Ask {
             request,
-            who: Who {
-                subject: &who.subject,
-                permits: who.permits.as_ref(),
-            },
+            method,
+            who: who.who(),
             entropy,
             bucket,
         };
@@ -339,10 +221,7 @@ impl Hub {
                     may_come: false,
                     expects: request.header_has_token("expect", "100-continue"),
                     is_starved: false,
-                    signed: who.signed_until.map(|expires_unix_seconds| Signed {
-                        subject: who.subject.clone(),
-                        expires_unix_seconds,
-                    }),
+                    signed: who.into_signed(),
                     reply,
                     heard_us: turn.now.monotonic_us,
                 };
@@ -357,7 +236,7 @@ impl Hub {
         self.work_uploads(turn);
     }
 
-    fn answer_upload(
+    pub(super) fn answer_upload(
         &mut self,
         key: Key,
         answer: &Answer,
@@ -532,7 +411,7 @@ impl Hub {
     }
 
     /// Receives more on a connection, or nothing for now.
-    fn receive_upload(&mut self, key: Key, receives: bool, turn: &mut Turn<'_>) {
+    pub(super) fn receive_upload(&mut self, key: Key, receives: bool, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -685,6 +564,7 @@ impl Hub {
         let Some(uploads) = &mut self.uploads else {
             return;
         };
+        uploads.proving.remove(&key);
         let Some(body) = uploads.bodies.remove(&key) else {
             return;
         };
@@ -703,6 +583,10 @@ impl Hub {
 
     /// The client has said all that it will say. What of a body is missing will not come.
     pub(crate) fn finish_upload(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let uploads = self.uploads.as_mut();
+        if let Some(proving) = uploads.and_then(|uploads| uploads.proving.get_mut(&key)) {
+            proving.has_finished = true;
+        }
         let body = self
             .uploads
             .as_ref()
@@ -715,7 +599,9 @@ impl Hub {
     /// Whether a request's answer is being made.
     pub(crate) fn is_uploading(&self, key: Key) -> bool {
         let uploads = self.uploads.as_ref();
-        uploads.is_some_and(|uploads| uploads.bodies.contains_key(&key))
+        uploads.is_some_and(|uploads| {
+            uploads.bodies.contains_key(&key) || uploads.proving.contains_key(&key)
+        })
     }
 
     /// Whether nothing of uploads is under way.
@@ -741,7 +627,11 @@ impl Hub {
         };
         let bodies = uploads.bodies.iter();
         let unfinished = bodies.filter(|(_, body)| !body.framing.is_done());
-        let keys: Vec<Key> = unfinished.map(|(key, _)| *key).collect();
+        let unfinished = unfinished.map(|(key, _)| *key);
+        let unproven = uploads.proving.iter();
+        let unproven = unproven.filter(|(_, proving)| proving.has_body());
+        let unproven = unproven.map(|(key, _)| *key);
+        let keys: Vec<Key> = unfinished.chain(unproven).collect();
         for key in keys {
             self.stats.refused(Refusal::Draining);
             self.close_now(key, turn);

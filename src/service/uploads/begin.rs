@@ -7,13 +7,15 @@ use super::{Answer, Record, TransferId, UploadId, Uploads, Want, Who, options};
 use crate::refusal::Refusal;
 use crate::rooms::is_room_name;
 use ringway_proto::http1::{BodyLength, Request};
-use ringway_proto::tus::{self, Concat, Creation, Length, Metadata, Patch};
+use ringway_proto::tus::{self, Concat, Creation, Length, Metadata, Method, Patch};
 
 /// A request, and what is known of who makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The request; its path is beneath the prefix of uploads.
     pub request: &'a Request,
+    /// What it means to do. It was decided once, before anybody asked who may.
+    pub method: Method,
     /// Who.
     pub who: Who<'a>,
     /// Random bits, for the name of an upload that it may create.
@@ -45,33 +47,48 @@ impl Uploads {
     /// A request came. Its body is not looked at before [`super::Output::Body`] says so.
     pub fn begin(&mut self, now_unix_seconds: u64, ask: &Ask<'_>) -> Begun {
         self.now = now_unix_seconds;
-        let method = tus::method_of(ask.request);
-        if method == "OPTIONS" {
+        if ask.method == Method::Options {
             return Begun::Answer(options(&self.settings));
+        }
+        if matches!(ask.who, Who::Anybody) {
+            return Begun::Answer(Answer::refused(401, Refusal::TokenMissing));
         }
         if let Err(error) = tus::check_version(ask.request) {
             return Begun::Answer(error.into());
         }
         let rest = ask.request.path.strip_prefix(self.settings.prefix.as_str());
-        match (method, rest.unwrap_or_default()) {
-            ("POST", "") => self.create(ask).into(),
+        match (ask.method, rest.unwrap_or_default()) {
+            (Method::Post, "") => self.create(ask).into(),
             (_, "") => Begun::Answer(not_allowed("OPTIONS, POST")),
-            (method, name) => self.existing(method, name, ask),
+            (_, name) => self.existing(name, ask),
         }
     }
 
-    fn existing(&mut self, method: &str, name: &str, ask: &Ask<'_>) -> Begun {
-        let is_removal = method == "DELETE";
+    fn existing(&mut self, name: &str, ask: &Ask<'_>) -> Begun {
+        let is_removal = ask.method == Method::Delete;
         let found = UploadId::parse(name).ok_or(Answer::refused(404, Refusal::UploadNotFound));
-        let id = match found.and_then(|id| self.reachable(id, ask.who.subject, is_removal)) {
+        let found = found.and_then(|id| self.reachable(id, ask.who.subject(), is_removal));
+        let id = match found.and_then(|id| self.permitted(id, &ask.who)) {
             Ok(id) => id,
             Err(answer) => return Begun::Answer(answer),
         };
-        match method {
-            "HEAD" => self.head(id),
-            "PATCH" => self.patch(id, ask).into(),
-            "DELETE" => self.terminate(id).into(),
-            _ => Begun::Answer(not_allowed("DELETE, HEAD, OPTIONS, PATCH")),
+        match ask.method {
+            Method::Head => self.head(id),
+            Method::Patch => self.patch(id, ask).into(),
+            Method::Delete => self.terminate(id).into(),
+            Method::Options | Method::Post | Method::Other => {
+                Begun::Answer(not_allowed("DELETE, HEAD, OPTIONS, PATCH"))
+            }
+        }
+    }
+
+    /// The upload, if whoever asks could create it now: a permission that was taken away is none for what was begun with it.
+    fn permitted(&self, id: UploadId, who: &Who<'_>) -> Result<UploadId, Answer> {
+        let record = &self.uploads[&id].record;
+        let metadata = Metadata::parse(&record.metadata).unwrap_or_default();
+        match who.may_continue(filename(&metadata), record.room.as_deref()) {
+            true => Ok(id),
+            false => Err(Answer::refused(403, Refusal::FileForbidden)),
         }
     }
 
@@ -218,11 +235,11 @@ impl Uploads {
         let metadata = &creation.metadata;
         check_permits(&ask.who, metadata)?;
         let parts = match &creation.concat {
-            Concat::Final(urls) => self.parts(urls, ask.who.subject)?,
+            Concat::Final(urls) => self.parts(urls, ask.who.subject())?,
             Concat::None | Concat::Partial => Vec::new(),
         };
         let body = body_bytes(ask.request);
-        let bytes = self.announced(ask.who.subject, &creation, &parts, body)?;
+        let bytes = self.announced(ask.who.subject(), &creation, &parts, body)?;
         let id = self.open(ask, bytes)?;
         let name = final_name(id, filename(metadata));
         let length = match (creation.length, &creation.concat) {
@@ -230,7 +247,7 @@ impl Uploads {
             (Length::Deferred, Concat::Final(_)) => Some(bytes),
             (Length::Deferred, _) => None,
         };
-        let mut record = Record::new(ask.who.subject.to_owned(), length, name);
+        let mut record = Record::new(ask.who.subject().to_owned(), length, name);
         record.expires_unix_seconds = self.now + self.settings.expire_seconds;
         record.metadata = metadata.as_header().to_owned();
         record.concat = ask.request.header("upload-concat").map(str::to_owned);
@@ -327,7 +344,7 @@ impl Uploads {
         let (bytes_max, uploads_max) = (settings.user_bytes_max, settings.user_uploads_max);
         let opened = self
             .quotas
-            .open(ask.who.subject, bytes, bytes_max, uploads_max);
+            .open(ask.who.subject(), bytes, bytes_max, uploads_max);
         opened.map_err(|refusal| Answer::refused(413, refusal))?;
         Ok(id)
     }

@@ -8,13 +8,11 @@ use super::*;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ringway_proto::http1::{Bounds, Request, parse_head};
+use ringway_proto::tus::Method;
 
 const CLIENTS: usize = 5;
 const STEPS: u64 = 1500;
-const WHO: Who<'_> = Who {
-    subject: "anna",
-    permits: None,
-};
+const WHO: Who<'_> = Who::Holder("anna", None);
 
 /// A request on its way.
 struct Flight {
@@ -208,6 +206,7 @@ impl World {
     fn begin(&mut self, index: usize, request: &Request, body: Vec<u8>) {
         let ask = Ask {
             request,
+            method: Method::of(request).unwrap(),
             who: WHO,
             entropy: u128::from(self.random.below(u64::MAX)) << 64 | u128::from(self.now),
             bucket: 7,

@@ -56,23 +56,54 @@ fn any_matches(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, text))
 }
 
-/// Whose request it is.
+/// Whose request it is. What it permits was verified: nobody becomes one of these by what a request says alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Who<'a> {
-    /// Whom the token names: whose uploads these are, and whose quota counts.
-    pub subject: &'a str,
-    /// What the token permits; `None`: everything, with `--dev` or a signed URL for writing.
-    pub permits: Option<&'a FilePermits>,
+pub enum Who<'a> {
+    /// Anybody, who may hear what the server knows and nothing of uploads.
+    Anybody,
+    /// Whoever comes with `--dev`: all are one, without a name, and may do everything.
+    Developer,
+    /// The subject of a token, and what that permits.
+    Bearer(&'a str, &'a FilePermits),
+    /// Whoever has a URL that was signed for writing to its path. Its subject, and a pattern of the rooms that an upload may name.
+    Holder(&'a str, Option<&'a str>),
 }
 
-impl Who<'_> {
-    pub(super) fn may_upload(&self, name: &str) -> bool {
-        self.permits.is_none_or(|permits| permits.may_upload(name))
+impl<'a> Who<'a> {
+    /// Whose uploads these are, and whose quota counts.
+    #[must_use]
+    pub const fn subject(&self) -> &'a str {
+        match self {
+            Self::Anybody | Self::Developer => "",
+            Self::Bearer(subject, _) | Self::Holder(subject, _) => subject,
+        }
     }
 
+    /// Whether a file of this name may be uploaded.
+    pub(super) fn may_upload(&self, name: &str) -> bool {
+        match self {
+            Self::Anybody => false,
+            Self::Developer | Self::Holder(..) => true,
+            Self::Bearer(_, permits) => permits.may_upload(name),
+        }
+    }
+
+    /// Whether a new upload may name this room.
     pub(super) fn may_announce(&self, room: &str) -> bool {
-        self.permits
-            .is_none_or(|permits| permits.may_announce(room))
+        match self {
+            Self::Anybody => false,
+            Self::Developer => true,
+            Self::Bearer(_, permits) => permits.may_announce(room),
+            Self::Holder(_, rooms) => rooms.is_some_and(|rooms| matches(rooms, room)),
+        }
+    }
+
+    /// Whether an upload of one's own, of this name and for this room, may be asked about, continued and ended: by whom it could be created now. A URL was
+    /// signed for this one upload, whatever its room.
+    pub(super) fn may_continue(&self, name: &str, room: Option<&str>) -> bool {
+        let is_signed_for_it = matches!(self, Self::Holder(..));
+        let may_announce = room.is_none_or(|room| self.may_announce(room));
+        is_signed_for_it || self.may_upload(name) && may_announce
     }
 }
 
@@ -97,6 +128,30 @@ mod tests {
     fn nothing_is_permitted_by_nothing() {
         let permits = FilePermits::default();
         assert!(!permits.may_read("") && !permits.may_upload("") && !permits.may_announce(""));
+    }
+
+    #[test]
+    fn whoever_continues_could_create() {
+        let permits = FilePermits::new(
+            Vec::new(),
+            vec!["*.png".to_owned()],
+            vec!["order:*".to_owned()],
+        );
+        let permits = permits.unwrap();
+        let bearer = Who::Bearer("anna", &permits);
+        assert!(bearer.may_continue("a.png", None) && !bearer.may_continue("a.exe", None));
+        assert!(bearer.may_continue("a.png", Some("order:1")));
+        assert!(!bearer.may_continue("a.png", Some("x")));
+        assert!(Who::Developer.may_continue("a.exe", Some("x")));
+        assert!(Who::Holder("anna", None).may_continue("a.exe", Some("x")));
+        assert!(!Who::Anybody.may_continue("", None));
+    }
+
+    #[test]
+    fn a_signed_url_announces_where_it_says() {
+        let holder = Who::Holder("anna", Some("order:*"));
+        assert!(holder.may_announce("order:1") && !holder.may_announce("x"));
+        assert!(!Who::Holder("anna", None).may_announce("order:1"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::disk_tests::{Disk, Random};
 use super::*;
 use ringway_proto::http1::{Bounds, Request, parse_head};
+use ringway_proto::tus::Method;
 
 const BYTES: &str = "Content-Type: application/offset+octet-stream\r\n";
 
@@ -40,12 +41,14 @@ impl World {
         let request = request(method, path, &format!("Tus-Resumable: 1.0.0\r\n{lines}"));
         self.made += 1 << 12;
         let permits = self.permits.clone();
+        let who = match &permits {
+            Some(permits) => Who::Bearer(subject, permits),
+            None => Who::Holder(subject, Some("*")),
+        };
         let ask = Ask {
             request: &request,
-            who: Who {
-                subject,
-                permits: permits.as_ref(),
-            },
+            method: Method::of(&request).unwrap(),
+            who,
             entropy: self.made,
             bucket: 0,
         };
@@ -454,6 +457,63 @@ fn tokens_permit_names_and_rooms() {
         let lines = format!("Upload-Length: 1\r\nUpload-Metadata: {metadata}\r\n");
         let answer = world.answer("POST", "/uploads/", &lines, &[]);
         assert_eq!(answer.status, status, "{metadata}");
+    }
+}
+
+#[test]
+fn whoever_continues_needs_what_creating_took() {
+    use crate::refusal::Refusal;
+
+    let mut world = world();
+    let patterns = |text: &str| vec![text.to_owned()];
+    let permits = |names, rooms| FilePermits::new(Vec::new(), patterns(names), patterns(rooms));
+    world.permits = permits("*.png", "r*");
+    let lines = "Upload-Length: 9\r\nUpload-Metadata: filename YS5wbmc=,room cm9vbQ==\r\n";
+    let url = world.create(lines, b"");
+    for (names, rooms) in [("*.jpg", "r*"), ("*.png", "s*"), ("", "")] {
+        world.permits = permits(names, rooms);
+        let refused = (403, Some(Refusal::FileForbidden));
+        for method in ["HEAD", "DELETE"] {
+            let answer = world.answer(method, &url, "", &[]);
+            assert_eq!((answer.status, answer.refusal), refused, "{method}");
+        }
+        let answer = world.patch(&url, 0, "", b"abc");
+        assert_eq!((answer.status, answer.refusal), refused);
+        // To others it is not there, whatever they may do.
+        let answer = world.answer_of("bert", "HEAD", &url, "", &[]);
+        assert_eq!(answer.status, 404);
+    }
+    world.permits = permits("a.*", "room");
+    assert_eq!(world.offset(&url), Some(0));
+    assert_eq!(world.patch(&url, 0, "", b"abc").status, 204);
+    world.permits = None;
+    assert_eq!(
+        world.offset(&url),
+        Some(3),
+        "by a URL that was signed for it"
+    );
+    assert_eq!(world.answer("DELETE", &url, "", &[]).status, 204);
+}
+
+#[test]
+fn nothing_is_done_for_anybody() {
+    use crate::refusal::Refusal;
+
+    let mut world = world();
+    let url = world.create("Upload-Length: 9\r\n", b"");
+    for (method, path) in [("POST", "/uploads/"), ("HEAD", &url), ("DELETE", &url)] {
+        let request = request(method, path, "Tus-Resumable: 1.0.0\r\nUpload-Length: 1\r\n");
+        let ask = Ask {
+            request: &request,
+            method: Method::of(&request).unwrap(),
+            who: Who::Anybody,
+            entropy: 1 << 60,
+            bucket: 0,
+        };
+        let Begun::Answer(answer) = world.uploads.begin(world.now, &ask) else {
+            panic!("{method} was begun for nobody");
+        };
+        assert_eq!(answer.refusal, Some(Refusal::TokenMissing));
     }
 }
 

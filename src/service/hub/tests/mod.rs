@@ -12,5 +12,6 @@ mod places;
 mod proxies;
 mod slow_lines;
 mod unread;
+mod uploaders;
 mod vectors;
 mod world;
