@@ -76,6 +76,9 @@ describe("tokens", { timeout: 60_000 }, () => {
       assert.equal((await patch(daemon, where, 0, Buffer.from("a"), other)).status, 404);
       assert.equal((await patch(daemon, where, 0, Buffer.from("a"), own)).status, 204);
       assert.equal((await request(daemon, "DELETE", where, own)).status, 204);
+      // Nor was it ever.
+      for (const method of ["HEAD", "DELETE"]) assert.equal((await request(daemon, method, where, other)).status, 404);
+      assert.equal((await request(daemon, "HEAD", where, own)).status, 410);
     }
   });
 

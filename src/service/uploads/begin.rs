@@ -104,7 +104,7 @@ impl Uploads {
     /// Whether the upload is there and is the subject's. To others it is not there.
     fn owned(&self, id: UploadId, subject: &str) -> Result<(), Answer> {
         let Some(known) = self.uploads.get(&id) else {
-            let (status, refusal) = if self.is_gone(id) {
+            let (status, refusal) = if self.is_gone(id, subject) {
                 (410, Refusal::UploadGone)
             } else {
                 (404, Refusal::UploadNotFound)

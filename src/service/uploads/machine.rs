@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use ringway_proto::http1::format_date;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Uploads that are remembered as gone, so that clients hear 410 and not 404.
+/// Uploads that are remembered as gone, so that whose they were hear 410 and not 404.
 const GONE_MAX: usize = 4096;
 /// Uploads that one look at the clock lets expire.
 const EXPIRE_AT_A_TIME: usize = 16;
@@ -124,7 +124,8 @@ pub struct Uploads {
     pub(super) now: u64,
     pub(super) stats: UploadsStats,
     expiries: BTreeSet<(u64, UploadId)>,
-    gone: BTreeSet<UploadId>,
+    /// By whose they were: to others they never were there.
+    gone: BTreeMap<UploadId, String>,
     gone_order: VecDeque<UploadId>,
     transfers_begun: u64,
     outputs: VecDeque<Output>,
@@ -142,7 +143,7 @@ impl Uploads {
             now: 0,
             stats: UploadsStats::default(),
             expiries: BTreeSet::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             gone_order: VecDeque::new(),
             transfers_begun: 0,
             outputs: VecDeque::new(),
@@ -562,7 +563,7 @@ impl Uploads {
         self.quotas.close(&known.record.subject, known.reserved);
         self.expiries
             .remove(&(known.record.expires_unix_seconds, id));
-        if self.gone.insert(id) {
+        if self.gone.insert(id, known.record.subject).is_none() {
             self.gone_order.push_back(id);
         }
         if self.gone_order.len() > GONE_MAX
@@ -572,8 +573,9 @@ impl Uploads {
         }
     }
 
-    pub(super) fn is_gone(&self, id: UploadId) -> bool {
-        self.gone.contains(&id)
+    /// Whether there was such an upload of this subject.
+    pub(super) fn is_gone(&self, id: UploadId, subject: &str) -> bool {
+        self.gone.get(&id).is_some_and(|owner| owner == subject)
     }
 
     /// A phase's want failed: nothing more is tried, and the client hears of it.

@@ -496,6 +496,25 @@ fn whoever_continues_needs_what_creating_took() {
 }
 
 #[test]
+fn what_is_gone_was_there_for_its_owner_alone() {
+    let mut world = world();
+    let expiring = world.create("Upload-Length: 9\r\n", b"");
+    world.tick(UploadsSettings::default().expire_seconds);
+    let ended = world.create("Upload-Length: 9\r\n", b"");
+    assert_eq!(world.answer("DELETE", &ended, "", &[]).status, 204);
+    for url in [ended, expiring] {
+        for method in ["HEAD", "DELETE", "PATCH", "GET"] {
+            let status = |who| world.answer_of(who, method, &url, "", &[]).status;
+            assert_eq!(
+                ["anna", "bert", ""].map(status),
+                [410, 404, 404],
+                "{method}"
+            );
+        }
+    }
+}
+
+#[test]
 fn nothing_is_done_for_anybody() {
     use crate::refusal::Refusal;
 
