@@ -178,7 +178,8 @@ impl House {
         let file = |root, name: &str| self.kernel.file(root, name.as_bytes());
         let length = |root, name: &str| file(root, name).map(|bytes| bytes.len() as u64);
         let record = file(PARTS, &record_name(upload));
-        let name = record.as_deref().and_then(Uploads::final_name_in);
+        let name = record.as_deref();
+        let name = name.and_then(|record| Uploads::final_name_in(upload, record));
         Found {
             upload,
             record,

@@ -440,9 +440,6 @@ impl Hub {
                 }
                 let input = Input::Stored(finished.ticket, finished.result);
                 uploads.machine.handle(seconds(turn.now), input);
-                if uploads.machine.writer(finished.upload).is_none() {
-                    uploads.store.release(finished.upload);
-                }
             } else if let Some(key) = uploads.ready.pop_front() {
                 self.take_body(key, turn);
             } else {
@@ -464,6 +461,7 @@ impl Hub {
             match said {
                 Said::Want(ticket, want) => self.begin_want(ticket, want),
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
+                Said::Release(upload) => self.release_upload(upload),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
                 Said::Event(event) => {
                     if let Some(uploads) = &mut self.uploads {
@@ -471,6 +469,12 @@ impl Hub {
                     }
                 }
             }
+        }
+    }
+
+    fn release_upload(&mut self, upload: UploadId) {
+        if let Some(uploads) = &mut self.uploads {
+            uploads.store.release(upload);
         }
     }
 

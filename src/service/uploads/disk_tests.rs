@@ -54,6 +54,8 @@ pub(super) struct Disk {
     /// One in so many wants fails; zero: none.
     pub(super) fault_odds: u64,
     pub(super) failures: u64,
+    /// How those fail, if not in one way or another.
+    pub(super) fault: Option<StorageError>,
 }
 
 impl Disk {
@@ -78,7 +80,9 @@ impl Disk {
             self.failures += 1;
             self.half_do(&want, &piece, random);
             let is_full = matches!(want, Want::Write { .. }) && random.one_in(2);
-            let error = if is_full {
+            let error = if let Some(fault) = self.fault {
+                fault
+            } else if is_full {
                 StorageError::Full
             } else {
                 StorageError::Failed
@@ -206,7 +210,8 @@ impl Disk {
 
     fn found(&self, upload: UploadId) -> Found {
         let record = self.records.get(&upload).cloned();
-        let name = record.as_deref().and_then(super::Uploads::final_name_in);
+        let name = record.as_deref();
+        let name = name.and_then(|record| super::Uploads::final_name_in(upload, record));
         let file = name.and_then(|name| self.finals.get(&name));
         Found {
             upload,

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Uploads that are remembered as gone, so that clients hear 410 and not 404.
 const GONE_MAX: usize = 4096;
+/// When a client whose request found storage busy, or not to be written to, is to come again.
+const BUSY_SECONDS: &str = "5";
 /// Uploads that one look at the clock lets expire.
 const EXPIRE_AT_A_TIME: usize = 16;
 
@@ -41,6 +43,8 @@ pub enum Output {
     Want(Ticket, Want),
     /// The body may come now (and `100 Continue` goes, if the client waits for it).
     Body(TransferId),
+    /// Nobody writes to this upload any more: its part need not be open.
+    Release(UploadId),
     /// The answer; the transfer is over for the client.
     Answer(TransferId, Answer),
     /// Somebody may want to know.
@@ -97,6 +101,8 @@ pub struct UploadsStats {
     pub bytes_received: u64,
     /// Times that storage could not.
     pub storage_failures: u64,
+    /// Records that an earlier process left and nobody can read; what they are about is left alone.
+    pub records_unreadable: u64,
 }
 
 /// An upload.
@@ -659,6 +665,7 @@ impl Uploads {
             return;
         };
         self.unlock(id, &transfer);
+        self.outputs.push_back(Output::Release(transfer.upload));
         if transfer.has_client {
             let answer = self.answer_of(&transfer);
             self.outputs.push_back(Output::Answer(id, answer));
@@ -695,7 +702,11 @@ impl Uploads {
 
     fn answer_of(&self, transfer: &Transfer) -> Answer {
         if let Some(Fault(status, refusal)) = transfer.fault {
-            return Answer::refused(status, refusal);
+            let answer = Answer::refused(status, refusal);
+            return match status {
+                503 => answer.with("Retry-After", BUSY_SECONDS),
+                _ => answer,
+            };
         }
         let Some(known) = self.uploads.get(&transfer.upload) else {
             return Answer::new(204);
@@ -783,6 +794,9 @@ pub(super) fn with_expiry(answer: Answer, upload: &Upload) -> Answer {
 const fn fault_of(error: StorageError) -> Fault {
     match error {
         StorageError::Full => Fault(507, Refusal::StorageFull),
+        StorageError::Busy => Fault(503, Refusal::Busy),
+        StorageError::ReadOnly => Fault(503, Refusal::StorageReadOnly),
+        StorageError::TooLarge => Fault(413, Refusal::UploadTooLarge),
         StorageError::Failed => Fault(500, Refusal::StorageFailed),
     }
 }

@@ -275,7 +275,7 @@ impl World {
                     self.clients[index].flight = None;
                     self.answered(index, &answer);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Release(_) => {}
             }
         }
     }

@@ -12,6 +12,7 @@ struct World {
     now: u64,
     made: u128,
     events: Vec<Event>,
+    released: Vec<UploadId>,
     permits: Option<FilePermits>,
 }
 
@@ -32,6 +33,7 @@ impl World {
             now: 1_700_000_000,
             made: 0,
             events: Vec::new(),
+            released: Vec::new(),
             permits: None,
         }
     }
@@ -104,6 +106,7 @@ impl World {
                     }
                     Output::Answer(_, answer) => last = Some(answer),
                     Output::Event(event) => self.events.push(event),
+                    Output::Release(upload) => self.released.push(upload),
                 }
             }
             let Some((ticket, result)) = self.disk.step(&mut random) else {
@@ -532,7 +535,7 @@ fn a_record_that_may_be_another_one_is_written_again_before_bytes_come() {
                     .handle(world.now, Input::Stored(ticket, Ok(())));
             }
             Output::Answer(_, it) => answer = Some(it.status),
-            Output::Body(_) | Output::Event(_) => {}
+            Output::Body(_) | Output::Event(_) | Output::Release(_) => {}
         }
     }
     assert_eq!((answer, world.offset(&url)), (Some(500), Some(0)));
@@ -543,4 +546,75 @@ fn a_record_that_may_be_another_one_is_written_again_before_bytes_come() {
     let is_record = |output: &Output| matches!(output, Output::Want(_, Want::Record { .. }));
     assert!(first.as_ref().is_some_and(is_record), "{first:?}");
     assert_eq!(world.uploads.poll(), None, "no body before it is done");
+}
+
+/// An upload of three bytes that an earlier process left, with that record.
+fn left_with(record: Vec<u8>) -> (World, Found) {
+    let upload = UploadId::new(1 << 20, 0);
+    let found = Found {
+        upload,
+        record: Some(record),
+        part_bytes: Some(3),
+        final_bytes: None,
+    };
+    let mut world = world();
+    world.uploads.recover(world.now, &found);
+    (world, found)
+}
+
+#[test]
+fn what_has_an_unreadable_record_is_left_alone_and_counted() {
+    let upload = UploadId::new(1 << 20, 0);
+    let mut hostile = Record::new("anna".to_owned(), Some(3), "..".to_owned());
+    hostile.offset = 3;
+    for record in [b"".to_vec(), b"{\"version\":2}".to_vec(), hostile.encode()] {
+        let (mut world, found) = left_with(record);
+        assert_eq!(world.uploads.poll(), None, "nothing is removed, or renamed");
+        assert!(found.is_unreadable());
+        assert_eq!(world.uploads.stats().records_unreadable, 1);
+        let url = format!("/uploads/{upload}");
+        assert_eq!(world.answer("HEAD", &url, "", &[]).status, 404);
+    }
+    let (world, found) =
+        left_with(Record::new("anna".to_owned(), Some(4), upload.to_string()).encode());
+    assert!(!found.is_unreadable());
+    assert_eq!(world.uploads.stats().records_unreadable, 0);
+}
+
+#[test]
+fn whoever_ends_without_a_word_to_storage_lets_go_of_its_file() {
+    let mut world = world();
+    let url = world.create("Upload-Length: 10\r\n", b"");
+    let upload = UploadId::of_url(&url).unwrap();
+    let sum = "Upload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\r\n";
+    let lines = format!("Upload-Offset: 0\r\n{sum}{BYTES}Content-Length: 5\r\n");
+    let Begun::Transfer(transfer) = world.begin("anna", "PATCH", &url, &lines) else {
+        panic!("it may write");
+    };
+    world.released.clear();
+    world.uploads.handle(world.now, Input::Cut(transfer));
+    world.drain(&[]);
+    assert_eq!(world.released, [upload]);
+}
+
+#[test]
+fn what_storage_could_not_has_its_status() {
+    use crate::refusal::Refusal;
+    for (error, status, refusal) in [
+        (StorageError::Full, 507, Refusal::StorageFull),
+        (StorageError::Busy, 503, Refusal::Busy),
+        (StorageError::ReadOnly, 503, Refusal::StorageReadOnly),
+        (StorageError::TooLarge, 413, Refusal::UploadTooLarge),
+        (StorageError::Failed, 500, Refusal::StorageFailed),
+    ] {
+        let mut world = world();
+        let url = world.create("Upload-Length: 10\r\n", b"abc");
+        world.disk.fault_odds = 1;
+        world.disk.fault = Some(error);
+        let answer = world.patch(&url, 3, "", b"d");
+        assert_eq!((answer.status, answer.refusal), (status, Some(refusal)));
+        assert_eq!(answer.header("Retry-After").is_some(), status == 503);
+        world.disk.fault_odds = 0;
+        assert_eq!(world.offset(&url), Some(3));
+    }
 }
