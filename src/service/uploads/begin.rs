@@ -206,9 +206,10 @@ impl Uploads {
         if limit.saturating_sub(reserved) > room {
             return Err(Answer::refused(413, Refusal::UploadQuota));
         }
-        self.quotas.change(&subject, reserved, limit);
+        let held = limit.max(known.high);
+        self.quotas.change(&subject, reserved, held);
         if let Some(known) = self.uploads.get_mut(&id) {
-            known.reserved = limit;
+            known.reserved = held;
         }
         Ok(limit)
     }

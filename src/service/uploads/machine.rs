@@ -264,7 +264,10 @@ impl Uploads {
             return;
         };
         let grown = transfer.frontier.saturating_sub(upload.record.offset);
-        let is_due = transfer.kind == Kind::Patch
+        // All of it may be there before the body is over: whether it is whole is decided when nothing more can be refused.
+        let is_all = transfer.length.or(upload.record.length) == Some(transfer.frontier);
+        let is_due = !is_all
+            && transfer.kind == Kind::Patch
             && transfer.sum.is_none()
             && transfer.fault.is_none()
             && !transfer.has_ended
@@ -309,7 +312,9 @@ impl Uploads {
             }
             return;
         }
-        let record = self.record_at(id, checkpoint.offset);
+        let mut record = self.record_at(id, checkpoint.offset);
+        // The request may be refused yet, and then it has not said how long all is.
+        record.length = self.uploads[&upload].record.length;
         if checkpoint.is_synced {
             self.commit(upload, record);
             self.progress(upload);
@@ -376,7 +381,9 @@ impl Uploads {
         if transfer.phase != Phase::Receiving || !is_over || !is_idle {
             return;
         }
-        let kept = transfer.kept();
+        let recorded = self.uploads.get(&transfer.upload);
+        let recorded = recorded.map_or(transfer.start, |known| known.record.offset);
+        let kept = transfer.kept(recorded);
         let (next, was_cut) = (transfer.next, transfer.is_cut);
         transfer.frontier = kept;
         let is_lost = transfer.fault.is_some() || was_cut;
@@ -391,19 +398,12 @@ impl Uploads {
         }
     }
 
-    /// Whether the upload will be whole with what this transfer keeps.
-    fn completes(&self, id: TransferId) -> bool {
-        let transfer = &self.transfers[&id];
-        let record = &self.uploads[&transfer.upload].record;
-        !record.is_partial() && transfer.length.or(record.length) == Some(transfer.frontier)
-    }
-
-    /// What did not count may lie behind the end of what does.
+    /// What did not count may lie behind the end of what does: nobody's quota counts it, and it must not be in the file.
     fn truncate(&mut self, id: TransferId) {
         let transfer = &self.transfers[&id];
         let (upload, bytes) = (transfer.upload, transfer.frontier);
-        let is_longer = self.uploads[&upload].high > bytes;
-        if is_longer && !self.uploads[&upload].is_finished && self.completes(id) {
+        let known = &self.uploads[&upload];
+        if known.high > bytes && !known.is_finished {
             self.enter(id, Phase::Truncating, Want::Truncate { upload, bytes });
         } else {
             self.sync(id, false);
@@ -445,7 +445,8 @@ impl Uploads {
         let upload = self.transfers[&id].upload;
         let known = &self.uploads[&upload];
         let record = &known.record;
-        if record.is_complete() && !record.is_partial() && !known.is_finished {
+        let is_refused = self.transfers[&id].fault.is_some();
+        if record.is_complete() && !record.is_partial() && !known.is_finished && !is_refused {
             let name = record.name.clone();
             self.enter(id, Phase::Finishing, Want::Finish { upload, name });
         } else {
@@ -505,13 +506,17 @@ impl Uploads {
                 self.append(id);
             }
             Phase::Truncating => {
-                let bytes = transfer.frontier;
-                if let Some(known) = self.uploads.get_mut(&upload) {
-                    known.high = bytes;
-                }
+                transfer.is_trimmed = true;
                 self.sync(id, true);
             }
-            Phase::Syncing => self.record(id),
+            Phase::Syncing => {
+                let (bytes, is_trimmed) = (transfer.frontier, transfer.is_trimmed);
+                // Not before it is synced: whoever comes after a failure has to cut the part again.
+                if let Some(known) = self.uploads.get_mut(&upload).filter(|_| is_trimmed) {
+                    known.high = bytes;
+                }
+                self.record(id);
+            }
             Phase::Recording => {
                 let offset = transfer.frontier;
                 let record = self.record_at(id, offset);
@@ -695,7 +700,9 @@ impl Uploads {
             return;
         };
         known.writer = None;
-        let reserved = known.record.length.unwrap_or(known.record.offset);
+        let announced = known.record.length.unwrap_or(known.record.offset);
+        // What could not be cut off is on the disk, and counts.
+        let reserved = announced.max(known.high);
         let before = core::mem::replace(&mut known.reserved, reserved);
         self.quotas.change(&known.record.subject, before, reserved);
     }

@@ -46,6 +46,7 @@ impl Uploads {
             self.stats.records_unreadable += 1;
             return;
         };
+        let recorded = record.offset;
         let (is_finished, high) = match (found.final_bytes, found.part_bytes) {
             // It got its final name when everything was recorded.
             (Some(bytes), _) => {
@@ -65,7 +66,7 @@ impl Uploads {
         if record.is_final() && !record.is_complete() {
             return self.clean(Want::Remove { upload, name: None });
         }
-        let reserved = record.length.unwrap_or(record.offset);
+        let reserved = record.length.unwrap_or(record.offset).max(high);
         self.quotas.recall(&record.subject, reserved);
         let lacks_name = record.is_complete() && !record.is_partial() && !is_finished;
         let offset = record.offset;
@@ -77,7 +78,8 @@ impl Uploads {
                 high,
                 is_finished,
                 reserved,
-                is_doubtful: false,
+                // The disk's record counts bytes that are not there: a body must not write over them while it does.
+                is_doubtful: !is_finished && offset < recorded,
                 is_doomed: false,
             },
         );

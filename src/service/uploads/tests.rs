@@ -618,3 +618,134 @@ fn what_storage_could_not_has_its_status() {
         assert_eq!(world.offset(&url), Some(3));
     }
 }
+
+const HELLO_WORLD: &str = "Upload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\r\n";
+
+#[test]
+fn nobody_has_more_on_the_disk_than_counts() {
+    let mut world = world();
+    let url = world.create("Upload-Length: 20\r\n", b"");
+    assert_eq!(world.patch(&url, 0, "", b"abc").status, 204);
+    assert_eq!(
+        world.patch(&url, 3, HELLO_WORLD, b"hello WORLD").status,
+        460
+    );
+    assert_eq!(world.disk.part_bytes(), 3);
+    let deferred = world.create("Upload-Defer-Length: 1\r\n", b"");
+    let answer = world.patch(&deferred, 0, HELLO_WORLD, b"something else");
+    assert_eq!(answer.status, 460);
+    assert_eq!(world.disk.part_bytes(), 3);
+    assert_eq!(world.uploads.stats().bytes_reserved, 20);
+}
+
+/// Begins a PATCH, whose body comes in those pieces, each of them stored before the next comes.
+fn in_pieces(world: &mut World, url: &str, lines: &str, pieces: &[&[u8]]) -> Option<Answer> {
+    let lines = format!("{lines}{BYTES}Transfer-Encoding: chunked\r\n");
+    let Begun::Transfer(transfer) = world.begin("anna", "PATCH", url, &lines) else {
+        panic!("it may write");
+    };
+    let mut answer = None;
+    for piece in pieces {
+        while let Some(output) = world.uploads.poll() {
+            assert_eq!(output, Output::Body(transfer));
+        }
+        world
+            .uploads
+            .handle(world.now, Input::Body(transfer, piece));
+        answer = world.drain(piece).or(answer);
+    }
+    world.uploads.handle(world.now, Input::BodyEnd(transfer));
+    world.drain(&[]).or(answer)
+}
+
+#[test]
+fn what_is_refused_does_not_make_a_file_whole() {
+    for checkpoint_bytes in [1, 2, 1 << 20] {
+        let mut world = World::new(UploadsSettings {
+            checkpoint_bytes,
+            ..UploadsSettings::default()
+        });
+        let kept = if checkpoint_bytes == 1 << 20 { 0 } else { 2 };
+        let url = world.create("Upload-Defer-Length: 1\r\n", b"");
+        let lines = "Upload-Offset: 0\r\nUpload-Length: 4\r\n";
+        let answer = in_pieces(&mut world, &url, lines, &[b"ab", b"cd", b"e"]);
+        assert_eq!(answer.map(|answer| answer.status), Some(413));
+        let head = world.answer("HEAD", &url, "", &[]);
+        assert_eq!(head.header("Upload-Defer-Length"), Some("1"));
+        assert_eq!((world.offset(&url), world.file(&url)), (Some(kept), None));
+        let url = world.create("Upload-Length: 4\r\n", b"");
+        let lines = "Upload-Offset: 0\r\n";
+        let answer = in_pieces(&mut world, &url, lines, &[b"ab", b"cd", b"e"]);
+        assert_eq!(answer.map(|answer| answer.status), Some(413));
+        assert_eq!((world.offset(&url), world.file(&url)), (Some(kept), None));
+    }
+    // Nor does a wrong checksum say how long all is.
+    let mut world = world();
+    let url = world.create("Upload-Defer-Length: 1\r\n", b"");
+    let lines = format!("Upload-Length: 11\r\n{HELLO_WORLD}");
+    assert_eq!(world.patch(&url, 0, &lines, b"hello WORLD").status, 460);
+    let head = world.answer("HEAD", &url, "", &[]);
+    assert_eq!(head.header("Upload-Length"), None);
+    assert_eq!(
+        world.patch(&url, 0, "Upload-Length: 2\r\n", b"ab").status,
+        204
+    );
+    assert_eq!(world.file(&url), Some(&b"ab"[..]));
+}
+
+#[test]
+fn a_part_that_was_cut_is_synced_before_it_gets_its_name() {
+    let record = || {
+        let upload = UploadId::new(1 << 20, 0);
+        let mut record = Record::new("anna".to_owned(), Some(2), upload.to_string());
+        (record.offset, record.expires_unix_seconds) = (2, 1 << 33);
+        record.encode()
+    };
+    // Three bytes are there of two: it is cut, and that cannot be synced.
+    let (mut world, found) = left_with(record());
+    let url = format!("/uploads/{}", found.upload);
+    let mut wants = Vec::new();
+    for round in 0..2 {
+        while let Some(output) = world.uploads.poll() {
+            let Output::Want(ticket, want) = output else {
+                continue;
+            };
+            let fails = round == 0 && matches!(want, Want::Sync { .. });
+            let result = if fails {
+                Err(StorageError::Failed)
+            } else {
+                Ok(())
+            };
+            wants.push(want);
+            world
+                .uploads
+                .handle(world.now, Input::Stored(ticket, result));
+        }
+        // The second time a client asks for it.
+        let begun = world.begin("anna", "HEAD", &url, "");
+        assert_eq!(matches!(begun, Begun::Transfer(_)), round == 0);
+    }
+    let upload = found.upload;
+    let cut = Want::Truncate { upload, bytes: 2 };
+    let name = upload.to_string();
+    let finish = Want::Finish { upload, name };
+    let sync = Want::Sync { upload };
+    assert_eq!(wants, [cut.clone(), sync.clone(), cut, sync, finish]);
+}
+
+#[test]
+fn a_record_of_bytes_that_are_lost_is_written_again_before_bytes_come() {
+    let upload = UploadId::new(1 << 20, 0);
+    let mut record = Record::new("anna".to_owned(), Some(9), upload.to_string());
+    (record.offset, record.expires_unix_seconds) = (5, 1 << 33);
+    let (mut world, _) = left_with(record.encode());
+    let url = format!("/uploads/{upload}");
+    assert_eq!(world.offset(&url), Some(3));
+    let lines = format!("Upload-Offset: 3\r\n{BYTES}Content-Length: 3\r\n");
+    let Begun::Transfer(_) = world.begin("anna", "PATCH", &url, &lines) else {
+        panic!("it may write");
+    };
+    let first = world.uploads.poll();
+    let is_record = |output: &Output| matches!(output, Output::Want(_, Want::Record { .. }));
+    assert!(first.as_ref().is_some_and(is_record), "{first:?}");
+}

@@ -94,6 +94,8 @@ pub(super) struct Transfer {
     pub(super) limit: u64,
     /// Everything before is written.
     pub(super) frontier: u64,
+    /// The part was cut behind what counts, and that is not synced yet.
+    pub(super) is_trimmed: bool,
     /// In the order of their offsets.
     pub(super) writes: VecDeque<Write>,
     pub(super) sum: Option<Sum>,
@@ -123,6 +125,7 @@ impl Transfer {
             next: offset,
             limit: offset,
             frontier: offset,
+            is_trimmed: false,
             writes: VecDeque::new(),
             sum: None,
             fault: None,
@@ -193,18 +196,25 @@ impl Transfer {
         true
     }
 
-    /// How far the body counts, now that all of it is written: nothing of one whose checksum is wrong or cannot be known.
-    pub(super) fn kept(&mut self) -> u64 {
-        let Some(sum) = self.sum.take() else {
-            return self.frontier;
-        };
-        if self.is_cut || self.fault.is_some() {
-            return self.start;
+    /// How far the body counts, now that all of it is written: nothing of one whose checksum is wrong or cannot be known, and of one that is refused what
+    /// was recorded before. Nor does what the head of a refused one said.
+    pub(super) fn kept(&mut self, recorded: u64) -> u64 {
+        if let Some(sum) = self.sum.take() {
+            if self.is_cut || self.fault.is_some() {
+                self.frontier = recorded;
+            } else if !sum.holds() {
+                self.fault = Some(Fault(460, Refusal::ChecksumMismatch));
+            }
         }
-        if sum.holds() {
-            return self.frontier;
+        if self.is_refused() {
+            self.length = None;
+            self.frontier = recorded;
         }
-        self.fault = Some(Fault(460, Refusal::ChecksumMismatch));
-        self.start
+        self.frontier
+    }
+
+    /// Whether the client is at fault, rather than storage.
+    const fn is_refused(&self) -> bool {
+        matches!(self.fault, Some(Fault(413 | 460, _)))
     }
 }
