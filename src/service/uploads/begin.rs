@@ -131,7 +131,7 @@ impl Uploads {
         // Its last bytes are safe, and giving it its name failed.
         let transfer = Transfer::new(id, Kind::Finish, Phase::Finishing, record.offset);
         let id = self.start(transfer);
-        self.trim(id);
+        self.truncate(id);
         Begun::Transfer(id)
     }
 

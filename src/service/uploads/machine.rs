@@ -3,6 +3,7 @@
 //! After each call of [`Uploads::begin`] and [`Uploads::handle`], call [`Uploads::poll`] until it gives nothing; the order of what it gives is the order in
 //! which storage and client get it.
 
+use super::chores::{Chores, NOBODY};
 use super::quota::Quotas;
 use super::transfer::{Checkpoint, Fault, Kind, Phase, Transfer};
 use super::{Answer, Record, StorageError, Ticket, UploadId, UploadsSettings, Want};
@@ -14,8 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const GONE_MAX: usize = 4096;
 /// When a client whose request found storage busy, or not to be written to, is to come again.
 const BUSY_SECONDS: &str = "5";
-/// Uploads that one look at the clock lets expire.
-const EXPIRE_AT_A_TIME: usize = 16;
 
 /// A request that changes an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,11 +128,12 @@ pub struct Uploads {
     pub(super) transfers: BTreeMap<TransferId, Transfer>,
     pub(super) now: u64,
     pub(super) stats: UploadsStats,
-    expiries: BTreeSet<(u64, UploadId)>,
+    pub(super) expiries: BTreeSet<(u64, UploadId)>,
+    pub(super) chores: Chores,
     gone: BTreeSet<UploadId>,
     gone_order: VecDeque<UploadId>,
     transfers_begun: u64,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl Uploads {
@@ -148,6 +148,7 @@ impl Uploads {
             now: 0,
             stats: UploadsStats::default(),
             expiries: BTreeSet::new(),
+            chores: Chores::default(),
             gone: BTreeSet::new(),
             gone_order: VecDeque::new(),
             transfers_begun: 0,
@@ -195,7 +196,7 @@ impl Uploads {
                 self.end_body(id, true);
             }
             Input::Stored(ticket, result) => self.stored(ticket, result),
-            Input::Tick => self.expire(),
+            Input::Tick => self.do_chores(),
         }
     }
 
@@ -233,6 +234,9 @@ impl Uploads {
     fn stored(&mut self, ticket: Ticket, result: Result<(), StorageError>) {
         let id = TransferId(ticket.transfer);
         self.stats.storage_failures += u64::from(result.is_err());
+        if id == NOBODY {
+            return self.cleaned(ticket.sequence, result);
+        }
         let fault = result.err().map(fault_of);
         let Some(transfer) = self.transfers.get_mut(&id) else {
             return;
@@ -399,7 +403,7 @@ impl Uploads {
     }
 
     /// What did not count may lie behind the end of what does: nobody's quota counts it, and it must not be in the file.
-    fn truncate(&mut self, id: TransferId) {
+    pub(super) fn truncate(&mut self, id: TransferId) {
         let transfer = &self.transfers[&id];
         let (upload, bytes) = (transfer.upload, transfer.frontier);
         let known = &self.uploads[&upload];
@@ -408,11 +412,6 @@ impl Uploads {
         } else {
             self.sync(id, false);
         }
-    }
-
-    /// Whatever lies behind the end of a whole upload goes, and it gets its name.
-    pub(super) fn trim(&mut self, id: TransferId) {
-        self.truncate(id);
     }
 
     fn sync(&mut self, id: TransferId, must: bool) {
@@ -442,6 +441,9 @@ impl Uploads {
     }
 
     pub(super) fn finish(&mut self, id: TransferId) {
+        if self.transfers[&id].is_left() {
+            return self.remove(id);
+        }
         let upload = self.transfers[&id].upload;
         let known = &self.uploads[&upload];
         let record = &known.record;
@@ -471,6 +473,10 @@ impl Uploads {
     /// The next part of a concatenation, or what follows the last.
     pub(super) fn append(&mut self, id: TransferId) {
         let transfer = &self.transfers[&id];
+        // Nobody will know its URL: the parts are all that their client has.
+        if !transfer.has_client {
+            return self.remove(id);
+        }
         let (upload, offset) = (transfer.upload, transfer.frontier);
         let Some((from, bytes)) = transfer.parts.get(transfer.parts_done).copied() else {
             return self.sync(id, true);
@@ -531,6 +537,7 @@ impl Uploads {
                 }
                 self.let_body_come(id);
             }
+            Phase::Finishing if transfer.is_left() => self.remove(id),
             Phase::Finishing => self.finished(id),
             Phase::Removing => self.removed(id),
         }
@@ -623,7 +630,8 @@ impl Uploads {
         };
         known.is_doomed = true;
         let mut record = known.record.clone();
-        record.expires_unix_seconds = self.now;
+        // Not at once: storage has just failed.
+        record.expires_unix_seconds = self.now + 1;
         self.commit(upload, record);
     }
 
@@ -675,11 +683,17 @@ impl Uploads {
             let answer = self.answer_of(&transfer);
             self.outputs.push_back(Output::Answer(id, answer));
         }
+        if transfer.is_chore {
+            self.chore_ended(transfer.fault.is_some());
+        }
     }
 
     fn unlock(&mut self, id: TransferId, transfer: &Transfer) {
         let parts = transfer.parts.iter().map(|(part, _)| *part);
-        let is_done = transfer.fault.is_none();
+        let whole = self.uploads.get(&transfer.upload);
+        let is_done = transfer.fault.is_none()
+            && transfer.has_client
+            && whole.is_some_and(|whole| whole.is_finished);
         for part in parts {
             let Some(known) = self
                 .uploads
@@ -761,32 +775,6 @@ impl Uploads {
         }
         // It may have been cut meanwhile, or have no bytes.
         self.settle(id);
-    }
-
-    /// Work that no transfer waits for.
-    pub(super) fn clean(&mut self, want: Want) {
-        let nobody = Ticket {
-            transfer: 0,
-            sequence: 0,
-        };
-        self.outputs.push_back(Output::Want(nobody, want));
-    }
-
-    fn expire(&mut self) {
-        let due = self.expiries.range(..=(self.now, UploadId::MAX));
-        let idle = |id: &UploadId| self.uploads[id].writer.is_none();
-        let due: Vec<UploadId> = due
-            .map(|(_, id)| *id)
-            .filter(idle)
-            .take(EXPIRE_AT_A_TIME)
-            .collect();
-        for upload in due {
-            let offset = self.uploads[&upload].record.offset;
-            let mut transfer = Transfer::new(upload, Kind::Expire, Phase::Removing, offset);
-            transfer.has_client = false;
-            let id = self.start(transfer);
-            self.remove(id);
-        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod answer;
 mod begin;
+mod chores;
 #[cfg(test)]
 mod disk_tests;
 mod id;

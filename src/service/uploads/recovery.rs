@@ -1,7 +1,6 @@
 //! What a process that starts makes of what an earlier one left on the disk.
 
 use super::machine::Upload;
-use super::transfer::{Kind, Phase, Transfer};
 use super::{Record, UploadId, Uploads, Want};
 
 /// What is on the disk of one upload.
@@ -68,7 +67,6 @@ impl Uploads {
         }
         let reserved = record.length.unwrap_or(record.offset).max(high);
         self.quotas.recall(&record.subject, reserved);
-        let lacks_name = record.is_complete() && !record.is_partial() && !is_finished;
         let offset = record.offset;
         self.insert(
             upload,
@@ -83,16 +81,6 @@ impl Uploads {
                 is_doomed: false,
             },
         );
-        if lacks_name {
-            self.finish_again(upload, offset);
-        }
-    }
-
-    fn finish_again(&mut self, upload: UploadId, offset: u64) {
-        let mut transfer = Transfer::new(upload, Kind::Finish, Phase::Finishing, offset);
-        transfer.has_client = false;
-        let id = self.start(transfer);
-        // What did not count may lie behind the end.
-        self.trim(id);
+        self.mend(upload);
     }
 }

@@ -749,3 +749,136 @@ fn a_record_of_bytes_that_are_lost_is_written_again_before_bytes_come() {
     let is_record = |output: &Output| matches!(output, Output::Want(_, Want::Record { .. }));
     assert!(first.as_ref().is_some_and(is_record), "{first:?}");
 }
+
+#[test]
+fn whoever_is_cut_while_parts_are_put_together_has_them_still() {
+    // Creating, two appends, sync, record, name, answer.
+    for wants_before_the_cut in 0..7 {
+        let mut world = world();
+        let partial = "Upload-Concat: partial\r\n";
+        let first = world.create(&format!("{partial}Upload-Length: 6\r\n"), b"hello ");
+        let second = world.create(&format!("{partial}Upload-Length: 5\r\n"), b"world");
+        let together = format!("Upload-Concat: final;{first} {second}\r\n");
+        let Begun::Transfer(transfer) = world.begin("anna", "POST", "/uploads/", &together) else {
+            panic!("they may be put together");
+        };
+        let mut random = Random(1);
+        let mut done = 0;
+        while done < wants_before_the_cut {
+            while let Some(output) = world.uploads.poll() {
+                if let Output::Want(ticket, want) = output {
+                    world.disk.pending.push((ticket, want, Vec::new()));
+                }
+            }
+            let Some((ticket, result)) = world.disk.step(&mut random) else {
+                break;
+            };
+            world
+                .uploads
+                .handle(world.now, Input::Stored(ticket, result));
+            done += 1;
+        }
+        world.uploads.handle(world.now, Input::Cut(transfer));
+        world.drain(&[]);
+        world.tick(1);
+        if done == 6 {
+            // It was answered: whoever lost the answer has the whole.
+            assert_eq!(world.disk.finals.len(), 1);
+            continue;
+        }
+        assert!(world.disk.finals.is_empty(), "{done}");
+        assert_eq!(
+            (world.offset(&first), world.offset(&second)),
+            (Some(6), Some(5))
+        );
+        let whole = world.create(&together, b"");
+        assert_eq!(world.file(&whole), Some(&b"hello world"[..]));
+    }
+}
+
+/// Wants that are polled now.
+fn wants_of(world: &mut World) -> Vec<(Ticket, Want)> {
+    let mut wants = Vec::new();
+    while let Some(output) = world.uploads.poll() {
+        if let Output::Want(ticket, want) = output {
+            wants.push((ticket, want));
+        }
+    }
+    wants
+}
+
+#[test]
+fn a_start_asks_for_no_more_at_a_time_than_storage_does() {
+    let mut world = world();
+    for number in 1..=5000_u128 {
+        let upload = UploadId::new(number << 20, 0);
+        let mut record = Record::new("anna".to_owned(), Some(2), upload.to_string());
+        (record.offset, record.expires_unix_seconds) = (2, 1 << 33);
+        let found = Found {
+            upload,
+            record: (number % 2 == 0).then(|| record.encode()),
+            part_bytes: Some(2),
+            final_bytes: None,
+        };
+        world.uploads.recover(world.now, &found);
+    }
+    let (mut removed, mut named, mut is_first) = (0, 0, true);
+    loop {
+        let wants = wants_of(&mut world);
+        if wants.is_empty() {
+            break;
+        }
+        assert!(wants.len() <= 64, "{}", wants.len());
+        for (ticket, want) in wants {
+            // One is put off, and done later all the same.
+            let is_put_off = core::mem::take(&mut is_first);
+            let result = if is_put_off {
+                Err(StorageError::Busy)
+            } else {
+                Ok(())
+            };
+            removed += u32::from(matches!(want, Want::Remove { .. }) && !is_put_off);
+            named += u32::from(matches!(want, Want::Finish { .. }));
+            world
+                .uploads
+                .handle(world.now, Input::Stored(ticket, result));
+        }
+    }
+    assert_eq!((removed, named), (2500, 2500));
+}
+
+#[test]
+fn all_that_has_expired_goes_as_fast_as_storage_can() {
+    let mut world = World::new(UploadsSettings {
+        user_uploads_max: 1000,
+        ..UploadsSettings::default()
+    });
+    for _ in 0..500 {
+        world.create("Upload-Length: 9\r\n", b"abc");
+    }
+    world.now += UploadsSettings::default().expire_seconds;
+    world.uploads.handle(world.now, Input::Tick);
+    let first = wants_of(&mut world);
+    assert_eq!(first.len(), 64, "so many at a time");
+    for (ticket, want) in first {
+        world.disk.pending.push((ticket, want, Vec::new()));
+    }
+    world.drain(&[]);
+    assert_eq!(
+        (world.uploads.stats().expired, world.disk.is_empty()),
+        (500, true)
+    );
+}
+
+#[test]
+fn what_storage_cannot_remove_is_not_tried_without_a_pause() {
+    let mut world = world();
+    world.create("Upload-Length: 9\r\n", b"abc");
+    world.now += UploadsSettings::default().expire_seconds;
+    world.disk.fault_odds = 1;
+    world.tick(0);
+    assert_eq!(world.disk.failures, 1);
+    world.disk.fault_odds = 0;
+    world.tick(1);
+    assert!(world.disk.is_empty());
+}

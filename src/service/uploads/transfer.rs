@@ -86,6 +86,8 @@ pub(super) struct Transfer {
     pub(super) phase: Phase,
     /// Whether somebody waits for the answer.
     pub(super) has_client: bool,
+    /// Whether the daemon does it by itself, as one of so many at a time.
+    pub(super) is_chore: bool,
     /// Whether a body follows the head.
     pub(super) has_body: bool,
     /// Where the body begins, where its next piece goes, and where it has to end.
@@ -120,6 +122,7 @@ impl Transfer {
             kind,
             phase,
             has_client: true,
+            is_chore: false,
             has_body: false,
             start: offset,
             next: offset,
@@ -138,6 +141,11 @@ impl Transfer {
             parts_done: 0,
             sequences: 0,
         }
+    }
+
+    /// Whether it puts parts together for a client that is gone, and will not hear what the whole is called.
+    pub(super) fn is_left(&self) -> bool {
+        self.kind == Kind::Concatenate && !self.has_client
     }
 
     pub(super) const fn sequence(&mut self) -> u64 {
