@@ -525,7 +525,7 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2811",
-        "There are uploads.uploads_max uploads already; another one was answered 503.",
+        "There are uploads.uploads_max uploads already, or 16 MiB of Upload-Concat headers of those of a shard; another one was answered 503.",
         "Raise the limit, or let unfinished ones expire sooner.",
     ),
     entry(

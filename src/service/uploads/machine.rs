@@ -130,6 +130,8 @@ pub struct Uploads {
     pub(super) stats: UploadsStats,
     pub(super) expiries: BTreeSet<(u64, UploadId)>,
     pub(super) chores: Chores,
+    /// Bytes of Upload-Concat headers that records have.
+    pub(super) concat_bytes: usize,
     gone: BTreeSet<UploadId>,
     gone_order: VecDeque<UploadId>,
     transfers_begun: u64,
@@ -149,6 +151,7 @@ impl Uploads {
             stats: UploadsStats::default(),
             expiries: BTreeSet::new(),
             chores: Chores::default(),
+            concat_bytes: 0,
             gone: BTreeSet::new(),
             gone_order: VecDeque::new(),
             transfers_begun: 0,
@@ -201,6 +204,7 @@ impl Uploads {
     }
 
     fn take_piece(&mut self, id: TransferId, piece: &[u8]) {
+        self.grow(id, piece.len() as u64);
         let Some(transfer) = self.transfers.get_mut(&id) else {
             return;
         };
@@ -221,6 +225,29 @@ impl Uploads {
             self.outputs.push_back(Output::Want(ticket, want));
         }
         self.settle(id);
+    }
+
+    /// Counts a piece of a body of unknown length, or refuses the body for it.
+    fn grow(&mut self, id: TransferId, bytes: u64) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let Some(known) = self.uploads.get_mut(&transfer.upload) else {
+            return;
+        };
+        let end = transfer.next.saturating_add(bytes);
+        if !transfer.grows || transfer.has_ended || end <= known.reserved {
+            return;
+        }
+        let subject = &known.record.subject;
+        let room = self.quotas.room(subject, self.settings.user_bytes_max);
+        if end - known.reserved > room {
+            let fault = Fault(413, Refusal::UploadQuota);
+            transfer.fault.get_or_insert(fault);
+        } else {
+            self.quotas.change(subject, known.reserved, end);
+            known.reserved = end;
+        }
     }
 
     fn end_body(&mut self, id: TransferId, is_cut: bool) {
@@ -577,6 +604,8 @@ impl Uploads {
         let Some(known) = self.uploads.remove(&id) else {
             return;
         };
+        let concat = known.record.concat.as_ref();
+        self.concat_bytes -= concat.map_or(0, String::len);
         self.quotas.close(&known.record.subject, known.reserved);
         self.expiries
             .remove(&(known.record.expires_unix_seconds, id));
@@ -766,6 +795,8 @@ impl Uploads {
     pub(super) fn insert(&mut self, id: UploadId, upload: Upload) {
         self.expiries
             .insert((upload.record.expires_unix_seconds, id));
+        let concat = upload.record.concat.as_ref();
+        self.concat_bytes += concat.map_or(0, String::len);
         self.uploads.insert(id, upload);
     }
 

@@ -13,6 +13,8 @@ struct World {
     made: u128,
     events: Vec<Event>,
     released: Vec<UploadId>,
+    /// Bodies come when the test says so.
+    is_by_hand: bool,
     permits: Option<FilePermits>,
 }
 
@@ -34,6 +36,7 @@ impl World {
             made: 0,
             events: Vec::new(),
             released: Vec::new(),
+            is_by_hand: false,
             permits: None,
         }
     }
@@ -100,6 +103,7 @@ impl World {
                         let piece = if is_write { body.to_vec() } else { Vec::new() };
                         self.disk.pending.push((ticket, want, piece));
                     }
+                    Output::Body(_) if self.is_by_hand => {}
                     Output::Body(transfer) => {
                         self.uploads.handle(self.now, Input::Body(transfer, body));
                         self.uploads.handle(self.now, Input::BodyEnd(transfer));
@@ -881,4 +885,84 @@ fn what_storage_cannot_remove_is_not_tried_without_a_pause() {
     world.disk.fault_odds = 0;
     world.tick(1);
     assert!(world.disk.is_empty());
+}
+
+#[test]
+fn a_body_of_unknown_length_counts_as_it_comes() {
+    use crate::refusal::Refusal;
+    let mut world = World::new(UploadsSettings {
+        user_bytes_max: 100,
+        ..UploadsSettings::default()
+    });
+    let url = world.create("Upload-Defer-Length: 1\r\n", b"");
+    world.patch(&url, 0, "", &[0; 30]);
+    world.is_by_hand = true;
+    let lines = format!("Upload-Defer-Length: 1\r\n{BYTES}Transfer-Encoding: chunked\r\n");
+    let Begun::Transfer(first) = world.begin("anna", "POST", "/uploads/", &lines) else {
+        panic!("it may write");
+    };
+    world.drain(&[]);
+    // What the first does not use others may have.
+    let patch = format!("Upload-Offset: 30\r\n{BYTES}Transfer-Encoding: chunked\r\n");
+    let Begun::Transfer(second) = world.begin("anna", "PATCH", &url, &patch) else {
+        panic!("it may write");
+    };
+    let reserved = |world: &World| world.uploads.stats().bytes_reserved;
+    for (transfer, bytes, count) in [(first, 20, 50), (second, 30, 80), (second, 20, 100)] {
+        let piece = vec![0; bytes];
+        world
+            .uploads
+            .handle(world.now, Input::Body(transfer, &piece));
+        world.drain(&piece);
+        assert_eq!(reserved(&world), count);
+    }
+    world.uploads.handle(world.now, Input::Body(first, b"x"));
+    let answer = world.drain(&[]).unwrap();
+    assert_eq!(
+        (answer.status, answer.refusal),
+        (413, Some(Refusal::UploadQuota))
+    );
+    world.uploads.handle(world.now, Input::BodyEnd(second));
+    assert_eq!(world.drain(&[]).map(|answer| answer.status), Some(204));
+    assert_eq!((reserved(&world), world.offset(&url)), (80, Some(80)));
+}
+
+#[test]
+fn so_many_are_put_together_at_a_time() {
+    let mut world = world();
+    let lines = "Upload-Concat: partial\r\nUpload-Length: 1\r\n";
+    let parts: Vec<String> = (0..17).map(|_| world.create(lines, b"x")).collect();
+    let final_of = |part: &str| format!("Upload-Concat: final;{part}\r\n");
+    for part in &parts[..16] {
+        let begun = world.begin("anna", "POST", "/uploads/", &final_of(part));
+        assert!(matches!(begun, Begun::Transfer(_)));
+    }
+    let begun = world.begin("anna", "POST", "/uploads/", &final_of(&parts[16]));
+    let Begun::Answer(answer) = begun else {
+        panic!("sixteen are enough");
+    };
+    assert_eq!(
+        (answer.status, answer.header("Retry-After")),
+        (503, Some("5"))
+    );
+    world.drain(&[]);
+    world.create(&final_of(&parts[16]), b"");
+}
+
+#[test]
+fn what_is_remembered_of_parts_has_a_bound() {
+    let mut world = world();
+    let part = world.create("Upload-Concat: partial\r\nUpload-Length: 1\r\n", b"x");
+    world.uploads.concat_bytes += (16 << 20) - 10;
+    let lines = format!("Upload-Concat: final;{part}\r\n");
+    let answer = world.answer("POST", "/uploads/", &lines, &[]);
+    let full = Some(crate::refusal::Refusal::UploadsFull);
+    assert_eq!((answer.status, answer.refusal), (503, full));
+    world.uploads.concat_bytes -= (16 << 20) - 10;
+    world.create(&lines, b"");
+    world.tick(1);
+    assert_eq!(
+        world.uploads.concat_bytes,
+        lines.len() - "Upload-Concat: \r\n".len()
+    );
 }

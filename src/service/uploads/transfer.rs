@@ -94,6 +94,8 @@ pub(super) struct Transfer {
     pub(super) start: u64,
     pub(super) next: u64,
     pub(super) limit: u64,
+    /// What it brings counts against its user as it comes.
+    pub(super) grows: bool,
     /// Everything before is written.
     pub(super) frontier: u64,
     /// The part was cut behind what counts, and that is not synced yet.
@@ -127,6 +129,7 @@ impl Transfer {
             start: offset,
             next: offset,
             limit: offset,
+            grows: false,
             frontier: offset,
             is_trimmed: false,
             writes: VecDeque::new(),
