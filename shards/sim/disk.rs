@@ -306,7 +306,7 @@ mod tests {
                 disk.lose_power(&mut random);
                 disk.bytes(inode).to_vec()
             });
-            tries.collect::<std::collections::BTreeSet<_>>().len()
+            tries.collect::<BTreeSet<_>>().len()
         };
         assert_eq!((after(false), after(true)), (2, 1));
     }
