@@ -525,7 +525,7 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2811",
-        "There are uploads.uploads_max uploads already; another one was answered 503.",
+        "There are uploads.uploads_max uploads already, or 16 MiB of Upload-Concat headers of those of a shard; another one was answered 503.",
         "Raise the limit, or let unfinished ones expire sooner.",
     ),
     entry(
@@ -547,6 +547,16 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2815",
         "A request for an upload had a method that uploads do not know there; it was answered 405.",
         "Correct the client.",
+    ),
+    entry(
+        "RW-2816",
+        "The file system of uploads is mounted read-only, or became so after an error; the request was answered 503.",
+        "Check the disk, and mount it for writing again; the client goes on from where it was.",
+    ),
+    entry(
+        "RW-2817",
+        "A record in the directory of uploads cannot be read at the start, or is none that this version would have written; its upload is not known, and its files are left as they are.",
+        "Restore the record from a backup, or start the version that wrote it; remove the upload's files if nobody wants them.",
     ),
 ];
 

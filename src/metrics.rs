@@ -252,6 +252,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.uploads.storage_failures,
     ),
     (
+        "ringway_upload_records_unreadable",
+        "Records of uploads that could not be read at the start; what they are about is left as it is.",
+        true,
+        |stats, _| stats.uploads.records_unreadable,
+    ),
+    (
         "ringway_packets_received_total",
         "Socket.IO packets received.",
         false,

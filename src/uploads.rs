@@ -8,12 +8,12 @@ use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
 use ringway_service::files::{Access, FileRef, Root as ServedRoot};
 use ringway_service::settings::UploadsService;
 use ringway_service::uploads::{
-    Area, Found, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads, UploadsSettings, part_name,
-    record_name, upload_of,
+    Area, Found, RECORD_BYTES_MAX, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads,
+    UploadsSettings, part_name, record_name, upload_of,
 };
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -157,13 +157,33 @@ pub fn found(config: &Config) -> Result<Vec<Found>, StartError> {
         uploads.extend(name.to_str().and_then(upload_of));
     }
     let found = uploads.into_iter().map(|upload| find(directory, upload));
-    found.collect::<io::Result<_>>().map_err(unusable)
+    let found = found.collect::<io::Result<Vec<_>>>().map_err(unusable)?;
+    warn_of_unreadable(&found);
+    Ok(found)
+}
+
+/// Names in the log of what may be many.
+const NAMED_MAX: usize = 8;
+
+fn warn_of_unreadable(found: &[Found]) {
+    let unreadable = found.iter().filter(|found| found.is_unreadable());
+    let names: Vec<String> = unreadable.map(|found| record_name(found.upload)).collect();
+    if !names.is_empty() {
+        let (count, first) = (names.len(), &names[..names.len().min(NAMED_MAX)]);
+        tracing::warn!(
+            code = "RW-2817",
+            count,
+            ?first,
+            "records of uploads cannot be read; their files are left as they are"
+        );
+    }
 }
 
 fn find(directory: &Path, upload: UploadId) -> io::Result<Found> {
     let parts = directory.join(PARTS);
-    let record = present(fs::read(parts.join(record_name(upload))))?;
-    let name = record.as_deref().and_then(Uploads::final_name_in);
+    let record = record_in(&parts.join(record_name(upload)))?;
+    let name = record.as_deref();
+    let name = name.and_then(|record| Uploads::final_name_in(upload, record));
     let whole = name.map(|name| directory.join(WHOLE).join(name));
     Ok(Found {
         upload,
@@ -173,8 +193,26 @@ fn find(directory: &Path, upload: UploadId) -> io::Result<Found> {
     })
 }
 
+/// The bytes of a record, and no more of them than one may have and one, by which it is known to be too long. One that cannot be read is empty: it is no
+/// reason not to start, and nobody's upload is removed for it.
+fn record_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(metadata) = present(fs::symlink_metadata(path))? else {
+        return Ok(None);
+    };
+    // To open a pipe would wait for whoever writes to it.
+    if !metadata.is_file() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut bytes = Vec::new();
+    let most = RECORD_BYTES_MAX as u64 + 1;
+    let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    Ok(Some(read.map_or_else(|_| Vec::new(), |_| bytes)))
+}
+
+/// The length of a file; what is no file has none.
 fn length(path: &Path) -> io::Result<Option<u64>> {
-    Ok(present(fs::symlink_metadata(path))?.map(|metadata| metadata.len()))
+    let metadata = present(fs::symlink_metadata(path))?.filter(fs::Metadata::is_file);
+    Ok(metadata.map(|metadata| metadata.len()))
 }
 
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -281,12 +319,12 @@ pub fn answer_of(outcome: FileOutcome) -> StoreAnswer {
     }
 }
 
+const EAGAIN: i32 = 11;
+const EFBIG: i32 = 27;
+const EROFS: i32 = 30;
+
 const fn error_of(errno: Errno) -> StoreError {
-    match OpenError::of(errno) {
-        OpenError::Absent => StoreError::Absent,
-        OpenError::Full => StoreError::Full,
-        _ => StoreError::Failed,
-    }
+    not_opened(OpenError::of(errno))
 }
 
 const fn not_opened(error: OpenError) -> StoreError {
@@ -294,6 +332,77 @@ const fn not_opened(error: OpenError) -> StoreError {
         OpenError::Absent => StoreError::Absent,
         OpenError::Exists => StoreError::Exists,
         OpenError::Full => StoreError::Full,
+        OpenError::Exhausted => StoreError::Busy,
+        OpenError::Failed(errno) => failed(errno),
         _ => StoreError::Failed,
+    }
+}
+
+const fn failed(errno: Errno) -> StoreError {
+    match errno.0 {
+        EAGAIN => StoreError::Busy,
+        EFBIG => StoreError::TooLarge,
+        EROFS => StoreError::ReadOnly,
+        _ => StoreError::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of uploads with one upload in it, whose record is made by `spoil`.
+    fn found_of(name: &str, spoil: impl FnOnce(&Path)) -> Found {
+        let directory = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
+        let mut config = Config::default();
+        config.uploads.directory = Some(directory.clone());
+        fs::create_dir_all(&directory).unwrap();
+        directories(&config).unwrap();
+        let upload = UploadId::new(1 << 20, 0);
+        fs::write(directory.join(PARTS).join(part_name(upload)), b"abc").unwrap();
+        spoil(&directory.join(PARTS).join(record_name(upload)));
+        let found = found(&config);
+        fs::remove_dir_all(directory).unwrap();
+        let mut found = found.expect("a bad record is no reason not to start");
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_apart() {
+        for (errno, error) in [
+            (2, StoreError::Absent),
+            (5, StoreError::Failed),
+            (11, StoreError::Busy),
+            (12, StoreError::Busy),
+            (23, StoreError::Busy),
+            (24, StoreError::Busy),
+            (27, StoreError::TooLarge),
+            (28, StoreError::Full),
+            (30, StoreError::ReadOnly),
+            (122, StoreError::Full),
+        ] {
+            assert_eq!(error_of(Errno(errno)), error, "{errno}");
+            assert_eq!(not_opened(OpenError::of(Errno(errno))), error, "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_far_as_one_may_go() {
+        let found = found_of("long", |path| {
+            fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+        });
+        assert!(found.is_unreadable());
+        let bytes = found.record.map(|record| record.len());
+        assert_eq!(bytes, Some(RECORD_BYTES_MAX + 1));
+    }
+
+    #[test]
+    fn a_record_that_is_no_file_is_unreadable_and_not_absent() {
+        let directory = found_of("directory", |path| fs::create_dir(path).unwrap());
+        assert!(directory.is_unreadable());
+        let link = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+        assert!(found_of("link", link).is_unreadable());
+        assert!(!found_of("absent", |_| {}).is_unreadable());
     }
 }

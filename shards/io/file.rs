@@ -151,7 +151,7 @@ pub enum OpenError {
     Unfit(FileKind),
     /// Too many files are open.
     Exhausted,
-    /// The file system is full, or may not be written to.
+    /// The file system is full.
     Full,
     /// Something else.
     Failed(Errno),
@@ -170,7 +170,6 @@ const EISDIR: i32 = 21;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
-const EROFS: i32 = 30;
 const ENAMETOOLONG: i32 = 36;
 const ELOOP: i32 = 40;
 const EDQUOT: i32 = 122;
@@ -189,7 +188,7 @@ impl OpenError {
             // A socket, or a device that is not there.
             ENXIO | ENODEV => Self::Unfit(FileKind::Special),
             EMFILE | ENFILE | ENOMEM => Self::Exhausted,
-            ENOSPC | EDQUOT | EROFS => Self::Full,
+            ENOSPC | EDQUOT => Self::Full,
             _ => Self::Failed(errno),
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::random::Random;
 use ringway_io::{FileKind, FileStat};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that reach the disk together.
 const BLOCK_BYTES: usize = 64;
@@ -18,6 +18,8 @@ struct Inode {
     /// As found after a power loss.
     synced: Vec<u8>,
     modified: u64,
+    /// Blocks that a sync that failed gave up: they are read as they were written, and no later sync writes them, unless they are written again.
+    given_up: BTreeSet<usize>,
 }
 
 /// A change of names.
@@ -100,6 +102,7 @@ impl Disk {
             live: bytes.clone(),
             synced: bytes,
             modified: self.changes,
+            given_up: BTreeSet::new(),
         };
         self.roots[root].live.insert(name.to_vec(), inode);
         self.roots[root].synced.insert(name.to_vec(), inode);
@@ -139,6 +142,8 @@ impl Disk {
         let end = offset + bytes.len();
         of.live.resize(of.live.len().max(end), 0);
         of.live[offset..end].copy_from_slice(bytes);
+        let blocks = offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES);
+        of.given_up.retain(|block| !blocks.contains(block));
     }
 
     pub(crate) fn truncate(&mut self, inode: usize, size: usize) {
@@ -150,7 +155,19 @@ impl Disk {
 
     pub(crate) fn sync(&mut self, inode: usize) {
         let of = &mut self.inodes[inode];
-        of.synced.clone_from(&of.live);
+        let given_up = core::mem::take(&mut of.given_up);
+        of.settle(|block| !given_up.contains(&block));
+        of.given_up = given_up;
+    }
+
+    /// A sync that fails: some blocks are written, and the others are clean all the same.
+    pub(crate) fn sync_badly(&mut self, inode: usize, random: &mut Random) {
+        let of = &mut self.inodes[inode];
+        let blocks = 0..of.live.len().div_ceil(BLOCK_BYTES);
+        let dirty = blocks
+            .filter(|block| Inode::block(&of.live, *block) != Inode::block(&of.synced, *block));
+        let given_up: BTreeSet<usize> = dirty.filter(|_| random.chance(500)).collect();
+        of.given_up.extend(given_up);
     }
 
     pub(crate) fn sync_names(&mut self, root: usize) {
@@ -213,6 +230,25 @@ impl Disk {
 }
 
 impl Inode {
+    fn block(bytes: &[u8], block: usize) -> &[u8] {
+        let start = (block * BLOCK_BYTES).min(bytes.len());
+        &bytes[start..bytes.len().min(start + BLOCK_BYTES)]
+    }
+
+    /// What is read becomes what is found after a power loss, in those blocks; the others are as they were, or have never been.
+    fn settle(&mut self, is_written: impl Fn(usize) -> bool) {
+        let mut synced = self.live.clone();
+        for (index, block) in synced.chunks_mut(BLOCK_BYTES).enumerate() {
+            if !is_written(index) {
+                let before = Self::block(&self.synced, index);
+                let count = before.len().min(block.len());
+                block[..count].copy_from_slice(&before[..count]);
+                block[count..].fill(0);
+            }
+        }
+        self.synced = synced;
+    }
+
     fn lose_power(&mut self, random: &mut Random) {
         let size = if random.chance(500) {
             self.live.len()
@@ -222,15 +258,13 @@ impl Inode {
         let mut found = vec![0; size];
         let blocks = found.chunks_mut(BLOCK_BYTES);
         for (index, block) in blocks.enumerate() {
-            let from = if random.chance(500) {
-                &self.live
-            } else {
-                &self.synced
-            };
+            let is_written = random.chance(500) && !self.given_up.contains(&index);
+            let from = if is_written { &self.live } else { &self.synced };
             let start = (index * BLOCK_BYTES).min(from.len());
             let end = (start + block.len()).min(from.len());
             block[..end - start].copy_from_slice(&from[start..end]);
         }
+        self.given_up.clear();
         self.live.clone_from(&found);
         self.synced = found;
     }
@@ -253,6 +287,28 @@ mod tests {
         tries.sort();
         tries.dedup();
         tries
+    }
+
+    #[test]
+    fn what_a_failed_sync_gave_up_no_later_one_writes() {
+        let after = |rewrites: bool| {
+            let tries = (0..50).map(|seed| {
+                let mut random = Random::new(seed);
+                let mut disk = Disk::new(1);
+                let inode = disk.found(0, b"new", |_| b"old".to_vec());
+                disk.write(inode, 0, b"new");
+                disk.sync_badly(inode, &mut random);
+                assert_eq!(disk.bytes(inode), b"new");
+                if rewrites {
+                    disk.write(inode, 0, b"new");
+                }
+                disk.sync(inode);
+                disk.lose_power(&mut random);
+                disk.bytes(inode).to_vec()
+            });
+            tries.collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!((after(false), after(true)), (2, 1));
     }
 
     fn write(disk: &mut Disk) -> usize {

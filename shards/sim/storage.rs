@@ -170,6 +170,10 @@ impl Desk<'_> {
     /// A sync that fails has synced nothing that anybody could rely on.
     fn sync(&mut self, content: Content) -> Result<(), Errno> {
         if self.rolls(Fault::SyncFailed) {
+            if let Content::Inode(inode) = content {
+                let State { disk, random, .. } = &mut *self.state;
+                disk.sync_badly(inode, random);
+            }
             return Err(EIO);
         }
         match content {

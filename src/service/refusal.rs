@@ -163,6 +163,8 @@ pub enum Refusal {
     UploadFinal,
     /// RW-2815: uploads know POST, HEAD, PATCH, DELETE and OPTIONS.
     UploadMethod,
+    /// RW-2816: the server's disk may not be written to.
+    StorageReadOnly,
 }
 
 impl Refusal {
@@ -247,6 +249,7 @@ impl Refusal {
         Self::StorageFailed,
         Self::UploadFinal,
         Self::UploadMethod,
+        Self::StorageReadOnly,
     ];
 
     /// The catalogue's code.
@@ -332,6 +335,7 @@ impl Refusal {
             Self::StorageFailed => "RW-2813",
             Self::UploadFinal => "RW-2814",
             Self::UploadMethod => "RW-2815",
+            Self::StorageReadOnly => "RW-2816",
         }
     }
 
@@ -432,6 +436,7 @@ impl Refusal {
             Self::StorageFailed => "the upload could not be stored",
             Self::UploadFinal => "the upload is put together from others and takes no bytes",
             Self::UploadMethod => "uploads know POST, HEAD, PATCH, DELETE and OPTIONS",
+            Self::StorageReadOnly => "the server's disk may not be written to now",
         }
     }
 

@@ -296,6 +296,24 @@ describe("connections", { timeout: 60_000 }, () => {
     }
     await until(() => open() <= before);
   });
+
+  test("nor of uploads whose requests end without anything that counts", async () => {
+    const open = () => readdirSync(`/proc/${daemon.process.pid}/fd`).length;
+    await until(async () => (await metric("ringway_upload_transfers")) === 0);
+    const places = await Promise.all(Array.from({ length: 20 }, () => create(daemon, 10)));
+    const before = open();
+    const size = (where) => statSync(path.join(folder, "parts", `${where.split("/").at(-1)}.part`)).size;
+    for (const where of places) {
+      const socket = raw();
+      socket.write(`${patchHead(where, 0, { "Content-Length": 5, "Upload-Checksum": "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=" })}abc`);
+      await until(() => size(where) === 3);
+      socket.destroy();
+    }
+    await until(async () => (await metric("ringway_upload_transfers")) === 0);
+    // Connections that clients of before keep alive may come and go, but not as many as these.
+    await until(() => open() <= before + 5);
+    for (const where of places) assert.deepEqual([size(where), await offsetOf(daemon, where)], [0, 0]);
+  });
 });
 
 async function metric(name) {

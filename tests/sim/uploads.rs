@@ -20,6 +20,8 @@ const CLIENTS: usize = 4;
 const UPLOADS_MAX: u32 = 4;
 const LAST_UPLOADS: u32 = 3;
 const BYTES_MAX: usize = 1_500;
+/// Of no body that is ever sent.
+const WRONG_SHA1: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// Directories, in the order in which drivers are given them.
 const WHOLE: usize = 0;
 const PARTS: usize = 1;
@@ -33,9 +35,17 @@ fn bytes_of(number: u32, range: core::ops::Range<usize>) -> Vec<u8> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Nothing,
-    Create { with: usize },
+    Create {
+        with: usize,
+    },
     Offset,
-    Patch { end: usize },
+    Patch {
+        end: usize,
+    },
+    /// A body that does not have its checksum.
+    Spoilt,
+    /// To put the part together, twice.
+    Join,
     Remove,
 }
 
@@ -44,6 +54,12 @@ enum Asked {
 struct Upload {
     number: u32,
     size: usize,
+    /// It is to be put together with itself.
+    is_part: bool,
+    /// It may be put together already: whoever asked for that has not heard the answer.
+    may_be_used: bool,
+    /// How often its bytes are in the file.
+    copies: usize,
     /// Its path, once the client was told.
     path: Option<String>,
     /// Bytes that are safe: the client was told so.
@@ -178,7 +194,8 @@ impl House {
         let file = |root, name: &str| self.kernel.file(root, name.as_bytes());
         let length = |root, name: &str| file(root, name).map(|bytes| bytes.len() as u64);
         let record = file(PARTS, &record_name(upload));
-        let name = record.as_deref().and_then(Uploads::final_name_in);
+        let name = record.as_deref();
+        let name = name.and_then(|record| Uploads::final_name_in(upload, record));
         Found {
             upload,
             record,
@@ -227,6 +244,7 @@ impl House {
         uploader.got.clear();
         if let Some(upload) = &mut uploader.upload {
             upload.offset = None;
+            upload.may_be_used |= uploader.asked == Asked::Join;
             // Nobody knows the name of an upload whose creation was not answered.
             if upload.path.is_none() {
                 uploader.upload = None;
@@ -273,12 +291,20 @@ impl House {
                 0
             };
             let body = bytes_of(self.numbers, 0..with);
-            let head = format!("Upload-Length: {size}\r\n");
+            let is_part = random.chance(250);
+            let concat = match is_part {
+                true => "Upload-Concat: partial\r\n",
+                false => "",
+            };
+            let head = format!("Upload-Length: {size}\r\n{concat}");
             uploader.unsent = request("POST", "/uploads/", &head, &body, false);
             uploader.asked = Asked::Create { with };
             uploader.upload = Some(Upload {
                 number: self.numbers,
                 size,
+                is_part,
+                may_be_used: false,
+                copies: 1,
                 path: None,
                 acknowledged: 0,
                 offset: None,
@@ -293,6 +319,12 @@ impl House {
             uploader.asked = Asked::Offset;
             return;
         };
+        if offset == upload.size {
+            let head = format!("Upload-Concat: final;{path} {path}\r\n");
+            uploader.unsent = request("POST", "/uploads/", &head, &[], false);
+            uploader.asked = Asked::Join;
+            return;
+        }
         if random.chance(80) {
             upload.is_being_removed = true;
             uploader.unsent = request("DELETE", &path, "", &[], false);
@@ -300,8 +332,15 @@ impl House {
             return;
         }
         let end = offset + 1 + random.below(upload.size - offset);
-        let body = bytes_of(upload.number, offset..end);
+        let mut body = bytes_of(upload.number, offset..end);
         let head = format!("Upload-Offset: {offset}\r\n");
+        if random.chance(150) {
+            body.iter_mut().for_each(|byte| *byte ^= 0xff);
+            let head = format!("{head}Upload-Checksum: sha1 {WRONG_SHA1}\r\n");
+            uploader.unsent = request("PATCH", &path, &head, &body, random.chance(300));
+            uploader.asked = Asked::Spoilt;
+            return;
+        }
         uploader.unsent = request("PATCH", &path, &head, &body, random.chance(300));
         uploader.asked = Asked::Patch { end };
     }
@@ -347,7 +386,22 @@ impl House {
                 self.count("bodies acknowledged");
                 self.know(index, upload, end);
             }
-            (Asked::Patch { .. }, 409 | 423) | (Asked::Offset, 423) => self.unsure(index, upload),
+            (Asked::Spoilt, 460) => {
+                self.count("bodies spoilt");
+                self.unsure(index, upload);
+            }
+            (Asked::Join, 201) => {
+                upload.path = answer.location.clone();
+                (upload.is_part, upload.copies) = (false, 2);
+                self.is_whole(&upload);
+                self.count("uploads put together");
+                self.done.push(upload);
+            }
+            (Asked::Patch { .. } | Asked::Spoilt, 409 | 423)
+            | (Asked::Offset | Asked::Join, 423) => {
+                self.unsure(index, upload);
+            }
+            (Asked::Offset | Asked::Join, 404 | 410) if upload.may_be_used => {}
             (Asked::Remove, 204) => {
                 self.count("uploads removed");
                 self.removed.extend(upload.id());
@@ -361,10 +415,10 @@ impl House {
                 upload.is_being_removed = false;
                 self.unsure(index, upload);
             }
-            (Asked::Offset | Asked::Patch { .. } | Asked::Remove, 404 | 410) => {
+            (_, 404 | 410) => {
                 assert!(upload.is_being_removed, "upload {} is lost", upload.number);
             }
-            (Asked::Offset | Asked::Patch { .. }, _) if fails => {
+            (Asked::Offset | Asked::Patch { .. } | Asked::Spoilt | Asked::Join, _) if fails => {
                 self.count("requests that failed");
                 self.unsure(index, upload);
             }
@@ -390,7 +444,7 @@ impl House {
         );
         upload.acknowledged = offset;
         upload.offset = Some(offset);
-        if offset == upload.size {
+        if offset == upload.size && !upload.is_part {
             self.is_whole(&upload);
             self.count("uploads whole");
             self.done.push(upload);
@@ -402,7 +456,7 @@ impl House {
     fn is_whole(&self, upload: &Upload) {
         let name = upload.id().expect("its path names it").to_string();
         let found = self.kernel.file(WHOLE, name.as_bytes());
-        let expected = bytes_of(upload.number, 0..upload.size);
+        let expected = bytes_of(upload.number, 0..upload.size).repeat(upload.copies);
         assert!(
             found == Some(expected),
             "upload {} is not whole",
@@ -568,13 +622,15 @@ fn run(seed: u64) -> BTreeMap<String, u64> {
 }
 
 /// What has to happen in any large number of seeds.
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 10] = [
     "bodies acknowledged",
+    "bodies spoilt",
     "clients that broke off",
     "creations that failed",
     "removals that failed",
     "requests that failed",
     "times the power went",
+    "uploads put together",
     "uploads removed",
     "uploads whole",
 ];

@@ -93,7 +93,11 @@ impl Hub {
             0 => {}
             due_us if due_us > now_us => self.arm_connection(key, due_us, turn.out),
             _ => {
-                self.stats.refused(Refusal::Silent);
+                let why = match self.is_starved(key) {
+                    true => Refusal::Busy,
+                    false => Refusal::Silent,
+                };
+                self.stats.refused(why);
                 self.close_now(key, turn);
             }
         }

@@ -44,6 +44,8 @@ struct Incoming {
     expects: bool,
     /// It is in the line for a buffer.
     is_starved: bool,
+    /// Its deadline is about that.
+    waits_for_buffer: bool,
     reply: Reply,
     signed: Option<Signed>,
     /// When something last came.
@@ -108,13 +110,18 @@ impl HubUploads {
             return;
         }
         self.buffers.give(buffer);
-        while let Some(key) = self.starved.pop_front() {
-            // Its request may be over.
-            if let Some(body) = self.bodies.get_mut(&key) {
-                body.is_starved = false;
-                return self.ready.push_back(key);
-            }
+    }
+
+    /// Whoever waits for a buffer, while there is one. That it takes it is not sure: its request may be over, and another one has come.
+    fn next_fed(&mut self) -> Option<Key> {
+        if !self.buffers.has_one() {
+            return None;
         }
+        let key = self.starved.pop_front()?;
+        if let Some(body) = self.bodies.get_mut(&key) {
+            body.is_starved = false;
+        }
+        Some(key)
     }
 
     /// Hands a piece of a body to the machine, which asks for one write of it, or for none.
@@ -221,6 +228,7 @@ impl Hub {
                     may_come: false,
                     expects: request.header_has_token("expect", "100-continue"),
                     is_starved: false,
+                    waits_for_buffer: false,
                     signed: who.into_signed(),
                     reply,
                     heard_us: turn.now.monotonic_us,
@@ -261,8 +269,13 @@ impl Hub {
         let Some(key) = writer.and_then(|writer| uploads.keys.get(&writer).copied()) else {
             return;
         };
+        let receives = self
+            .connections
+            .get(key)
+            .is_some_and(|connection| !connection.paused);
         let is_stale = uploads.bodies.get(&key).is_some_and(|body| {
-            let is_waited_for = body.may_come && !body.framing.is_done() && body.writes == 0;
+            let is_waited_for =
+                receives && body.may_come && !body.framing.is_done() && body.writes == 0;
             is_waited_for && body.heard_us + STALE_US <= turn.now.monotonic_us
         });
         if is_stale {
@@ -319,10 +332,9 @@ impl Hub {
                 }
                 let input = Input::Stored(finished.ticket, finished.result);
                 uploads.machine.handle(seconds(turn.now), input);
-                if uploads.machine.writer(finished.upload).is_none() {
-                    uploads.store.release(finished.upload);
-                }
             } else if let Some(key) = uploads.ready.pop_front() {
+                self.take_body(key, turn);
+            } else if let Some(key) = uploads.next_fed() {
                 self.take_body(key, turn);
             } else {
                 break;
@@ -343,6 +355,7 @@ impl Hub {
             match said {
                 Said::Want(ticket, want) => self.begin_want(ticket, want),
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
+                Said::Release(upload) => self.release_upload(upload),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
                 Said::Event(event) => {
                     if let Some(uploads) = &mut self.uploads {
@@ -350,6 +363,12 @@ impl Hub {
                     }
                 }
             }
+        }
+    }
+
+    fn release_upload(&mut self, upload: UploadId) {
+        if let Some(uploads) = &mut self.uploads {
+            uploads.store.release(upload);
         }
     }
 
@@ -417,6 +436,11 @@ impl Hub {
         };
         if connection.paused == receives {
             connection.paused = !receives;
+            // Nothing could come while nothing was received.
+            let body = self.uploads.as_mut();
+            if let Some(body) = body.and_then(|uploads| uploads.bodies.get_mut(&key)) {
+                body.heard_us = turn.now.monotonic_us;
+            }
             turn.out.push(match receives {
                 true => Output::Resume(key.conn()),
                 false => Output::Pause(key.conn()),
@@ -547,15 +571,18 @@ impl Hub {
             return;
         };
         let is_client_due = body.may_come && !body.framing.is_done() && !rests;
+        // A body that gets no buffer has so much time as well, or others could have it wait for ever.
+        let is_starved = body.is_starved;
+        let runs_already = core::mem::replace(&mut body.waits_for_buffer, is_starved) && is_starved;
         if body.writes == 0 && !body.buffer.is_empty() {
             uploads.unwritten.push(key);
         }
         let idle_us = u64::from(uploads.service.idle_timeout_ms) * 1000;
         self.receive_upload(key, !rests, turn);
-        if is_client_due {
-            self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
-        } else {
+        if !is_client_due && !is_starved {
             self.clear_deadline(key);
+        } else if !runs_already {
+            self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
         }
     }
 
@@ -594,6 +621,15 @@ impl Hub {
         if body.is_some_and(|body| !body.framing.is_done()) {
             self.cut_upload(key, turn);
         }
+    }
+
+    /// Whether a connection's time is over because we had no buffer for it, and not because its client was silent.
+    pub(crate) fn is_starved(&self, key: Key) -> bool {
+        let body = self
+            .uploads
+            .as_ref()
+            .and_then(|uploads| uploads.bodies.get(&key));
+        body.is_some_and(|body| body.is_starved)
     }
 
     /// Whether a request's answer is being made.

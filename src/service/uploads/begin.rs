@@ -9,6 +9,11 @@ use crate::rooms::is_room_name;
 use ringway_proto::http1::{BodyLength, Request};
 use ringway_proto::tus::{self, Concat, Creation, Length, Metadata, Method, Patch};
 
+/// Concatenations of a shard at a time. Each has a piece of 256 KiB in memory, and the disk to itself for as long as it goes.
+const CONCATENATIONS_MAX: usize = 16;
+/// Bytes of Upload-Concat headers that a shard remembers, of which each may have 32 KiB.
+const CONCAT_BYTES_MAX: usize = 16 << 20;
+
 /// A request, and what is known of who makes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -148,7 +153,7 @@ impl Uploads {
         // Its last bytes are safe, and giving it its name failed.
         let transfer = Transfer::new(id, Kind::Finish, Phase::Finishing, record.offset);
         let id = self.start(transfer);
-        self.trim(id);
+        self.truncate(id);
         Begun::Transfer(id)
     }
 
@@ -178,6 +183,7 @@ impl Uploads {
         // Nobody says that a body of no bytes is over.
         transfer.has_ended = body == Some(0);
         transfer.limit = limit;
+        transfer.grows = length.is_none() && body.is_none();
         transfer.length = length;
         transfer.sum = patch.checksum.map(Sum::new);
         let id = self.start(transfer);
@@ -214,8 +220,8 @@ impl Uploads {
             (Some(length), Some(body)) if body > length - offset => return Err(TOO_LARGE),
             (Some(length), _) => length,
             (None, Some(body)) => offset.saturating_add(body),
-            // A body of chunks may use what the user has left.
-            (None, None) => reserved.saturating_add(room).min(self.settings.bytes_max),
+            // A body of chunks counts as it comes: nobody knows how much it is.
+            (None, None) => return Ok(self.settings.bytes_max),
         };
         if limit > self.settings.bytes_max {
             return Err(TOO_LARGE);
@@ -223,9 +229,10 @@ impl Uploads {
         if limit.saturating_sub(reserved) > room {
             return Err(Answer::refused(413, Refusal::UploadQuota));
         }
-        self.quotas.change(&subject, reserved, limit);
+        let held = limit.max(known.high);
+        self.quotas.change(&subject, reserved, held);
         if let Some(known) = self.uploads.get_mut(&id) {
-            known.reserved = limit;
+            known.reserved = held;
         }
         Ok(limit)
     }
@@ -238,8 +245,10 @@ impl Uploads {
             Concat::Final(urls) => self.parts(urls, ask.who.subject())?,
             Concat::None | Concat::Partial => Vec::new(),
         };
+        let concat = ask.request.header("upload-concat");
+        self.admit_concat(concat.unwrap_or_default(), &parts)?;
         let body = body_bytes(ask.request);
-        let bytes = self.announced(ask.who.subject(), &creation, &parts, body)?;
+        let bytes = self.announced(&creation, &parts, body)?;
         let id = self.open(ask, bytes)?;
         let name = final_name(id, filename(metadata));
         let length = match (creation.length, &creation.concat) {
@@ -250,7 +259,7 @@ impl Uploads {
         let mut record = Record::new(ask.who.subject().to_owned(), length, name);
         record.expires_unix_seconds = self.now + self.settings.expire_seconds;
         record.metadata = metadata.as_header().to_owned();
-        record.concat = ask.request.header("upload-concat").map(str::to_owned);
+        record.concat = concat.map(str::to_owned);
         record.room = metadata.text("room").map(str::to_owned);
         Ok(self.start_creation(
             id,
@@ -278,7 +287,11 @@ impl Uploads {
         };
         let mut transfer = Transfer::new(id, kind, Phase::Creating, 0);
         transfer.has_body = body != Some(0);
-        transfer.limit = bytes;
+        transfer.grows = record.length.is_none() && body.is_none();
+        transfer.limit = match transfer.grows {
+            true => self.settings.bytes_max,
+            false => bytes,
+        };
         transfer.sum = sum.filter(|_| transfer.has_body);
         transfer.parts = parts;
         let upload = id;
@@ -308,7 +321,6 @@ impl Uploads {
     /// Bytes that a new upload is to count for.
     fn announced(
         &self,
-        subject: &str,
         creation: &Creation,
         parts: &[(UploadId, u64)],
         body: Option<u64>,
@@ -318,11 +330,8 @@ impl Uploads {
         let bytes = match (creation.length, &creation.concat) {
             (Length::Known(length), _) => Some(length),
             (Length::Deferred, Concat::Final(_)) => parts.iter().try_fold(0, sum),
-            // What a body of chunks brings is not known: it may use what the user has left.
-            (Length::Deferred, _) => Some(body.unwrap_or_else(|| {
-                let room = self.quotas.room(subject, self.settings.user_bytes_max);
-                room.min(self.settings.bytes_max)
-            })),
+            // A body of chunks counts as it comes: nobody knows how much it is.
+            (Length::Deferred, _) => Some(body.unwrap_or(0)),
         };
         let bytes = bytes.filter(|bytes| *bytes <= self.settings.bytes_max);
         let bytes = bytes.ok_or(TOO_LARGE)?;
@@ -347,6 +356,23 @@ impl Uploads {
             .open(ask.who.subject(), bytes, bytes_max, uploads_max);
         opened.map_err(|refusal| Answer::refused(413, refusal))?;
         Ok(id)
+    }
+
+    /// Whether there is memory for one more of what is said of parts, and for putting them together.
+    fn admit_concat(&self, concat: &str, parts: &[(UploadId, u64)]) -> Result<(), Answer> {
+        let come_again = |refusal, seconds| {
+            let answer = Answer::refused(503, refusal);
+            Err(answer.with("Retry-After", seconds))
+        };
+        let transfers = self.transfers.values();
+        let others = transfers.filter(|transfer| transfer.kind == Kind::Concatenate);
+        if self.concat_bytes + concat.len() > CONCAT_BYTES_MAX {
+            come_again(Refusal::UploadsFull, "60")
+        } else if !parts.is_empty() && others.count() >= CONCATENATIONS_MAX {
+            come_again(Refusal::Busy, "5")
+        } else {
+            Ok(())
+        }
     }
 
     /// The parts that a concatenation names: whole partial uploads of the same subject, to which nobody writes.

@@ -25,14 +25,42 @@ impl Random {
 #[derive(Clone, Debug, Default)]
 struct Part {
     durable: Vec<u8>,
-    unsynced: Vec<(u64, Vec<u8>)>,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(u64, Vec<u8>),
+    Cut(u64),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(offset, data) => put(bytes, *offset, data),
+            Self::Cut(length) => bytes.resize(*length as usize, 0),
+        }
+    }
+
+    /// What is there of it when it was not synced: all, nothing, or some.
+    fn remnant(self, random: &mut Random) -> Option<Self> {
+        match (random.below(3), self) {
+            (0, _) => None,
+            (1, Self::Write(offset, mut data)) => {
+                data.truncate(random.below(data.len() as u64 + 1) as usize);
+                let empty = data.is_empty();
+                Some(Self::Write(offset, data)).filter(|_| !empty)
+            }
+            (_, change) => Some(change),
+        }
+    }
 }
 
 impl Part {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.durable.clone();
-        for (offset, data) in &self.unsynced {
-            put(&mut bytes, *offset, data);
+        for change in &self.unsynced {
+            change.apply(&mut bytes);
         }
         bytes
     }
@@ -54,6 +82,8 @@ pub(super) struct Disk {
     /// One in so many wants fails; zero: none.
     pub(super) fault_odds: u64,
     pub(super) failures: u64,
+    /// How those fail, if not in one way or another.
+    pub(super) fault: Option<StorageError>,
 }
 
 impl Disk {
@@ -78,7 +108,9 @@ impl Disk {
             self.failures += 1;
             self.half_do(&want, &piece, random);
             let is_full = matches!(want, Want::Write { .. }) && random.one_in(2);
-            let error = if is_full {
+            let error = if let Some(fault) = self.fault {
+                fault
+            } else if is_full {
                 StorageError::Full
             } else {
                 StorageError::Failed
@@ -103,7 +135,7 @@ impl Disk {
             } => {
                 assert_eq!(piece.len() as u64, *bytes);
                 let part = self.parts.get_mut(upload).ok_or(gone)?;
-                part.unsynced.push((*offset, piece.to_vec()));
+                part.unsynced.push(Change::Write(*offset, piece.to_vec()));
             }
             Want::Append {
                 upload,
@@ -114,13 +146,11 @@ impl Disk {
                 let data = self.parts.get(from).ok_or(gone)?.bytes();
                 let data = data.get(..*bytes as usize).ok_or(gone)?.to_vec();
                 let part = self.parts.get_mut(upload).ok_or(gone)?;
-                part.unsynced.push((*offset, data));
+                part.unsynced.push(Change::Write(*offset, data));
             }
             Want::Truncate { upload, bytes } => {
                 let part = self.parts.get_mut(upload).ok_or(gone)?;
-                part.durable = part.bytes();
-                part.unsynced.clear();
-                part.durable.truncate(*bytes as usize);
+                part.unsynced.push(Change::Cut(*bytes));
             }
             Want::Sync { upload } => {
                 let part = self.parts.get_mut(upload).ok_or(gone)?;
@@ -163,7 +193,8 @@ impl Disk {
             Want::Write { upload, offset, .. } => {
                 let kept = random.below(piece.len() as u64 + 1) as usize;
                 if let Some(part) = self.parts.get_mut(upload) {
-                    part.unsynced.push((*offset, piece[..kept].to_vec()));
+                    part.unsynced
+                        .push(Change::Write(*offset, piece[..kept].to_vec()));
                 }
             }
             // After a failed fsync the pages are clean and their bytes are nowhere.
@@ -206,17 +237,20 @@ impl Disk {
 
     fn found(&self, upload: UploadId) -> Found {
         let record = self.records.get(&upload).cloned();
-        let name = record.as_deref().and_then(super::Uploads::final_name_in);
+        let name = record.as_deref();
+        let name = name.and_then(|record| super::Uploads::final_name_in(upload, record));
         let file = name.and_then(|name| self.finals.get(&name));
         Found {
             upload,
             record,
-            part_bytes: self
-                .parts
-                .get(&upload)
-                .map(|part| part.bytes().len() as u64),
+            part_bytes: self.parts.get(&upload).map(Part::length),
             final_bytes: file.map(|file| file.len() as u64),
         }
+    }
+
+    /// Bytes of parts.
+    pub(super) fn part_bytes(&self) -> u64 {
+        self.parts.values().map(Part::length).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -225,17 +259,17 @@ impl Disk {
 }
 
 impl Part {
-    /// Each write that was not synced is kept, lost, or cut.
+    /// Each change that was not synced is kept, lost, or cut.
     fn forget(&mut self, random: &mut Random) {
-        for (offset, data) in core::mem::take(&mut self.unsynced) {
-            let kept = match random.below(3) {
-                0 => 0,
-                1 => data.len(),
-                _ => random.below(data.len() as u64 + 1) as usize,
-            };
-            if kept > 0 {
-                put(&mut self.durable, offset, &data[..kept]);
+        for change in core::mem::take(&mut self.unsynced) {
+            if let Some(change) = change.remnant(random) {
+                change.apply(&mut self.durable);
             }
         }
+    }
+
+    /// Bytes that it takes.
+    fn length(&self) -> u64 {
+        self.bytes().len() as u64
     }
 }

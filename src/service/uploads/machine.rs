@@ -3,6 +3,7 @@
 //! After each call of [`Uploads::begin`] and [`Uploads::handle`], call [`Uploads::poll`] until it gives nothing; the order of what it gives is the order in
 //! which storage and client get it.
 
+use super::chores::{Chores, NOBODY};
 use super::quota::Quotas;
 use super::transfer::{Checkpoint, Fault, Kind, Phase, Transfer};
 use super::{Answer, Record, StorageError, Ticket, UploadId, UploadsSettings, Want};
@@ -12,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Uploads that are remembered as gone, so that whose they were hear 410 and not 404.
 const GONE_MAX: usize = 4096;
-/// Uploads that one look at the clock lets expire.
-const EXPIRE_AT_A_TIME: usize = 16;
+/// When a client whose request found storage busy, or not to be written to, is to come again.
+const BUSY_SECONDS: &str = "5";
 
 /// A request that changes an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,8 @@ pub enum Output {
     Want(Ticket, Want),
     /// The body may come now (and `100 Continue` goes, if the client waits for it).
     Body(TransferId),
+    /// Nobody writes to this upload any more: its part need not be open.
+    Release(UploadId),
     /// The answer; the transfer is over for the client.
     Answer(TransferId, Answer),
     /// Somebody may want to know.
@@ -97,6 +100,8 @@ pub struct UploadsStats {
     pub bytes_received: u64,
     /// Times that storage could not.
     pub storage_failures: u64,
+    /// Records that an earlier process left and nobody can read; what they are about is left alone.
+    pub records_unreadable: u64,
 }
 
 /// An upload.
@@ -123,12 +128,15 @@ pub struct Uploads {
     pub(super) transfers: BTreeMap<TransferId, Transfer>,
     pub(super) now: u64,
     pub(super) stats: UploadsStats,
-    expiries: BTreeSet<(u64, UploadId)>,
+    pub(super) expiries: BTreeSet<(u64, UploadId)>,
+    pub(super) chores: Chores,
+    /// Bytes of Upload-Concat headers that records have.
+    pub(super) concat_bytes: usize,
     /// By whose they were: to others they never were there.
     gone: BTreeMap<UploadId, String>,
     gone_order: VecDeque<UploadId>,
     transfers_begun: u64,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl Uploads {
@@ -143,6 +151,8 @@ impl Uploads {
             now: 0,
             stats: UploadsStats::default(),
             expiries: BTreeSet::new(),
+            chores: Chores::default(),
+            concat_bytes: 0,
             gone: BTreeMap::new(),
             gone_order: VecDeque::new(),
             transfers_begun: 0,
@@ -190,11 +200,12 @@ impl Uploads {
                 self.end_body(id, true);
             }
             Input::Stored(ticket, result) => self.stored(ticket, result),
-            Input::Tick => self.expire(),
+            Input::Tick => self.do_chores(),
         }
     }
 
     fn take_piece(&mut self, id: TransferId, piece: &[u8]) {
+        self.grow(id, piece.len() as u64);
         let Some(transfer) = self.transfers.get_mut(&id) else {
             return;
         };
@@ -217,6 +228,29 @@ impl Uploads {
         self.settle(id);
     }
 
+    /// Counts a piece of a body of unknown length, or refuses the body for it.
+    fn grow(&mut self, id: TransferId, bytes: u64) {
+        let Some(transfer) = self.transfers.get_mut(&id) else {
+            return;
+        };
+        let Some(known) = self.uploads.get_mut(&transfer.upload) else {
+            return;
+        };
+        let end = transfer.next.saturating_add(bytes);
+        if !transfer.grows || transfer.has_ended || end <= known.reserved {
+            return;
+        }
+        let subject = &known.record.subject;
+        let room = self.quotas.room(subject, self.settings.user_bytes_max);
+        if end - known.reserved > room {
+            let fault = Fault(413, Refusal::UploadQuota);
+            transfer.fault.get_or_insert(fault);
+        } else {
+            self.quotas.change(subject, known.reserved, end);
+            known.reserved = end;
+        }
+    }
+
     fn end_body(&mut self, id: TransferId, is_cut: bool) {
         if let Some(transfer) = self.transfers.get_mut(&id) {
             transfer.is_cut |= is_cut && !transfer.has_ended;
@@ -228,6 +262,9 @@ impl Uploads {
     fn stored(&mut self, ticket: Ticket, result: Result<(), StorageError>) {
         let id = TransferId(ticket.transfer);
         self.stats.storage_failures += u64::from(result.is_err());
+        if id == NOBODY {
+            return self.cleaned(ticket.sequence, result);
+        }
         let fault = result.err().map(fault_of);
         let Some(transfer) = self.transfers.get_mut(&id) else {
             return;
@@ -259,7 +296,10 @@ impl Uploads {
             return;
         };
         let grown = transfer.frontier.saturating_sub(upload.record.offset);
-        let is_due = transfer.kind == Kind::Patch
+        // All of it may be there before the body is over: whether it is whole is decided when nothing more can be refused.
+        let is_all = transfer.length.or(upload.record.length) == Some(transfer.frontier);
+        let is_due = !is_all
+            && transfer.kind == Kind::Patch
             && transfer.sum.is_none()
             && transfer.fault.is_none()
             && !transfer.has_ended
@@ -304,7 +344,9 @@ impl Uploads {
             }
             return;
         }
-        let record = self.record_at(id, checkpoint.offset);
+        let mut record = self.record_at(id, checkpoint.offset);
+        // The request may be refused yet, and then it has not said how long all is.
+        record.length = self.uploads[&upload].record.length;
         if checkpoint.is_synced {
             self.commit(upload, record);
             self.progress(upload);
@@ -371,7 +413,9 @@ impl Uploads {
         if transfer.phase != Phase::Receiving || !is_over || !is_idle {
             return;
         }
-        let kept = transfer.kept();
+        let recorded = self.uploads.get(&transfer.upload);
+        let recorded = recorded.map_or(transfer.start, |known| known.record.offset);
+        let kept = transfer.kept(recorded);
         let (next, was_cut) = (transfer.next, transfer.is_cut);
         transfer.frontier = kept;
         let is_lost = transfer.fault.is_some() || was_cut;
@@ -386,28 +430,16 @@ impl Uploads {
         }
     }
 
-    /// Whether the upload will be whole with what this transfer keeps.
-    fn completes(&self, id: TransferId) -> bool {
-        let transfer = &self.transfers[&id];
-        let record = &self.uploads[&transfer.upload].record;
-        !record.is_partial() && transfer.length.or(record.length) == Some(transfer.frontier)
-    }
-
-    /// What did not count may lie behind the end of what does.
-    fn truncate(&mut self, id: TransferId) {
+    /// What did not count may lie behind the end of what does: nobody's quota counts it, and it must not be in the file.
+    pub(super) fn truncate(&mut self, id: TransferId) {
         let transfer = &self.transfers[&id];
         let (upload, bytes) = (transfer.upload, transfer.frontier);
-        let is_longer = self.uploads[&upload].high > bytes;
-        if is_longer && !self.uploads[&upload].is_finished && self.completes(id) {
+        let known = &self.uploads[&upload];
+        if known.high > bytes && !known.is_finished {
             self.enter(id, Phase::Truncating, Want::Truncate { upload, bytes });
         } else {
             self.sync(id, false);
         }
-    }
-
-    /// Whatever lies behind the end of a whole upload goes, and it gets its name.
-    pub(super) fn trim(&mut self, id: TransferId) {
-        self.truncate(id);
     }
 
     fn sync(&mut self, id: TransferId, must: bool) {
@@ -437,10 +469,14 @@ impl Uploads {
     }
 
     pub(super) fn finish(&mut self, id: TransferId) {
+        if self.transfers[&id].is_left() {
+            return self.remove(id);
+        }
         let upload = self.transfers[&id].upload;
         let known = &self.uploads[&upload];
         let record = &known.record;
-        if record.is_complete() && !record.is_partial() && !known.is_finished {
+        let is_refused = self.transfers[&id].fault.is_some();
+        if record.is_complete() && !record.is_partial() && !known.is_finished && !is_refused {
             let name = record.name.clone();
             self.enter(id, Phase::Finishing, Want::Finish { upload, name });
         } else {
@@ -465,6 +501,10 @@ impl Uploads {
     /// The next part of a concatenation, or what follows the last.
     pub(super) fn append(&mut self, id: TransferId) {
         let transfer = &self.transfers[&id];
+        // Nobody will know its URL: the parts are all that their client has.
+        if !transfer.has_client {
+            return self.remove(id);
+        }
         let (upload, offset) = (transfer.upload, transfer.frontier);
         let Some((from, bytes)) = transfer.parts.get(transfer.parts_done).copied() else {
             return self.sync(id, true);
@@ -500,13 +540,17 @@ impl Uploads {
                 self.append(id);
             }
             Phase::Truncating => {
-                let bytes = transfer.frontier;
-                if let Some(known) = self.uploads.get_mut(&upload) {
-                    known.high = bytes;
-                }
+                transfer.is_trimmed = true;
                 self.sync(id, true);
             }
-            Phase::Syncing => self.record(id),
+            Phase::Syncing => {
+                let (bytes, is_trimmed) = (transfer.frontier, transfer.is_trimmed);
+                // Not before it is synced: whoever comes after a failure has to cut the part again.
+                if let Some(known) = self.uploads.get_mut(&upload).filter(|_| is_trimmed) {
+                    known.high = bytes;
+                }
+                self.record(id);
+            }
             Phase::Recording => {
                 let offset = transfer.frontier;
                 let record = self.record_at(id, offset);
@@ -521,6 +565,7 @@ impl Uploads {
                 }
                 self.let_body_come(id);
             }
+            Phase::Finishing if transfer.is_left() => self.remove(id),
             Phase::Finishing => self.finished(id),
             Phase::Removing => self.removed(id),
         }
@@ -560,6 +605,8 @@ impl Uploads {
         let Some(known) = self.uploads.remove(&id) else {
             return;
         };
+        let concat = known.record.concat.as_ref();
+        self.concat_bytes -= concat.map_or(0, String::len);
         self.quotas.close(&known.record.subject, known.reserved);
         self.expiries
             .remove(&(known.record.expires_unix_seconds, id));
@@ -614,7 +661,8 @@ impl Uploads {
         };
         known.is_doomed = true;
         let mut record = known.record.clone();
-        record.expires_unix_seconds = self.now;
+        // Not at once: storage has just failed.
+        record.expires_unix_seconds = self.now + 1;
         self.commit(upload, record);
     }
 
@@ -661,15 +709,22 @@ impl Uploads {
             return;
         };
         self.unlock(id, &transfer);
+        self.outputs.push_back(Output::Release(transfer.upload));
         if transfer.has_client {
             let answer = self.answer_of(&transfer);
             self.outputs.push_back(Output::Answer(id, answer));
+        }
+        if transfer.is_chore {
+            self.chore_ended(transfer.fault.is_some());
         }
     }
 
     fn unlock(&mut self, id: TransferId, transfer: &Transfer) {
         let parts = transfer.parts.iter().map(|(part, _)| *part);
-        let is_done = transfer.fault.is_none();
+        let whole = self.uploads.get(&transfer.upload);
+        let is_done = transfer.fault.is_none()
+            && transfer.has_client
+            && whole.is_some_and(|whole| whole.is_finished);
         for part in parts {
             let Some(known) = self
                 .uploads
@@ -690,14 +745,20 @@ impl Uploads {
             return;
         };
         known.writer = None;
-        let reserved = known.record.length.unwrap_or(known.record.offset);
+        let announced = known.record.length.unwrap_or(known.record.offset);
+        // What could not be cut off is on the disk, and counts.
+        let reserved = announced.max(known.high);
         let before = core::mem::replace(&mut known.reserved, reserved);
         self.quotas.change(&known.record.subject, before, reserved);
     }
 
     fn answer_of(&self, transfer: &Transfer) -> Answer {
         if let Some(Fault(status, refusal)) = transfer.fault {
-            return Answer::refused(status, refusal);
+            let answer = Answer::refused(status, refusal);
+            return match status {
+                503 => answer.with("Retry-After", BUSY_SECONDS),
+                _ => answer,
+            };
         }
         let Some(known) = self.uploads.get(&transfer.upload) else {
             return Answer::new(204);
@@ -736,6 +797,8 @@ impl Uploads {
     pub(super) fn insert(&mut self, id: UploadId, upload: Upload) {
         self.expiries
             .insert((upload.record.expires_unix_seconds, id));
+        let concat = upload.record.concat.as_ref();
+        self.concat_bytes += concat.map_or(0, String::len);
         self.uploads.insert(id, upload);
     }
 
@@ -745,32 +808,6 @@ impl Uploads {
         }
         // It may have been cut meanwhile, or have no bytes.
         self.settle(id);
-    }
-
-    /// Work that no transfer waits for.
-    pub(super) fn clean(&mut self, want: Want) {
-        let nobody = Ticket {
-            transfer: 0,
-            sequence: 0,
-        };
-        self.outputs.push_back(Output::Want(nobody, want));
-    }
-
-    fn expire(&mut self) {
-        let due = self.expiries.range(..=(self.now, UploadId::MAX));
-        let idle = |id: &UploadId| self.uploads[id].writer.is_none();
-        let due: Vec<UploadId> = due
-            .map(|(_, id)| *id)
-            .filter(idle)
-            .take(EXPIRE_AT_A_TIME)
-            .collect();
-        for upload in due {
-            let offset = self.uploads[&upload].record.offset;
-            let mut transfer = Transfer::new(upload, Kind::Expire, Phase::Removing, offset);
-            transfer.has_client = false;
-            let id = self.start(transfer);
-            self.remove(id);
-        }
     }
 }
 
@@ -785,6 +822,9 @@ pub(super) fn with_expiry(answer: Answer, upload: &Upload) -> Answer {
 const fn fault_of(error: StorageError) -> Fault {
     match error {
         StorageError::Full => Fault(507, Refusal::StorageFull),
+        StorageError::Busy => Fault(503, Refusal::Busy),
+        StorageError::ReadOnly => Fault(503, Refusal::StorageReadOnly),
+        StorageError::TooLarge => Fault(413, Refusal::UploadTooLarge),
         StorageError::Failed => Fault(500, Refusal::StorageFailed),
     }
 }

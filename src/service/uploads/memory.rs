@@ -36,6 +36,11 @@ impl Buffers {
         Some(spare.unwrap_or_else(|| Vec::with_capacity(self.bytes())))
     }
 
+    /// Whether one can be taken.
+    pub(crate) const fn has_one(&self) -> bool {
+        self.out < self.count_max
+    }
+
     /// Gives one back. What has no memory is none.
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
         if buffer.capacity() == 0 {

@@ -14,6 +14,7 @@
 
 mod answer;
 mod begin;
+mod chores;
 #[cfg(test)]
 mod disk_tests;
 mod id;
@@ -38,7 +39,7 @@ pub use id::UploadId;
 pub use machine::{Event, Input, Output, TransferId, Uploads, UploadsStats};
 pub(crate) use memory::Buffers;
 pub use permits::{FilePermits, Who};
-pub use record::Record;
+pub use record::{RECORD_BYTES_MAX, Record};
 pub use recovery::Found;
 pub use settings::UploadsSettings;
 pub use storage::{StorageError, Ticket, Want};

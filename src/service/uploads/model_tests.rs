@@ -274,7 +274,7 @@ impl World {
                     self.clients[index].flight = None;
                     self.answered(index, &answer);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Release(_) => {}
             }
         }
     }

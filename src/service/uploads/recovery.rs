@@ -1,7 +1,6 @@
 //! What a process that starts makes of what an earlier one left on the disk.
 
 use super::machine::Upload;
-use super::transfer::{Kind, Phase, Transfer};
 use super::{Record, UploadId, Uploads, Want};
 
 /// What is on the disk of one upload.
@@ -9,7 +8,7 @@ use super::{Record, UploadId, Uploads, Want};
 pub struct Found {
     /// Which.
     pub upload: UploadId,
-    /// The record's bytes, if there is one.
+    /// The record's bytes, if there is one; none of them, if it cannot be read.
     pub record: Option<Vec<u8>>,
     /// The part's length, if there is one.
     pub part_bytes: Option<u64>,
@@ -17,21 +16,36 @@ pub struct Found {
     pub final_bytes: Option<u64>,
 }
 
+impl Found {
+    /// Whether there is a record, and not one that says anything.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        let record = self.record.as_deref();
+        record.is_some_and(|record| Record::decode(self.upload, record).is_none())
+    }
+}
+
 impl Uploads {
     /// The final name that a record says, under which [`Found::final_bytes`] is to be looked for.
     #[must_use]
-    pub fn final_name_in(record: &[u8]) -> Option<String> {
-        Record::decode(record).map(|record| record.name)
+    pub fn final_name_in(upload: UploadId, record: &[u8]) -> Option<String> {
+        Record::decode(upload, record).map(|record| record.name)
     }
 
     /// Takes an upload over. Call it for each that is found, before anything else; what is to be cleaned up comes of [`Uploads::poll`].
     pub fn recover(&mut self, now_unix_seconds: u64, found: &Found) {
         self.now = now_unix_seconds;
         let upload = found.upload;
-        let Some(mut record) = found.record.as_deref().and_then(Record::decode) else {
+        let Some(record) = &found.record else {
             // A part without a record was being created, or removed.
             return self.clean(Want::Remove { upload, name: None });
         };
+        let Some(mut record) = Record::decode(upload, record) else {
+            // It may be a newer version's, or the disk's fault: somebody who knows more may make something of it.
+            self.stats.records_unreadable += 1;
+            return;
+        };
+        let recorded = record.offset;
         let (is_finished, high) = match (found.final_bytes, found.part_bytes) {
             // It got its final name when everything was recorded.
             (Some(bytes), _) => {
@@ -51,9 +65,8 @@ impl Uploads {
         if record.is_final() && !record.is_complete() {
             return self.clean(Want::Remove { upload, name: None });
         }
-        let reserved = record.length.unwrap_or(record.offset);
+        let reserved = record.length.unwrap_or(record.offset).max(high);
         self.quotas.recall(&record.subject, reserved);
-        let lacks_name = record.is_complete() && !record.is_partial() && !is_finished;
         let offset = record.offset;
         self.insert(
             upload,
@@ -63,20 +76,11 @@ impl Uploads {
                 high,
                 is_finished,
                 reserved,
-                is_doubtful: false,
+                // The disk's record counts bytes that are not there: a body must not write over them while it does.
+                is_doubtful: !is_finished && offset < recorded,
                 is_doomed: false,
             },
         );
-        if lacks_name {
-            self.finish_again(upload, offset);
-        }
-    }
-
-    fn finish_again(&mut self, upload: UploadId, offset: u64) {
-        let mut transfer = Transfer::new(upload, Kind::Finish, Phase::Finishing, offset);
-        transfer.has_client = false;
-        let id = self.start(transfer);
-        // What did not count may lie behind the end.
-        self.trim(id);
+        self.mend(upload);
     }
 }

@@ -111,6 +111,12 @@ impl Ticket {
 pub enum StorageError {
     /// There is no room (ENOSPC, EDQUOT).
     Full,
+    /// Too much is open or under way (EMFILE, EAGAIN): nothing was done, and a moment later it may work.
+    Busy,
+    /// It may not be written to (EROFS).
+    ReadOnly,
+    /// No file may be so long (EFBIG).
+    TooLarge,
     /// Anything else; what was written and not synced is not to be believed.
     Failed,
 }

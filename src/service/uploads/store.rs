@@ -92,6 +92,12 @@ pub enum StoreError {
     Exists,
     /// There is no room.
     Full,
+    /// Too much is open or under way.
+    Busy,
+    /// It may not be written to.
+    ReadOnly,
+    /// No file may be so long.
+    TooLarge,
     /// Anything else.
     Failed,
 }
@@ -100,6 +106,9 @@ impl From<StoreError> for StorageError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::Busy => Self::Busy,
+            StoreError::ReadOnly => Self::ReadOnly,
+            StoreError::TooLarge => Self::TooLarge,
             StoreError::Absent | StoreError::Exists | StoreError::Failed => Self::Failed,
         }
     }
@@ -191,7 +200,6 @@ enum Part {
 /// A want that came to its end.
 pub(crate) struct Finished {
     pub(crate) ticket: Ticket,
-    pub(crate) upload: UploadId,
     pub(crate) result: Result<(), StorageError>,
     /// The memory of its piece, if it was a write.
     pub(crate) memory: Option<Vec<u8>>,
@@ -479,7 +487,6 @@ impl Store {
         });
         self.finished.push_back(Finished {
             ticket: job.ticket,
-            upload,
             result,
             memory: job.memory.or(unwritten),
         });

@@ -86,14 +86,20 @@ pub(super) struct Transfer {
     pub(super) phase: Phase,
     /// Whether somebody waits for the answer.
     pub(super) has_client: bool,
+    /// Whether the daemon does it by itself, as one of so many at a time.
+    pub(super) is_chore: bool,
     /// Whether a body follows the head.
     pub(super) has_body: bool,
     /// Where the body begins, where its next piece goes, and where it has to end.
     pub(super) start: u64,
     pub(super) next: u64,
     pub(super) limit: u64,
+    /// What it brings counts against its user as it comes.
+    pub(super) grows: bool,
     /// Everything before is written.
     pub(super) frontier: u64,
+    /// The part was cut behind what counts, and that is not synced yet.
+    pub(super) is_trimmed: bool,
     /// In the order of their offsets.
     pub(super) writes: VecDeque<Write>,
     pub(super) sum: Option<Sum>,
@@ -118,11 +124,14 @@ impl Transfer {
             kind,
             phase,
             has_client: true,
+            is_chore: false,
             has_body: false,
             start: offset,
             next: offset,
             limit: offset,
+            grows: false,
             frontier: offset,
+            is_trimmed: false,
             writes: VecDeque::new(),
             sum: None,
             fault: None,
@@ -135,6 +144,11 @@ impl Transfer {
             parts_done: 0,
             sequences: 0,
         }
+    }
+
+    /// Whether it puts parts together for a client that is gone, and will not hear what the whole is called.
+    pub(super) fn is_left(&self) -> bool {
+        self.kind == Kind::Concatenate && !self.has_client
     }
 
     pub(super) const fn sequence(&mut self) -> u64 {
@@ -193,18 +207,25 @@ impl Transfer {
         true
     }
 
-    /// How far the body counts, now that all of it is written: nothing of one whose checksum is wrong or cannot be known.
-    pub(super) fn kept(&mut self) -> u64 {
-        let Some(sum) = self.sum.take() else {
-            return self.frontier;
-        };
-        if self.is_cut || self.fault.is_some() {
-            return self.start;
+    /// How far the body counts, now that all of it is written: nothing of one whose checksum is wrong or cannot be known, and of one that is refused what
+    /// was recorded before. Nor does what the head of a refused one said.
+    pub(super) fn kept(&mut self, recorded: u64) -> u64 {
+        if let Some(sum) = self.sum.take() {
+            if self.is_cut || self.fault.is_some() {
+                self.frontier = recorded;
+            } else if !sum.holds() {
+                self.fault = Some(Fault(460, Refusal::ChecksumMismatch));
+            }
         }
-        if sum.holds() {
-            return self.frontier;
+        if self.is_refused() {
+            self.length = None;
+            self.frontier = recorded;
         }
-        self.fault = Some(Fault(460, Refusal::ChecksumMismatch));
-        self.start
+        self.frontier
+    }
+
+    /// Whether the client is at fault, rather than storage.
+    const fn is_refused(&self) -> bool {
+        matches!(self.fault, Some(Fault(413 | 460, _)))
     }
 }
