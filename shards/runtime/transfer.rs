@@ -43,7 +43,7 @@ const STALL_SWEEPS_MAX: u8 = 4;
 /// How long bytes of a file are taken to be in memory that were seen there: what was just read is not the first that a kernel without memory takes away.
 const KNOWN_FOR: Duration = Duration::from_millis(50);
 
-/// A rest of them that is smaller is looked at again with what comes behind it, so that the pieces do not become small.
+/// Where they or what is behind them are fewer, both are looked at together, so that the pieces do not become small.
 const KNOWN_BYTES_MIN: u32 = 128 * 1024;
 
 const EAGAIN: Errno = Errno(11);
@@ -137,11 +137,19 @@ impl Transfer {
     /// at it again each time costs a tenth of the sending.
     fn known(&self, count: u32, now: Duration) -> (u32, bool) {
         let is_fresh = now.saturating_sub(self.known_at) < KNOWN_FOR;
-        let left = self.known_to.saturating_sub(self.at);
-        match is_fresh && left >= u64::from(count.min(KNOWN_BYTES_MIN)) {
-            true => (left.min(u64::from(count)) as u32, true),
-            false => (count, false),
+        match self.known_to.saturating_sub(self.at) {
+            left if is_fresh && self.is_worth_a_send(left, count) => {
+                (left.min(u64::from(count)) as u32, true)
+            }
+            _ => (count, false),
         }
+    }
+
+    /// Whether the `left` bytes that are known go by themselves: all that are asked for, or neither they nor what is behind them are small.
+    fn is_worth_a_send(&self, left: u64, count: u32) -> bool {
+        let least = u64::from(KNOWN_BYTES_MIN);
+        let behind = (self.end - self.at).saturating_sub(left);
+        left >= u64::from(count) || (left >= least && behind >= least)
     }
 
     /// So many of the next bytes were in memory.

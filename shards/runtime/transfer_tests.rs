@@ -118,6 +118,62 @@ fn closing(bench: &Bench) -> Option<u32> {
     })
 }
 
+/// What is sent next, and whether it is known to be in memory.
+fn asked(bench: &mut Bench) -> (u64, u32, bool) {
+    match last(bench) {
+        (
+            _,
+            Op::SendFile {
+                offset,
+                count,
+                is_known,
+                ..
+            },
+        ) => (offset, count, is_known),
+        (_, other) => panic!("{other:?}"),
+    }
+}
+
+/// The socket takes so many, is full, and takes something again after a while.
+fn took(bench: &mut Bench, count: u32, pause: core::time::Duration) {
+    file_sent(bench, FileSend::Went(count));
+    assert!(matches!(last(bench), (_, Op::AwaitWritable { .. })));
+    bench.shard.driver.now += pause;
+    bench.complete_conn(OpKind::Writable, Outcome::Writable);
+}
+
+#[test]
+fn what_was_in_memory_a_moment_ago_is_not_looked_at_again() {
+    let moment = core::time::Duration::from_millis(1);
+    let mut bench = sending(0, 0..1 << 30);
+    assert_eq!(asked(&mut bench), (0, CHUNK_BYTES_MAX, false));
+    took(&mut bench, 1000, moment);
+    let rest = CHUNK_BYTES_MAX - 1000;
+    assert_eq!(asked(&mut bench), (1000, rest, true));
+    took(&mut bench, rest - 10, moment);
+    let at = u64::from(CHUNK_BYTES_MAX - 10);
+    assert_eq!(
+        asked(&mut bench),
+        (at, CHUNK_BYTES_MAX, false),
+        "ten by themselves would be few"
+    );
+    took(&mut bench, 1000, 100 * moment);
+    assert_eq!(
+        asked(&mut bench),
+        (at + 1000, CHUNK_BYTES_MAX, false),
+        "long ago"
+    );
+}
+
+#[test]
+fn what_is_not_in_memory_is_not_known_to_be() {
+    let mut bench = sending(0, 0..1 << 30);
+    assert_eq!(asked(&mut bench), (0, CHUNK_BYTES_MAX, false));
+    file_sent(&mut bench, FileSend::Blocked);
+    bench.complete_conn(OpKind::Writable, Outcome::Writable);
+    assert_eq!(asked(&mut bench), (0, CHUNK_BYTES_MAX, false));
+}
+
 #[test]
 fn a_file_in_memory_goes_in_chunks_and_is_closed_behind_the_last() {
     let chunk = u64::from(CHUNK_BYTES_MAX);

@@ -103,6 +103,7 @@ impl Bench {
                 file,
                 offset: u64::from(at),
                 count: chunk.min(size - at),
+                is_known: false,
             };
             match self.of(OpKind::Send, op) {
                 Outcome::FileSent(FileSend::Went(count)) => at += count,

@@ -59,9 +59,7 @@ impl Sending {
             (Source::Stored(Content::Whole(_)), Some(Segment::File(range))) => {
                 room.min(range.end - range.start)
             }
-            (Source::Stored(Content::Open(_)), Some(Segment::File(range)))
-                if out_bytes == 0 && self.granted == 0 =>
-            {
+            (Source::Stored(Content::Open(_)), Some(Segment::File(range))) if self.granted == 0 => {
                 range.end - range.start
             }
             _ => 0,

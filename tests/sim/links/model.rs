@@ -191,6 +191,11 @@ impl Model {
         self.life(name).is_over = true;
         self.doubts(now);
         self.counts.deaths += 1;
+        // That it let go of a client may have been on its way, and what it said of it before.
+        let last_words = self.clients.values_mut();
+        for client in last_words.filter(|client| client.life == Some(name)) {
+            client.is_handed_over = false;
+        }
     }
 
     pub(crate) fn connects(&mut self, who: Who, now: Duration) {

@@ -150,6 +150,7 @@ impl Server {
                 file,
                 offset,
                 count,
+                is_known: false,
             });
             match outcome {
                 Outcome::FileSent(FileSend::Again) => {}
