@@ -310,6 +310,44 @@ url_keys = [{ id = "2026", file = "${key}" }]
   assert.equal(await closed.stop(), 0);
 });
 
+test("a root is the same root however its name is written", async () => {
+  const [home, key] = [path.join(outside, "nested"), path.join(outside, "nested.key")];
+  for (const name of ["pub/private", "other"]) mkdirSync(path.join(home, name), { recursive: true });
+  for (const [name, text] of [["pub/o.txt", "open"], ["pub/private/s.txt", "SECRET"], ["other/f.bin", "other's"]]) writeFileSync(path.join(home, name), text);
+  mkdirSync(path.join(home, "pub/files"));
+  writeFileSync(path.join(home, "pub/files/f.bin"), "pub's");
+  writeFileSync(key, randomBytes(32));
+  const config = path.join(outside, "nested.toml");
+  writeFileSync(config, `shards.count = 1
+[[auth.keys]]
+id = "a"
+algorithm = "HS256"
+file = "${key}"
+[files]
+roots = [
+  { prefix = "/open/", directory = "${home}/pub", public = true }, { prefix = "/open/private/", directory = "${home}/pub/private" },
+  { prefix = "/", directory = "${home}/pub" }, { prefix = "/files/", directory = "${home}/other" },
+]
+url_keys = [{ id = "2026", file = "${key}" }]
+`);
+  const nested = await serve(["--config", config]);
+  // Not by fetch, which would write the path anew.
+  const get = (where) => new Promise((resolve, reject) => {
+    http.get({ host: "127.0.0.1", port: nested.port, path: where }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => { text += chunk; }).on("end", () => resolve([response.statusCode, text]));
+    }).on("error", reject);
+  });
+  assert.deepEqual(await get("/%6fpen/o.txt"), [200, "open"]);
+  for (const where of ["/open/private/s.txt", "/open/%70rivate/s.txt", "/%6Fpen/%70%72ivate/%73.txt", "/open%2fprivate/s.txt", "/open/private%2Fs.txt"]) {
+    const [status, text] = await get(where);
+    assert.ok([400, 401].includes(status) && !text.includes("SECRET"), `${where}: ${status} ${text}`);
+  }
+  const url = String(execFileSync(binary, ["url", "--config", config, "--path", "/files/f.bin"])).trim();
+  for (const written of ["/files/", "/%66iles/", "/%66%69les/"]) assert.deepEqual(await get(url.replace("/files/", written)), [200, "other's"], written);
+  assert.equal(await nested.stop(), 0);
+});
+
 test("a directory that is not there keeps the daemon from starting", async () => {
   await assert.rejects(serveDev("--files", path.join(folder, "hello.txt")), /RW-1014.*hello\.txt/s);
 });
