@@ -22,9 +22,11 @@ impl Hub {
     /// Takes everything that can be understood out of the connection's input.
     pub(crate) fn advance(&mut self, key: Key, turn: &mut Turn<'_>) {
         while self.step(key, turn) {}
-        self.let_on(key, turn);
         if let Some(connection) = self.connections.get_mut(key) {
             connection.tidy();
+            if connection.is_held_back {
+                self.let_on(key, turn);
+            }
         }
     }
 
