@@ -172,6 +172,7 @@ pub fn request_of(ask: FileAsk) -> FileRequest {
             count,
             offset,
         },
+        FileAsk::Stat(file) => FileRequest::Stat(handle_of(&file)),
     }
 }
 
@@ -185,6 +186,7 @@ pub fn answer_of(outcome: FileOutcome) -> FileAnswer {
         })),
         FileOutcome::Opened(Err(error)) => FileAnswer::Opened(Err(not_opened(error))),
         FileOutcome::Read(result) => FileAnswer::Read(result.ok()),
+        FileOutcome::Stat(result) => FileAnswer::Stat(result.ok().as_ref().map(stat_of)),
         other => unreachable!("nobody asked for {other:?}"),
     }
 }
@@ -212,6 +214,8 @@ fn stat_of(stat: &FileStat) -> Stat {
         modified_unix_seconds: (nanoseconds / 1_000_000_000) as u64,
         modified_nanoseconds: (nanoseconds % 1_000_000_000) as u32,
         inode: stat.inode,
+        device: stat.device,
+        changed_ns: stat.changed_ns,
     }
 }
 

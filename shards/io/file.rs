@@ -93,6 +93,8 @@ pub struct FileStat {
     pub size: u64,
     /// When its contents last changed, in nanoseconds since the Unix epoch.
     pub modified_ns: i128,
+    /// When anything of it last changed, likewise: nobody can set this one back.
+    pub changed_ns: i128,
     /// Its number in its file system.
     pub inode: u64,
     /// Its file system.

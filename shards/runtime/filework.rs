@@ -163,6 +163,8 @@ pub(crate) enum Work {
         _file: FileHandle,
         offset: u64,
     },
+    /// A transfer's: whether the file is still what it was.
+    Check { conn: Conn, _file: FileHandle },
     /// The loop's own.
     Close,
 }
@@ -383,6 +385,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             (Work::Slot { conn, offset, .. }, FileDone::SlotRead { slot, result }) => {
                 self.slot_read(conn, offset, slot, result);
             }
+            (Work::Check { conn, .. }, FileDone::Stat(result)) => {
+                self.transfer_checked(conn, result);
+            }
             (
                 Work::Read {
                     token,
@@ -411,7 +416,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             FileDone::Opened(result) => FileOutcome::Opened(result.map(|opened| {
                 self.stats.files_open += 1;
                 OpenedFile {
-                    file: FileHandle::new(opened.file, &self.files.dropped),
+                    file: FileHandle::new(opened.file, opened.stat, &self.files.dropped),
                     stat: opened.stat,
                     named: opened.named,
                 }

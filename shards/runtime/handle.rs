@@ -4,7 +4,7 @@
 //! leak a descriptor; of a value that is dropped with its connection nobody can forget it.
 
 use core::cell::RefCell;
-use ringway_io::{Directory, File, Root};
+use ringway_io::{Directory, File, FileStat, Root};
 use std::rc::Rc;
 
 /// Files that nobody has a handle of any more, until the loop closes them at the end of the lap.
@@ -12,6 +12,8 @@ pub(crate) type Dropped = Rc<RefCell<Vec<File>>>;
 
 struct Counted {
     file: File,
+    /// What it was when it was opened.
+    stat: FileStat,
     dropped: Dropped,
 }
 
@@ -27,9 +29,23 @@ impl Drop for Counted {
 pub struct FileHandle(Rc<Counted>);
 
 impl FileHandle {
-    pub(crate) fn new(file: File, dropped: &Dropped) -> Self {
+    pub(crate) fn new(file: File, stat: FileStat, dropped: &Dropped) -> Self {
         let dropped = dropped.clone();
-        Self(Rc::new(Counted { file, dropped }))
+        Self(Rc::new(Counted {
+            file,
+            stat,
+            dropped,
+        }))
+    }
+
+    /// Whether its bytes are those that it was opened with. What else changes of a file, such as its last name when another one replaces it, is not asked.
+    pub(crate) fn has_bytes_of(&self, now: &FileStat) -> bool {
+        let then = &self.0.stat;
+        (then.size, then.modified_ns) == (now.size, now.modified_ns)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.stat.size
     }
 
     pub(crate) fn file(&self) -> File {

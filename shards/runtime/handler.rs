@@ -37,6 +37,8 @@ pub enum Cause {
     HandOverFailed,
     /// A file ended before the bytes that were to be sent of it: it was cut short meanwhile.
     FileShort,
+    /// A file was written to while it was sent.
+    FileChanged,
     /// A file could not be read.
     FileFailed,
     /// The connection goes on elsewhere, and what it was being sent of a file cannot.

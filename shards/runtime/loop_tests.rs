@@ -114,10 +114,15 @@ pub(crate) struct Notes {
     commanded: Option<Command>,
     /// What was answered about files.
     pub(crate) answers: Vec<(u64, FileOutcome)>,
+    is_answering: bool,
 }
 
 impl Handler for Notes {
     type Control = ();
+
+    fn is_answering(&self, _: Conn) -> bool {
+        self.is_answering
+    }
 
     fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
         self.accepted.push((listener, peer));
@@ -372,6 +377,27 @@ fn a_peer_that_said_all_is_closed_behind_the_last_frame() {
     assert_eq!(bench.kinds(), [OpKind::Close]);
     bench.complete_conn(OpKind::Close, Outcome::Closed);
     assert_eq!(bench.shard.table.live(), 0);
+}
+
+#[test]
+fn who_said_all_is_not_cut_off_while_it_waits_for_us() {
+    let mut bench = Bench::connected();
+    bench.shard.handler.is_answering = true;
+    bench.command(Command::PeerFinished(CONN));
+    bench.command(Command::CloseAfterFlush(CONN));
+    for second in [3, 6, 9] {
+        bench.shard.driver.now = Duration::from_secs(second);
+        bench.shard.work();
+        assert_eq!(bench.shard.handler.closed, [], "{second}");
+    }
+    // What is on its way to it, it has to read.
+    bench.shard.handler.outgoing.push_back(b"answer".to_vec());
+    bench.command(Command::Dirty(CONN));
+    for second in [12, 15] {
+        bench.shard.driver.now = Duration::from_secs(second);
+        bench.shard.work();
+    }
+    assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! meanwhile; reading makes the kernel read ahead, so what follows is usually in memory by then, and is asked for again by the first way. Nothing waits
 //! within a lap: a cold page is the ring's to wait for, and so is a full socket.
 //!
+//! Bytes of a file are read while they are sent. Before the last ones of a long piece, or of the end of a file, go out it is looked at whether the file was
+//! written to meanwhile: who got a mixture of two files must not take it for one.
+//!
 //! How the lap divides its time: frames go first, all that [`crate::Shard::work`] sends in a lap; then files, one chunk of a connection in its turn, until
 //! [`LAP_BYTES_MAX`] or [`LAP_TIME_MAX`] is used up. Whoever had no turn is first in the next lap, which does not sleep. So a message waits for files as
 //! long as one such share takes, however many transfers there are.
@@ -18,7 +21,9 @@ use crate::shard::{Shard, Timer};
 use crate::table::{flag, key};
 use core::ops::Range;
 use core::time::Duration;
-use ringway_io::{Driver, Errno, FileOp, FileSend, Frame, Key, Op, OpKind, SlotLease, Sparse};
+use ringway_io::{
+    Driver, Errno, FileOp, FileSend, FileStat, Frame, Key, Op, OpKind, SlotLease, Sparse,
+};
 use std::collections::VecDeque;
 
 /// Bytes of one send from a file at most: a connection's share of a lap. A quarter of it costs a third more CPU (README.md of `shards/uring`): each
@@ -37,8 +42,17 @@ const AHEAD_MAX: usize = 2;
 /// How often transfers are looked at whose clients may take nothing.
 const STALL_SWEEP: Duration = Duration::from_secs(30);
 
-/// Such looks in a row after which one is over: a client that takes nothing for two minutes.
+/// Such looks in a row after which one is over: a client that takes next to nothing for two minutes.
 const STALL_SWEEPS_MAX: u8 = 4;
+
+/// What a client takes between two looks at least: a thousand bytes a second, as of bytes out of memory.
+const SWEEP_BYTES_MIN: u64 = 30_000;
+
+/// A shorter piece is not looked at again before its end: it was just before its beginning.
+const CHECKED_BYTES_MIN: u64 = 2 * CHUNK_BYTES_MAX as u64;
+
+/// What is held back until it was.
+const CHECKED_TAIL_BYTES: u64 = 64 * 1024;
 
 /// How long bytes of a file are taken to be in memory that were seen there: what was just read is not the first that a kernel without memory takes away.
 const KNOWN_FOR: Duration = Duration::from_millis(50);
@@ -103,9 +117,11 @@ pub(crate) struct Transfer {
     stand: Stand,
     /// In the file's order.
     ahead: VecDeque<Ahead>,
-    /// Where it was at the last sweep, and the sweeps since it moved.
+    /// Where it was when it had last moved far enough, and the sweeps since then.
     seen: u64,
     idle_sweeps: u8,
+    /// Nothing from here on goes before it is known that the file is what it was.
+    checked_to: u64,
     /// Bytes that were to go directly, the last time.
     asked: u32,
     /// What was in memory, as far as and when it was seen.
@@ -114,11 +130,14 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// Whether this is one sweep too many in which its client took nothing. What waits for its turn, a slot or the disk is not its client's fault.
+    /// Whether this is one sweep too many in which its client took too little. What waits for its turn, a slot or the disk is not its client's fault.
     fn is_stalled(&mut self) -> bool {
-        let has_moved = self.at != self.seen || self.stand != Stand::Sending;
-        self.seen = self.at;
-        self.idle_sweeps = if has_moved { 0 } else { self.idle_sweeps + 1 };
+        self.idle_sweeps += 1;
+        // Over all of them: a socket that was full takes nothing for long, and then much at once.
+        let least = SWEEP_BYTES_MIN * u64::from(self.idle_sweeps);
+        if self.at - self.seen >= least || self.stand != Stand::Sending {
+            (self.seen, self.idle_sweeps) = (self.at, 0);
+        }
         self.idle_sweeps >= STALL_SWEEPS_MAX
     }
 
@@ -130,7 +149,7 @@ impl Transfer {
     }
 
     fn chunk(&self, from: u64, bytes_max: u32) -> u32 {
-        (self.end - from).min(u64::from(bytes_max)) as u32
+        (self.checked_to - from).min(u64::from(bytes_max)) as u32
     }
 
     /// How many of the next bytes are asked for, and whether they were in memory a moment ago. A socket takes less at a time than is looked at, and looking
@@ -198,11 +217,30 @@ impl Transfers {
         self.listed.is_empty()
     }
 
+    /// Whether a piece of a file is with its socket.
+    pub(crate) fn is_sending(&self, conn: Conn) -> bool {
+        let transfer = self.by_conn.get(conn.slot);
+        transfer.is_some_and(|one| one.conn == conn && one.stand == Stand::Sending)
+    }
+
     /// Whether a connection's bytes wait for something of ours rather than for its peer.
     pub(crate) fn waits_here(&self, conn: Conn) -> bool {
         let transfer = self.by_conn.get(conn.slot);
         transfer.is_some_and(|one| one.conn == conn && one.stand != Stand::Sending)
     }
+}
+
+/// How far a piece of a file of so many bytes goes without another look at it. The end of a file is looked at however short the piece is that it is in: it may
+/// be the last of many, or of a client that has the others from before.
+fn checked_to(range: &Range<u64>, file_bytes: u64) -> u64 {
+    let is_end = range.start > 0 && range.end == file_bytes;
+    if range.end - range.start <= CHECKED_BYTES_MIN && !is_end {
+        return range.end;
+    }
+    range
+        .end
+        .saturating_sub(CHECKED_TAIL_BYTES)
+        .max(range.start)
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
@@ -214,11 +252,14 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         record.set(flag::TRANSFER);
         record.ops += 1;
         let FilePiece { file, range } = piece;
+        let range = range.start..range.end.max(range.start);
+        let checked_to = checked_to(&range, file.bytes());
         let transfer = Transfer {
             conn,
             file,
             at: range.start,
-            end: range.end.max(range.start),
+            end: range.end,
+            checked_to,
             stand: Stand::Sending,
             ahead: VecDeque::new(),
             seen: range.start,
@@ -284,6 +325,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.finish_transfer(conn);
             return 0;
         }
+        if transfer.at == transfer.checked_to {
+            self.check_transfer(conn);
+            return 0;
+        }
         if transfer.is_read() {
             return self.send_ahead(conn);
         }
@@ -309,6 +354,38 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.stats.sends += 1;
         self.driver.submit(key(OpKind::Send, conn), op);
         count
+    }
+
+    /// All but its last bytes went.
+    fn check_transfer(&mut self, conn: Conn) {
+        let Some(transfer) = self.transfers.get(conn) else {
+            return;
+        };
+        transfer.stand = Stand::Reading;
+        let handle = transfer.file.clone();
+        let op = FileOp::Stat {
+            file: handle.file(),
+        };
+        let work = Work::Check {
+            conn,
+            _file: handle,
+        };
+        self.submit_file(work, op);
+    }
+
+    /// The transfer may be gone.
+    pub(crate) fn transfer_checked(&mut self, conn: Conn, result: Result<FileStat, Errno>) {
+        let Some(transfer) = self.transfers.get(conn) else {
+            return;
+        };
+        match result {
+            Ok(stat) if transfer.file.has_bytes_of(&stat) => {
+                transfer.checked_to = transfer.end;
+                self.transfers.list(conn);
+            }
+            Ok(_) => self.fail_transfer(conn, Cause::FileChanged),
+            Err(_) => self.fail_transfer(conn, Cause::FileFailed),
+        }
     }
 
     /// Sends what was read, and reads what comes behind it.
@@ -344,7 +421,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         let from = transfer.read_to().max(from);
-        let is_wanted = from < transfer.end && transfer.ahead.len() + 1 < AHEAD_MAX;
+        let is_wanted = from < transfer.checked_to && transfer.ahead.len() + 1 < AHEAD_MAX;
         if is_wanted
             && self.transfers.slotless.is_empty()
             && let Some(slot) = self.driver.take_slot()

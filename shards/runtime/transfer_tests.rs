@@ -14,6 +14,7 @@ const STAT: FileStat = FileStat {
     kind: FileKind::Regular,
     size: 1 << 30,
     modified_ns: 0,
+    changed_ns: 0,
     inode: 1,
     device: 1,
     links: 1,
@@ -516,25 +517,97 @@ fn a_file_that_nobody_wants_any_more_is_closed() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_for_two_minutes_is_cut_off() {
-    let mut bench = sending(4, 0..1000);
+fn a_client_that_takes_next_to_nothing_for_two_minutes_is_cut_off() {
+    let mut bench = sending(4, 0..1 << 19);
     file_sent(&mut bench, FileSend::Blocked);
     let at = |bench: &mut Bench, second: u64| {
         bench.shard.driver.now = core::time::Duration::from_secs(second);
         bench.shard.work();
     };
-    // Something goes now and then: nobody is cut off.
+    let takes = |bench: &mut Bench, count: u32| {
+        bench.complete_conn(OpKind::Writable, Outcome::Writable);
+        file_sent(bench, FileSend::Went(count));
+    };
+    // A socket that was full takes much at once: a thousand bytes a second in the mean are enough.
     for second in [31, 62, 93] {
         at(&mut bench, second);
     }
-    bench.complete_conn(OpKind::Writable, Outcome::Writable);
-    file_sent(&mut bench, FileSend::Went(10));
-    file_sent(&mut bench, FileSend::Blocked);
-    for second in [124, 155, 186, 217] {
+    takes(&mut bench, 120_000);
+    for second in [124, 155, 186] {
         at(&mut bench, second);
-        assert_eq!(bench.shard.stats.transfers_stalled, 0, "{second}");
+        takes(&mut bench, 1);
     }
+    at(&mut bench, 217);
+    assert_eq!(bench.shard.stats.transfers_stalled, 0);
+    takes(&mut bench, 1);
     at(&mut bench, 248);
     assert_eq!(bench.shard.stats.transfers_stalled, 1);
     assert!(bench.kinds().contains(&OpKind::Shutdown));
+}
+
+/// The look at the file that was submitted last.
+fn stat_asked(bench: &mut Bench) -> Key {
+    match last_file(bench) {
+        (key, FileOp::Stat { file: File(3) }) => key,
+        (_, other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_written_to_meanwhile_has_no_end() {
+    let (file_bytes, tail) = (STAT.size, 64 * 1024);
+    // A long piece, and one that has the end of its file.
+    for (range, first) in [
+        (0..(2 << 20) + 5, CHUNK_BYTES_MAX),
+        (file_bytes - tail - 9..file_bytes, 9),
+    ] {
+        for (now, expected) in [
+            (
+                FileStat {
+                    changed_ns: 7,
+                    links: 0,
+                    ..STAT
+                },
+                None,
+            ),
+            (
+                FileStat {
+                    modified_ns: 7,
+                    ..STAT
+                },
+                Some(Cause::FileChanged),
+            ),
+            (
+                FileStat {
+                    size: 1 << 31,
+                    ..STAT
+                },
+                Some(Cause::FileChanged),
+            ),
+        ] {
+            let mut bench = sending(0, range.clone());
+            let mut at = range.start;
+            let mut count = first;
+            while at < range.end - tail {
+                send_file(&mut bench, (at, count));
+                file_sent(&mut bench, FileSend::Went(count));
+                at += u64::from(count);
+                count = (range.end - tail - at).min(CHUNK_BYTES_MAX.into()) as u32;
+            }
+            let key = stat_asked(&mut bench);
+            answer(&mut bench, key, FileDone::Stat(Ok(now)));
+            match expected {
+                None => send_file(&mut bench, (at, tail as u32)),
+                Some(cause) => assert_eq!(bench.shard.handler.closed, [cause]),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_piece_is_not_looked_at_again() {
+    let mut bench = sending(0, 5..500_005);
+    send_file(&mut bench, (5, 500_000));
+    file_sent(&mut bench, FileSend::Went(500_000));
+    assert_eq!(bench.shard.handler.sent, 1);
 }

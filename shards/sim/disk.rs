@@ -128,6 +128,7 @@ impl Disk {
             kind: FileKind::Regular,
             size: of.live.len() as u64,
             modified_ns: i128::from(of.modified),
+            changed_ns: i128::from(of.modified),
             inode: inode as u64,
             device: 1,
             links: names.filter(|named| **named == inode).count() as u64,

@@ -22,6 +22,7 @@ const DIRECTORY: FileStat = FileStat {
     kind: FileKind::Directory,
     size: 0,
     modified_ns: 0,
+    changed_ns: 0,
     inode: u64::MAX,
     device: 1,
     links: 1,

@@ -77,11 +77,13 @@ fn stat(fd: RawFd) -> Result<FileStat, Errno> {
     if result != 0 {
         return Err(last_errno());
     }
-    let modified = &stat.stx_mtime;
+    let nanoseconds =
+        |at: &libc::statx_timestamp| i128::from(at.tv_sec) * 1_000_000_000 + i128::from(at.tv_nsec);
     Ok(FileStat {
         kind: kind_of(u32::from(stat.stx_mode)),
         size: stat.stx_size,
-        modified_ns: i128::from(modified.tv_sec) * 1_000_000_000 + i128::from(modified.tv_nsec),
+        modified_ns: nanoseconds(&stat.stx_mtime),
+        changed_ns: nanoseconds(&stat.stx_ctime),
         inode: stat.stx_ino,
         device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
         links: u64::from(stat.stx_nlink),

@@ -561,7 +561,7 @@ impl House {
             let cause = self.shard.handler().closed.get(&reader.client.0);
             let in_part = !reader.got.is_empty();
             let fits = match cause {
-                Some(Cause::FileShort) => self.fired(Fault::FileCut) > 0,
+                Some(Cause::FileShort | Cause::FileChanged) => self.fired(Fault::FileCut) > 0,
                 Some(Cause::FileFailed) => self.fired(Fault::ReadFailed) > 0,
                 Some(Cause::Closed) => !in_part || reader.finished,
                 // It took nothing for too long.

@@ -21,6 +21,7 @@ pub use etag::{Comparison, EntityTag, list_has};
 pub use framing::BodyFraming;
 pub use path::{
     NAME_BYTES_MAX, PATH_BYTES_MAX, PathFault, RelativePath, escape_path, escape_query,
+    strip_path_prefix,
 };
 pub use range::{
     GAP_BYTES_MAX, RANGES_MAX, Selection, content_range, select_ranges, unsatisfied_range,

@@ -119,6 +119,29 @@ fn decoded(segment: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// What follows `prefix` in a path that is still escaped, however the path writes the prefix: who is let in by what a path begins with must read it as whoever
+/// opens the file does. An escaped slash is none.
+#[must_use]
+pub fn strip_path_prefix<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    if let Some(rest) = path.strip_prefix(prefix) {
+        return Some(rest);
+    }
+    let mut rest = path;
+    for wanted in prefix.bytes() {
+        rest = strip_byte(rest, wanted)?;
+    }
+    Some(rest)
+}
+
+fn strip_byte(path: &str, wanted: u8) -> Option<&str> {
+    let first = *path.as_bytes().first()?;
+    if first != b'%' {
+        return path.get(1..).filter(|_| first == wanted);
+    }
+    let byte = decoded(path.get(..3)?)?[0];
+    path.get(3..).filter(|_| byte == wanted && byte != b'/')
+}
+
 /// A path of names as it stands in a URL: everything but unreserved characters and `/` is escaped (RFC 3986 §2.3).
 #[must_use]
 pub fn escape_path(path: &str) -> String {

@@ -64,6 +64,7 @@ impl Request {
             .iter()
             .map(owned_header)
             .collect::<Result<Vec<_>, _>>()?;
+        let target = origin_form(target);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut request = Self {
             method: method.to_owned(),
@@ -166,6 +167,22 @@ impl Request {
             self.header_has_token("connection", "keep-alive")
         }
     }
+}
+
+/// RFC 9112 §3.2.2: a server takes an absolute target too. Who it is for stands in Host as well, and is nobody's concern here.
+fn origin_form(target: &str) -> &str {
+    let absolute = target
+        .split_once("://")
+        .filter(|_| !target.starts_with('/'));
+    let Some((scheme, rest)) = absolute else {
+        return target;
+    };
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return target;
+    }
+    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+    // RFC 9112 §3.2.1: an empty path is that of the root.
+    if path.is_empty() { "/" } else { path }
 }
 
 fn owned_header(header: &httparse::Header<'_>) -> Result<(String, String), HttpError> {
@@ -282,5 +299,20 @@ mod tests {
             Err(HttpError::VersionNotSupported)
         );
         assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(HttpError::BadRequest));
+    }
+
+    #[test]
+    fn rfc9112_3_2_2_an_absolute_target_is_its_path() {
+        for (target, expected) in [
+            ("http://a.example/files/a?b=c", "/files/a?b=c"),
+            ("HTTPS://a.example:443/", "/"),
+            ("http://a.example", "/"),
+            ("/files/http://a", "/files/http://a"),
+            ("/a?to=http://b/c", "/a?to=http://b/c"),
+            ("ftp://a/b", "ftp://a/b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(origin_form(target), expected);
+        }
     }
 }

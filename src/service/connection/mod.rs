@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     /// Nothing more is read; what is in `output` goes out, then the socket closes.
     pub(crate) closing: bool,
     pub(crate) paused: bool,
+    /// It is paused because requests wait behind an answer that is not over.
+    pub(crate) is_held_back: bool,
 }
 
 /// What an idle WebSocket does not need.
@@ -188,6 +190,7 @@ impl Connection {
             })),
             closing: false,
             paused: false,
+            is_held_back: false,
         }
     }
 

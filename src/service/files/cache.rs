@@ -56,7 +56,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    const fn is_open(&self) -> bool {
+    pub(crate) const fn is_open(&self) -> bool {
         matches!(self.content, Content::Open(_))
     }
 
@@ -110,6 +110,8 @@ impl Encoded {
 struct Entry {
     known: Known,
     checked_us: u64,
+    /// It was seen that this is no longer so.
+    is_stale: bool,
     /// Since it was last passed over for its age.
     was_used: bool,
 }
@@ -150,20 +152,29 @@ impl Cache {
     /// What is known of a name, if that is not too long ago.
     pub(crate) fn get(&mut self, root: usize, path: &str, now_us: u64) -> Option<Known> {
         let entry = self.roots[root].get_mut(path)?;
-        if entry.checked_us + self.bounds.fresh_us < now_us {
+        if entry.is_stale || entry.checked_us + self.bounds.fresh_us < now_us {
             return None;
         }
         entry.was_used = true;
         Some(entry.known.clone())
     }
 
-    /// The bytes of a file that has not changed since it was read.
+    /// The open file that a name stands for is not what it was: the name is to be looked at again.
+    pub(crate) fn doubt(&mut self, root: usize, path: &str, changed: &Rc<Kept>) {
+        if let Some(entry) = self.roots[root].get_mut(path) {
+            entry.is_stale |=
+                matches!(&entry.known, Known::File(kept) if Rc::ptr_eq(kept, changed));
+        }
+    }
+
+    /// Whether a name stands for what is remembered of it: the bytes, or the file that is open already. A second one of the same file would stay open as long as
+    /// somebody is sent the first.
     pub(crate) fn unchanged(&mut self, root: usize, path: &str, stat: &Stat, now_us: u64) -> bool {
         let Some(entry) = self.roots[root].get_mut(path) else {
             return false;
         };
         let is_same =
-            matches!(&entry.known, Known::File(kept) if kept.stat == *stat && kept.bytes() > 0);
+            !entry.is_stale && matches!(&entry.known, Known::File(kept) if kept.stat == *stat);
         if is_same {
             entry.checked_us = now_us;
         }
@@ -211,6 +222,7 @@ impl Cache {
         let entry = Entry {
             known,
             checked_us: now_us,
+            is_stale: false,
             was_used: false,
         };
         if let Some(old) = self.roots[root].get_mut(path) {
@@ -290,6 +302,8 @@ mod tests {
             modified_unix_seconds: 1,
             modified_nanoseconds: 0,
             inode,
+            device: 1,
+            changed_ns: 1,
         };
         let content = Content::Whole(vec![0; bytes].into());
         Known::File(Rc::new(Kept { stat, content }))
@@ -399,5 +413,38 @@ mod tests {
         };
         assert!(!cache.unchanged(0, "a", &other, 40));
         assert!(!cache.unchanged(0, "b", &kept.stat, 40));
+        // Another disk has a file of that number too, and a time of modification can be set back.
+        for other in [
+            Stat {
+                device: 2,
+                ..kept.stat
+            },
+            Stat {
+                changed_ns: 2,
+                ..kept.stat
+            },
+        ] {
+            assert!(!cache.unchanged(0, "a", &other, 40));
+        }
+    }
+
+    #[test]
+    fn an_open_file_that_has_not_changed_is_opened_once() {
+        let mut cache = cache();
+        let (known, file) = open(1);
+        let Known::File(kept) = known.clone() else {
+            unreachable!()
+        };
+        cache.learn(0, "a", known, 0);
+        assert!(cache.unchanged(0, "a", &kept.stat, 20));
+        assert!(cache.get(0, "a", 25).is_some());
+        cache.doubt(0, "a", &kept);
+        assert!(cache.get(0, "a", 25).is_none());
+        assert!(!cache.unchanged(0, "a", &kept.stat, 25));
+        drop(kept);
+        let (other, _) = open(2);
+        cache.learn(0, "a", other, 25);
+        assert_eq!(Rc::strong_count(&file), 1);
+        assert!(cache.get(0, "a", 25).is_some());
     }
 }

@@ -24,7 +24,7 @@ pub use compression::Compression;
 pub(crate) use compression::{Encoder, encode};
 pub use media::Media;
 pub use once::{OnceIds, OnceVerdict};
-pub use plan::{Facts, Plan, Segment, redirect, respond};
+pub use plan::{Facts, Plan, Segment, SignedUrl, redirect, respond};
 pub use refused::Refused;
 pub use representation::{Form, Stat};
 pub use settings::{Access, FilesSettings, Root, SettingsError, Wanted};

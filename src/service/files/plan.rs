@@ -10,6 +10,16 @@ use ringway_proto::http1::{
     Coding, EntityTag, Precondition, Request, Response, Selection, Validators, content_range,
     evaluate, format_date, select_ranges, unsatisfied_range,
 };
+use std::borrow::Cow;
+
+/// The URL that let somebody in, if it was a signed one: nobody else may be given its answer out of a cache, nor anybody once it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedUrl {
+    /// Until when it is good.
+    pub expires_unix_seconds: u64,
+    /// Whether it is good once.
+    pub is_once: bool,
+}
 
 /// What is known besides the files.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +36,8 @@ pub struct Facts<'a> {
     pub headers: &'a [Header],
     /// Whether the connection may stay open.
     pub keep_alive: bool,
+    /// With which URL.
+    pub signed: Option<SignedUrl>,
 }
 
 /// A piece of a body.
@@ -168,19 +180,11 @@ impl Answer<'_> {
         if self.chosen.compress.is_none() || self.chosen.encoded_bytes.is_some() {
             return self.measured(200, response, body);
         }
-        // RFC 9112 §6.1: a client of HTTP/1.0 knows no chunks; the end of the connection is the end of the body.
-        let is_chunked = self.facts.request.version == 1;
-        let keep_alive = self.facts.keep_alive && is_chunked;
-        let response = if is_chunked {
-            response.header("Transfer-Encoding", "chunked")
-        } else {
-            response
-        };
-        let head = response.without_length(keep_alive);
+        let response = response.header("Transfer-Encoding", "chunked");
+        let head = response.without_length(self.facts.keep_alive);
         let plan = self.finish(200, head, body);
         Plan {
-            is_chunked: is_chunked && !plan.body.is_empty(),
-            keep_alive,
+            is_chunked: !plan.body.is_empty(),
             ..plan
         }
     }
@@ -251,8 +255,8 @@ impl Answer<'_> {
             .header("Date", &format_date(self.facts.now_unix_seconds))
             .header("ETag", &self.etag.to_string())
             .header("Last-Modified", &self.modified(stat));
-        if let Some(cache_control) = &self.root.cache_control {
-            response = response.header("Cache-Control", cache_control);
+        if let Some(cache_control) = self.cache_control() {
+            response = response.header("Cache-Control", &cache_control);
         }
         if self.chosen.varies {
             response = response.header("Vary", "Accept-Encoding");
@@ -261,6 +265,22 @@ impl Answer<'_> {
             response = response.header(name, value);
         }
         response
+    }
+
+    fn cache_control(&self) -> Option<Cow<'_, str>> {
+        let own = self.root.cache_control.as_deref();
+        let Some(signed) = self.facts.signed else {
+            return own.map(Cow::Borrowed);
+        };
+        let own = own.unwrap_or_default();
+        if signed.is_once || own.contains("no-store") {
+            return Some(Cow::Borrowed("no-store"));
+        }
+        let left = signed
+            .expires_unix_seconds
+            .saturating_sub(self.facts.now_unix_seconds);
+        let seconds = left.min(max_age_of(own));
+        Some(Cow::Owned(format!("private, max-age={seconds}")))
     }
 
     /// RFC 9110 §8.8.2.1: never later than the answer itself.
@@ -296,6 +316,15 @@ impl Answer<'_> {
         let name = asked.filter(|name| !name.is_empty());
         Some(attachment(name.as_deref().unwrap_or(own)))
     }
+}
+
+/// RFC 9111 §5.2.2.1; none is taken for zero: then whoever keeps an answer asks each time.
+fn max_age_of(cache_control: &str) -> u64 {
+    let mut directives = cache_control.split(',');
+    let seconds = directives.find_map(|one| one.trim().strip_prefix("max-age="));
+    seconds
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0)
 }
 
 const fn segment_bytes(segment: &Segment) -> u64 {

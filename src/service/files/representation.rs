@@ -14,11 +14,20 @@ pub struct Stat {
     pub modified_nanoseconds: u32,
     /// Its number on the disk.
     pub inode: u64,
+    /// The disk.
+    pub device: u64,
+    /// When anything of it last changed, in Unix nanoseconds. Whoever writes a file can set back when it was modified, but not this.
+    pub changed_ns: i128,
 }
 
 impl Stat {
     const fn modified(&self) -> (u64, u32) {
         (self.modified_unix_seconds, self.modified_nanoseconds)
+    }
+
+    /// Whether a file that was open all the while has the bytes that it had. Its names and permissions may have changed.
+    pub(crate) fn has_bytes_of(&self, then: &Self) -> bool {
+        (self.bytes, self.modified()) == (then.bytes, then.modified())
     }
 }
 
@@ -76,7 +85,8 @@ impl Representation {
             stat: *file,
             varies: media.compresses && (root.precompressed || is_compressing),
         };
-        if !own.varies {
+        // The parts of several ranges are not encoded as a whole, and a field for each that said so nobody reads: they are of the file as it is.
+        if !own.varies || has_several_ranges(request) {
             return own;
         }
         let accepted = Accepted::of(request);
@@ -120,22 +130,27 @@ impl Representation {
     /// The tag, without quotes: another one for each form, and weak for what the next version of a compressor may write differently.
     pub(super) fn opaque_tag(&self) -> String {
         let stat = &self.stat;
-        let nanoseconds = u128::from(stat.modified_unix_seconds) * 1_000_000_000
-            + u128::from(stat.modified_nanoseconds);
         let form = match self.coding() {
             Coding::Identity => "",
             coding => coding.suffix(),
         };
         let form = form.trim_start_matches('.');
         let dash = if form.is_empty() { "" } else { "-" };
+        // Whatever changes the time of modification changes this one. The disk's number is not in it: it may be another one after a reboot.
         format!(
-            "{:x}-{:x}-{nanoseconds:x}{dash}{form}",
-            stat.inode, stat.bytes
+            "{:x}-{:x}-{:x}{dash}{form}",
+            stat.inode, stat.bytes, stat.changed_ns
         )
     }
 }
 
-/// Never for ranges: they are of bytes that do not exist before they are compressed.
+fn has_several_ranges(request: &Request) -> bool {
+    let range = request.header("range");
+    range.is_some_and(|range| range.contains(','))
+}
+
+/// Never for ranges: they are of bytes that do not exist before they are compressed. Nor for a client of HTTP/1.0, which knows no chunks (RFC 9112 §6.1): to it a
+/// body that is cut would look like one that is over.
 fn compresses_on_the_way(
     settings: &FilesSettings,
     root: &Root,
@@ -144,5 +159,8 @@ fn compresses_on_the_way(
 ) -> bool {
     let compression = &settings.compression;
     let bounds = compression.bytes_min.max(1)..=compression.bytes_max;
-    root.compress && bounds.contains(&file.bytes) && request.header("range").is_none()
+    root.compress
+        && bounds.contains(&file.bytes)
+        && request.version == 1
+        && request.header("range").is_none()
 }

@@ -4,7 +4,7 @@
 
 use super::{CacheBounds, Compression, Media, Refused};
 use crate::refusal::Refusal;
-use ringway_proto::http1::{Accepted, Coding, RelativePath, Request};
+use ringway_proto::http1::{Accepted, Coding, RelativePath, Request, strip_path_prefix};
 
 /// Roots of a daemon.
 const ROOTS_MAX: usize = 64;
@@ -113,12 +113,12 @@ impl FilesSettings {
         &self.roots
     }
 
-    /// The root with the longest prefix of `path`, and what follows the prefix.
+    /// The root with the longest prefix of `path`, however that is escaped, and what follows the prefix, escaped still.
     #[must_use]
     pub fn route<'a>(&self, path: &'a str) -> Option<(usize, &'a str)> {
         let roots = self.roots.iter().enumerate();
         let matching = roots.filter_map(|(index, root)| {
-            let rest = path.strip_prefix(root.prefix.as_str())?;
+            let rest = strip_path_prefix(path, &root.prefix)?;
             Some((index, rest))
         });
         matching.min_by_key(|(_, rest)| rest.len())
@@ -203,6 +203,17 @@ mod tests {
             ("/a/x", Some((1, "x"))),
             ("/a/b/", Some((2, ""))),
             ("x", None),
+            // What a root's name is written with is no way around it.
+            ("/%61/x", Some((1, "x"))),
+            ("/a/%62/x%20y", Some((2, "x%20y"))),
+            ("/%61/%62/", Some((2, ""))),
+            // These name no file; where they end up says nothing else.
+            ("/a%2fb/x", Some((0, "a%2fb/x"))),
+            ("/a/%62%2Fx", Some((1, "%62%2Fx"))),
+            ("/%6", Some((0, "%6"))),
+            ("/%zz/x", Some((0, "%zz/x"))),
+            ("/a/%ffé", Some((1, "%ffé"))),
+            ("%2fa/x", None),
         ] {
             assert_eq!(settings.route(path), found, "{path}");
         }

@@ -30,7 +30,18 @@ fn stat(value: &Value) -> Stat {
         modified_unix_seconds: value[1].as_u64().unwrap(),
         modified_nanoseconds: 0,
         inode: value[2].as_u64().unwrap(),
+        device: 1,
+        changed_ns: i128::from(value[1].as_u64().unwrap()) * 1_000_000_000,
     }
+}
+
+/// The seconds that a signed URL has left, or how often it is good.
+fn signed_of(value: &Value) -> Option<SignedUrl> {
+    let left = value.as_u64().or_else(|| value.as_str().map(|_| 60))?;
+    Some(SignedUrl {
+        expires_unix_seconds: 1_700_000_000 + left,
+        is_once: value == "once",
+    })
 }
 
 fn segment(segment: &Segment) -> Value {
@@ -95,6 +106,7 @@ fn answer(vector: &Value) -> Value {
         boundary: 0xb0,
         headers: &[],
         keep_alive: request.keeps_alive(),
+        signed: signed_of(&vector["signed"]),
     };
     if vector["directory"].as_bool() == Some(true) {
         let plan = redirect(&settings, &facts);

@@ -4,7 +4,9 @@
 //! Deliberately absent: how bytes of files move (`shards/`), and what they are (`files.rs`).
 
 use super::encoding::Encoding;
+use super::files::Admission;
 use super::heartbeat::VERIFY_TOKEN;
+use super::lines::Lines;
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::files::{Content, FileRef, Plan, Refused, Segment};
@@ -26,6 +28,9 @@ const LEAST_BYTES: u64 = 16 * 1024;
 /// How long a client may take for a byte of a portion, beside the time for which it may do nothing.
 const PATIENCE_US_PER_BYTE: u64 = 1000;
 
+/// How often somebody in a line looks whether it is the first: whoever was may be gone.
+const LINE_LOOK_US: u64 = 100_000;
+
 /// Where the bytes of a body come from.
 pub(super) enum Source {
     /// It has none.
@@ -46,6 +51,8 @@ struct Sending {
     granted: u64,
     /// Nothing goes before this; 0 for no such time.
     waits_until_us: u64,
+    /// It has a place in its user's line.
+    is_in_line: bool,
     /// Bytes in the connection's output, which count as queued.
     counted_bytes: u64,
 }
@@ -114,6 +121,7 @@ pub(super) struct Bodies {
     encoding_bytes: usize,
     /// Of connections that have got something, as long as there is a rate for that.
     buckets: HashMap<Key, ByteBucket, Seed>,
+    lines: Lines,
 }
 
 impl Bodies {
@@ -122,11 +130,18 @@ impl Bodies {
             by_key: HashMap::with_hasher(seed),
             encoding_bytes: 0,
             buckets: HashMap::with_hasher(seed),
+            lines: Lines::new(seed),
         }
     }
 
     pub(super) fn has(&self, key: Key) -> bool {
         self.by_key.contains_key(&key)
+    }
+
+    /// Whether its connection ends behind it.
+    pub(super) fn is_last(&self, key: Key) -> bool {
+        let sending = self.by_key.get(&key);
+        sending.is_some_and(|sending| !sending.keep_alive)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -135,6 +150,15 @@ impl Bodies {
 
     pub(super) const fn encoding_bytes(&self) -> usize {
         self.encoding_bytes
+    }
+
+    /// Whether no piece of a file is being read or compressed.
+    pub(super) fn are_idle(&self) -> bool {
+        let is_idle = |sending: &Sending| match &sending.source {
+            Source::Encoding(encoding) => !encoding.is_busy(),
+            Source::Nothing | Source::Stored(_) => true,
+        };
+        self.by_key.values().all(is_idle)
     }
 
     /// What a connection's file goes through.
@@ -160,6 +184,9 @@ impl Bodies {
         if let Source::Encoding(encoding) = &sending.source {
             self.encoding_bytes -= encoding.cost_bytes();
         }
+        if let Some(user) = sending.user.filter(|_| sending.is_in_line) {
+            self.lines.leave(&user, key);
+        }
         sending.counted_bytes
     }
 
@@ -183,9 +210,13 @@ impl Hub {
         key: Key,
         plan: Plan,
         source: Source,
-        user: Option<&str>,
+        admission: &Admission,
         turn: &mut Turn<'_>,
     ) {
+        let user = admission.user.as_deref();
+        if !matches!(plan.status, 200 | 206) {
+            self.give_back(admission);
+        }
         if let Some(refusal) = plan.refusal {
             self.stats.refused(refusal);
         }
@@ -196,6 +227,7 @@ impl Hub {
             user: user.map(Into::into),
             granted: 0,
             waits_until_us: 0,
+            is_in_line: false,
             counted_bytes: 0,
         };
         let mut answer = plan.head;
@@ -203,10 +235,14 @@ impl Hub {
             take_small(&mut sending, &mut answer);
         }
         if sending.is_over() {
+            if answer.len() > UNCOUNTED_BYTES_MAX && self.over_memory() {
+                self.give_back(admission);
+            }
             return self.give_file(key, &answer, sending.keep_alive, turn);
         }
         let is_open = matches!(sending.source, Source::Stored(Content::Open(_)));
         if !is_open && self.over_memory() {
+            self.give_back(admission);
             let refused = Refused::new(503, Refusal::ShardFull);
             return self.refuse_file(key, &refused, &Reply::last(), turn);
         }
@@ -254,8 +290,9 @@ impl Hub {
         key: Key,
         sending: &mut Sending,
         out: &mut Vec<u8>,
-        now: Now,
+        turn: &mut Turn<'_>,
     ) -> Option<u64> {
+        let now = turn.now;
         loop {
             if out.len() < PORTION_BYTES_MAX {
                 sending.take_bytes(out);
@@ -264,10 +301,79 @@ impl Hub {
             if wanted == 0 {
                 return None;
             }
-            match self.allow_body(key, sending.user.as_deref(), wanted, now) {
+            if self.waits_in_line(key, sending) {
+                return Some(now.monotonic_us + LINE_LOOK_US);
+            }
+            let allowance = self.allow_body(key, sending.user.as_deref(), wanted, now);
+            self.move_in_line(key, sending, (wanted, allowance), turn);
+            match allowance {
                 Allowance::At(at_us) => return Some(at_us),
                 Allowance::Now(count) => sending.grant(count, out),
             }
+        }
+    }
+
+    /// Whether others of its user asked before: then it goes behind them. Without lines whoever asked last would get all that there is, again and again.
+    fn waits_in_line(&mut self, key: Key, sending: &mut Sending) -> bool {
+        let Some(user) = sending
+            .user
+            .as_deref()
+            .filter(|_| self.limits.shapes_user())
+        else {
+            return false;
+        };
+        let lines = &mut self.files.bodies.lines;
+        match lines.first(user) {
+            None => return false,
+            Some(first) if first == key => return false,
+            Some(_) if sending.is_in_line => return true,
+            Some(_) => lines.join(user, key),
+        }
+        sending.is_in_line = true;
+        self.stats.file_rate_waits += 1;
+        true
+    }
+
+    /// Whoever waits for its user's rate stays first in the line, or begins one. Whoever got something, or waits for a rate of its own, lets the next one look.
+    fn move_in_line(
+        &mut self,
+        key: Key,
+        sending: &mut Sending,
+        (wanted, allowance): (u64, Allowance),
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(user) = sending
+            .user
+            .as_deref()
+            .filter(|_| self.limits.shapes_user())
+        else {
+            return;
+        };
+        let stays = matches!(allowance, Allowance::At(_))
+            && self
+                .limits
+                .user_waits(turn.now, user, (wanted, LEAST_BYTES));
+        let lines = &mut self.files.bodies.lines;
+        match (stays, sending.is_in_line) {
+            (true, false) => lines.join(user, key),
+            (false, true) => {
+                let next = lines.leave(user, key);
+                self.call_next(next, turn);
+            }
+            _ => {}
+        }
+        sending.is_in_line = stays;
+    }
+
+    fn call_next(&mut self, next: Option<Key>, turn: &mut Turn<'_>) {
+        let Some(next) = next else {
+            return;
+        };
+        if let Some(sending) = self.files.bodies.by_key.get_mut(&next) {
+            let at_us = turn.now.monotonic_us;
+            sending.waits_until_us = at_us;
+            let token = VERIFY_TOKEN | next.bits();
+            turn.out.push(Output::Timer { at_us, token });
         }
     }
 
@@ -288,7 +394,7 @@ impl Hub {
         let Some(mut sending) = self.files.bodies.by_key.remove(&key) else {
             return;
         };
-        let until_us = self.fill(key, &mut sending, &mut bytes, turn.now);
+        let until_us = self.fill(key, &mut sending, &mut bytes, turn);
         if let Some(at_us) = until_us {
             sending.waits_until_us = at_us;
             let token = VERIFY_TOKEN | key.bits();
@@ -411,5 +517,35 @@ fn take_small(sending: &mut Sending, out: &mut Vec<u8>) {
         if let Some(Segment::File(range)) = sending.segments.front() {
             sending.grant(range.end - range.start, out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encoding::tests::encoding;
+    use super::*;
+
+    #[test]
+    fn a_piece_that_is_being_read_is_under_way() {
+        let mut bodies = Bodies::new(Seed::fixed());
+        for is_busy in [false, true] {
+            let mut encoding = encoding(true);
+            encoding.set_busy(is_busy);
+            let sending = Sending {
+                source: Source::Encoding(Box::new(encoding)),
+                segments: VecDeque::new(),
+                keep_alive: true,
+                user: None,
+                granted: 0,
+                waits_until_us: 0,
+                is_in_line: false,
+                counted_bytes: 0,
+            };
+            let key = Key::from_bits(1);
+            bodies.insert(key, sending);
+            assert_eq!(bodies.are_idle(), !is_busy);
+            bodies.remove(key);
+        }
+        assert!(bodies.are_idle());
     }
 }

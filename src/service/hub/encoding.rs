@@ -6,7 +6,7 @@
 
 use super::errands::Errand;
 use super::{FileAsk, Hub, Job, Key, Output, Seed, Turn};
-use crate::files::{Content, Encoded, Encoder, Kept, encode};
+use crate::files::{Content, Encoded, Encoder, Kept, Stat, encode};
 use core::any::Any;
 use ringway_proto::http1::Coding;
 use std::collections::HashMap;
@@ -118,6 +118,11 @@ impl Encoding {
         } else {
             out.extend(self.ready.drain(..count));
         }
+    }
+
+    /// Whether a piece of it is being read or compressed.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     const fn wants_piece(&self) -> bool {
@@ -286,7 +291,27 @@ impl Hub {
         }
         encoding.at += count;
         encoding.input = bytes;
+        if let Content::Open(file) = &encoding.content
+            && encoding.at == encoding.end
+        {
+            // Before its end is made: what was read piece by piece must be one file.
+            let (token, ask) = (key.bits(), FileAsk::Stat(file.clone()));
+            return turn.out.push(Output::File { token, ask });
+        }
         self.run_errand(Errand::Piece(key), turn);
+    }
+
+    /// All of a file was read.
+    pub(super) fn encoding_checked(&mut self, key: Key, stat: Option<Stat>, turn: &mut Turn<'_>) {
+        let Some(encoding) = self.files.bodies.encoding(key) else {
+            return;
+        };
+        let then = encoding.name.of.stat;
+        if stat.is_some_and(|now| now.has_bytes_of(&then)) {
+            return self.run_errand(Errand::Piece(key), turn);
+        }
+        self.stats.file_encodings_cut += 1;
+        self.close_now(key, turn);
     }
 
     pub(super) fn piece_job(&mut self, key: Key) -> Option<Job> {
@@ -328,16 +353,23 @@ impl Hub {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::files::Stat;
 
-    fn encoding(is_chunked: bool) -> Encoding {
+    impl Encoding {
+        pub(in crate::hub) const fn set_busy(&mut self, is_busy: bool) {
+            self.is_busy = is_busy;
+        }
+    }
+
+    pub(in crate::hub) fn encoding(is_chunked: bool) -> Encoding {
         let stat = Stat {
             bytes: 6,
             modified_unix_seconds: 1,
             modified_nanoseconds: 0,
             inode: 1,
+            device: 1,
+            changed_ns: 1,
         };
         let content = Content::Whole(Rc::from(*b"abcdef"));
         let own = Kept { stat, content };

@@ -15,7 +15,7 @@ use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
 use crate::files::{
     self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Kept, Known,
-    OnceIds, Plan, Refused, Stat, UrlClass, UrlKeys, Wanted,
+    OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
@@ -50,6 +50,8 @@ pub enum FileAsk {
         /// Behind how many.
         offset: u64,
     },
+    /// What it is now.
+    Stat(FileRef),
 }
 
 /// A file that was opened.
@@ -79,6 +81,8 @@ pub enum FileAnswer {
     Opened(Result<OpenedFile, NotOpened>),
     /// Of a read; `None` when it failed.
     Read(Option<Vec<u8>>),
+    /// Of a look at an open file; `None` when that failed.
+    Stat(Option<Stat>),
 }
 
 /// What was found so far of what a request needs.
@@ -90,9 +94,18 @@ struct Found {
     next: usize,
     /// What `own` was compressed to for this request; `None` when it cannot be.
     encoded: Option<(Coding, Option<Rc<[u8]>>)>,
+    /// The open file that is being looked at, and the one that was what it is said to be when it was.
+    checking: Option<Rc<Kept>>,
+    checked: Option<Rc<Kept>>,
 }
 
 impl Found {
+    /// Whether a file is what is known of it. One in memory is; one that is open may be written to at any time.
+    fn is_checked(&self, kept: &Rc<Kept>) -> bool {
+        let checked = self.checked.as_ref();
+        !kept.is_open() || checked.is_some_and(|checked| Rc::ptr_eq(checked, kept))
+    }
+
     fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<Rc<[u8]>> {
         if let Some((made, bytes)) = &self.encoded
             && *made == coding
@@ -131,6 +144,8 @@ pub(super) struct Admission {
     pub(super) once: Option<u128>,
     /// Whom its token names.
     pub(super) user: Option<Box<str>>,
+    /// The URL, if that is signed.
+    signed: Option<SignedUrl>,
 }
 
 /// Who says whether somebody may read a file.
@@ -156,6 +171,7 @@ impl Opening {
     /// What it waited for was found.
     pub(super) fn found_file(&mut self, kept: Rc<Kept>) {
         let found = &mut self.found;
+        found.checked = Some(kept.clone());
         match (&found.own, self.wanted.siblings.get(found.next)) {
             (None, _) => found.own = Some(kept),
             (Some(_), Some(coding)) => {
@@ -177,7 +193,7 @@ impl Opening {
             wanted: &self.wanted,
             reply: &self.reply,
             found: &self.found,
-            user: self.admission.user.as_deref(),
+            admission: &self.admission,
         }
     }
 }
@@ -189,7 +205,7 @@ struct Case<'a> {
     wanted: &'a Wanted,
     reply: &'a Reply,
     found: &'a Found,
-    user: Option<&'a str>,
+    admission: &'a Admission,
 }
 
 /// What a request has to wait for.
@@ -198,6 +214,8 @@ enum Wait {
     Search(String),
     /// The file is compressed to this.
     Pack(Coding),
+    /// It is looked at whether this one is what it was.
+    Check(Rc<Kept>),
 }
 
 /// Files of one hub.
@@ -228,9 +246,16 @@ impl Files {
         }
     }
 
-    /// Whether no request waits for the shard, and nothing is with the pool.
+    /// Whether no request and no body waits for the shard, and nothing is with the pool.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.openings.is_empty() && self.searches.is_empty() && self.errands.is_empty()
+        let nobody_waits = self.openings.is_empty() && self.searches.is_empty();
+        nobody_waits && self.errands.is_empty() && self.bodies.are_idle()
+    }
+
+    /// Whether nothing is answered behind what a connection is being answered.
+    pub(super) fn is_last(&self, key: Key) -> bool {
+        let opening = self.openings.get(&key);
+        opening.is_some_and(|opening| !opening.reply.keep_alive) || self.bodies.is_last(key)
     }
 
     /// What is left of requests, by its name.
@@ -341,7 +366,7 @@ impl Hub {
             wanted: &wanted,
             reply: &reply,
             found: &found,
-            user: admission.user.as_deref(),
+            admission: &admission,
         };
         let Some(wait) = self.answer_next(key, next, case, turn) else {
             return;
@@ -371,6 +396,44 @@ impl Hub {
                 let kept = kept.expect("what is compressed was found");
                 self.pack(key, (root, path.as_str(), coding), &kept, turn);
             }
+            Wait::Check(kept) => self.check_file(key, kept, turn),
+        }
+    }
+
+    fn check_file(&mut self, key: Key, kept: Rc<Kept>, turn: &mut Turn<'_>) {
+        let opening = self.files.openings.get_mut(&key);
+        let (Some(opening), Content::Open(file)) = (opening, &kept.content) else {
+            return;
+        };
+        let (token, ask) = (key.bits(), FileAsk::Stat(file.clone()));
+        opening.found.checking = Some(kept);
+        turn.out.push(Output::File { token, ask });
+    }
+
+    /// What an open file is now: the request's, or that of a body that was read to its end.
+    fn file_checked(&mut self, key: Key, stat: Option<Stat>, turn: &mut Turn<'_>) {
+        let Some(mut opening) = self.files.openings.remove(&key) else {
+            return self.encoding_checked(key, stat, turn);
+        };
+        let kept = opening.found.checking.take();
+        let kept = kept.expect("a request waits for the file that is looked at");
+        if stat == Some(kept.stat) {
+            opening.found.checked = Some(kept);
+        } else {
+            self.doubt_file(&opening.wanted, &kept);
+            opening.found = Found::default();
+        }
+        self.look_on(key, opening, turn);
+        self.advance(key, turn);
+    }
+
+    /// A name stands for something else than is remembered.
+    fn doubt_file(&mut self, wanted: &Wanted, kept: &Rc<Kept>) {
+        let (root, path) = (wanted.root, wanted.path.as_str());
+        self.files.cache.doubt(root, path, kept);
+        for coding in &wanted.siblings {
+            let name = format!("{path}{}", coding.suffix());
+            self.files.cache.doubt(root, &name, kept);
         }
     }
 
@@ -400,8 +463,15 @@ impl Hub {
             };
         };
         // Looking takes nothing away.
+        let signed = Some(SignedUrl {
+            expires_unix_seconds: granted.expires_unix_seconds,
+            is_once: granted.once.is_some(),
+        });
         let Some(id) = granted.once.filter(|_| request.method == "GET") else {
-            return Ok(Permit::Here(Admission::default()));
+            return Ok(Permit::Here(Admission {
+                signed,
+                ..Admission::default()
+            }));
         };
         let home = OnceIds::home(id, self.shards);
         if home != self.shard {
@@ -414,6 +484,7 @@ impl Hub {
         let admission = Admission {
             once: Some(id),
             user: None,
+            signed,
         };
         verdict.accepted().map(|()| Permit::Here(admission))
     }
@@ -476,6 +547,7 @@ impl Hub {
         }
         match answer {
             FileAnswer::Read(bytes) => self.piece_read(Key::from_bits(token), bytes, &mut turn),
+            FileAnswer::Stat(stat) => self.file_checked(Key::from_bits(token), stat, &mut turn),
             FileAnswer::Opened(_) => unreachable!("a search has a token of its own"),
         }
     }
@@ -492,9 +564,7 @@ impl Hub {
             opening.found.next += 1;
             return self.look_on(key, opening, turn);
         }
-        if let Some(id) = opening.admission.once {
-            self.files.once.give_back(id);
-        }
+        self.give_back(&opening.admission);
         let refused = match why {
             NotOpened::Busy => Refused::new(503, Refusal::Busy).with("Retry-After", "1"),
             _ => Refused::new(500, Refusal::FileFailed),
@@ -533,11 +603,21 @@ impl Hub {
             (Next::Open(path), _) => return Some(Wait::Search(path)),
             (Next::Answer, Some(own)) => return self.answer_found(key, own, case, turn),
             (Next::Directory, _) if let Some(plan) = self.plan(case, turn, files::redirect) => {
-                self.send_plan(key, plan, Source::Nothing, case.user, turn);
+                self.send_plan(key, plan, Source::Nothing, case.admission, turn);
             }
-            _ => self.refuse_file(key, &Refused::not_found(), case.reply, turn),
+            _ => {
+                self.give_back(case.admission);
+                self.refuse_file(key, &Refused::not_found(), case.reply, turn);
+            }
         }
         None
+    }
+
+    /// Its one-time URL gave nothing: it is good for another try.
+    pub(super) fn give_back(&mut self, admission: &Admission) {
+        if let Some(id) = admission.once {
+            self.files.once.give_back(id);
+        }
     }
 
     /// Plans an answer.
@@ -556,6 +636,7 @@ impl Hub {
             boundary: u128::from((turn.entropy)()) << 64 | u128::from((turn.entropy)()),
             headers: &case.reply.headers,
             keep_alive: case.reply.keep_alive && !self.drain_told_everybody(),
+            signed: case.admission.signed,
         };
         plan(files, &facts)
     }
@@ -581,12 +662,17 @@ impl Hub {
     fn answer_found(
         &mut self,
         key: Key,
-        own: &Kept,
+        own: &Rc<Kept>,
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) -> Option<Wait> {
         let known = |coding| case.found.form(&self.files.cache, case.wanted, coding);
         let plan = self.plan_file(own, case, &known, turn);
+        let stored = stored_of(&plan, own, case.found);
+        let reads_it = !plan.body.is_empty() && plan.encoded.is_none();
+        if reads_it && !case.found.is_checked(stored) {
+            return Some(Wait::Check(stored.clone()));
+        }
         if let Some(coding) = plan.compress {
             if is_packed_whole(own) {
                 return Some(Wait::Pack(coding));
@@ -605,7 +691,7 @@ impl Hub {
         &mut self,
         key: Key,
         (plan, coding): (Plan, Coding),
-        own: &Kept,
+        own: &Rc<Kept>,
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) {
@@ -616,7 +702,7 @@ impl Hub {
             return self.send_stored(key, plan, own, case, turn);
         };
         self.stats.files_encoded += 1;
-        self.send_plan(key, plan, Source::Encoding(encoding), case.user, turn);
+        self.send_plan(key, plan, Source::Encoding(encoding), case.admission, turn);
     }
 
     /// Sends what a file was compressed to.
@@ -635,7 +721,7 @@ impl Hub {
         cache.use_encoded(root, path, &Encoded { coding, stat });
         self.stats.files_encoded += 1;
         let source = Source::Stored(Content::Whole(bytes));
-        self.send_plan(key, plan, source, case.user, turn);
+        self.send_plan(key, plan, source, case.admission, turn);
     }
 
     /// Sends a file as it is, or a sibling of it.
@@ -643,15 +729,13 @@ impl Hub {
         &mut self,
         key: Key,
         plan: Plan,
-        own: &Kept,
+        own: &Rc<Kept>,
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let mut siblings = case.found.siblings.iter();
-        let stored = siblings.find(|(coding, _)| *coding == plan.stored);
-        let kept = stored.map_or(own, |(_, kept)| kept);
+        let kept = stored_of(&plan, own, case.found);
         let source = Source::Stored(kept.content.clone());
-        self.send_plan(key, plan, source, case.user, turn);
+        self.send_plan(key, plan, source, case.admission, turn);
     }
 
     pub(super) fn refuse_file(
@@ -666,6 +750,13 @@ impl Hub {
         let answer = refused.answer(&reply.headers, reply.head, keep_alive);
         self.send_answer(key, &answer, keep_alive, turn);
     }
+}
+
+/// The file whose bytes an answer has: the one that was asked for, or a sibling.
+fn stored_of<'a>(plan: &Plan, own: &'a Rc<Kept>, found: &'a Found) -> &'a Rc<Kept> {
+    let mut siblings = found.siblings.iter();
+    let stored = siblings.find(|(coding, _)| *coding == plan.stored);
+    stored.map_or(own, |(_, kept)| kept)
 }
 
 /// The token of a request (RFC 6750 §2.1).
@@ -685,5 +776,6 @@ fn admitted(permits: PermitResult, wanted: &Wanted) -> Result<Admission, Refused
     Ok(Admission {
         once: None,
         user: Some(subject.into()),
+        signed: None,
     })
 }

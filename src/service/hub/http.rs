@@ -24,6 +24,9 @@ impl Hub {
         while self.step(key, turn) {}
         if let Some(connection) = self.connections.get_mut(key) {
             connection.tidy();
+            if connection.is_held_back {
+                self.let_on(key, turn);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod gathered;
 mod heartbeat;
 mod http;
 mod legs;
+mod lines;
 mod links;
 mod namespaces;
 mod obeyed;
@@ -288,7 +289,10 @@ impl Hub {
         let Some(connection) = self.connections.get(key) else {
             return;
         };
-        let mut input_bytes_max = self.settings.head_bytes_max as usize * 4;
+        if matches!(connection.stage, Stage::Opening | Stage::Sending) {
+            return self.hold_back(key, turn);
+        }
+        let mut input_bytes_max = self.input_bytes_max();
         if matches!(connection.stage, Stage::Uploading) {
             // Nothing more is received, and of what was on the way there is no more than the shard has buffers for; it counts against the shard's budget.
             return;
@@ -304,6 +308,39 @@ impl Hub {
                 false => Refusal::BadRequest,
             });
             self.close_now(key, turn);
+        }
+    }
+
+    fn input_bytes_max(&self) -> usize {
+        self.settings.head_bytes_max as usize * 4
+    }
+
+    /// What comes behind a request for a file, which may take long: nothing more is received until the answer went out. Behind the last answer of a connection
+    /// nothing is read any more.
+    fn hold_back(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let is_last = self.files.is_last(key);
+        let input_bytes_max = self.input_bytes_max();
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if is_last {
+            drop(connection.take_input());
+        } else if connection.input().len() > input_bytes_max && !connection.paused {
+            (connection.paused, connection.is_held_back) = (true, true);
+            turn.out.push(Output::Pause(key.conn()));
+        }
+    }
+
+    /// The answer went out that its next requests waited for.
+    fn let_on(&mut self, key: Key, turn: &mut Turn<'_>) {
+        let input_bytes_max = self.input_bytes_max();
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.is_held_back
+            && !matches!(connection.stage, Stage::Opening | Stage::Sending)
+            && connection.input().len() <= input_bytes_max
+        {
+            (connection.paused, connection.is_held_back) = (false, false);
+            turn.out.push(Output::Resume(key.conn()));
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::files::Opening;
 use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Turn};
-use crate::files::{Content, Kept, Known};
+use crate::files::{Content, Kept, Known, Stat};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -21,6 +21,8 @@ struct Search {
     waiters: Vec<Key>,
     /// The file once it is being read.
     reading: Option<OpenedFile>,
+    /// What was read of it.
+    bytes: Option<Vec<u8>>,
     changes: u8,
 }
 
@@ -65,6 +67,7 @@ impl Searches {
             path,
             waiters: vec![key],
             reading: None,
+            bytes: None,
             changes: 0,
         };
         self.by_number.insert(number, search);
@@ -107,6 +110,7 @@ impl Hub {
             FileAnswer::Opened(Ok(opened)) => self.file_opened(number, opened, turn),
             FileAnswer::Opened(Err(why)) => Some(Err(why)),
             FileAnswer::Read(Some(bytes)) => self.file_read(number, bytes, turn),
+            FileAnswer::Stat(stat) => self.file_stated(number, stat, turn),
             FileAnswer::Read(None) => Some(Err(NotOpened::Failed)),
         };
         if let Some(found) = found {
@@ -145,13 +149,36 @@ impl Hub {
 
     fn file_read(&mut self, number: u64, bytes: Vec<u8>, turn: &mut Turn<'_>) -> Option<Found> {
         let search = self.files.searches.by_number.get_mut(&number)?;
-        let opened = search.reading.take();
-        let stat = opened.expect("only files that were opened are read").stat;
-        if bytes.len() as u64 == stat.bytes {
+        let opened = search.reading.as_ref();
+        let file = opened
+            .expect("only files that were opened are read")
+            .file
+            .clone();
+        search.bytes = Some(bytes);
+        let (token, ask) = (SEARCH | number, FileAsk::Stat(file));
+        turn.out.push(Output::File { token, ask });
+        None
+    }
+
+    /// What a file is that was read. It may have been written to since it was opened; then it is opened and read again.
+    fn file_stated(
+        &mut self,
+        number: u64,
+        now: Option<Stat>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Found> {
+        let search = self.files.searches.by_number.get_mut(&number)?;
+        let (Some(opened), Some(bytes)) = (search.reading.take(), search.bytes.take()) else {
+            unreachable!("only files that were read are looked at again")
+        };
+        let stat = opened.stat;
+        let Some(now) = now else {
+            return Some(Err(NotOpened::Busy));
+        };
+        if now == stat && bytes.len() as u64 == stat.bytes {
             let content = Content::Whole(bytes.into());
             return Some(Ok(Some(Kept { stat, content })));
         }
-        // It was cut short since it was opened.
         search.changes += 1;
         if search.changes > CHANGES_MAX {
             return Some(Err(NotOpened::Busy));

@@ -59,6 +59,12 @@ impl ByteBucket {
         rate.bytes_in(rate.time_ns(burst) - missing_ns).min(burst)
     }
 
+    /// Whether it has less of `wanted` bytes than is worth a send.
+    pub(super) fn is_short(&self, now_us: u64, rate: ByteRate, wanted: u64, least: u64) -> bool {
+        let needed = least.min(wanted).min(rate.burst.max(1));
+        rate.per_second > 0 && self.level(now_us.saturating_mul(1000), rate) < needed
+    }
+
     fn take(&mut self, now_ns: u64, rate: ByteRate, bytes: u64) {
         let empty_at_ns = now_ns.saturating_add(rate.time_ns(rate.burst.max(1)));
         let full_at_ns = self.full_at_ns.clamp(now_ns, empty_at_ns);

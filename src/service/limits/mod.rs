@@ -166,6 +166,19 @@ impl Limits {
         counts_user || rates.connection_download.per_second > 0
     }
 
+    /// Whether bytes of files for this user are counted, all connections together.
+    pub(crate) const fn shapes_user(&self) -> bool {
+        self.rates.user_download.per_second > 0
+    }
+
+    /// Whether it is the user's rate, and not a connection's own, that has a file wait.
+    pub(crate) fn user_waits(&mut self, now: Now, user: &str, (wanted, least): (u64, u64)) -> bool {
+        let user = User(self.seed.hash_one(user));
+        let (entry, _) = self.downloads.entry(now, user);
+        let rate = self.rates.user_download;
+        entry.bucket.is_short(now.monotonic_us, rate, wanted, least)
+    }
+
     /// Bytes of a file. `bucket` is the connection's own; of what is wanted less than `least` is not worth a send.
     pub(crate) fn download(
         &mut self,
@@ -267,6 +280,8 @@ mod tests {
         // Another connection of hers waits for what she gets; somebody else does not, nor does whoever is nobody.
         let half = Allowance::At(500_000);
         assert_eq!(take(&mut limits, 1, Some("anna"), 0), half);
+        assert!(limits.user_waits(START, "anna", (1000, 1000)));
+        assert!(!limits.user_waits(START, "bert", (1000, 1000)));
         assert_eq!(take(&mut limits, 1, Some("bert"), 0), all);
         assert_eq!(take(&mut limits, 1, None, 1), all);
         assert!(limits.shapes(None) && limits.shapes(Some("anna")));
