@@ -38,10 +38,11 @@ impl FileHandle {
         }))
     }
 
-    /// Whether its bytes are those that it was opened with. What else changes of a file, such as its last name when another one replaces it, is not asked.
+    /// Whether its bytes may be taken for those that it was opened with. What else changes of a file, such as its last name when another one replaces it, is
+    /// not asked. A file that grew is taken to have been appended to: a log that is written all the time could never be had otherwise.
     pub(crate) fn has_bytes_of(&self, now: &FileStat) -> bool {
         let then = &self.0.stat;
-        (then.size, then.modified_ns) == (now.size, now.modified_ns)
+        now.size > then.size || (then.size, then.modified_ns) == (now.size, now.modified_ns)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -580,6 +580,14 @@ fn what_was_written_to_meanwhile_has_no_end() {
             (
                 FileStat {
                     size: 1 << 31,
+                    modified_ns: 7,
+                    ..STAT
+                },
+                None,
+            ),
+            (
+                FileStat {
+                    size: 1 << 29,
                     ..STAT
                 },
                 Some(Cause::FileChanged),

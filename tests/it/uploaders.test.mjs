@@ -241,7 +241,7 @@ describe("quotas", { timeout: 60_000 }, () => {
     const where = new URL(answer.headers.location, daemon.url).pathname;
     const body = Array.from({ length: 20 }, () => Buffer.alloc(1000));
     const refused = await patch(daemon, where, 0, body, user);
-    assert.deepEqual([refused.status, codeOf(refused)], [413, "RW-2806"]);
+    assert.deepEqual([refused.status, codeOf(refused)], [413, "RW-2810"]);
     // What was there when it was too much may count. What fits still fits, to the last byte, and there is no room for another.
     const kept = await offsetOf(daemon, where, user);
     assert.ok(kept <= 10_000, String(kept));
