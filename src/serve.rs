@@ -233,7 +233,23 @@ fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// Where any port will do, another process may have taken the chosen one before it is listened at.
+const ANY_PORT_TRIES: u32 = 8;
+
 fn builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
+    let tries = match config.listen.address.port() {
+        0 => ANY_PORT_TRIES,
+        _ => 1,
+    };
+    let listening = |_| match listening_builders(config, shards) {
+        Err(error) if error.is_about_an_address() => None,
+        outcome => Some(outcome),
+    };
+    let early = (1..tries).find_map(listening);
+    early.unwrap_or_else(|| listening_builders(config, shards))
+}
+
+fn listening_builders(config: &Config, shards: u16) -> Result<Vec<UringBuilder>, StartError> {
     let address = config.listen.address;
     let unusable = |error: io::Error| StartError::address_unusable(address, &error);
     // A socket that shares its port does not see whoever does not.

@@ -24,6 +24,12 @@ impl StartError {
         }
     }
 
+    /// Whether it is RW-1006, and may be otherwise at another address.
+    #[must_use]
+    pub fn is_about_an_address(&self) -> bool {
+        self.code == "RW-1006"
+    }
+
     /// RW-1006.
     #[must_use]
     pub fn address_unusable(address: std::net::SocketAddr, error: &std::io::Error) -> Self {
