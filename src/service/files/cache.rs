@@ -3,7 +3,7 @@
 //! A file that is asked for often is looked at once in [`CacheBounds::fresh_us`], and answered from memory in between. Deliberately absent: opening and
 //! reading, which the shard does.
 
-use super::Stat;
+use super::{HeldBytes, Ledger, Stat};
 use crate::hub::Seed;
 use core::any::Any;
 use ringway_proto::http1::Coding;
@@ -44,7 +44,7 @@ impl Default for CacheBounds {
 #[derive(Clone)]
 pub(crate) enum Content {
     /// All of them.
-    Whole(Rc<[u8]>),
+    Whole(HeldBytes),
     /// In an open file.
     Open(FileRef),
 }
@@ -124,6 +124,8 @@ pub(crate) struct Cache {
     /// All names, in the order in which they are passed over.
     order: VecDeque<(usize, Rc<str>)>,
     bytes: usize,
+    /// All bytes of files in memory: what it has let go of may be on its way still.
+    held: Ledger,
     /// Entries that hold a file open.
     open: usize,
 }
@@ -136,6 +138,7 @@ impl Cache {
             roots: (0..roots).map(|_| map()).collect(),
             order: VecDeque::new(),
             bytes: 0,
+            held: Ledger::default(),
             open: 0,
         }
     }
@@ -147,6 +150,16 @@ impl Cache {
     /// Bytes of files that it holds.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Counts bytes of a file until nobody has them.
+    pub(crate) fn hold(&self, bytes: Vec<u8>) -> HeldBytes {
+        self.held.hold(bytes)
+    }
+
+    /// Bytes of files that somebody has and the cache has not.
+    pub(crate) fn bytes_elsewhere(&self) -> u64 {
+        self.held.bytes() - self.bytes as u64
     }
 
     /// What is known of a name, if that is not too long ago.
@@ -182,7 +195,7 @@ impl Cache {
     }
 
     /// What a file of this state was compressed to, if that is remembered: it is as right as the file is.
-    pub(crate) fn encoded(&self, root: usize, path: &str, of: &Encoded) -> Option<Rc<[u8]>> {
+    pub(crate) fn encoded(&self, root: usize, path: &str, of: &Encoded) -> Option<HeldBytes> {
         let entry = self.roots[root].get(&*of.name_of(path))?;
         match &entry.known {
             Known::File(kept) if kept.stat == of.stat => match &kept.content {
@@ -206,7 +219,7 @@ impl Cache {
         root: usize,
         path: &str,
         of: &Encoded,
-        bytes: Rc<[u8]>,
+        bytes: HeldBytes,
         now_us: u64,
     ) {
         let content = Content::Whole(bytes);
@@ -305,7 +318,7 @@ mod tests {
             device: 1,
             changed_ns: 1,
         };
-        let content = Content::Whole(vec![0; bytes].into());
+        let content = Content::Whole(Ledger::default().hold(vec![0; bytes]));
         Known::File(Rc::new(Kept { stat, content }))
     }
 
@@ -383,7 +396,8 @@ mod tests {
         };
         let (coding, stat) = (Coding::Gzip, kept.stat);
         let of = Encoded { coding, stat };
-        cache.learn_encoded(0, "a", &of, Rc::from(*b"packed"), 0);
+        let packed = cache.hold(b"packed".to_vec());
+        cache.learn_encoded(0, "a", &of, packed, 0);
         assert_eq!(cache.encoded(0, "a", &of).as_deref(), Some(&b"packed"[..]));
         assert_eq!(cache.bytes(), 6, "it counts as all that is kept");
         let coding = Coding::Zstd;

@@ -8,6 +8,7 @@
 mod cache;
 mod compression;
 mod disposition;
+mod held;
 mod media;
 mod once;
 mod plan;
@@ -22,6 +23,7 @@ pub(crate) use cache::{Cache, Content, Encoded, Kept, Known};
 pub use cache::{CacheBounds, FileRef};
 pub use compression::Compression;
 pub(crate) use compression::{Encoder, encode};
+pub(crate) use held::{HeldBytes, Ledger};
 pub use media::Media;
 pub use once::{OnceIds, OnceVerdict};
 pub use plan::{Facts, Plan, Segment, SignedUrl, redirect, respond};

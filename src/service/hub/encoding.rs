@@ -6,7 +6,7 @@
 
 use super::errands::Errand;
 use super::{FileAsk, Hub, Job, Key, Output, Seed, Turn};
-use crate::files::{Content, Encoded, Encoder, Kept, Stat, encode};
+use crate::files::{Content, Encoded, Encoder, HeldBytes, Kept, Stat, encode};
 use core::any::Any;
 use ringway_proto::http1::Coding;
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ impl PackName {
 }
 
 struct Pack {
-    bytes: Rc<[u8]>,
+    bytes: HeldBytes,
     /// Who waits for it. Some of them may be gone.
     waiters: Vec<Key>,
 }
@@ -200,7 +200,7 @@ impl Hub {
         };
         let output = result.downcast::<Option<Vec<u8>>>();
         let output = *output.expect("the job makes bytes");
-        let bytes: Option<Rc<[u8]>> = output.map(Into::into);
+        let bytes = output.map(|bytes| self.files.cache.hold(bytes));
         if let Some(bytes) = &bytes {
             self.learn_encoded(name, bytes.clone(), turn);
         }
@@ -213,7 +213,7 @@ impl Hub {
         }
     }
 
-    fn learn_encoded(&mut self, name: &PackName, bytes: Rc<[u8]>, turn: &Turn<'_>) {
+    fn learn_encoded(&mut self, name: &PackName, bytes: HeldBytes, turn: &Turn<'_>) {
         let (cache, now_us) = (&mut self.files.cache, turn.now.monotonic_us);
         cache.learn_encoded(name.root, &name.path, &name.of, bytes, now_us);
     }
@@ -346,7 +346,8 @@ impl Hub {
         encoding.add(&output, is_last);
         if let Some(kept) = encoding.kept.take_if(|_| is_last) {
             let name = encoding.name.clone();
-            self.learn_encoded(&name, kept.into(), turn);
+            let kept = self.files.cache.hold(kept);
+            self.learn_encoded(&name, kept, turn);
         }
         self.push_body(key, Vec::new(), turn);
     }
@@ -371,7 +372,7 @@ pub(super) mod tests {
             device: 1,
             changed_ns: 1,
         };
-        let content = Content::Whole(Rc::from(*b"abcdef"));
+        let content = Content::Whole(crate::files::Ledger::default().hold(b"abcdef".to_vec()));
         let own = Kept { stat, content };
         Encoding {
             name: PackName::new((0, "a", Coding::Gzip), &own),

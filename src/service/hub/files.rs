@@ -14,8 +14,8 @@ use super::{Hub, Job, Key, Output, Seed, Turn};
 use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
 use crate::files::{
-    self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Kept, Known,
-    OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
+    self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, HeldBytes, Kept,
+    Known, OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
@@ -93,7 +93,7 @@ struct Found {
     /// Which sibling is looked for next.
     next: usize,
     /// What `own` was compressed to for this request; `None` when it cannot be.
-    encoded: Option<(Coding, Option<Rc<[u8]>>)>,
+    encoded: Option<(Coding, Option<HeldBytes>)>,
     /// The open file that is being looked at, and the one that was what it is said to be when it was.
     checking: Option<Rc<Kept>>,
     checked: Option<Rc<Kept>>,
@@ -106,7 +106,7 @@ impl Found {
         !kept.is_open() || checked.is_some_and(|checked| Rc::ptr_eq(checked, kept))
     }
 
-    fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<Rc<[u8]>> {
+    fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<HeldBytes> {
         if let Some((made, bytes)) = &self.encoded
             && *made == coding
         {
@@ -183,7 +183,7 @@ impl Opening {
     }
 
     /// What it waited for was made, or cannot be.
-    pub(super) fn found_encoded(&mut self, coding: Coding, bytes: Option<Rc<[u8]>>) {
+    pub(super) fn found_encoded(&mut self, coding: Coding, bytes: Option<HeldBytes>) {
         self.found.encoded = Some((coding, bytes));
     }
 

@@ -522,7 +522,8 @@ impl Hub {
 
     /// The budget for queued bytes or for input is used up: existing members keep theirs, newcomers wait outside.
     pub(crate) fn over_memory(&self) -> bool {
-        self.queued_bytes > self.settings.shard_queue_bytes_max || self.over_input()
+        let waiting = self.queued_bytes + self.files.cache.bytes_elsewhere();
+        waiting > self.settings.shard_queue_bytes_max || self.over_input()
     }
 
     /// Counts what a connection keeps of its input; whoever adds to a budget that is used up is cut off.

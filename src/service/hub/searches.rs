@@ -176,7 +176,7 @@ impl Hub {
             return Some(Err(NotOpened::Busy));
         };
         if now == stat && bytes.len() as u64 == stat.bytes {
-            let content = Content::Whole(bytes.into());
+            let content = Content::Whole(self.files.cache.hold(bytes));
             return Some(Ok(Some(Kept { stat, content })));
         }
         search.changes += 1;
