@@ -1,8 +1,8 @@
 //! Much at once from clients that read everything: none of them is slow, and none is closed for being so.
 
 use super::clients::{UPGRADE, check, frame, get, post};
-use super::world::{World, key, settings, token};
-use crate::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
+use super::world::{World, es256, key, settings, slow_token, token};
+use crate::auth::Keys;
 use crate::rooms::home_shard;
 use crate::time::ConnId;
 
@@ -28,25 +28,6 @@ fn events_beyond_the_rate_are_all_refused_one_by_one() {
     let seen = many(&mut world, conn, r#"["echo",1]"#);
     assert_eq!(seen.matches("RW-2201").count(), 96, "{seen}");
     assert!(!world.wires[&conn].closed);
-}
-
-fn es256() -> KeyConfig {
-    KeyConfig {
-        id: "e".to_owned(),
-        algorithm: "ES256".to_owned(),
-        bytes: include_bytes!("../../auth/testdata/es256.pub.pem").to_vec(),
-        private: Some(include_bytes!("../../auth/testdata/es256.pem").to_vec()),
-    }
-}
-
-fn slow_token(subject: &str) -> String {
-    let claims = Claims {
-        sub: subject.to_owned(),
-        exp: 1_700_000_600,
-        nbf: None,
-        rw: RoomClaims::default(),
-    };
-    mint(&es256(), &claims).unwrap()
 }
 
 /// Verifying takes a while, and costs a core that all share: one at a time for each namespace, however often it is asked for.

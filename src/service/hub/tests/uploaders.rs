@@ -1,33 +1,13 @@
 //! Who uploads: what is done for nobody, and what is verified where and how often. No request here reaches a disk.
 
 use super::clients::check;
-use super::world::{World, key, settings, token};
-use crate::auth::{Claims, KeyConfig, Keys, RoomClaims, mint};
+use super::world::{World, es256, key, settings, slow_token, token};
+use crate::auth::Keys;
 use crate::settings::{Settings, UploadsService};
 use crate::time::ConnId;
 use crate::uploads::{UploadId, UploadsSettings};
 
 const SHARDS: u16 = 2;
-
-fn es256() -> KeyConfig {
-    KeyConfig {
-        id: "e".to_owned(),
-        algorithm: "ES256".to_owned(),
-        bytes: include_bytes!("../../auth/testdata/es256.pub.pem").to_vec(),
-        private: Some(include_bytes!("../../auth/testdata/es256.pem").to_vec()),
-    }
-}
-
-/// A token whose signature takes long to check, and that permits nothing.
-fn slow_token(subject: &str) -> String {
-    let claims = Claims {
-        sub: subject.to_owned(),
-        exp: 1_700_000_600,
-        nbf: None,
-        rw: RoomClaims::default(),
-    };
-    mint(&es256(), &claims).unwrap()
-}
 
 fn with_uploads() -> Settings {
     Settings {

@@ -415,3 +415,24 @@ impl World {
         moved
     }
 }
+
+/// A key whose signatures take long to check.
+pub(super) fn es256() -> KeyConfig {
+    KeyConfig {
+        id: "e".to_owned(),
+        algorithm: "ES256".to_owned(),
+        bytes: include_bytes!("../../auth/testdata/es256.pub.pem").to_vec(),
+        private: Some(include_bytes!("../../auth/testdata/es256.pem").to_vec()),
+    }
+}
+
+/// A token whose signature takes long to check, and that permits nothing.
+pub(super) fn slow_token(subject: &str) -> String {
+    let claims = Claims {
+        sub: subject.to_owned(),
+        exp: 1_700_000_600,
+        nbf: None,
+        rw: RoomClaims::default(),
+    };
+    mint(&es256(), &claims).unwrap()
+}
