@@ -653,6 +653,11 @@ impl Hub {
                 !uploads.is_quiet() || uploads.buffers.is_whole(),
                 "buffers that nobody has are out"
             );
+            let mut bodies = uploads.bodies.values();
+            assert!(
+                bodies.all(|body| body.is_starved || !body.waits_for_buffer),
+                "a body waits for a buffer and is not in the line for one"
+            );
         }
     }
 
