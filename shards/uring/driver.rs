@@ -295,7 +295,7 @@ impl UringDriver {
 
     fn send_socket(&mut self, key: Key, socket: Socket, to: ShardId, token: u64) {
         assert_eq!(token & TOP_BYTE, 0, "a token has 56 bits");
-        self.memory.files.installed.remove(socket.0);
+        self.memory.files.installed.retire(socket.0);
         let arrive = (OpKind::Arrive as u64) << 56 | token;
         let ring = types::Fd(self.peers[usize::from(to.0)].ring);
         let entry = opcode::MsgRingSendFd::new(

@@ -422,7 +422,11 @@ impl UringDriver {
 
     fn send_now(&mut self, socket: RawFd, send: FromFile) -> FileSend {
         let file = self.files().fd(send.file);
-        send_file(socket, file, &send)
+        let end = send_file(socket, file, &send);
+        if let FileSend::Went(bytes) = end {
+            self.files().installed.went(send.socket.0, bytes);
+        }
+        end
     }
 
     fn install_socket(&mut self, key: Key, send: FromFile) {

@@ -1,6 +1,7 @@
 //! Open files and the directories beneath which they were opened, by number; and what is in flight about them.
 
 use crate::arena::{Arena, FilesConfig};
+use crate::sys::{set_tcp_option, tcp_option};
 use ringway_io::{Directory, File, FileName, Key, OpenHow, Root, SlotLease, Sparse};
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -56,9 +57,45 @@ pub(crate) enum OpenWhat {
     Named,
 }
 
+/// Bytes of files after which a socket has shown that its reader is no slow one.
+const FAST_AFTER_BYTES: u32 = 1024 * 1024;
+/// Unsent bytes that the kernel holds for such a reader, as far as its socket held fewer: with a few thousand of them it would be asked anew for each.
+const FAST_NOTSENT_BYTES: libc::c_int = 128 * 1024;
+
+/// A descriptor of a socket, for system calls.
+struct Ordinary {
+    fd: OwnedFd,
+    /// Bytes of files that went by it.
+    went: u32,
+    /// What the kernel held for it before it had shown that it is fast.
+    slow_notsent_bytes: Option<libc::c_int>,
+}
+
+impl Ordinary {
+    fn went(&mut self, bytes: u32) {
+        let is_fast = self.went >= FAST_AFTER_BYTES;
+        self.went = self.went.saturating_add(bytes);
+        if !is_fast && self.went >= FAST_AFTER_BYTES {
+            let socket = self.fd.as_raw_fd();
+            let held = tcp_option(socket, libc::TCP_NOTSENT_LOWAT);
+            self.slow_notsent_bytes = held.filter(|bytes| (1..FAST_NOTSENT_BYTES).contains(bytes));
+            if self.slow_notsent_bytes.is_some() {
+                set_tcp_option(socket, libc::TCP_NOTSENT_LOWAT, FAST_NOTSENT_BYTES);
+            }
+        }
+    }
+
+    /// The socket goes on without it, as slow as it began.
+    fn retire(self) {
+        if let Some(bytes) = self.slow_notsent_bytes {
+            set_tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT, bytes);
+        }
+    }
+}
+
 /// Descriptors of sockets beside their places in the table, for system calls.
 pub(crate) struct Installed {
-    fds: Sparse<OwnedFd>,
+    fds: Sparse<Ordinary>,
     /// Sockets in the order in which they were installed. One that is gone may still stand here.
     order: VecDeque<u32>,
     max: usize,
@@ -66,7 +103,7 @@ pub(crate) struct Installed {
 
 impl Installed {
     pub(crate) fn get(&self, socket: u32) -> Option<RawFd> {
-        self.fds.get(socket).map(OwnedFd::as_raw_fd)
+        self.fds.get(socket).map(|ordinary| ordinary.fd.as_raw_fd())
     }
 
     /// No more than so many, ever: the one that has stood longest makes way. It is never in use, as a call that uses it has returned.
@@ -74,11 +111,30 @@ impl Installed {
         if self.order.len() >= self.max
             && let Some(oldest) = self.order.pop_front()
         {
-            self.fds.remove(oldest);
+            self.retire(oldest);
         }
         self.fds.remove(socket);
-        self.fds.insert(socket, fd);
+        let ordinary = Ordinary {
+            fd,
+            went: 0,
+            slow_notsent_bytes: None,
+        };
+        self.fds.insert(socket, ordinary);
         self.order.push_back(socket);
+    }
+
+    /// So many bytes of a file went by a socket's descriptor.
+    pub(crate) fn went(&mut self, socket: u32, bytes: u32) {
+        if let Some(ordinary) = self.fds.get_mut(socket) {
+            ordinary.went(bytes);
+        }
+    }
+
+    /// The socket lives on without it.
+    pub(crate) fn retire(&mut self, socket: u32) {
+        if let Some(ordinary) = self.fds.remove(socket) {
+            ordinary.retire();
+        }
     }
 
     /// The socket is about to be closed, which it would not be while this is open.

@@ -1,11 +1,14 @@
 //! sendfile(2), never waiting: neither for a page that is not in memory nor for a socket that is full.
 
 use crate::inflight::FromFile;
+use crate::sys::set_tcp_option;
 use ringway_io::{Errno, FileSend};
 use std::io;
 use std::os::fd::RawFd;
 
 const PAGE_BYTES: u64 = 4096;
+/// What sendfile(2) moves at a time, within a call: sixteen pages. A piece that begins within a page needs one more.
+const PIPE_BYTES: u32 = 64 * 1024;
 /// The number of cachestat(2), the same on every architecture.
 const CACHESTAT: libc::c_long = 451;
 
@@ -75,26 +78,54 @@ fn is_warm(file: RawFd, send: &FromFile) -> bool {
     }
 }
 
-/// Sends from a file, both by their descriptors.
-pub(crate) fn send_file(socket: RawFd, file: RawFd, send: &FromFile) -> FileSend {
-    let (offset, count) = (send.offset, send.count);
-    if count == 0 || !is_warm(file, send) {
-        return FileSend::Cold;
-    }
+/// Has the kernel send what it holds back. Where the socket takes less than all, sendfile(2) has already said of what it took that more follows (MSG_MORE), and
+/// a segment that is not full waits 200 ms for it. All of what was taken can be one such segment, and then the socket is not writable either
+/// (TCP_NOTSENT_LOWAT): nothing would move until that time is over. Setting TCP_NODELAY, set or not, sends what waits, and fails on a Unix socket, which
+/// holds nothing back.
+fn push(socket: RawFd) {
+    let _ = set_tcp_option(socket, libc::TCP_NODELAY, 1);
+}
+
+/// One call of sendfile(2), on a socket that does not wait.
+fn send_some(socket: RawFd, file: RawFd, offset: u64, count: u32) -> FileSend {
     let mut position = offset as i64;
-    set_waits(socket, false);
     // SAFETY: both descriptors are open, and `position` lives during the call. A socket that is shut raises SIGPIPE, which Rust programs ignore.
     let went = unsafe { libc::sendfile(socket, file, &raw mut position, count as usize) };
-    let errno = errno();
-    set_waits(socket, true);
     match went {
         1.. => FileSend::Went(went as u32),
         0 => FileSend::End,
-        _ => match errno {
+        _ => match errno() {
             libc::EAGAIN => FileSend::Blocked,
             libc::EINTR => FileSend::Again,
             libc::EINVAL | libc::ENOSYS => FileSend::Cold,
             errno => FileSend::Failed(Errno(errno)),
         },
     }
+}
+
+/// Sends from a file, both by their descriptors.
+pub(crate) fn send_file(socket: RawFd, file: RawFd, send: &FromFile) -> FileSend {
+    let (offset, count) = (send.offset, send.count);
+    if count == 0 || !is_warm(file, send) {
+        return FileSend::Cold;
+    }
+    set_waits(socket, false);
+    let mut end = send_some(socket, file, offset, count);
+    if let FileSend::Went(went) = end
+        && went < count
+    {
+        push(socket);
+        let rest = count - went;
+        // What is left is no more than one filling of the kernel's pipe: not worth another turn.
+        if rest <= PIPE_BYTES
+            && let FileSend::Went(more) = send_some(socket, file, offset + u64::from(went), rest)
+        {
+            if more < rest {
+                push(socket);
+            }
+            end = FileSend::Went(went + more);
+        }
+    }
+    set_waits(socket, true);
+    end
 }

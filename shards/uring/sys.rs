@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// The clock that all shards of a process share: a monotonic start and the wall time at it.
@@ -131,4 +131,37 @@ impl Waker {
     pub(crate) fn raw(&self) -> i32 {
         self.0.as_raw_fd()
     }
+}
+
+/// Sets an option of TCP's; whether it is one of the socket's, and could be set.
+pub(crate) fn set_tcp_option(socket: RawFd, option: libc::c_int, value: libc::c_int) -> bool {
+    let bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value lives during the call, and has the length that is said.
+    let result = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            option,
+            (&raw const value).cast(),
+            bytes,
+        )
+    };
+    result == 0
+}
+
+/// An option of TCP's; `None` where the socket has none by that name.
+pub(crate) fn tcp_option(socket: RawFd, option: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value and its length live during the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            option,
+            (&raw mut value).cast(),
+            &raw mut bytes,
+        )
+    };
+    (result == 0).then_some(value)
 }

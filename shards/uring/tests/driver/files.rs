@@ -9,7 +9,7 @@ use ringway_io::{
 use ringway_uring::FilesConfig;
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
@@ -438,6 +438,74 @@ fn a_file_in_memory_goes_without_a_copy_and_never_waits_for_the_socket() {
     server.bench.close(0, server.socket);
     let all = reader.join().expect("a reader").expect("an orderly end");
     assert!(all.len() == bytes.len() + (8 << 20) && all[..bytes.len()] == bytes);
+}
+
+/// Such a piece is one page more than the kernel moves at a time. What it moves first is less than a segment of loopback, and would wait there for what follows, while the
+/// socket is full with it (TCP_NOTSENT_LOWAT) and takes nothing more.
+#[test]
+fn a_piece_that_begins_within_a_page_goes_at_once() {
+    let place = Place::new("unaligned");
+    let bytes = pattern_bytes(1 << 20);
+    let at = place.write("file", b"");
+    let handle = fs::OpenOptions::new().write(true).open(at).expect("a file");
+    // Page by page from the end: neighbours are not neighbours in memory, and go as a piece each.
+    for (page, piece) in bytes.chunks(4096).enumerate().rev() {
+        let written = handle.write_all_at(piece, page as u64 * 4096);
+        written.expect("a disk");
+    }
+    let mut server = Server::new(&place.0);
+    let file = server.read(b"file");
+    // The client's window grows before it takes a whole segment.
+    for round in 0..16 {
+        let at = 2501 + round * 40_960;
+        let (socket, frame) = (server.socket, b"head".to_vec().into());
+        let outcome = server.sent(Op::Send {
+            socket,
+            frame,
+            piece: 0..4,
+            goes_on: true,
+        });
+        assert!(matches!(outcome, Outcome::Sent(Ok(4))), "{outcome:?}");
+        let end = server.send_file(file, at, 64 << 10);
+        assert_eq!(end, FileSend::Went(64 << 10), "from {at}");
+        let mut got = vec![0; 4 + (64 << 10)];
+        server.client.read_exact(&mut got).expect("all of it");
+        assert!(got[..4] == *b"head" && got[4..] == bytes[at as usize..][..64 << 10]);
+    }
+}
+
+/// A reader that has taken a mebibyte is no slow one: the kernel holds more for it, until it has no descriptor any more.
+#[test]
+fn a_fast_reader_may_have_more_under_way() {
+    let place = Place::new("fast");
+    place.write("file", &pattern_bytes(64 << 10));
+    let mut server = Server::new(&place.0);
+    let file = server.read(b"file");
+    let before = held_at_most(&mut server, file);
+    let mut took = vec![0; 64 << 10];
+    for _ in 0..16 {
+        assert_eq!(
+            server.send_file(file, 0, 64 << 10),
+            FileSend::Went(64 << 10)
+        );
+        server.client.read_exact(&mut took).expect("all of it");
+    }
+    let after = held_at_most(&mut server, file);
+    assert!(
+        after >= before + (64 << 10),
+        "{before} before, {after} after"
+    );
+}
+
+/// Bytes that the socket takes while its client reads none; the client reads them then.
+fn held_at_most(server: &mut Server, file: File) -> usize {
+    let mut held = 0;
+    while let FileSend::Went(count) = server.send_file(file, 0, 4096) {
+        held += count as usize;
+    }
+    let mut got = vec![0; held];
+    server.client.read_exact(&mut got).expect("what was taken");
+    held
 }
 
 #[test]
