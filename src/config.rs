@@ -186,6 +186,8 @@ section! {
         namespace: String = "/".to_owned(),
         /// How long a URL lives that members of a room get.
         url_seconds: u64 = 3600,
+        /// Files with a master key each, 32 random bytes as they are or in base64. With one, new uploads are encrypted by the first; the others are for what they encrypted.
+        key_files: Vec<PathBuf> = Vec::new(),
     }
 }
 /// A directory whose files are served.

@@ -86,6 +86,7 @@ fn served_root(root: &config::FileRoot) -> ServedRoot {
         precompressed: root.precompressed,
         compress: root.compress,
         always_download: root.always_download,
+        locks: None,
     }
 }
 

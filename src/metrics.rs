@@ -108,6 +108,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.file_encodings_cut,
     ),
     (
+        "ringway_file_seals_broken_total",
+        "Encrypted files whose key could not be had, or whose bytes were not what was written.",
+        false,
+        |stats, _| stats.file_seals_broken,
+    ),
+    (
         "ringway_file_bytes_encoded_total",
         "Bytes of files that were compressed.",
         false,

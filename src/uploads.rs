@@ -8,8 +8,8 @@ use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
 use ringway_service::files::{Access, FileRef, Root as ServedRoot};
 use ringway_service::settings::UploadsService;
 use ringway_service::uploads::{
-    Area, Found, RECORD_BYTES_MAX, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads,
-    UploadsSettings, part_name, record_name, upload_of,
+    Area, Found, STORED_BYTES_MAX, StoreAnswer, StoreAsk, StoreError, UploadId, Uploads,
+    UploadsSettings, Vault, part_name, record_name, upload_of,
 };
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Marks the tokens of uploads among those of files.
 pub const TOKEN: u64 = 1 << 63;
@@ -24,6 +25,8 @@ pub const TOKEN: u64 = 1 << 63;
 /// Beneath the directory of uploads: parts with their records, and whole files.
 const PARTS: &str = "parts";
 const WHOLE: &str = "whole";
+/// What is kept of the keys of whole files that are encrypted.
+const LOCKS: &str = "keys";
 /// What the path of whole files' URLs begins with.
 const WHOLE_PREFIX: &str = "/uploads/files/";
 
@@ -56,9 +59,14 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
         true => (u64::MAX, u32::MAX),
         false => (uploads.user_bytes_max, uploads.user_uploads_max),
     };
+    let vault = vault(&uploads.key_files)?;
+    let bytes_max = match vault {
+        Some(_) => Vault::FILE_BYTES_MAX,
+        None => i64::MAX as u64,
+    };
     Ok(Some(UploadsService {
         uploads: UploadsSettings {
-            bytes_max: uploads.bytes_max.min(i64::MAX as u64),
+            bytes_max: uploads.bytes_max.min(bytes_max),
             user_bytes_max,
             user_uploads_max,
             uploads_max: uploads.uploads_max,
@@ -66,6 +74,7 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
             remember_seconds: uploads.remember_seconds,
             checkpoint_bytes: uploads.checkpoint_bytes,
             writes_max: uploads.writes_max,
+            vault,
             ..UploadsSettings::default()
         },
         buffers: uploads.buffers,
@@ -78,6 +87,26 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
     }))
 }
 
+/// The master keys.
+///
+/// # Errors
+/// RW-1007 for a file that cannot be read, RW-1009 for what is no key.
+fn vault(files: &[PathBuf]) -> Result<Option<Arc<Vault>>, StartError> {
+    let key = |path: &PathBuf| {
+        let bytes = fs::read(path);
+        let bytes = bytes.map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
+        Vault::key_in(&bytes).ok_or_else(|| {
+            let what = format!(
+                "{} has no key: 32 random bytes, as they are or in base64",
+                path.display()
+            );
+            StartError::invalid_value("uploads.key_files", &what)
+        })
+    };
+    let keys: Vec<[u8; 32]> = files.iter().map(key).collect::<Result<_, _>>()?;
+    Ok(Vault::of_keys(&keys).map(Arc::new))
+}
+
 /// Whole files as they are served: to whoever has a signed URL or a token for them. What strangers wrote is saved and never shown.
 #[must_use]
 pub fn served_root(config: &Config) -> Option<ServedRoot> {
@@ -85,11 +114,12 @@ pub fn served_root(config: &Config) -> Option<ServedRoot> {
         prefix: WHOLE_PREFIX.to_owned(),
         access: Access::Granted,
         always_download: true,
+        locks: Some(config.files.roots.len() + 2),
         ..ServedRoot::default()
     })
 }
 
-/// The directories of whole files and of parts, opened, and made if they are not there. None without uploads.
+/// The directories of whole files, of parts and of keys, opened, and made if they are not there. None without uploads.
 ///
 /// # Errors
 /// RW-1014.
@@ -98,7 +128,7 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
         return Ok(Vec::new());
     };
     let open = |name| open_or_make(directory, name);
-    let opened = [WHOLE, PARTS]
+    let opened = [WHOLE, PARTS, LOCKS]
         .into_iter()
         .map(open)
         .collect::<io::Result<_>>();
@@ -204,7 +234,7 @@ fn record_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
         return Ok(Some(Vec::new()));
     }
     let mut bytes = Vec::new();
-    let most = RECORD_BYTES_MAX as u64 + 1;
+    let most = STORED_BYTES_MAX as u64 + 1;
     let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
     Ok(Some(read.map_or_else(|_| Vec::new(), |_| bytes)))
 }
@@ -228,6 +258,7 @@ pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
     let root = |area| match area {
         Area::Whole => Root(whole),
         Area::Parts => Root(whole + 1),
+        Area::Locks => Root(whole + 2),
     };
     let place = |area| Place::Root(root(area));
     match ask {
@@ -394,7 +425,7 @@ mod tests {
         });
         assert!(found.is_unreadable());
         let bytes = found.record.map(|record| record.len());
-        assert_eq!(bytes, Some(RECORD_BYTES_MAX + 1));
+        assert_eq!(bytes, Some(STORED_BYTES_MAX + 1));
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Stats {
     pub file_encodings_joined: u64,
     /// Answers that ended in the middle because the file could not be read or compressed to its end.
     pub file_encodings_cut: u64,
+    /// Encrypted files whose key could not be had, or whose bytes were not what was written.
+    pub file_seals_broken: u64,
     /// Bytes of files that were given to encoders.
     pub file_bytes_encoded: u64,
     /// Pieces of work for encoders that the pool beside the shards was given.
@@ -135,6 +137,7 @@ impl Default for Stats {
             files_encodings_refused: 0,
             file_encodings_joined: 0,
             file_encodings_cut: 0,
+            file_seals_broken: 0,
             file_bytes_encoded: 0,
             file_jobs: 0,
             file_jobs_waiting: 0,

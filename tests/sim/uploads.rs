@@ -6,7 +6,9 @@ use crate::seats::{Seat, mesh_bounds, next_timer, seats_over};
 use ringway::config::Config as Configuration;
 use ringway_runtime::MeshBounds;
 use ringway_service::settings::Settings;
-use ringway_service::uploads::{Found, UploadId, Uploads, part_name, record_name, upload_of};
+use ringway_service::uploads::{
+    Found, UploadId, Uploads, Vault, lock_name, part_name, record_name, unseal, upload_of,
+};
 use ringway_sim::{Client, Config, Kernel, Random, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +27,7 @@ const WRONG_SHA1: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// Directories, in the order in which drivers are given them.
 const WHOLE: usize = 0;
 const PARTS: usize = 1;
+const LOCKS: usize = 2;
 
 fn bytes_of(number: u32, range: core::ops::Range<usize>) -> Vec<u8> {
     let byte = |offset: usize| (offset % 251) as u8 ^ (number as u8).wrapping_mul(37);
@@ -67,6 +70,8 @@ struct Upload {
     /// Where it is, if the client knows.
     offset: Option<usize>,
     is_being_removed: bool,
+    /// Somebody asked for that and has not heard the answer: it may be under way, and keep others away.
+    may_be_removed: bool,
     /// Removing it failed: this process does not give it out any more.
     is_half_gone: bool,
 }
@@ -103,6 +108,12 @@ struct House {
     counts: BTreeMap<&'static str, u64>,
 }
 
+/// Segments so small that an upload has many.
+fn vault_of(random: &mut Random) -> Option<Arc<Vault>> {
+    let vault = Vault::of_keys(&[[9; 32]]);
+    vault.map(|vault| Arc::new(vault.with_segments(16 << random.below(6))))
+}
+
 fn settings_of(random: &mut Random) -> Settings {
     let mut config = Configuration {
         dev: true,
@@ -117,6 +128,9 @@ fn settings_of(random: &mut Random) -> Settings {
     if let Some(uploads) = &mut settings.uploads {
         // Smaller than an operator may choose, so that they are full now and then.
         uploads.buffer_bytes = 16 << random.below(6);
+        if random.chance(500) {
+            uploads.uploads.vault = vault_of(random);
+        }
     }
     settings
 }
@@ -135,7 +149,7 @@ impl House {
         let shards = 1 + random.below(2);
         let kernel = Kernel::new(random.fork(), shards, config);
         kernel.serve_files(Storage {
-            roots: 2,
+            roots: 3,
             slots: 1,
             slot_bytes: 64,
             files_max: 32,
@@ -245,6 +259,7 @@ impl House {
         if let Some(upload) = &mut uploader.upload {
             upload.offset = None;
             upload.may_be_used |= uploader.asked == Asked::Join;
+            upload.may_be_removed |= uploader.asked == Asked::Remove;
             // Nobody knows the name of an upload whose creation was not answered.
             if upload.path.is_none() {
                 uploader.upload = None;
@@ -309,6 +324,7 @@ impl House {
                 acknowledged: 0,
                 offset: None,
                 is_being_removed: false,
+                may_be_removed: false,
                 is_half_gone: false,
             });
             return;
@@ -393,8 +409,12 @@ impl House {
             (Asked::Join, 201) => {
                 upload.path = answer.location.clone();
                 (upload.is_part, upload.copies) = (false, 2);
-                self.is_whole(&upload);
-                self.count("uploads put together");
+                let is_sealed = self.is_whole(&upload);
+                self.count(if is_sealed {
+                    "encrypted uploads put together"
+                } else {
+                    "uploads put together"
+                });
                 self.done.push(upload);
             }
             (Asked::Patch { .. } | Asked::Spoilt, 409 | 423)
@@ -412,7 +432,7 @@ impl House {
                 self.unsure(index, upload);
             }
             (Asked::Remove, 423) => {
-                upload.is_being_removed = false;
+                upload.is_being_removed = upload.may_be_removed;
                 self.unsure(index, upload);
             }
             (_, 404 | 410) => {
@@ -445,28 +465,44 @@ impl House {
         upload.acknowledged = offset;
         upload.offset = Some(offset);
         if offset == upload.size && !upload.is_part {
-            self.is_whole(&upload);
-            self.count("uploads whole");
+            let is_sealed = self.is_whole(&upload);
+            self.count(if is_sealed {
+                "encrypted uploads whole"
+            } else {
+                "uploads whole"
+            });
             self.done.push(upload);
         } else {
             self.uploaders[index].upload = Some(upload);
         }
     }
 
-    fn is_whole(&self, upload: &Upload) {
-        let name = upload.id().expect("its path names it").to_string();
-        let found = self.kernel.file(WHOLE, name.as_bytes());
+    /// Whether it is encrypted; that it is whole is asserted.
+    fn is_whole(&self, upload: &Upload) -> bool {
+        let id = upload.id().expect("its path names it");
+        let mut found = self.kernel.file(WHOLE, id.to_string().as_bytes());
+        let uploads = self.settings.uploads.as_ref();
+        let vault = uploads.and_then(|uploads| uploads.uploads.vault.as_deref());
+        let lock = self.kernel.file(LOCKS, lock_name(id).as_bytes());
+        // Those from before there was a key have none.
+        let is_sealed = vault.is_some() && lock.is_some();
+        if let (Some(vault), Some(lock), Some(sealed)) = (vault, lock, &found) {
+            found = unseal(vault, id, &lock, sealed);
+        }
         let expected = bytes_of(upload.number, 0..upload.size).repeat(upload.copies);
         assert!(
             found == Some(expected),
             "upload {} is not whole",
             upload.number
         );
+        is_sealed
     }
 
     /// What is on the disk is what clients were told.
     fn judge(&self) {
-        self.done.iter().for_each(|upload| self.is_whole(upload));
+        for upload in &self.done {
+            self.is_whole(upload);
+        }
         let known = self.uploaders.iter().filter_map(|one| one.upload.as_ref());
         let known: Vec<&Upload> = known.filter(|upload| upload.path.is_some()).collect();
         for upload in known {
@@ -476,8 +512,12 @@ impl House {
             }
         }
         for id in &self.removed {
-            let is_there = self.kernel.file(WHOLE, id.to_string().as_bytes()).is_some();
-            assert!(!is_there, "{id} came back");
+            let is_there = |root, name: String| self.kernel.file(root, name.as_bytes()).is_some();
+            assert!(!is_there(WHOLE, id.to_string()), "{id} came back");
+            assert!(
+                !is_there(LOCKS, lock_name(*id)),
+                "the key of {id} came back"
+            );
         }
     }
 
@@ -493,7 +533,21 @@ impl House {
         let known = known.filter_map(|one| one.upload.as_mut());
         known.for_each(|upload| upload.is_half_gone = false);
         self.judge();
+        self.begin_to_encrypt();
         self.start();
+    }
+
+    /// The next process may have a key for what is new.
+    fn begin_to_encrypt(&mut self) {
+        let mut settings = (*self.settings).clone();
+        if let Some(uploads) = &mut settings.uploads
+            && uploads.uploads.vault.is_none()
+            && self.random.chance(300)
+        {
+            uploads.uploads.vault = vault_of(&mut self.random);
+            self.count("processes that begin to encrypt");
+        }
+        self.settings = Arc::new(settings);
     }
 
     /// Everybody gets everything through.
@@ -622,11 +676,14 @@ fn run(seed: u64) -> BTreeMap<String, u64> {
 }
 
 /// What has to happen in any large number of seeds.
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 13] = [
     "bodies acknowledged",
     "bodies spoilt",
     "clients that broke off",
     "creations that failed",
+    "encrypted uploads put together",
+    "encrypted uploads whole",
+    "processes that begin to encrypt",
     "removals that failed",
     "requests that failed",
     "times the power went",

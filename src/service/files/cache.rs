@@ -5,6 +5,7 @@
 
 use super::{HeldBytes, Ledger, Stat};
 use crate::hub::Seed;
+use crate::uploads::Reader;
 use core::any::Any;
 use ringway_proto::http1::Coding;
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +48,14 @@ pub(crate) enum Content {
     Whole(HeldBytes),
     /// In an open file.
     Open(FileRef),
+    /// In an open file, encrypted.
+    Sealed(Rc<SealedFile>),
+}
+
+/// An open file whose bytes are encrypted: each piece proves that it is what was written.
+pub(crate) struct SealedFile {
+    pub(crate) file: FileRef,
+    pub(crate) reader: Reader,
 }
 
 /// A file that was found.
@@ -56,14 +65,19 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Whether its bytes are whatever the open file has now.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.content, Content::Open(_))
+    }
+
+    pub(crate) const fn is_sealed(&self) -> bool {
+        matches!(self.content, Content::Sealed(_))
     }
 
     fn bytes(&self) -> usize {
         match &self.content {
             Content::Whole(bytes) => bytes.len(),
-            Content::Open(_) => 0,
+            Content::Open(_) | Content::Sealed(_) => 0,
         }
     }
 }
@@ -81,7 +95,7 @@ pub(crate) enum Known {
 
 impl Known {
     fn is_open(&self) -> bool {
-        matches!(self, Self::File(kept) if kept.is_open())
+        matches!(self, Self::File(kept) if kept.is_open() || kept.is_sealed())
     }
 
     fn bytes(&self) -> usize {
@@ -200,7 +214,7 @@ impl Cache {
         match &entry.known {
             Known::File(kept) if kept.stat == of.stat => match &kept.content {
                 Content::Whole(bytes) => Some(bytes.clone()),
-                Content::Open(_) => None,
+                Content::Open(_) | Content::Sealed(_) => None,
             },
             _ => None,
         }

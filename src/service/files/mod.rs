@@ -19,7 +19,7 @@ mod signed;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::{Cache, Content, Encoded, Kept, Known};
+pub(crate) use cache::{Cache, Content, Encoded, Kept, Known, SealedFile};
 pub use cache::{CacheBounds, FileRef};
 pub use compression::Compression;
 pub(crate) use compression::{Encoder, encode};

@@ -38,6 +38,8 @@ pub struct Root {
     pub compress: bool,
     /// Whether everything is to be saved, not shown: for roots whose files strangers wrote.
     pub always_download: bool,
+    /// Whole uploads, which may be encrypted: the directory where what is kept of their keys is, by its number among those that files are opened beneath.
+    pub locks: Option<usize>,
 }
 
 impl Default for Root {
@@ -50,6 +52,7 @@ impl Default for Root {
             precompressed: true,
             compress: true,
             always_download: false,
+            locks: None,
         }
     }
 }

@@ -20,6 +20,7 @@ fn root(value: &Value) -> Root {
         precompressed: yes("precompressed"),
         compress: yes("compress"),
         always_download: yes("always_download"),
+        locks: None,
     }
 }
 

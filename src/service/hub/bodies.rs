@@ -7,6 +7,7 @@ use super::encoding::Encoding;
 use super::files::Admission;
 use super::heartbeat::VERIFY_TOKEN;
 use super::lines::Lines;
+use super::unsealing::Unsealing;
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::files::{Content, FileRef, Plan, Refused, Segment};
@@ -39,10 +40,12 @@ pub(super) enum Source {
     Stored(Content),
     /// Out of an encoder.
     Encoding(Box<Encoding>),
+    /// As they are stored, but for being encrypted there.
+    Unsealing(Box<Unsealing>),
 }
 
 /// A body that goes out in pieces.
-struct Sending {
+pub(super) struct Sending {
     source: Source,
     segments: VecDeque<Segment>,
     keep_alive: bool,
@@ -63,6 +66,9 @@ impl Sending {
         let room = PORTION_BYTES_MAX.saturating_sub(out_bytes) as u64;
         match (&self.source, self.segments.front()) {
             (Source::Encoding(encoding), _) => room.min(encoding.ready_bytes() as u64),
+            (Source::Unsealing(unsealing), Some(Segment::File(_))) => {
+                room.min(unsealing.ready_bytes() as u64)
+            }
             (Source::Stored(Content::Whole(_)), Some(Segment::File(range))) => {
                 room.min(range.end - range.start)
             }
@@ -86,7 +92,25 @@ impl Sending {
                 }
                 self.pop_empty();
             }
-            Source::Nothing => {}
+            Source::Unsealing(unsealing) => {
+                unsealing.take(count as usize, out);
+                if let Some(Segment::File(range)) = self.segments.front_mut() {
+                    range.start += count;
+                }
+                self.pop_empty();
+            }
+            // What is encrypted is not sent as it is stored.
+            Source::Nothing | Source::Stored(Content::Sealed(_)) => {}
+        }
+    }
+
+    /// What is to be decrypted next, if that is wanted.
+    pub(super) fn next_sealed(&mut self) -> Option<(&mut Unsealing, Range<u64>)> {
+        match (&mut self.source, self.segments.front()) {
+            (Source::Unsealing(unsealing), Some(Segment::File(range))) => {
+                Some((unsealing, range.clone()))
+            }
+            _ => None,
         }
     }
 
@@ -156,6 +180,7 @@ impl Bodies {
     pub(super) fn are_idle(&self) -> bool {
         let is_idle = |sending: &Sending| match &sending.source {
             Source::Encoding(encoding) => !encoding.is_busy(),
+            Source::Unsealing(unsealing) => !unsealing.is_busy(),
             Source::Nothing | Source::Stored(_) => true,
         };
         self.by_key.values().all(is_idle)
@@ -165,8 +190,13 @@ impl Bodies {
     pub(super) fn encoding(&mut self, key: Key) -> Option<&mut Encoding> {
         match &mut self.by_key.get_mut(&key)?.source {
             Source::Encoding(encoding) => Some(encoding),
-            Source::Nothing | Source::Stored(_) => None,
+            Source::Nothing | Source::Stored(_) | Source::Unsealing(_) => None,
         }
+    }
+
+    /// A connection's body.
+    pub(super) fn sending(&mut self, key: Key) -> Option<&mut Sending> {
+        self.by_key.get_mut(&key)
     }
 
     fn insert(&mut self, key: Key, sending: Sending) {
@@ -410,6 +440,7 @@ impl Hub {
             turn.out.push(Output::Dirty(key.conn()));
         }
         self.feed_encoder(key, turn);
+        self.unseal_next(key, turn);
     }
 
     fn send_portion(&mut self, key: Key, bytes: Vec<u8>, turn: &mut Turn<'_>) {

@@ -275,13 +275,14 @@ impl Hub {
                 let token = key.bits();
                 turn.out.push(Output::File { token, ask });
             }
+            Content::Sealed(_) => unreachable!("what is encrypted is not compressed"),
         }
     }
 
     /// A piece was read. One that is shorter than promised ends the connection, and what was said of the file with it: its end must not look like one.
     pub(super) fn piece_read(&mut self, key: Key, bytes: Option<Vec<u8>>, turn: &mut Turn<'_>) {
         let Some(encoding) = self.files.bodies.encoding(key) else {
-            return;
+            return self.sealed_read(key, bytes, turn);
         };
         let count = encoding.next_bytes();
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == count);

@@ -10,6 +10,7 @@ use super::encoding::{Packs, is_packed_whole};
 use super::errands::{Errand, Errands};
 use super::http::Routed;
 use super::searches::{SEARCH, Searches};
+use super::unsealing::Unsealing;
 use super::{Hub, Job, Key, Output, Seed, Turn};
 use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
@@ -666,7 +667,11 @@ impl Hub {
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) -> Option<Wait> {
-        let known = |coding| case.found.form(&self.files.cache, case.wanted, coding);
+        // What is encrypted and large goes as it was: it is decrypted a segment at a time.
+        let known = |coding| match own.is_sealed() {
+            true => Form::Never,
+            false => case.found.form(&self.files.cache, case.wanted, coding),
+        };
         let plan = self.plan_file(own, case, &known, turn);
         let stored = stored_of(&plan, own, case.found);
         let reads_it = !plan.body.is_empty() && plan.encoded.is_none();
@@ -734,7 +739,13 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let kept = stored_of(&plan, own, case.found);
-        let source = Source::Stored(kept.content.clone());
+        let source = match &kept.content {
+            Content::Sealed(file) => {
+                let unsealing = Unsealing::new(file.clone(), kept.stat.bytes);
+                Source::Unsealing(Box::new(unsealing))
+            }
+            content => Source::Stored(content.clone()),
+        };
         self.send_plan(key, plan, source, case.admission, turn);
     }
 

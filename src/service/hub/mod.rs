@@ -32,6 +32,7 @@ mod sids;
 pub(crate) mod slab;
 mod slow;
 mod state;
+mod unsealing;
 mod upload_news;
 mod uploaders;
 mod uploads;

@@ -4,7 +4,10 @@
 
 use super::files::Opening;
 use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Turn};
-use crate::files::{Content, Kept, Known, Stat};
+use crate::files::{Content, Kept, Known, SealedFile, Stat};
+use crate::uploads::{
+    LOCK_BYTES_MAX, Lock, Reader, SEALED_HEAD_BYTES, UploadId, lock_name, sealed_upload_of,
+};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -24,6 +27,16 @@ struct Search {
     /// What was read of it.
     bytes: Option<Vec<u8>>,
     changes: u8,
+    /// It is encrypted: whose key is being looked for.
+    lock: Option<LockSearch>,
+}
+
+/// The search for what is kept of the key of an encrypted upload.
+struct LockSearch {
+    upload: UploadId,
+    opened: OpenedFile,
+    /// The file's bytes, if it is held in memory.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Search {
@@ -69,6 +82,7 @@ impl Searches {
             reading: None,
             bytes: None,
             changes: 0,
+            lock: None,
         };
         self.by_number.insert(number, search);
         number
@@ -106,6 +120,10 @@ impl Hub {
 
     /// What the shard says of a search.
     pub(super) fn search_answered(&mut self, number: u64, answer: FileAnswer, turn: &mut Turn<'_>) {
+        let search = self.files.searches.by_number.get(&number);
+        if search.is_some_and(|search| search.lock.is_some()) {
+            return self.lock_answered(number, answer, turn);
+        }
         let found = match answer {
             FileAnswer::Opened(Ok(opened)) => self.file_opened(number, opened, turn),
             FileAnswer::Opened(Err(why)) => Some(Err(why)),
@@ -132,13 +150,22 @@ impl Hub {
             return Some(Ok(None));
         }
         let OpenedFile { file, stat } = opened;
-        if stat.bytes > cache.bounds().file_bytes_max {
+        let is_large = stat.bytes > cache.bounds().file_bytes_max;
+        let settings = self.settings.files.as_ref();
+        let may_be_sealed =
+            settings.is_some_and(|files| files.roots()[search.root].locks.is_some());
+        if is_large && !may_be_sealed {
             let content = Content::Open(file);
             return Some(Ok(Some(Kept { stat, content })));
         }
+        // Of a large one its first bytes say whether it is encrypted.
+        let count = match is_large {
+            true => SEALED_HEAD_BYTES,
+            false => stat.bytes as u32,
+        };
         let ask = FileAsk::Read {
             file: file.clone(),
-            count: stat.bytes as u32,
+            count,
             offset: 0,
         };
         search.reading = Some(OpenedFile { file, stat });
@@ -175,6 +202,25 @@ impl Hub {
         let Some(now) = now else {
             return Some(Err(NotOpened::Busy));
         };
+        let is_large = stat.bytes > self.files.cache.bounds().file_bytes_max;
+        if now == stat
+            && let Some(upload) = sealed_upload_of(&search.path, &bytes)
+            && let Some(root) = self.settings.files.as_ref()?.roots()[search.root].locks
+        {
+            search.lock = Some(LockSearch {
+                upload,
+                opened,
+                bytes: (!is_large).then_some(bytes),
+            });
+            let path = lock_name(upload);
+            let (token, ask) = (SEARCH | number, FileAsk::Open { root, path });
+            turn.out.push(Output::File { token, ask });
+            return None;
+        }
+        if now == stat && is_large {
+            let content = Content::Open(opened.file);
+            return Some(Ok(Some(Kept { stat, content })));
+        }
         if now == stat && bytes.len() as u64 == stat.bytes {
             let content = Content::Whole(self.files.cache.hold(bytes));
             return Some(Ok(Some(Kept { stat, content })));
@@ -185,6 +231,54 @@ impl Hub {
         }
         self.ask_again(number, turn);
         None
+    }
+
+    /// What is kept of an encrypted upload's key. Where there is nothing, the file was erased by erasing that.
+    fn lock_answered(&mut self, number: u64, answer: FileAnswer, turn: &mut Turn<'_>) {
+        let found = match answer {
+            FileAnswer::Opened(Ok(opened)) => {
+                let ask = FileAsk::Read {
+                    file: opened.file,
+                    count: LOCK_BYTES_MAX as u32 + 1,
+                    offset: 0,
+                };
+                let token = SEARCH | number;
+                return turn.out.push(Output::File { token, ask });
+            }
+            FileAnswer::Opened(Err(NotOpened::Directory)) => Err(NotOpened::Failed),
+            FileAnswer::Opened(Err(why)) => Err(why),
+            FileAnswer::Read(Some(bytes)) => self.unlock(number, &bytes),
+            FileAnswer::Read(None) | FileAnswer::Stat(_) => Err(NotOpened::Failed),
+        };
+        self.stats.file_seals_broken += u64::from(matches!(found, Err(NotOpened::Failed)));
+        self.end_search(number, found, turn);
+    }
+
+    /// An encrypted file, by its key. A small one is decrypted at once.
+    fn unlock(&mut self, number: u64, lock: &[u8]) -> Found {
+        let search = self.files.searches.by_number.get_mut(&number);
+        let search = search.and_then(|search| search.lock.take());
+        let (Some(search), Some(uploads)) = (search, &self.settings.uploads) else {
+            return Err(NotOpened::Failed);
+        };
+        let OpenedFile { file, mut stat } = search.opened;
+        let unlock = || {
+            let lock = Lock::decode(lock)?;
+            let vault = uploads.uploads.vault.as_deref()?;
+            let reader = Reader::new(vault, search.upload, &lock)?;
+            let bytes = vault.grid().plain_bytes_of_whole(stat.bytes);
+            Some((reader, bytes.filter(|_| bytes == lock.bytes())?))
+        };
+        let (reader, bytes) = unlock().ok_or(NotOpened::Failed)?;
+        stat.bytes = bytes;
+        let content = match search.bytes {
+            None => Content::Sealed(Rc::new(SealedFile { file, reader })),
+            Some(sealed) => {
+                let text = reader.open_whole(bytes, &sealed).ok_or(NotOpened::Failed)?;
+                Content::Whole(self.files.cache.hold(text))
+            }
+        };
+        Ok(Some(Kept { stat, content }))
     }
 
     /// Everybody who waits goes on with what was found.

@@ -82,7 +82,7 @@ impl HubUploads {
     pub(crate) fn new(service: &UploadsService, seed: Seed) -> Self {
         Self {
             machine: Uploads::new(service.uploads.clone()),
-            store: Store::default(),
+            store: Store::new(service.uploads.vault.clone()),
             bodies: HashMap::with_hasher(seed),
             proving: HashMap::with_hasher(seed),
             keys: BTreeMap::new(),
@@ -308,7 +308,7 @@ impl Hub {
     ) {
         let mut turn = Turn::new(now, post, entropy, out);
         if let Some(uploads) = &mut self.uploads {
-            uploads.store.answered(token, answer);
+            uploads.store.answered(token, answer, turn.entropy);
         }
         self.work_uploads(&mut turn);
     }
@@ -353,7 +353,7 @@ impl Hub {
             && let Some(said) = uploads.machine.poll()
         {
             match said {
-                Said::Want(ticket, want) => self.begin_want(ticket, want),
+                Said::Want(ticket, want) => self.begin_want(ticket, want, turn),
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
                 Said::Release(upload) => self.release_upload(upload),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
@@ -372,7 +372,7 @@ impl Hub {
         }
     }
 
-    fn begin_want(&mut self, ticket: Ticket, want: Want) {
+    fn begin_want(&mut self, ticket: Ticket, want: Want, turn: &mut Turn<'_>) {
         let Some(uploads) = &mut self.uploads else {
             return;
         };
@@ -387,7 +387,7 @@ impl Hub {
                 uploads.writers.insert(ticket, key);
             }
         }
-        uploads.store.begin(ticket, want, piece);
+        uploads.store.begin(ticket, want, piece, turn.entropy);
     }
 
     fn let_body_come(&mut self, transfer: TransferId, turn: &mut Turn<'_>) {

@@ -37,6 +37,12 @@ impl UploadId {
         Self::parse(path.rsplit('/').next().unwrap_or_default())
     }
 
+    /// As many bytes as it has bits for.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// Its home.
     #[must_use]
     pub const fn bucket(self) -> u16 {

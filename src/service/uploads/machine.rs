@@ -295,7 +295,8 @@ impl Uploads {
         let Some(upload) = self.uploads.get(&transfer.upload) else {
             return;
         };
-        let grown = transfer.frontier.saturating_sub(upload.record.offset);
+        let offset = transfer.frontier - transfer.frontier % self.settings.unit();
+        let grown = offset.saturating_sub(upload.record.offset);
         // All of it may be there before the body is over: whether it is whole is decided when nothing more can be refused.
         let is_all = transfer.length.or(upload.record.length) == Some(transfer.frontier);
         let is_due = !is_all
@@ -306,7 +307,7 @@ impl Uploads {
             && transfer.checkpoint.is_none()
             && grown >= self.settings.checkpoint_bytes;
         if is_due {
-            let (upload, offset) = (transfer.upload, transfer.frontier);
+            let upload = transfer.upload;
             let sequence = self.ask(id, Want::Sync { upload });
             self.set_checkpoint(id, sequence, offset, false);
         }
@@ -415,7 +416,11 @@ impl Uploads {
         }
         let recorded = self.uploads.get(&transfer.upload);
         let recorded = recorded.map_or(transfer.start, |known| known.record.offset);
-        let kept = transfer.kept(recorded);
+        let mut kept = transfer.kept(recorded);
+        // Of what failed in the middle storage has whole units, and what was recorded before.
+        if kept != transfer.next {
+            kept = recorded.max(kept - kept % self.settings.unit());
+        }
         let (next, was_cut) = (transfer.next, transfer.is_cut);
         transfer.frontier = kept;
         let is_lost = transfer.fault.is_some() || was_cut;
@@ -435,7 +440,12 @@ impl Uploads {
         let transfer = &self.transfers[&id];
         let (upload, bytes) = (transfer.upload, transfer.frontier);
         let known = &self.uploads[&upload];
-        if known.high > bytes && !known.is_finished {
+        let is_cut = known.high > bytes && !known.is_finished;
+        // Storage that goes by units has what is left of one in the record, and another record may lack it while the part has the unit yet.
+        if is_cut && known.is_doubtful && self.settings.unit() > 1 {
+            let record = known.record.encode();
+            self.enter(id, Phase::Restoring, Want::Record { upload, record });
+        } else if is_cut {
             self.enter(id, Phase::Truncating, Want::Truncate { upload, bytes });
         } else {
             self.sync(id, false);
@@ -539,6 +549,12 @@ impl Uploads {
                 transfer.parts_done += 1;
                 self.append(id);
             }
+            Phase::Restoring => {
+                if let Some(known) = self.uploads.get_mut(&upload) {
+                    known.is_doubtful = false;
+                }
+                self.truncate(id);
+            }
             Phase::Truncating => {
                 transfer.is_trimmed = true;
                 self.sync(id, true);
@@ -632,7 +648,8 @@ impl Uploads {
         };
         transfer.fault.get_or_insert(fault);
         let upload = transfer.upload;
-        if matches!(transfer.phase, Phase::Recording | Phase::Mending) {
+        let records = [Phase::Recording, Phase::Mending, Phase::Restoring];
+        if records.contains(&transfer.phase) {
             self.doubt(upload);
         }
         let Some(transfer) = self.transfers.get(&id) else {

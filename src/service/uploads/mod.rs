@@ -26,12 +26,15 @@ mod permits;
 mod quota;
 mod record;
 mod recovery;
+mod sealing;
 mod settings;
+mod steps;
 mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod vault;
 
 pub use answer::{Answer, options};
 pub use begin::{Ask, Begun};
@@ -41,7 +44,11 @@ pub(crate) use memory::Buffers;
 pub use permits::{FilePermits, Who};
 pub use record::{RECORD_BYTES_MAX, Record};
 pub use recovery::Found;
+pub(crate) use sealing::{Reader, SEALED_HEAD_BYTES, SegmentAt, sealed_upload_of};
+pub use sealing::{STORED_BYTES_MAX, unseal};
 pub use settings::UploadsSettings;
+pub use steps::{lock_name, part_name, record_name, upload_of};
 pub use storage::{StorageError, Ticket, Want};
 pub(crate) use store::Store;
-pub use store::{Area, StoreAnswer, StoreAsk, StoreError, part_name, record_name, upload_of};
+pub use store::{Area, StoreAnswer, StoreAsk, StoreError};
+pub use vault::{LOCK_BYTES_MAX, Lock, Run, Vault};

@@ -1,6 +1,7 @@
 //! What storage remembers of an upload besides its bytes.
 
 use super::UploadId;
+use super::sealing::Stored;
 use crate::rooms::is_room_name;
 use ringway_proto::tus::Metadata;
 use serde::{Deserialize, Serialize};
@@ -60,11 +61,12 @@ impl Record {
         serde_json::to_vec(self).expect("strings and numbers are JSON")
     }
 
-    /// The upload's record in those bytes; `None` for what no version of ours wrote.
+    /// The upload's record in those bytes, which may have more behind it (`sealing.rs`); `None` for what no version of ours wrote.
     ///
     /// Whoever can write to the directory can write a record: nothing in it is believed that this code would not have put there.
     #[must_use]
     pub fn decode(upload: UploadId, bytes: &[u8]) -> Option<Self> {
+        let bytes = Stored::split(bytes).record;
         if bytes.len() > RECORD_BYTES_MAX {
             return None;
         }

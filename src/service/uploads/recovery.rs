@@ -1,7 +1,8 @@
 //! What a process that starts makes of what an earlier one left on the disk.
 
 use super::machine::Upload;
-use super::{Record, UploadId, Uploads, Want};
+use super::sealing::Stored;
+use super::{Lock, Record, UploadId, Uploads, Want};
 
 /// What is on the disk of one upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,21 @@ impl Uploads {
         Record::decode(upload, record).map(|record| record.name)
     }
 
+    /// The lengths of the final file and of the part, as their plaintext has them; `None` when they are encrypted by a key that is not there.
+    fn plain_bytes(&self, found: &Found, record: &Record) -> Option<(Option<u64>, Option<u64>)> {
+        let bytes = found.record.as_deref().unwrap_or_default();
+        let Some((lock, _)) = Stored::split(bytes).sealed else {
+            return Some((found.final_bytes, found.part_bytes));
+        };
+        let vault = self.settings.vault.as_deref()?;
+        vault.open(found.upload, &Lock::decode(lock)?)?;
+        // A file of a length that none of ours has was changed by somebody; reading it will say so.
+        let grid = vault.grid();
+        let whole = |bytes| grid.plain_bytes_of_whole(bytes).unwrap_or(record.offset);
+        let part = |bytes| grid.plain_bytes_of_part(bytes, record.offset);
+        Some((found.final_bytes.map(whole), found.part_bytes.map(part)))
+    }
+
     /// Takes an upload over. Call it for each that is found, before anything else; what is to be cleaned up comes of [`Uploads::poll`].
     pub fn recover(&mut self, now_unix_seconds: u64, found: &Found) {
         self.now = now_unix_seconds;
@@ -46,7 +62,12 @@ impl Uploads {
             return;
         };
         let recorded = record.offset;
-        let (is_finished, high) = match (found.final_bytes, found.part_bytes) {
+        let Some((final_bytes, part_bytes)) = self.plain_bytes(found, &record) else {
+            // Its key is not here. With it, or by it, it can be read again.
+            self.stats.records_unreadable += 1;
+            return;
+        };
+        let (is_finished, high) = match (final_bytes, part_bytes) {
             // It got its final name when everything was recorded.
             (Some(bytes), _) => {
                 record.offset = bytes;

@@ -1,5 +1,8 @@
 //! Bounds of uploads.
 
+use super::Vault;
+use std::sync::Arc;
+
 /// How uploads behave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadsSettings {
@@ -21,6 +24,16 @@ pub struct UploadsSettings {
     pub checkpoint_bytes: u64,
     /// Writes of one request that storage has at a time.
     pub writes_max: u32,
+    /// Keys that new uploads are encrypted by; without them nothing is.
+    pub vault: Option<Arc<Vault>>,
+}
+
+impl UploadsSettings {
+    /// Offsets that storage can go back to while bytes come: multiples of this.
+    pub(super) fn unit(&self) -> u64 {
+        let vault = self.vault.as_deref();
+        vault.map_or(1, |vault| vault.grid().segment())
+    }
 }
 
 impl Default for UploadsSettings {
@@ -35,6 +48,7 @@ impl Default for UploadsSettings {
             remember_seconds: 24 * 3600,
             checkpoint_bytes: 64 << 20,
             writes_max: 4,
+            vault: None,
         }
     }
 }

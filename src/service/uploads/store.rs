@@ -1,13 +1,20 @@
 //! Wants as operations on files, one after the other: which files there are of an upload, and what of them is synced when.
 //!
-//! Two directories: *parts* has `<id>.part`, the bytes so far, and `<id>.json`, the record; *whole* has the final files and nothing else, so that it can be
-//! served. A record is replaced by a new file (`<id>.new`) that is synced and renamed over it. A want is done when everything of it is durable.
+//! Three directories: *parts* has `<id>.part`, the bytes so far, and `<id>.json`, the record; *whole* has the final files and nothing else, so that it can be
+//! served; *keys* has the lock of each final file that is encrypted. A record is replaced by a new file (`<id>.new`) that is synced and renamed over it. A want is done when everything of it is durable.
+//!
+//! Where there are master keys, new uploads are encrypted (`sealing.rs`), and those from before are not: what an upload is says the file of its record.
 //!
 //! Deliberately absent: which wants there are and in which order (`machine.rs`), and files themselves: they are values that nobody here looks into.
 
+use super::record::Record;
+use super::sealing::{Chance, Grid, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored};
+use super::steps::{Step, part_name, record_name, steps_of};
+use super::vault::{Lock, Vault};
 use super::{StorageError, Ticket, UploadId, Want};
 use crate::files::FileRef;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Bytes that are copied at a time where parts are put together.
 const COPY_BYTES: u64 = 256 << 10;
@@ -19,6 +26,8 @@ pub enum Area {
     Parts,
     /// Of final files.
     Whole,
+    /// Of what is kept of the keys of final files that are encrypted.
+    Locks,
 }
 
 /// What the shard is asked.
@@ -102,6 +111,12 @@ pub enum StoreError {
     Failed,
 }
 
+impl From<Spoilt> for StoreError {
+    fn from(_: Spoilt) -> Self {
+        Self::Failed
+    }
+}
+
 impl From<StoreError> for StorageError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -126,46 +141,6 @@ pub enum StoreAnswer {
     Done(Result<(), StoreError>),
 }
 
-/// One operation of a want.
-enum Step {
-    /// The part is open from now on.
-    OpenPart {
-        creates: bool,
-    },
-    /// Another upload's part is open for this want.
-    OpenSource(UploadId),
-    /// The next record is an empty file that is open for this want.
-    CreateRecord,
-    /// Into the part.
-    WritePart {
-        bytes: Vec<u8>,
-        offset: u64,
-    },
-    /// Into the file that is open for this want.
-    WriteRecord(Vec<u8>),
-    /// From the source to the part.
-    Copy {
-        from: u64,
-        to: u64,
-        left: u64,
-    },
-    TruncatePart(u64),
-    SyncPart,
-    SyncRecord,
-    SyncArea(Area),
-    Rename {
-        from: Area,
-        name: String,
-        to: Area,
-        new_name: String,
-        may_be_absent: bool,
-    },
-    Unlink {
-        area: Area,
-        name: String,
-    },
-}
-
 /// A want under way.
 struct Job {
     ticket: Ticket,
@@ -174,18 +149,28 @@ struct Job {
     /// Of the step that the shard has: what else it may say, and what follows.
     asked: Asked,
     file: Option<FileRef>,
+    /// How another upload's part is read, and what of it stands in its record.
+    source: Option<(Reader, Vec<u8>)>,
     /// Whether it writes a piece of a body, whose memory comes back.
     is_piece: bool,
     memory: Option<Vec<u8>>,
+    /// Whether others wait for what it finds out of its upload.
+    is_placing: bool,
+    /// Whether nothing is written to the upload when it is done.
+    is_last: bool,
 }
 
 /// What the shard was asked last.
 #[derive(Clone, Copy)]
 enum Asked {
-    Part,
+    Part { skips_if_absent: usize },
     File,
-    CreateRecord,
-    Source { to: u64, count: u32 },
+    CreateNew,
+    Stored(Option<u64>),
+    SourceStored(UploadId),
+    Tail(u64),
+    Source { from: u64, to: u64, count: u32 },
+    Piece,
     Bytes,
     Done { may_be_absent: bool },
 }
@@ -195,6 +180,12 @@ enum Part {
     /// These jobs wait for it.
     Opening(Vec<u64>),
     Open(FileRef),
+}
+
+/// How an upload stands on the disk.
+enum Kind {
+    Plain,
+    Sealed(Box<Sealing>),
 }
 
 /// A want that came to its end.
@@ -211,6 +202,11 @@ pub(crate) struct Store {
     jobs: BTreeMap<u64, Job>,
     jobs_begun: u64,
     parts: BTreeMap<UploadId, Part>,
+    vault: Option<Arc<Vault>>,
+    /// Of uploads that something was written to, where there are master keys: as many as there are uploads.
+    kinds: BTreeMap<UploadId, Kind>,
+    /// Uploads about which it is being found out, and the jobs that wait for it.
+    placing: BTreeMap<UploadId, Vec<u64>>,
     /// Jobs of each upload that has any.
     counts: BTreeMap<UploadId, u32>,
     asks: VecDeque<(u64, StoreAsk)>,
@@ -218,13 +214,27 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Encrypts what is new, where there are master keys.
+    pub(crate) fn new(vault: Option<Arc<Vault>>) -> Self {
+        Self {
+            vault,
+            ..Self::default()
+        }
+    }
+
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.jobs.is_empty()
     }
 
     /// Begins a want. `piece` is what a [`Want::Write`] is about.
-    pub(crate) fn begin(&mut self, ticket: Ticket, want: Want, piece: Vec<u8>) {
+    pub(crate) fn begin(
+        &mut self,
+        ticket: Ticket,
+        want: Want,
+        piece: Vec<u8>,
+        entropy: Chance<'_>,
+    ) {
         let upload = want.upload();
         self.jobs_begun += 1;
         let id = self.jobs_begun;
@@ -232,14 +242,20 @@ impl Store {
             ticket,
             upload,
             is_piece: matches!(want, Want::Write { .. }),
-            steps: steps_of(want, piece),
-            asked: Asked::Part,
+            is_last: matches!(
+                want,
+                Want::Finish { .. } | Want::Remove { .. } | Want::Forget { .. }
+            ),
+            steps: steps_of(want, piece, self.grid()),
+            asked: Asked::Bytes,
             file: None,
+            source: None,
             memory: None,
+            is_placing: false,
         };
         self.jobs.insert(id, job);
         *self.counts.entry(upload).or_default() += 1;
-        self.go_on(id);
+        self.go_on(id, entropy);
     }
 
     /// What the shard is to do, and the token by which it says what came of it.
@@ -256,30 +272,45 @@ impl Store {
     pub(crate) fn release(&mut self, upload: UploadId) {
         if !self.counts.contains_key(&upload) {
             self.parts.remove(&upload);
+            if let Some(Kind::Sealed(sealing)) = self.kinds.get_mut(&upload) {
+                sealing.rest();
+            }
         }
     }
 
     /// What came of what the shard was asked.
-    pub(crate) fn answered(&mut self, id: u64, answer: StoreAnswer) {
+    pub(crate) fn answered(&mut self, id: u64, answer: StoreAnswer, entropy: Chance<'_>) {
         let Some(asked) = self.jobs.get(&id).map(|job| job.asked) else {
             return;
         };
         let result = match (asked, answer) {
-            (Asked::Part, StoreAnswer::Opened(result)) => return self.part_opened(id, result),
-            (Asked::CreateRecord, StoreAnswer::Opened(Err(StoreError::Exists))) => {
-                self.make_room_for_record(id);
+            (Asked::Part { skips_if_absent }, StoreAnswer::Opened(result)) => {
+                return self.part_opened(id, result, skips_if_absent, entropy);
+            }
+            (Asked::CreateNew, StoreAnswer::Opened(Err(StoreError::Exists))) => {
+                self.make_room(id);
                 Ok(())
             }
-            (Asked::CreateRecord | Asked::File, StoreAnswer::Opened(result)) => {
+            (Asked::CreateNew | Asked::File, StoreAnswer::Opened(result)) => {
                 result.map(|file| self.keep_file(id, file))
             }
-            (Asked::Source { to, count }, StoreAnswer::Read(result)) => {
-                result.and_then(|bytes| self.copy(id, bytes, to, count))
+            (Asked::Stored(at), StoreAnswer::Read(result)) => {
+                result.and_then(|bytes| self.stored_read(id, &bytes, at))
             }
-            (_, StoreAnswer::Wrote(memory, result)) => {
+            (Asked::SourceStored(from), StoreAnswer::Read(result)) => {
+                result.and_then(|bytes| self.source_stored_read(id, from, &bytes))
+            }
+            (Asked::Tail(at), StoreAnswer::Read(result)) => {
+                result.and_then(|bytes| self.tail_read(id, bytes, at))
+            }
+            (Asked::Source { from, to, count }, StoreAnswer::Read(result)) => {
+                result.and_then(|bytes| self.copy(id, bytes, (from, to), count))
+            }
+            (Asked::Piece, StoreAnswer::Wrote(memory, result)) => {
                 self.keep_memory(id, memory);
                 result
             }
+            (Asked::Bytes, StoreAnswer::Wrote(_, result)) => result,
             (
                 Asked::Done {
                     may_be_absent: true,
@@ -290,12 +321,18 @@ impl Store {
             _ => unreachable!("the shard answers what it was asked"),
         };
         match result {
-            Ok(()) => self.go_on(id),
-            Err(error) => self.end(id, Err(error.into())),
+            Ok(()) => self.go_on(id, entropy),
+            Err(error) => self.end(id, Err(error.into()), entropy),
         }
     }
 
-    fn part_opened(&mut self, id: u64, result: Result<FileRef, StoreError>) {
+    fn part_opened(
+        &mut self,
+        id: u64,
+        result: Result<FileRef, StoreError>,
+        skips_if_absent: usize,
+        entropy: Chance<'_>,
+    ) {
         let upload = self.jobs[&id].upload;
         let Some(Part::Opening(waiting)) = self.parts.remove(&upload) else {
             unreachable!("a part is opened once");
@@ -306,18 +343,36 @@ impl Store {
         }
         for id in [id].into_iter().chain(waiting) {
             match error {
-                None => self.go_on(id),
-                Some(error) => self.end(id, Err(error.into())),
+                None => self.go_on(id, entropy),
+                Some(StoreError::Absent) if skips_if_absent > 0 => {
+                    self.skip(id, skips_if_absent);
+                    self.go_on(id, entropy);
+                }
+                Some(error) => self.end(id, Err(error.into()), entropy),
             }
         }
     }
 
-    /// A crash, or a failure, left an unfinished record.
-    fn make_room_for_record(&mut self, id: u64) {
+    fn skip(&mut self, id: u64, count: usize) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            let (area, name) = (Area::Parts, new_record_name(job.upload));
-            job.steps.push_front(Step::CreateRecord);
-            job.steps.push_front(Step::Unlink { area, name });
+            job.steps.drain(..count.min(job.steps.len()));
+        }
+    }
+
+    /// A crash, or a failure, left an unfinished record or lock.
+    fn make_room(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let area = match job.steps.front() {
+                Some(Step::WriteLock) => Area::Locks,
+                _ => Area::Parts,
+            };
+            let name = || super::steps::new_name(job.upload);
+            let (create, unlink) = (
+                Step::CreateNew { area, name: name() },
+                Step::Unlink { area, name: name() },
+            );
+            job.steps.push_front(create);
+            job.steps.push_front(unlink);
         }
     }
 
@@ -333,43 +388,162 @@ impl Store {
         }
     }
 
-    /// Bytes of another part came. One that has fewer than its record says was cut by somebody else.
-    fn copy(&mut self, id: u64, bytes: Vec<u8>, offset: u64, count: u32) -> Result<(), StoreError> {
-        if bytes.len() != count as usize {
-            return Err(StoreError::Failed);
-        }
+    fn push_front(&mut self, id: u64, step: Step) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.steps.push_front(Step::WritePart { bytes, offset });
+            job.steps.push_front(step);
+        }
+    }
+
+    fn grid(&self) -> Option<Grid> {
+        self.vault.as_deref().map(Vault::grid)
+    }
+
+    fn vault(&self) -> Arc<Vault> {
+        let vault = self.vault.clone();
+        vault.expect("only where there are master keys it is asked for what they are needed for")
+    }
+
+    /// What is kept of an upload was read: whether it is encrypted, and what its next byte stands behind.
+    fn stored_read(&mut self, id: u64, bytes: &[u8], at: Option<u64>) -> Result<(), StoreError> {
+        let upload = self.jobs[&id].upload;
+        let stored = Stored::split(bytes);
+        let Some((lock, tail)) = stored.sealed else {
+            self.kinds.insert(upload, Kind::Plain);
+            return Ok(());
+        };
+        let grid = self.vault().grid();
+        let record = Record::decode(upload, stored.record).ok_or(StoreError::Failed)?;
+        if !matches!(self.kinds.get(&upload), Some(Kind::Sealed(_))) {
+            let lock = Lock::decode(lock).ok_or(StoreError::Failed)?;
+            let sealing = Sealing::of_lock(&self.vault(), upload, &lock);
+            let sealing = sealing.ok_or(StoreError::Failed)?;
+            let kind = Kind::Sealed(Box::new(sealing));
+            self.kinds.insert(upload, kind);
+        }
+        let Some(Kind::Sealed(sealing)) = self.kinds.get_mut(&upload) else {
+            return Err(StoreError::Failed);
+        };
+        let at = at.unwrap_or(record.offset);
+        let rest = grid.rest(at) as usize;
+        if rest == 0 {
+            sealing.place(at, Vec::new());
+        } else if grid.index_of(at) == grid.index_of(record.offset) && at <= record.offset {
+            let mut tail = sealing.open_tail(grid.index_of(at), tail)?;
+            if tail.len() < rest {
+                return Err(StoreError::Failed);
+            }
+            tail.truncate(rest);
+            sealing.place(at, tail);
+        } else if at < record.offset {
+            self.push_front(id, Step::ReadTail(at));
+        } else {
+            return Err(StoreError::Failed);
         }
         Ok(())
     }
 
+    /// A segment came whose start is what the next byte stands behind.
+    fn tail_read(&mut self, id: u64, bytes: Vec<u8>, at: u64) -> Result<(), StoreError> {
+        let upload = self.jobs[&id].upload;
+        let grid = self.vault().grid();
+        let Some(Kind::Sealed(sealing)) = self.kinds.get_mut(&upload) else {
+            return Err(StoreError::Failed);
+        };
+        let mut tail = sealing.open(grid.index_of(at), bytes)?;
+        tail.truncate(grid.rest(at) as usize);
+        sealing.place(at, tail);
+        Ok(())
+    }
+
+    /// What is kept of an upload whose bytes are copied was read.
+    fn source_stored_read(
+        &mut self,
+        id: u64,
+        from: UploadId,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let stored = Stored::split(bytes);
+        let Some((lock, tail)) = stored.sealed else {
+            return Ok(());
+        };
+        let read = || {
+            let record = Record::decode(from, stored.record)?;
+            let lock = Lock::decode(lock)?;
+            let vault = self.vault();
+            let (grid, reader) = (vault.grid(), Reader::new(&vault, from, &lock)?);
+            let tail = match grid.rest(record.offset) {
+                0 => Vec::new(),
+                _ => reader.open_tail(grid.index_of(record.offset), tail)?,
+            };
+            Some((reader, tail))
+        };
+        let source = read().ok_or(StoreError::Failed)?;
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.source = Some(source);
+        }
+        Ok(())
+    }
+
+    /// Bytes of another part came. One that has fewer than its record says was cut by somebody else.
+    fn copy(
+        &mut self,
+        id: u64,
+        mut bytes: Vec<u8>,
+        (from, offset): (u64, u64),
+        count: u32,
+    ) -> Result<(), StoreError> {
+        if bytes.len() != count as usize {
+            return Err(StoreError::Failed);
+        }
+        let grid = self.grid();
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Ok(());
+        };
+        if let (Some((reader, _)), Some(grid)) = (&job.source, grid) {
+            let opened = reader.open(grid.index_of(from), false, bytes);
+            bytes = opened.ok_or(StoreError::Failed)?;
+        }
+        job.steps.push_front(Step::Put { bytes, offset });
+        Ok(())
+    }
+
     /// Asks for what comes next, or is done.
-    fn go_on(&mut self, id: u64) {
+    fn go_on(&mut self, id: u64, entropy: Chance<'_>) {
         loop {
             let Some(job) = self.jobs.get_mut(&id) else {
                 return;
             };
             let Some(step) = job.steps.pop_front() else {
-                return self.end(id, Ok(()));
+                return self.end(id, Ok(()), entropy);
             };
-            let upload = job.upload;
-            let (asked, ask) = match step {
-                Step::OpenPart { creates } => match self.parts.get_mut(&upload) {
-                    Some(Part::Open(_)) => continue,
-                    Some(Part::Opening(waiting)) => return waiting.push(id),
-                    None => {
-                        self.parts.insert(upload, Part::Opening(Vec::new()));
-                        (Asked::Part, open(part_name(upload), creates, false))
+            let is_placed = job.is_placing && !step.places();
+            if is_placed {
+                job.is_placing = false;
+                job.steps.push_front(step);
+                return self.placed(id, entropy);
+            }
+            match self.take(id, step, entropy) {
+                Ok(Taken::Done) => {}
+                Ok(Taken::Waits) => return,
+                Ok(Taken::Asks(asked, ask)) => {
+                    if let Some(job) = self.jobs.get_mut(&id) {
+                        job.asked = asked;
+                        self.asks.push_back((id, ask));
                     }
-                },
-                step => self.ask_of(id, step),
-            };
-            let Some(job) = self.jobs.get_mut(&id) else {
-                return;
-            };
-            job.asked = asked;
-            return self.asks.push_back((id, ask));
+                    return;
+                }
+                Err(error) => return self.end(id, Err(error.into()), entropy),
+            }
+        }
+    }
+
+    /// It was found out how an upload stands: first for who asked, whose bytes come before those of the others.
+    fn placed(&mut self, id: u64, entropy: Chance<'_>) {
+        let upload = self.jobs[&id].upload;
+        let waiting = self.placing.remove(&upload).unwrap_or_default();
+        self.go_on(id, entropy);
+        for id in waiting {
+            self.go_on(id, entropy);
         }
     }
 
@@ -380,70 +554,84 @@ impl Store {
         }
     }
 
-    fn ask_of(&mut self, id: u64, step: Step) -> (Asked, StoreAsk) {
+    fn file(&self, id: u64) -> FileRef {
+        let file = self.jobs[&id].file.clone();
+        file.expect("a file is opened before anything is done with it")
+    }
+
+    fn sealing(&mut self, upload: UploadId) -> Option<&mut Sealing> {
+        match self.kinds.get_mut(&upload) {
+            Some(Kind::Sealed(sealing)) => Some(sealing),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, id: u64, step: Step, entropy: Chance<'_>) -> Result<Taken, StoreError> {
         let upload = self.jobs[&id].upload;
-        let file = || {
-            let file = self.jobs[&id].file.clone();
-            file.expect("a file is opened before anything is done with it")
-        };
         let done = Asked::Done {
             may_be_absent: false,
         };
-        match step {
-            Step::OpenPart { .. } => unreachable!("it is looked at first"),
+        let (asked, ask) = match step {
+            Step::OpenPart {
+                creates,
+                skips_if_absent,
+            } => return Ok(self.open_part(id, creates, skips_if_absent)),
+            Step::Place(at) => return Ok(self.place(id, at)),
+            Step::PutHeader => {
+                let sealing = Sealing::new(&self.vault(), upload, entropy);
+                let bytes = sealing.header();
+                let kind = Kind::Sealed(Box::new(sealing));
+                self.kinds.insert(upload, kind);
+                self.write_part(upload, bytes, 0)
+            }
+            Step::Put { bytes, offset } => return self.put(id, bytes, offset, entropy),
+            Step::PutEnd { skips_if_plain } => return self.put_end(id, skips_if_plain, entropy),
+            Step::WritePart { bytes, offset } => self.write_part(upload, bytes, offset),
+            Step::WriteRecord(record) => {
+                let bytes = self.with_lock(upload, record, entropy)?;
+                self.write_file(id, bytes)
+            }
+            Step::WriteLock => {
+                let bytes = self.lock_of_whole(upload, entropy)?;
+                self.write_file(id, bytes)
+            }
+            Step::Copy { from, to, left } => return self.copy_next(id, (from, to), left),
             Step::OpenSource(from) => (Asked::File, open(part_name(from), false, true)),
-            Step::CreateRecord => (
-                Asked::CreateRecord,
-                open(new_record_name(upload), true, false),
+            Step::OpenStored(from) => (Asked::File, open(record_name(from), false, true)),
+            Step::ReadStored(at) => (Asked::Stored(at), self.read_file(id)),
+            Step::ReadSourceStored(from) => (Asked::SourceStored(from), self.read_file(id)),
+            Step::ReadTail(at) => {
+                let grid = self.vault().grid();
+                let ask = read_segment(self.part(upload), grid, grid.index_of(at));
+                (Asked::Tail(at), ask)
+            }
+            Step::CreateNew { area, name } => (
+                Asked::CreateNew,
+                StoreAsk::Open {
+                    area,
+                    name,
+                    creates: true,
+                    reads: false,
+                },
             ),
-            Step::WritePart { bytes, offset } => {
-                let file = self.part(upload);
-                (
-                    Asked::Bytes,
-                    StoreAsk::Write {
-                        file,
-                        bytes,
-                        offset,
-                    },
-                )
-            }
-            Step::WriteRecord(bytes) => {
-                let (file, offset) = (file(), 0);
-                (
-                    Asked::Bytes,
-                    StoreAsk::Write {
-                        file,
-                        bytes,
-                        offset,
-                    },
-                )
-            }
-            Step::Copy { from, to, left } => {
-                let (file, offset) = (file(), from);
-                let count = left.min(COPY_BYTES) as u32;
-                let rest = left - u64::from(count);
-                if let Some(job) = self.jobs.get_mut(&id).filter(|_| rest > 0) {
-                    job.steps.push_front(Step::Copy {
-                        from: from + u64::from(count),
-                        to: to + u64::from(count),
-                        left: rest,
-                    });
-                }
-                (
-                    Asked::Source { to, count },
-                    StoreAsk::Read {
-                        file,
-                        offset,
-                        count,
-                    },
-                )
-            }
             Step::TruncatePart(bytes) => {
+                let grid = self.grid();
+                let bytes = match (self.sealing(upload), grid) {
+                    (Some(sealing), Some(grid)) => {
+                        sealing.cut(bytes);
+                        grid.place_of(grid.index_of(bytes))
+                    }
+                    _ => bytes,
+                };
+                let file = self.part(upload);
+                (done, StoreAsk::Truncate { file, bytes })
+            }
+            Step::CutPart(bytes) => {
                 let file = self.part(upload);
                 (done, StoreAsk::Truncate { file, bytes })
             }
             Step::SyncPart => (done, StoreAsk::Sync(self.part(upload))),
-            Step::SyncRecord => (done, StoreAsk::Sync(file())),
+            Step::SyncFile => (done, StoreAsk::Sync(self.file(id))),
             Step::SyncArea(area) => (done, StoreAsk::SyncArea(area)),
             Step::Rename {
                 from,
@@ -466,10 +654,221 @@ impl Store {
                 },
                 StoreAsk::Unlink { area, name },
             ),
+        };
+        Ok(Taken::Asks(asked, ask))
+    }
+
+    fn open_part(&mut self, id: u64, creates: bool, skips_if_absent: usize) -> Taken {
+        let upload = self.jobs[&id].upload;
+        match self.parts.get_mut(&upload) {
+            Some(Part::Open(_)) => Taken::Done,
+            Some(Part::Opening(waiting)) => {
+                waiting.push(id);
+                Taken::Waits
+            }
+            None => {
+                self.parts.insert(upload, Part::Opening(Vec::new()));
+                let asked = Asked::Part { skips_if_absent };
+                Taken::Asks(asked, open(part_name(upload), creates, false))
+            }
         }
     }
 
-    fn end(&mut self, id: u64, result: Result<(), StorageError>) {
+    /// Whether the next byte of an upload is this one; if not, that is found out, or waited for.
+    fn place(&mut self, id: u64, at: Option<u64>) -> Taken {
+        let upload = self.jobs[&id].upload;
+        let is_placed = match self.kinds.get(&upload) {
+            Some(Kind::Plain) => true,
+            Some(Kind::Sealed(sealing)) => sealing.at().is_some_and(|now| at.unwrap_or(now) == now),
+            None => false,
+        };
+        let is_under_way = self.placing.contains_key(&upload);
+        if is_placed && !is_under_way {
+            return Taken::Done;
+        }
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Taken::Waits;
+        };
+        if let Some(waiting) = self.placing.get_mut(&upload) {
+            waiting.push(id);
+            job.steps.push_front(Step::Place(at));
+            return Taken::Waits;
+        }
+        self.placing.insert(upload, Vec::new());
+        job.is_placing = true;
+        job.steps.push_front(Step::ReadStored(at));
+        job.steps.push_front(Step::OpenStored(upload));
+        Taken::Done
+    }
+
+    /// Bytes that were received, or copied: as they are, or as far as they fill segments.
+    fn put(
+        &mut self,
+        id: u64,
+        bytes: Vec<u8>,
+        offset: u64,
+        entropy: Chance<'_>,
+    ) -> Result<Taken, StoreError> {
+        let upload = self.jobs[&id].upload;
+        let Some(sealing) = self.sealing(upload) else {
+            let file = self.part(upload);
+            let ask = StoreAsk::Write {
+                file,
+                bytes,
+                offset,
+            };
+            return Ok(Taken::Asks(Asked::Piece, ask));
+        };
+        let sealed = match sealing.at() == Some(offset) {
+            true => sealing.push(&bytes, entropy),
+            false => Err(Spoilt),
+        };
+        self.keep_memory(id, bytes);
+        let (place, sealed) = sealed?;
+        if sealed.is_empty() {
+            return Ok(Taken::Done);
+        }
+        let (asked, ask) = self.write_part(upload, sealed, place);
+        Ok(Taken::Asks(asked, ask))
+    }
+
+    fn put_end(
+        &mut self,
+        id: u64,
+        skips_if_plain: usize,
+        entropy: Chance<'_>,
+    ) -> Result<Taken, StoreError> {
+        let upload = self.jobs[&id].upload;
+        let Some(sealing) = self.sealing(upload) else {
+            self.skip(id, skips_if_plain);
+            return Ok(Taken::Done);
+        };
+        let header = sealing.header();
+        let at = sealing.at().ok_or(StoreError::Failed)?;
+        let end = sealing.finish(entropy)?;
+        let grid = self.vault().grid();
+        let place = grid.place_of(grid.index_of(at));
+        if let Some((offset, bytes)) = end {
+            self.push_front(id, Step::WritePart { bytes, offset });
+        }
+        // Behind what counts there may be what a crash left.
+        self.push_front(
+            id,
+            Step::WritePart {
+                bytes: header,
+                offset: 0,
+            },
+        );
+        self.push_front(id, Step::CutPart(place));
+        Ok(Taken::Done)
+    }
+
+    /// A record, with what is kept beside it.
+    fn with_lock(
+        &mut self,
+        upload: UploadId,
+        mut record: Vec<u8>,
+        entropy: Chance<'_>,
+    ) -> Result<Vec<u8>, StoreError> {
+        if self.sealing(upload).is_none() {
+            return Ok(record);
+        }
+        let vault = self.vault();
+        let offset = Record::decode(upload, &record).map(|record| record.offset);
+        let offset = offset.ok_or(StoreError::Failed)?;
+        if let Some(sealing) = self.sealing(upload) {
+            let kept = sealing.keep(&vault, offset, entropy)?;
+            record.push(b'\n');
+            record.extend_from_slice(&kept);
+        }
+        Ok(record)
+    }
+
+    fn lock_of_whole(
+        &mut self,
+        upload: UploadId,
+        entropy: Chance<'_>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let vault = self.vault();
+        let sealing = self.sealing(upload).ok_or(StoreError::Failed)?;
+        let bytes = sealing.at();
+        Ok(sealing.lock(&vault, bytes, entropy).encode())
+    }
+
+    /// What comes next of another part: of an encrypted one a segment, or what its record has.
+    fn copy_next(
+        &mut self,
+        id: u64,
+        (from, to): (u64, u64),
+        left: u64,
+    ) -> Result<Taken, StoreError> {
+        let (file, grid) = (self.file(id), self.grid());
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return Ok(Taken::Waits);
+        };
+        let (offset, bytes, count) = match job.source.as_mut().zip(grid) {
+            Some(((_, tail), grid)) if left < grid.segment() => {
+                let (bytes, offset) = (core::mem::take(tail), to);
+                if bytes.len() as u64 != left {
+                    return Err(StoreError::Failed);
+                }
+                job.steps.push_front(Step::Put { bytes, offset });
+                return Ok(Taken::Done);
+            }
+            Some((_, grid)) => {
+                let place = grid.place_of(grid.index_of(from));
+                (place, grid.segment(), grid.sealed_bytes() as u32)
+            }
+            None => {
+                let bytes = left.min(COPY_BYTES);
+                (from, bytes, bytes as u32)
+            }
+        };
+        if left > bytes {
+            job.steps.push_front(Step::Copy {
+                from: from + bytes,
+                to: to + bytes,
+                left: left - bytes,
+            });
+        }
+        let asked = Asked::Source { from, to, count };
+        let ask = StoreAsk::Read {
+            file,
+            offset,
+            count,
+        };
+        Ok(Taken::Asks(asked, ask))
+    }
+
+    fn write_part(&self, upload: UploadId, bytes: Vec<u8>, offset: u64) -> (Asked, StoreAsk) {
+        let file = self.part(upload);
+        let ask = StoreAsk::Write {
+            file,
+            bytes,
+            offset,
+        };
+        (Asked::Bytes, ask)
+    }
+
+    fn write_file(&self, id: u64, bytes: Vec<u8>) -> (Asked, StoreAsk) {
+        let (file, offset) = (self.file(id), 0);
+        let ask = StoreAsk::Write {
+            file,
+            bytes,
+            offset,
+        };
+        (Asked::Bytes, ask)
+    }
+
+    fn read_file(&self, id: u64) -> StoreAsk {
+        StoreAsk::Read {
+            file: self.file(id),
+            offset: 0,
+            count: STORED_BYTES_MAX as u32,
+        }
+    }
+
+    fn end(&mut self, id: u64, result: Result<(), StorageError>, entropy: Chance<'_>) {
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
@@ -480,9 +879,12 @@ impl Store {
                 self.counts.remove(&upload);
             }
         }
+        if job.is_last && result.is_ok() {
+            self.kinds.remove(&upload);
+        }
         // A piece that was not written because its part could not be opened has its memory yet.
         let unwritten = job.steps.into_iter().find_map(|step| match step {
-            Step::WritePart { bytes, .. } if job.is_piece => Some(bytes),
+            Step::Put { bytes, .. } if job.is_piece => Some(bytes),
             _ => None,
         });
         self.finished.push_back(Finished {
@@ -490,7 +892,23 @@ impl Store {
             result,
             memory: job.memory.or(unwritten),
         });
+        if job.is_placing {
+            // The others try it themselves.
+            for id in self.placing.remove(&upload).unwrap_or_default() {
+                self.go_on(id, entropy);
+            }
+        }
     }
+}
+
+/// What became of a step.
+enum Taken {
+    /// It is done.
+    Done,
+    /// The shard is asked.
+    Asks(Asked, StoreAsk),
+    /// Another job goes first.
+    Waits,
 }
 
 fn open(name: String, creates: bool, reads: bool) -> StoreAsk {
@@ -502,101 +920,10 @@ fn open(name: String, creates: bool, reads: bool) -> StoreAsk {
     }
 }
 
-/// The name of an upload's part.
-#[must_use]
-pub fn part_name(upload: UploadId) -> String {
-    format!("{upload}.part")
-}
-
-/// The name of an upload's record.
-#[must_use]
-pub fn record_name(upload: UploadId) -> String {
-    format!("{upload}.json")
-}
-
-fn new_record_name(upload: UploadId) -> String {
-    format!("{upload}.new")
-}
-
-/// The upload whose record or part has that name.
-#[must_use]
-pub fn upload_of(name: &str) -> Option<UploadId> {
-    let (id, kind) = name.split_once('.')?;
-    let id = UploadId::parse(id)?;
-    matches!(kind, "part" | "json" | "new").then_some(id)
-}
-
-fn record_steps(upload: UploadId, record: Vec<u8>) -> [Step; 5] {
-    [
-        Step::CreateRecord,
-        Step::WriteRecord(record),
-        Step::SyncRecord,
-        Step::Rename {
-            from: Area::Parts,
-            name: new_record_name(upload),
-            to: Area::Parts,
-            new_name: record_name(upload),
-            may_be_absent: false,
-        },
-        Step::SyncArea(Area::Parts),
-    ]
-}
-
-fn unlink(area: Area, name: String) -> Step {
-    Step::Unlink { area, name }
-}
-
-fn steps_of(want: Want, piece: Vec<u8>) -> VecDeque<Step> {
-    const OPEN: Step = Step::OpenPart { creates: false };
-    let parts = Step::SyncArea(Area::Parts);
-    let whole = Step::SyncArea(Area::Whole);
-    match want {
-        Want::Create { upload, record } => {
-            let mut steps = VecDeque::from([Step::OpenPart { creates: true }]);
-            steps.extend(record_steps(upload, record));
-            steps
-        }
-        Want::Write { offset, .. } => {
-            let bytes = piece;
-            [OPEN, Step::WritePart { bytes, offset }].into()
-        }
-        Want::Append {
-            offset,
-            from,
-            bytes,
-            ..
-        } => {
-            let copy = Step::Copy {
-                from: 0,
-                to: offset,
-                left: bytes,
-            };
-            let steps = [OPEN, Step::OpenSource(from), copy];
-            let count = if bytes == 0 { 1 } else { steps.len() };
-            steps.into_iter().take(count).collect()
-        }
-        Want::Truncate { bytes, .. } => [OPEN, Step::TruncatePart(bytes)].into(),
-        Want::Sync { .. } => [OPEN, Step::SyncPart].into(),
-        Want::Record { upload, record } => record_steps(upload, record).into(),
-        Want::Finish { upload, name } => {
-            let rename = Step::Rename {
-                from: Area::Parts,
-                name: part_name(upload),
-                to: Area::Whole,
-                new_name: name,
-                may_be_absent: true,
-            };
-            [rename, whole, parts].into()
-        }
-        Want::Remove { upload, name } => {
-            let whole_file = name.map(|name| [unlink(Area::Whole, name), whole]);
-            let mut steps: VecDeque<Step> = whole_file.into_iter().flatten().collect();
-            steps.push_back(unlink(Area::Parts, part_name(upload)));
-            steps.push_back(unlink(Area::Parts, new_record_name(upload)));
-            steps.push_back(unlink(Area::Parts, record_name(upload)));
-            steps.push_back(parts);
-            steps
-        }
-        Want::Forget { upload } => [unlink(Area::Parts, record_name(upload)), parts].into(),
+fn read_segment(file: FileRef, grid: Grid, index: u32) -> StoreAsk {
+    StoreAsk::Read {
+        file,
+        offset: grid.place_of(index),
+        count: grid.sealed_bytes() as u32,
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Phase {
     Mending,
     Receiving,
     Appending,
+    /// The record that counts, instead of one that may be there, before the part is cut.
+    Restoring,
     Truncating,
     Syncing,
     Recording,

@@ -16,10 +16,12 @@
 //! envelopes and not one byte of a file.
 //!
 //! [`Sealer`] and [`Opener`] are stages. [`RangeReader`] is one, too: it says which part of the ciphertext a range of the plaintext needs, and decrypts only that.
+//! A [`FileCipher`] seals and opens single segments, for files that are written piece by piece.
 //! What does the arithmetic is a [`Cipher`]; why it is AWS-LC stands in ARCHITECTURE.md.
 
 mod cipher;
 mod envelope;
+mod file_cipher;
 mod header;
 mod layout;
 mod open;
@@ -29,6 +31,7 @@ mod segment;
 
 pub use cipher::{AwsLc, Cipher};
 pub use envelope::{Envelope, FileKey, MasterKey};
+pub use file_cipher::FileCipher;
 pub use header::Header;
 pub use layout::{Layout, Span};
 pub use open::Opener;
@@ -44,5 +47,6 @@ pub const HEADER_BYTES: usize = 32;
 /// As many as the nonce can number.
 pub const PLAINTEXT_BYTES_MAX: u64 = (SEGMENT_BYTES as u64) << 32;
 
-const SEALED_BYTES: usize = SEGMENT_BYTES + TAG_BYTES;
+/// A full segment with its tag.
+pub const SEALED_BYTES: usize = SEGMENT_BYTES + TAG_BYTES;
 const NONCE_BYTES: usize = 12;

@@ -1,0 +1,597 @@
+//! How the bytes of an encrypted upload stand on the disk: a header, full segments as soon as they are full, and the rest, less than a segment, in the record.
+//!
+//! A segment is never sealed twice under one nonce, whatever is written again: what was sealed before is known while the process lives, and what an earlier process
+//! has sealed is not, so that a new run begins (see `vault.rs`).
+//!
+//! Deliberately absent: operations on files (`store.rs`).
+
+use super::vault::{Lock, RUNS_MAX, Run, Vault, prefix_of};
+use super::{LOCK_BYTES_MAX, RECORD_BYTES_MAX, UploadId};
+use ringway_streams::crypt::{FileCipher, FileKey, HEADER_BYTES, Header, SEGMENT_BYTES, TAG_BYTES};
+
+const PREFIX_BYTES: usize = 7;
+/// Bytes of what is kept for one upload: its record, its lock, and what there is of a segment.
+pub const STORED_BYTES_MAX: usize =
+    RECORD_BYTES_MAX + LOCK_BYTES_MAX + SEGMENT_BYTES + TAG_BYTES + PREFIX_BYTES + 2;
+
+/// The upload cannot be gone on with: it has too many runs, or its bytes are not what they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spoilt;
+
+/// Where random bytes come from.
+pub(super) type Chance<'a> = &'a mut dyn FnMut() -> u64;
+
+fn random<const N: usize>(entropy: Chance<'_>) -> [u8; N] {
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&entropy().to_le_bytes()[..chunk.len()]);
+    }
+    bytes
+}
+
+/// What is kept for an upload: its record, and of an encrypted one the lock and what is left of a segment, each behind a line break.
+pub(super) struct Stored<'a> {
+    pub(super) record: &'a [u8],
+    pub(super) sealed: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Stored<'a> {
+    pub(super) fn split(bytes: &'a [u8]) -> Self {
+        let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
+        let record = parts.next().unwrap_or_default();
+        let lock = parts.next();
+        let tail = parts.next().unwrap_or_default();
+        Self {
+            record,
+            sealed: lock.map(|lock| (lock, tail)),
+        }
+    }
+}
+
+/// Where segments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    /// Plaintext of a full one.
+    segment: u64,
+}
+
+impl Grid {
+    pub(super) const fn of_segments(segment_bytes: usize) -> Self {
+        Self {
+            segment: segment_bytes as u64,
+        }
+    }
+
+    /// Plaintext of a full segment.
+    pub(super) const fn segment(self) -> u64 {
+        self.segment
+    }
+
+    /// Bytes of a full one on the disk.
+    pub(super) const fn sealed_bytes(self) -> u64 {
+        self.segment + TAG_BYTES as u64
+    }
+
+    /// Where a segment begins on the disk.
+    pub(super) const fn place_of(self, index: u32) -> u64 {
+        HEADER_BYTES as u64 + index as u64 * self.sealed_bytes()
+    }
+
+    /// The segment that a byte is in.
+    pub(super) const fn index_of(self, offset: u64) -> u32 {
+        (offset / self.segment) as u32
+    }
+
+    /// How many bytes of its segment stand before a byte.
+    pub(super) const fn rest(self, offset: u64) -> u64 {
+        offset % self.segment
+    }
+
+    /// How many of an upload's bytes its part may have, up to `offset` and beyond, by its length.
+    pub(super) fn plain_bytes_of_part(self, part_bytes: u64, offset: u64) -> u64 {
+        let segments = part_bytes.saturating_sub(HEADER_BYTES as u64) / self.sealed_bytes();
+        let full = segments * self.segment;
+        // What is left behind the last full segment is in the record.
+        match full >= offset - self.rest(offset) {
+            true => full.max(offset),
+            false => full,
+        }
+    }
+
+    /// How long a whole file is; `None` for a length that no whole one has.
+    pub(crate) fn plain_bytes_of_whole(self, file_bytes: u64) -> Option<u64> {
+        let bytes = file_bytes.checked_sub(HEADER_BYTES as u64)?;
+        let (full, rest) = (bytes / self.sealed_bytes(), bytes % self.sealed_bytes());
+        match rest.checked_sub(TAG_BYTES as u64) {
+            // The only segment may be empty, one behind others never is.
+            Some(0) => (full == 0).then_some(0),
+            Some(rest) => Some(full * self.segment + rest),
+            None => (rest == 0 && full > 0).then_some(full * self.segment),
+        }
+    }
+}
+
+/// A segment of a whole file: where it is, and what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentAt {
+    index: u32,
+    /// It is not full, and sealed as the last one.
+    is_last: bool,
+    /// Where its plaintext begins.
+    pub(crate) start: u64,
+    /// Where it begins on the disk, and how many bytes it has there.
+    pub(crate) place: u64,
+    pub(crate) sealed_bytes: u32,
+}
+
+impl SegmentAt {
+    /// The one that has the byte `offset` of a file of so many bytes.
+    fn of(grid: Grid, offset: u64, bytes: u64) -> Self {
+        let index = grid.index_of(offset);
+        let start = offset - grid.rest(offset);
+        let plain_bytes = (bytes - start).min(grid.segment());
+        Self {
+            index,
+            is_last: plain_bytes < grid.segment(),
+            start,
+            place: grid.place_of(index),
+            sealed_bytes: plain_bytes as u32 + TAG_BYTES as u32,
+        }
+    }
+
+    /// Its plaintext; `None` if it is not what was written.
+    pub(crate) fn open(&self, reader: &Reader, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        if sealed.len() as u64 != u64::from(self.sealed_bytes) {
+            return None;
+        }
+        reader.open(self.index, self.is_last, sealed)
+    }
+}
+
+/// The upload of a whole file's name, if its first bytes are the header of an encrypted one of that upload.
+pub(crate) fn sealed_upload_of(name: &str, head: &[u8]) -> Option<UploadId> {
+    let upload = UploadId::parse(name.split('.').next()?)?;
+    let header = Header::parse(head.first_chunk()?).ok()?;
+    (header.file() == upload.to_bytes()).then_some(upload)
+}
+
+/// Bytes of that header.
+pub(crate) const SEALED_HEAD_BYTES: u32 = HEADER_BYTES as u32;
+
+/// Reads segments of one file.
+pub(crate) struct Reader {
+    grid: Grid,
+    cipher: FileCipher,
+    runs: Vec<Run>,
+}
+
+impl Reader {
+    /// Of the upload whose lock it is.
+    pub(crate) fn new(vault: &Vault, upload: UploadId, lock: &Lock) -> Option<Self> {
+        let key = vault.open(upload, lock)?;
+        Some(Self {
+            grid: vault.grid(),
+            cipher: FileCipher::new(&key, upload.to_bytes()),
+            runs: lock.runs().to_vec(),
+        })
+    }
+
+    /// The segment that has the byte `offset` of its file, which has so many.
+    pub(crate) fn segment_at(&self, offset: u64, bytes: u64) -> SegmentAt {
+        SegmentAt::of(self.grid, offset, bytes)
+    }
+
+    /// A segment's plaintext.
+    pub(crate) fn open(&self, index: u32, last: bool, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
+        let prefix = prefix_of(&self.runs, index);
+        let text = self.cipher.open(prefix, index, last, &mut sealed).ok()?;
+        let count = text.len();
+        sealed.truncate(count);
+        Some(sealed)
+    }
+
+    /// What is left of a segment, as a record has it.
+    pub(super) fn open_tail(&self, index: u32, tail: &[u8]) -> Option<Vec<u8>> {
+        open_tail(&self.cipher, index, tail)
+    }
+
+    /// All of a whole file, which has so many bytes.
+    pub(crate) fn open_whole(&self, bytes: u64, sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut text = Vec::with_capacity(bytes as usize);
+        loop {
+            let segment = self.segment_at(text.len() as u64, bytes);
+            let from = segment.place as usize;
+            let sealed = sealed.get(from..from + segment.sealed_bytes as usize)?;
+            text.extend_from_slice(&segment.open(self, sealed.to_vec())?);
+            if text.len() as u64 == bytes {
+                return Some(text);
+            }
+        }
+    }
+}
+
+fn open_tail(cipher: &FileCipher, index: u32, tail: &[u8]) -> Option<Vec<u8>> {
+    let (prefix, sealed) = tail.split_first_chunk::<PREFIX_BYTES>()?;
+    let mut sealed = sealed.to_vec();
+    let count = cipher.open(*prefix, index, true, &mut sealed).ok()?.len();
+    sealed.truncate(count);
+    Some(sealed)
+}
+
+/// What a whole file was before it was encrypted, by what is kept of its key; `None` when none of the master keys is its key's, or it is not what was written.
+#[must_use]
+pub fn unseal(vault: &Vault, upload: UploadId, lock: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let lock = Lock::decode(lock)?;
+    let bytes = vault.grid().plain_bytes_of_whole(sealed.len() as u64)?;
+    let reader = Reader::new(vault, upload, &lock)?;
+    (lock.bytes() == Some(bytes)).then(|| reader.open_whole(bytes, sealed))?
+}
+
+/// An encrypted upload whose bytes come.
+pub(super) struct Sealing {
+    grid: Grid,
+    upload: UploadId,
+    key: FileKey,
+    cipher: FileCipher,
+    runs: Vec<Run>,
+    /// Segments before this one may have been sealed under the last run; `None`: by another process, which may have sealed any.
+    sealed_to: Option<u32>,
+    /// Where the next byte goes, and what there is of its segment; `None` while that is with the disk alone.
+    at: Option<u64>,
+    tail: Vec<u8>,
+}
+
+impl Sealing {
+    /// A new upload.
+    pub(super) fn new(vault: &Vault, upload: UploadId, entropy: Chance<'_>) -> Self {
+        let key = FileKey::new(random(entropy));
+        let prefix = random(entropy);
+        Self {
+            grid: vault.grid(),
+            cipher: FileCipher::new(&key, upload.to_bytes()),
+            upload,
+            key,
+            runs: vec![Run { first: 0, prefix }],
+            sealed_to: Some(0),
+            at: Some(0),
+            tail: Vec::new(),
+        }
+    }
+
+    /// One that another process has left.
+    pub(super) fn of_lock(vault: &Vault, upload: UploadId, lock: &Lock) -> Option<Self> {
+        let key = vault.open(upload, lock)?;
+        Some(Self {
+            grid: vault.grid(),
+            cipher: FileCipher::new(&key, upload.to_bytes()),
+            upload,
+            key,
+            runs: lock.runs().to_vec(),
+            sealed_to: None,
+            at: None,
+            tail: Vec::new(),
+        })
+    }
+
+    /// What stands before the segments.
+    pub(super) fn header(&self) -> Vec<u8> {
+        let header = self.cipher.header(self.runs[0].prefix);
+        header.to_bytes().to_vec()
+    }
+
+    pub(super) const fn at(&self) -> Option<u64> {
+        self.at
+    }
+
+    /// The next byte is this one, behind those of its segment.
+    pub(super) fn place(&mut self, at: u64, tail: Vec<u8>) {
+        debug_assert!(
+            tail.len() as u64 == self.grid.rest(at),
+            "there is as much as is said"
+        );
+        self.at = Some(at);
+        self.tail = tail;
+    }
+
+    /// Everything behind is gone.
+    pub(super) fn cut(&mut self, at: u64) {
+        if self.at == Some(at) {
+            return;
+        }
+        self.tail = Vec::new();
+        self.at = (self.grid.rest(at) == 0).then_some(at);
+    }
+
+    /// Nobody writes any more: what the record has is not kept in memory.
+    pub(super) fn rest(&mut self) {
+        if !self.tail.is_empty() {
+            self.tail = Vec::new();
+            self.at = None;
+        }
+    }
+
+    /// Takes bytes that follow; gives segments that are full, and where they go.
+    pub(super) fn push(
+        &mut self,
+        mut bytes: &[u8],
+        entropy: Chance<'_>,
+    ) -> Result<(u64, Vec<u8>), Spoilt> {
+        let at = self.at.ok_or(Spoilt)?;
+        let place = self.grid.place_of(self.grid.index_of(at));
+        let segment = self.grid.segment() as usize;
+        let count = (self.tail.len() + bytes.len()) / segment;
+        let mut out = Vec::with_capacity(count * self.grid.sealed_bytes() as usize);
+        let mut index = self.grid.index_of(at);
+        self.at = Some(at + bytes.len() as u64);
+        while self.tail.len() + bytes.len() >= segment {
+            let (now, rest) = bytes.split_at(segment - self.tail.len());
+            bytes = rest;
+            let from = out.len();
+            out.extend_from_slice(&self.tail);
+            out.extend_from_slice(now);
+            self.tail.clear();
+            let tag = self.seal(index, false, &mut out[from..], entropy)?;
+            out.extend_from_slice(&tag);
+            index += 1;
+        }
+        self.tail.extend_from_slice(bytes);
+        Ok((place, out))
+    }
+
+    /// The last segment, and where it goes; `None` where the last one is full, which was sealed when it was.
+    ///
+    /// That one stays as it is, since nothing else has its bytes: in the middle of writing it anew there would be none. How long the whole is says the lock.
+    pub(super) fn finish(&mut self, entropy: Chance<'_>) -> Result<Option<(u64, Vec<u8>)>, Spoilt> {
+        let at = self.at.ok_or(Spoilt)?;
+        if at > 0 && self.grid.rest(at) == 0 {
+            return Ok(None);
+        }
+        let index = self.grid.index_of(at);
+        let mut out = self.tail.clone();
+        let tag = self.seal(index, true, &mut out, entropy)?;
+        out.extend_from_slice(&tag);
+        Ok(Some((self.grid.place_of(index), out)))
+    }
+
+    fn seal(
+        &mut self,
+        index: u32,
+        last: bool,
+        text: &mut [u8],
+        entropy: Chance<'_>,
+    ) -> Result<[u8; TAG_BYTES], Spoilt> {
+        if self.sealed_to.is_none_or(|sealed_to| index < sealed_to) {
+            self.begin_run(index, entropy)?;
+        }
+        self.sealed_to = Some(index + 1);
+        let prefix = prefix_of(&self.runs, index);
+        Ok(self.cipher.seal(prefix, index, last, text))
+    }
+
+    /// What was sealed from this segment on does not count any more.
+    fn begin_run(&mut self, first: u32, entropy: Chance<'_>) -> Result<(), Spoilt> {
+        self.runs.retain(|run| run.first < first);
+        if self.runs.len() >= RUNS_MAX {
+            return Err(Spoilt);
+        }
+        let prefix = random(entropy);
+        self.runs.push(Run { first, prefix });
+        Ok(())
+    }
+
+    /// What is left of a segment, as a record has it.
+    pub(super) fn open_tail(&self, index: u32, tail: &[u8]) -> Result<Vec<u8>, Spoilt> {
+        open_tail(&self.cipher, index, tail).ok_or(Spoilt)
+    }
+
+    /// A full segment's plaintext.
+    pub(super) fn open(&self, index: u32, mut sealed: Vec<u8>) -> Result<Vec<u8>, Spoilt> {
+        let prefix = prefix_of(&self.runs, index);
+        let opened = self.cipher.open(prefix, index, false, &mut sealed);
+        let count = opened.map_err(|_| Spoilt)?.len();
+        sealed.truncate(count);
+        Ok(sealed)
+    }
+
+    /// What is kept beside the record of an upload with so many bytes.
+    pub(super) fn keep(
+        &self,
+        vault: &Vault,
+        offset: u64,
+        entropy: Chance<'_>,
+    ) -> Result<Vec<u8>, Spoilt> {
+        let mut kept = self.lock(vault, None, entropy).encode();
+        if self.grid.rest(offset) == 0 {
+            return Ok(kept);
+        }
+        if self.at != Some(offset) {
+            return Err(Spoilt);
+        }
+        kept.push(b'\n');
+        let prefix: [u8; PREFIX_BYTES] = random(entropy);
+        kept.extend_from_slice(&prefix);
+        let from = kept.len();
+        kept.extend_from_slice(&self.tail);
+        let (cipher, index) = (&self.cipher, self.grid.index_of(offset));
+        let tag = cipher.seal(prefix, index, true, &mut kept[from..]);
+        kept.extend_from_slice(&tag);
+        Ok(kept)
+    }
+
+    /// The lock, for a whole file of so many bytes or for what there is so far.
+    pub(super) fn lock(&self, vault: &Vault, bytes: Option<u64>, entropy: Chance<'_>) -> Lock {
+        let nonce = random(entropy);
+        vault.lock(self.upload, &self.key, (&self.runs, bytes), nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const ID: UploadId = UploadId::new(1 << 70, 1);
+
+    fn vault() -> Vault {
+        let vault = Vault::of_keys(&[[3; 32]]).unwrap();
+        vault.with_segments(16)
+    }
+
+    fn counter(seed: u64) -> impl FnMut() -> u64 {
+        let mut random = super::super::disk_tests::Random(seed);
+        move || random.below(u64::MAX)
+    }
+
+    /// What the disk has: the part, and what is kept beside the record of the last offset that counts.
+    struct Disk {
+        part: Vec<u8>,
+        offset: u64,
+        kept: Vec<u8>,
+    }
+
+    impl Disk {
+        fn write(&mut self, (place, bytes): (u64, Vec<u8>)) {
+            let end = place as usize + bytes.len();
+            self.part.resize(self.part.len().max(end), 0);
+            self.part[place as usize..end].copy_from_slice(&bytes);
+        }
+
+        /// A process that starts goes on where the record says.
+        fn sealing(&self) -> Sealing {
+            let (vault, mut parts) = (vault(), self.kept.splitn(2, |byte| *byte == b'\n'));
+            let lock = Lock::decode(parts.next().unwrap()).unwrap();
+            let mut sealing = Sealing::of_lock(&vault, ID, &lock).unwrap();
+            let tail = parts.next().map(|tail| {
+                let index = vault.grid().index_of(self.offset);
+                sealing.open_tail(index, tail).unwrap()
+            });
+            sealing.place(self.offset, tail.unwrap_or_default());
+            sealing
+        }
+    }
+
+    /// Segments of the part by the nonces that they were sealed under.
+    fn watch(seen: &mut BTreeMap<([u8; 7], u32), Vec<u8>>, sealing: &Sealing, disk: &Disk) {
+        let grid = vault().grid();
+        for index in 0..disk.part.len() as u64 / grid.sealed_bytes() {
+            let place = grid.place_of(index as u32) as usize;
+            let end = place + grid.sealed_bytes() as usize;
+            let Some(sealed) = disk.part.get(place..end) else {
+                continue;
+            };
+            if sealing.open(index as u32, sealed.to_vec()).is_err() {
+                continue;
+            }
+            let nonce = (prefix_of(&sealing.runs, index as u32), index as u32);
+            let before = seen.entry(nonce).or_insert_with(|| sealed.to_vec());
+            assert!(before == sealed, "two segments under one nonce");
+        }
+    }
+
+    #[test]
+    fn no_nonce_comes_twice_whatever_is_written_again() {
+        for seed in 0..200 {
+            let mut random = super::super::disk_tests::Random(seed);
+            let mut entropy = counter(seed ^ 0xabcd);
+            let mut sealing = Sealing::new(&vault(), ID, &mut entropy);
+            let mut disk = Disk {
+                part: sealing.header(),
+                offset: 0,
+                kept: sealing.keep(&vault(), 0, &mut entropy).unwrap(),
+            };
+            let mut seen = BTreeMap::new();
+            for step in 0..100 {
+                let bytes: Vec<u8> = (0..random.below(60)).map(|_| step as u8).collect();
+                disk.write(sealing.push(&bytes, &mut entropy).unwrap());
+                watch(&mut seen, &sealing, &disk);
+                match random.below(4) {
+                    0 => {
+                        disk.offset = sealing.at().unwrap();
+                        disk.kept = sealing.keep(&vault(), disk.offset, &mut entropy).unwrap();
+                    }
+                    // A crash: what came since is written again, as something else.
+                    1 => sealing = disk.sealing(),
+                    // A body that did not count.
+                    2 if disk.offset.is_multiple_of(16) => sealing.cut(disk.offset),
+                    _ => {}
+                }
+            }
+            assert!(sealing.runs.len() > 1, "nothing was written again");
+        }
+    }
+
+    #[test]
+    fn a_file_of_any_length_is_read_back_and_proves_its_length() {
+        let text: Vec<u8> = (0..100).collect();
+        for bytes in 0..=text.len() {
+            let mut entropy = counter(bytes as u64);
+            let mut sealing = Sealing::new(&vault(), ID, &mut entropy);
+            let mut disk = Disk {
+                part: sealing.header(),
+                offset: 0,
+                kept: Vec::new(),
+            };
+            for piece in text[..bytes].chunks(7) {
+                disk.write(sealing.push(piece, &mut entropy).unwrap());
+            }
+            if let Some(end) = sealing.finish(&mut entropy).unwrap() {
+                disk.write(end);
+            }
+            let lock = sealing.lock(&vault(), sealing.at(), &mut entropy).encode();
+            let opened = unseal(&vault(), ID, &lock, &disk.part);
+            assert_eq!(opened.as_deref(), Some(&text[..bytes]));
+            for short in [0, 1, 16, 32].map(|less| disk.part.len().saturating_sub(less + 1)) {
+                assert_eq!(unseal(&vault(), ID, &lock, &disk.part[..short]), None);
+            }
+            for spoilt in HEADER_BYTES..disk.part.len() {
+                let mut part = disk.part.clone();
+                part[spoilt] ^= 1;
+                assert_eq!(unseal(&vault(), ID, &lock, &part), None, "byte {spoilt}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_upload_with_too_many_runs_is_spoilt() {
+        let mut entropy = counter(1);
+        let mut sealing = Sealing::new(&vault(), ID, &mut entropy);
+        for segment in 0..RUNS_MAX as u64 {
+            sealing.sealed_to = None;
+            assert!(
+                sealing.push(&[0; 16], &mut entropy).is_ok(),
+                "run {segment}"
+            );
+        }
+        sealing.sealed_to = None;
+        assert_eq!(sealing.push(&[0; 16], &mut entropy), Err(Spoilt));
+    }
+
+    #[test]
+    fn what_a_part_has_is_told_by_its_length() {
+        let grid = vault().grid();
+        // A header, and segments of 16 and their tags of 16.
+        for (part_bytes, offset, plain) in [
+            (0, 0, 0),
+            (32, 0, 0),
+            (32, 5, 5),
+            (32, 21, 0),
+            (64, 21, 21),
+            (63, 21, 0),
+            (96, 21, 32),
+            (96, 48, 32),
+        ] {
+            assert_eq!(grid.plain_bytes_of_part(part_bytes, offset), plain);
+        }
+        for (file_bytes, plain) in [
+            (0, None),
+            (32, None),
+            (48, Some(0)),
+            (49, Some(1)),
+            (64, Some(16)),
+            (80, None),
+            (81, Some(17)),
+        ] {
+            assert_eq!(grid.plain_bytes_of_whole(file_bytes), plain, "{file_bytes}");
+        }
+    }
+}
