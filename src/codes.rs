@@ -555,8 +555,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2817",
-        "A record in the directory of uploads cannot be read at the start, or is none that this version would have written; its upload is not known, and its files are left as they are.",
-        "Restore the record from a backup, or start the version that wrote it; remove the upload's files if nobody wants them.",
+        "A record in the directory of uploads cannot be read at the start, is none that this version would have written, or is of an upload that is encrypted by a key that is not there; its upload is not known, and its files are left as they are.",
+        "Restore the record from a backup, start the version that wrote it, or name its master key in uploads.key_files; remove the upload's files if nobody wants them.",
     ),
 ];
 

@@ -188,15 +188,15 @@ pub fn found(config: &Config) -> Result<Vec<Found>, StartError> {
     }
     let found = uploads.into_iter().map(|upload| find(directory, upload));
     let found = found.collect::<io::Result<Vec<_>>>().map_err(unusable)?;
-    warn_of_unreadable(&found);
+    warn_of_unreadable(&found, vault(&config.uploads.key_files)?.as_deref());
     Ok(found)
 }
 
 /// Names in the log of what may be many.
 const NAMED_MAX: usize = 8;
 
-fn warn_of_unreadable(found: &[Found]) {
-    let unreadable = found.iter().filter(|found| found.is_unreadable());
+fn warn_of_unreadable(found: &[Found], vault: Option<&Vault>) {
+    let unreadable = found.iter().filter(|found| found.is_unreadable(vault));
     let names: Vec<String> = unreadable.map(|found| record_name(found.upload)).collect();
     if !names.is_empty() {
         let (count, first) = (names.len(), &names[..names.len().min(NAMED_MAX)]);
@@ -204,7 +204,7 @@ fn warn_of_unreadable(found: &[Found]) {
             code = "RW-2817",
             count,
             ?first,
-            "records of uploads cannot be read; their files are left as they are"
+            "records of uploads cannot be read, or are encrypted by keys that are not there; their files are left as they are"
         );
     }
 }
@@ -423,7 +423,7 @@ mod tests {
         let found = found_of("long", |path| {
             fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
         });
-        assert!(found.is_unreadable());
+        assert!(found.is_unreadable(None));
         let bytes = found.record.map(|record| record.len());
         assert_eq!(bytes, Some(STORED_BYTES_MAX + 1));
     }
@@ -431,9 +431,9 @@ mod tests {
     #[test]
     fn a_record_that_is_no_file_is_unreadable_and_not_absent() {
         let directory = found_of("directory", |path| fs::create_dir(path).unwrap());
-        assert!(directory.is_unreadable());
+        assert!(directory.is_unreadable(None));
         let link = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
-        assert!(found_of("link", link).is_unreadable());
-        assert!(!found_of("absent", |_| {}).is_unreadable());
+        assert!(found_of("link", link).is_unreadable(None));
+        assert!(!found_of("absent", |_| {}).is_unreadable(None));
     }
 }

@@ -3,7 +3,7 @@
 // UPLOAD_CUTS and UPLOAD_KILLS say how often, UPLOAD_SEED which moments.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -17,9 +17,17 @@ const CUTS = Number(process.env.UPLOAD_CUTS ?? 20);
 const KILLS = Number(process.env.UPLOAD_KILLS ?? 4);
 const MEBI = 1 << 20;
 
-async function withDaemon(act) {
+async function withDaemon(act, isEncrypted = false) {
   const folder = mkdtempSync(path.join(tmpdir(), "ringway-crash-"));
-  const state = { folder, daemon: await serveDev("--uploads", folder, "--shards", "2", "--set", `uploads.checkpoint_bytes=${MEBI / 4}`) };
+  const key = path.join(folder, "master");
+  writeFileSync(key, randomBytes(32));
+  const encrypts = isEncrypted ? ["--set", `uploads.key_files=["${key}"]`] : [];
+  const state = { folder, daemon: await serveDev("--uploads", folder, "--shards", "2", "--set", `uploads.checkpoint_bytes=${MEBI / 4}`, ...encrypts) };
+  /** The digests of the files that are whole, as clients read them. */
+  state.hashes = () => Promise.all(whole(folder).map(async ({ name }) => {
+    const answer = await fetch(`${state.daemon.url}/uploads/files/${name}`);
+    return sha256(Buffer.from(await answer.arrayBuffer()));
+  }));
   /** The daemon dies now, and is there again. */
   state.kill = async () => {
     state.daemon.process.kill("SIGKILL");
@@ -55,14 +63,15 @@ async function offsetAfter(daemon, where, acknowledged) {
 }
 
 /** Sends the rest. What was sent on a connection that was cut may be read, and be in the way, later than that. */
-async function complete({ daemon, folder }, where, bytes, acknowledged) {
+async function complete(state, where, bytes, acknowledged) {
+  const { daemon } = state;
   await until(async () => {
     const offset = await offsetAfter(daemon, where, acknowledged);
     const { status } = await patch(daemon, where, offset, bytes.subarray(offset));
     assert.ok([204, 409, 423].includes(status), String(status));
     return status === 204;
   });
-  assert.deepEqual(whole(folder).map((file) => sha256(file.bytes)), [sha256(bytes)]);
+  assert.deepEqual(await state.hashes(), [sha256(bytes)]);
 }
 
 /** Cuts a connection after some of its bytes; resolves when the next request may write. */
@@ -77,7 +86,9 @@ async function cut({ daemon }, below, where, bytes, offset) {
   await until(async () => (await patch(daemon, where, bytes.length + 1, Buffer.alloc(0))).status === 409);
 }
 
-test(`${CUTS} cuts`, { timeout: 600_000 }, () => withDaemon(async (state) => {
+const BOTH = [["", false], [" of an encrypted one", true]];
+
+for (const [name, isEncrypted] of BOTH) test(`${CUTS} cuts${name}`, { timeout: 600_000 }, () => withDaemon(async (state) => {
   const below = random();
   const bytes = randomBytes(Math.max(1, CUTS / 4) * MEBI + 13);
   const where = await create(state.daemon, bytes.length);
@@ -87,9 +98,9 @@ test(`${CUTS} cuts`, { timeout: 600_000 }, () => withDaemon(async (state) => {
     acknowledged = await offsetAfter(state.daemon, where, acknowledged);
   }
   await complete(state, where, bytes, acknowledged);
-}));
+}, isEncrypted));
 
-test(`${KILLS} kills`, { timeout: 600_000 }, () => withDaemon(async (state) => {
+for (const [name, isEncrypted] of BOTH) test(`${KILLS} kills${name}`, { timeout: 600_000 }, () => withDaemon(async (state) => {
   const below = random();
   const bytes = randomBytes(KILLS * 2 * MEBI + 13);
   const where = await create(state.daemon, bytes.length);
@@ -109,7 +120,7 @@ test(`${KILLS} kills`, { timeout: 600_000 }, () => withDaemon(async (state) => {
   }
   await complete(state, where, bytes, acknowledged);
   assert.equal(readdirSync(path.join(state.folder, "parts")).filter((name) => !name.endsWith(".json")).length, 0);
-}));
+}, isEncrypted));
 
 test(`tus-js-client goes on by itself over ${KILLS} kills`, { timeout: 600_000 }, () => withDaemon(async (state) => {
   const below = random();
@@ -137,7 +148,7 @@ test(`tus-js-client goes on by itself over ${KILLS} kills`, { timeout: 600_000 }
     await state.kill();
   }
   await uploads;
-  const hashes = whole(state.folder).map((file) => sha256(file.bytes));
+  const hashes = await state.hashes();
   assert.deepEqual(hashes.toSorted(), files.map(sha256).toSorted());
 }));
 

@@ -448,18 +448,19 @@ test("rooms go on while files are sent", async () => {
 });
 
 test("docs/files.md, block by block", async (t) => {
-  const [five, toml, sign, uploads, ...more] = blocksOf("docs/files.md").map(({ text }) => text);
+  const [five, toml, sign, uploads, sealed, ...more] = blocksOf("docs/files.md").map(({ text }) => text);
   assert.equal(more.length, 0, "every block runs here");
   const [port, admin] = [await freePort(), await freePort()];
   const home = mkdtempSync(path.join(tmpdir(), "ringway-docs-"));
   t.after(() => rmSync(home, { recursive: true }));
-  const here = (text) => text.replaceAll("/tmp/ringway-files", `${home}/files`).replaceAll("/tmp/ringway-uploads", `${home}/uploads`).replaceAll("/etc/ringway", home).replaceAll("/srv", home).replaceAll("127.0.0.1:7300", `127.0.0.1:${port}`)
+  const here = (text) => text.replaceAll("/tmp/ringway-files", `${home}/files`).replaceAll("/tmp/ringway-uploads", `${home}/uploads`).replaceAll("/tmp/ringway-sealed", `${home}/sealed`).replaceAll("/tmp/ringway-master-key", `${home}/master`).replaceAll("/etc/ringway", home).replaceAll("/srv", home).replaceAll("127.0.0.1:7300", `127.0.0.1:${port}`)
     .replaceAll("ringway serve --dev", `${binary} serve --dev --listen 127.0.0.1:${port} --admin 127.0.0.1:${admin}`).replaceAll("ringway url", `${binary} url`);
   // Job control as in the reader's shell; the daemon is there when it answers, however long that takes here.
-  const patient = (text) => here(text).replace("sleep 1", `until curl -sf http://127.0.0.1:${admin}/ready >${home}/ready; do :; done`);
+  const patient = (text) => here(text).replace("sleep 1", `until curl -sf http://127.0.0.1:${admin}/ready >${home}/ready; do kill -0 %1 || exit 1; done`);
   const shown = (text) => execFileSync("bash", ["-cm", `exec 2>${home}/log\n${patient(text)}\nwait`], { encoding: "utf8" });
   assert.equal(shown(five), "hello, file\nfile");
   assert.equal(shown(uploads), "hello, file");
+  assert.equal(shown(sealed), "hello, file0\n");
   for (const name of ["files", "assets"]) mkdirSync(path.join(home, name), { recursive: true });
   writeFileSync(path.join(home, "files/report 2026.pdf"), "report");
   writeFileSync(path.join(home, "assets/index.html"), "index");

@@ -2,7 +2,7 @@
 
 use super::machine::Upload;
 use super::sealing::Stored;
-use super::{Lock, Record, UploadId, Uploads, Want};
+use super::{Lock, Record, UploadId, Uploads, Vault, Want};
 
 /// What is on the disk of one upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +18,21 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether there is a record, and not one that says anything.
+    /// Whether there is a record, and not one that says anything, or one of an upload that is encrypted by a key that is not there.
     #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        let record = self.record.as_deref();
-        record.is_some_and(|record| Record::decode(self.upload, record).is_none())
+    pub fn is_unreadable(&self, vault: Option<&Vault>) -> bool {
+        let Some(record) = self.record.as_deref() else {
+            return false;
+        };
+        Record::decode(self.upload, record).is_none() || self.is_locked(vault)
+    }
+
+    fn is_locked(&self, vault: Option<&Vault>) -> bool {
+        let record = self.record.as_deref().unwrap_or_default();
+        let opens = |lock: &[u8]| vault?.open(self.upload, &Lock::decode(lock)?);
+        Stored::split(record)
+            .sealed
+            .is_some_and(|(lock, _)| opens(lock).is_none())
     }
 }
 
@@ -33,19 +43,18 @@ impl Uploads {
         Record::decode(upload, record).map(|record| record.name)
     }
 
-    /// The lengths of the final file and of the part, as their plaintext has them; `None` when they are encrypted by a key that is not there.
-    fn plain_bytes(&self, found: &Found, record: &Record) -> Option<(Option<u64>, Option<u64>)> {
+    /// The lengths of the final file and of the part, as their plaintext has them.
+    fn plain_bytes(&self, found: &Found, record: &Record) -> (Option<u64>, Option<u64>) {
         let bytes = found.record.as_deref().unwrap_or_default();
-        let Some((lock, _)) = Stored::split(bytes).sealed else {
-            return Some((found.final_bytes, found.part_bytes));
+        let is_sealed = Stored::split(bytes).sealed.is_some();
+        let vault = self.settings.vault.as_deref();
+        let Some(grid) = vault.filter(|_| is_sealed).map(Vault::grid) else {
+            return (found.final_bytes, found.part_bytes);
         };
-        let vault = self.settings.vault.as_deref()?;
-        vault.open(found.upload, &Lock::decode(lock)?)?;
         // A file of a length that none of ours has was changed by somebody; reading it will say so.
-        let grid = vault.grid();
         let whole = |bytes| grid.plain_bytes_of_whole(bytes).unwrap_or(record.offset);
         let part = |bytes| grid.plain_bytes_of_part(bytes, record.offset);
-        Some((found.final_bytes.map(whole), found.part_bytes.map(part)))
+        (found.final_bytes.map(whole), found.part_bytes.map(part))
     }
 
     /// Takes an upload over. Call it for each that is found, before anything else; what is to be cleaned up comes of [`Uploads::poll`].
@@ -62,11 +71,12 @@ impl Uploads {
             return;
         };
         let recorded = record.offset;
-        let Some((final_bytes, part_bytes)) = self.plain_bytes(found, &record) else {
-            // Its key is not here. With it, or by it, it can be read again.
+        if found.is_locked(self.settings.vault.as_deref()) {
+            // With its key it can be gone on with.
             self.stats.records_unreadable += 1;
             return;
-        };
+        }
+        let (final_bytes, part_bytes) = self.plain_bytes(found, &record);
         let (is_finished, high) = match (final_bytes, part_bytes) {
             // It got its final name when everything was recorded.
             (Some(bytes), _) => {

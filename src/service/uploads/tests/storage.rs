@@ -63,14 +63,14 @@ fn what_has_an_unreadable_record_is_left_alone_and_counted() {
     for record in [b"".to_vec(), b"{\"version\":2}".to_vec(), hostile.encode()] {
         let (mut world, found) = left_with(record);
         assert_eq!(world.uploads.poll(), None, "nothing is removed, or renamed");
-        assert!(found.is_unreadable());
+        assert!(found.is_unreadable(None));
         assert_eq!(world.uploads.stats().records_unreadable, 1);
         let url = format!("/uploads/{upload}");
         assert_eq!(world.answer("HEAD", &url, "", &[]).status, 404);
     }
     let (world, found) =
         left_with(Record::new("anna".to_owned(), Some(4), upload.to_string()).encode());
-    assert!(!found.is_unreadable());
+    assert!(!found.is_unreadable(None));
     assert_eq!(world.uploads.stats().records_unreadable, 0);
 }
 
