@@ -151,7 +151,7 @@ impl Daemon {
                         mesh,
                         control,
                         bounds,
-                        (settings, &found),
+                        (settings, found),
                         &published[index],
                     )
                 };
@@ -347,13 +347,14 @@ fn run_shard(
     mesh: Mesh,
     control: Consumer<Message>,
     bounds: Bounds,
-    (settings, found): (Arc<Settings>, &[Found]),
+    (settings, found): (Arc<Settings>, Arc<[Found]>),
     published: &Published,
 ) {
     use ringway_io::Driver as _;
     let seed = core::array::from_fn(|_| driver.entropy());
     let mut hub = Hub::new(index as u16, mesh.shards(), settings, seed);
-    hub.adopt_uploads(found);
+    hub.adopt_uploads(&found);
+    drop(found);
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
     let mut next = Duration::ZERO;
     shard.run(|application, laps, now| {

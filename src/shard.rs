@@ -244,6 +244,7 @@ impl Handler for Application {
             time_of(cx.now),
             conn_id(conn),
             &mut MeshPost(cx.mesh),
+            cx.entropy,
             &mut self.outputs,
         );
         self.carry(cx.commands);

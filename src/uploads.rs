@@ -211,7 +211,10 @@ fn warn_of_unreadable(found: &[Found], vault: Option<&Vault>) {
 
 fn find(directory: &Path, upload: UploadId) -> io::Result<Found> {
     let parts = directory.join(PARTS);
-    let record = record_in(&parts.join(record_name(upload)))?;
+    let mut record = record_in(&parts.join(record_name(upload)))?;
+    if let Some(record) = &mut record {
+        record.truncate(record_bytes(record));
+    }
     let name = record.as_deref();
     let name = name.and_then(|record| Uploads::final_name_in(upload, record));
     let whole = name.map(|name| directory.join(WHOLE).join(name));
@@ -237,6 +240,15 @@ fn record_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let most = STORED_BYTES_MAX as u64 + 1;
     let read = fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
     Ok(Some(read.map_or_else(|_| Vec::new(), |_| bytes)))
+}
+
+/// The bytes of a record and of its lock, without what is left of a segment: many are in memory at the start.
+fn record_bytes(stored: &[u8]) -> usize {
+    let mut breaks = stored
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n');
+    breaks.nth(1).map_or(stored.len(), |(at, _)| at)
 }
 
 /// The length of a file; what is no file has none.

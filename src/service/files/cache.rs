@@ -56,6 +56,8 @@ pub(crate) enum Content {
 pub(crate) struct SealedFile {
     pub(crate) file: FileRef,
     pub(crate) reader: Reader,
+    /// What it is on the disk.
+    pub(crate) disk: Stat,
 }
 
 /// A file that was found.
@@ -202,6 +204,26 @@ impl Cache {
         };
         let is_same =
             !entry.is_stale && matches!(&entry.known, Known::File(kept) if kept.stat == *stat);
+        if is_same {
+            entry.checked_us = now_us;
+        }
+        is_same
+    }
+
+    /// Likewise, of an encrypted file, which is told by what it is on the disk.
+    pub(crate) fn unchanged_sealed(
+        &mut self,
+        root: usize,
+        path: &str,
+        disk: &Stat,
+        now_us: u64,
+    ) -> bool {
+        let Some(entry) = self.roots[root].get_mut(path) else {
+            return false;
+        };
+        let is_it =
+            |kept: &Kept| matches!(&kept.content, Content::Sealed(sealed) if sealed.disk == *disk);
+        let is_same = !entry.is_stale && matches!(&entry.known, Known::File(kept) if is_it(kept));
         if is_same {
             entry.checked_us = now_us;
         }

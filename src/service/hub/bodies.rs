@@ -143,6 +143,8 @@ pub(super) struct Bodies {
     by_key: HashMap<Key, Sending, Seed>,
     /// What encoders may take together.
     encoding_bytes: usize,
+    /// What segments may take together that are decrypted.
+    unsealing_bytes: usize,
     /// Of connections that have got something, as long as there is a rate for that.
     buckets: HashMap<Key, ByteBucket, Seed>,
     lines: Lines,
@@ -153,6 +155,7 @@ impl Bodies {
         Self {
             by_key: HashMap::with_hasher(seed),
             encoding_bytes: 0,
+            unsealing_bytes: 0,
             buckets: HashMap::with_hasher(seed),
             lines: Lines::new(seed),
         }
@@ -174,6 +177,10 @@ impl Bodies {
 
     pub(super) const fn encoding_bytes(&self) -> usize {
         self.encoding_bytes
+    }
+
+    pub(super) const fn unsealing_bytes(&self) -> usize {
+        self.unsealing_bytes
     }
 
     /// Whether no piece of a file is being read or compressed.
@@ -200,8 +207,10 @@ impl Bodies {
     }
 
     fn insert(&mut self, key: Key, sending: Sending) {
-        if let Source::Encoding(encoding) = &sending.source {
-            self.encoding_bytes += encoding.cost_bytes();
+        match &sending.source {
+            Source::Encoding(encoding) => self.encoding_bytes += encoding.cost_bytes(),
+            Source::Unsealing(_) => self.unsealing_bytes += Unsealing::COST_BYTES,
+            Source::Nothing | Source::Stored(_) => {}
         }
         self.by_key.insert(key, sending);
     }
@@ -211,8 +220,10 @@ impl Bodies {
         let Some(sending) = self.by_key.remove(&key) else {
             return 0;
         };
-        if let Source::Encoding(encoding) = &sending.source {
-            self.encoding_bytes -= encoding.cost_bytes();
+        match &sending.source {
+            Source::Encoding(encoding) => self.encoding_bytes -= encoding.cost_bytes(),
+            Source::Unsealing(_) => self.unsealing_bytes -= Unsealing::COST_BYTES,
+            Source::Nothing | Source::Stored(_) => {}
         }
         if let Some(user) = sending.user.filter(|_| sending.is_in_line) {
             self.lines.leave(&user, key);

@@ -260,11 +260,12 @@ impl Files {
     }
 
     /// What is left of requests, by its name.
-    pub(super) fn leftovers(&self) -> [(&'static str, usize); 4] {
+    pub(super) fn leftovers(&self) -> [(&'static str, usize); 5] {
         [
             ("requests for files", self.openings.len()),
             ("bodies", self.bodies.len()),
             ("bytes of encoders", self.bodies.encoding_bytes()),
+            ("bytes of segments", self.bodies.unsealing_bytes()),
             ("files to compress", self.packs.len()),
         ]
     }

@@ -392,7 +392,14 @@ impl Hub {
     }
 
     /// `conn` is gone; the last call about it.
-    pub fn closed(&mut self, now: Now, conn: ConnId, post: &mut dyn Post, out: &mut Vec<Output>) {
+    pub fn closed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        post: &mut dyn Post,
+        entropy: &mut dyn FnMut() -> u64,
+        out: &mut Vec<Output>,
+    ) {
         if self.upstream.is_link(conn) {
             return self.with_exchange(now, post, out, |exchange| exchange.closed(now, conn));
         }
@@ -404,12 +411,7 @@ impl Hub {
         self.queued_bytes -= connection.answer_bytes();
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
-        let mut turn = Turn {
-            now,
-            post,
-            entropy: &mut || 0,
-            out,
-        };
+        let mut turn = Turn::new(now, post, entropy, out);
         self.detach(conn, &connection, &mut turn);
         self.cut_upload(Key::of(conn), &mut turn);
     }
@@ -523,7 +525,9 @@ impl Hub {
 
     /// The budget for queued bytes or for input is used up: existing members keep theirs, newcomers wait outside.
     pub(crate) fn over_memory(&self) -> bool {
-        let waiting = self.queued_bytes + self.files.cache.bytes_elsewhere();
+        let files = &self.files;
+        let unsealing = files.bodies.unsealing_bytes() as u64;
+        let waiting = self.queued_bytes + files.cache.bytes_elsewhere() + unsealing;
         waiting > self.settings.shard_queue_bytes_max || self.over_input()
     }
 

@@ -4,9 +4,10 @@
 
 use super::files::Opening;
 use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Turn};
-use crate::files::{Content, Kept, Known, SealedFile, Stat};
+use crate::files::{Content, FileRef, Kept, Known, SealedFile, Stat};
 use crate::uploads::{
-    LOCK_BYTES_MAX, Lock, Reader, SEALED_HEAD_BYTES, UploadId, lock_name, sealed_upload_of,
+    LOCK_BYTES_MAX, Reader, SEALED_HEAD_BYTES, UploadId, is_sealed_upload, lock_name,
+    upload_of_whole,
 };
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,16 +28,18 @@ struct Search {
     /// What was read of it.
     bytes: Option<Vec<u8>>,
     changes: u8,
-    /// It is encrypted: whose key is being looked for.
+    /// It is an upload: whether it is encrypted is being found out.
     lock: Option<LockSearch>,
+    /// It is none, or its key was erased.
+    has_no_lock: bool,
 }
 
-/// The search for what is kept of the key of an encrypted upload.
+/// The search for what is kept of the key of an upload.
 struct LockSearch {
     upload: UploadId,
     opened: OpenedFile,
-    /// The file's bytes, if it is held in memory.
-    bytes: Option<Vec<u8>>,
+    /// What was made of it, and how long the file is, while that is read.
+    found: Option<(Reader, u64)>,
 }
 
 impl Search {
@@ -46,6 +49,11 @@ impl Search {
             path: String::from(&*self.path),
         }
     }
+}
+
+/// What a client is told of an encrypted file.
+const fn plain(disk: Stat, bytes: u64) -> Stat {
+    Stat { bytes, ..disk }
 }
 
 /// What a search came to; `None`: what is known already is right still.
@@ -83,6 +91,7 @@ impl Searches {
             bytes: None,
             changes: 0,
             lock: None,
+            has_no_lock: false,
         };
         self.by_number.insert(number, search);
         number
@@ -149,16 +158,28 @@ impl Hub {
         if cache.unchanged(search.root, &search.path, &opened.stat, now_us) {
             return Some(Ok(None));
         }
-        let OpenedFile { file, stat } = opened;
-        let is_large = stat.bytes > cache.bounds().file_bytes_max;
         let settings = self.settings.files.as_ref();
-        let may_be_sealed =
-            settings.is_some_and(|files| files.roots()[search.root].locks.is_some());
-        if is_large && !may_be_sealed {
+        let locks = settings.and_then(|files| files.roots()[search.root].locks);
+        let is_large = opened.stat.bytes > cache.bounds().file_bytes_max;
+        if let (Some(root), Some(upload), false) =
+            (locks, upload_of_whole(&search.path), search.has_no_lock)
+        {
+            search.lock = Some(LockSearch {
+                upload,
+                opened,
+                found: None,
+            });
+            let path = lock_name(upload);
+            let (token, ask) = (SEARCH | number, FileAsk::Open { root, path });
+            turn.out.push(Output::File { token, ask });
+            return None;
+        }
+        let OpenedFile { file, stat } = opened;
+        if is_large && locks.is_none() {
             let content = Content::Open(file);
             return Some(Ok(Some(Kept { stat, content })));
         }
-        // Of a large one its first bytes say whether it is encrypted.
+        // Of a large upload its first bytes say whether it was encrypted.
         let count = match is_large {
             true => SEALED_HEAD_BYTES,
             false => stat.bytes as u32,
@@ -203,19 +224,9 @@ impl Hub {
             return Some(Err(NotOpened::Busy));
         };
         let is_large = stat.bytes > self.files.cache.bounds().file_bytes_max;
-        if now == stat
-            && let Some(upload) = sealed_upload_of(&search.path, &bytes)
-            && let Some(root) = self.settings.files.as_ref()?.roots()[search.root].locks
-        {
-            search.lock = Some(LockSearch {
-                upload,
-                opened,
-                bytes: (!is_large).then_some(bytes),
-            });
-            let path = lock_name(upload);
-            let (token, ask) = (SEARCH | number, FileAsk::Open { root, path });
-            turn.out.push(Output::File { token, ask });
-            return None;
+        // Without its key it is nothing any more.
+        if search.has_no_lock && is_sealed_upload(&search.path, &bytes) {
+            return Some(Err(NotOpened::Absent));
         }
         if now == stat && is_large {
             let content = Content::Open(opened.file);
@@ -233,52 +244,87 @@ impl Hub {
         None
     }
 
-    /// What is kept of an encrypted upload's key. Where there is nothing, the file was erased by erasing that.
+    /// What the shard says of an upload's lock, and then of an upload that has one. Where there is none it was not encrypted, or was erased by erasing that.
     fn lock_answered(&mut self, number: u64, answer: FileAnswer, turn: &mut Turn<'_>) {
         let found = match answer {
             FileAnswer::Opened(Ok(opened)) => {
-                let ask = FileAsk::Read {
-                    file: opened.file,
-                    count: LOCK_BYTES_MAX as u32 + 1,
-                    offset: 0,
-                };
-                let token = SEARCH | number;
-                return turn.out.push(Output::File { token, ask });
+                let count = LOCK_BYTES_MAX as u32 + 1;
+                return self.ask_to_read(number, opened.file, count, turn);
             }
-            FileAnswer::Opened(Err(NotOpened::Directory)) => Err(NotOpened::Failed),
-            FileAnswer::Opened(Err(why)) => Err(why),
-            FileAnswer::Read(Some(bytes)) => self.unlock(number, &bytes),
-            FileAnswer::Read(None) | FileAnswer::Stat(_) => Err(NotOpened::Failed),
+            FileAnswer::Opened(Err(NotOpened::Absent)) => self.has_no_lock(number, turn),
+            FileAnswer::Opened(Err(NotOpened::Directory)) | FileAnswer::Stat(_) => {
+                Some(Err(NotOpened::Failed))
+            }
+            FileAnswer::Opened(Err(why)) => Some(Err(why)),
+            FileAnswer::Read(Some(bytes)) => {
+                let found = self.lock_read(number, bytes, turn);
+                let is_broken = matches!(found, Some(Err(NotOpened::Failed)));
+                self.stats.file_seals_broken += u64::from(is_broken);
+                found
+            }
+            FileAnswer::Read(None) => Some(Err(NotOpened::Busy)),
         };
-        self.stats.file_seals_broken += u64::from(matches!(found, Err(NotOpened::Failed)));
-        self.end_search(number, found, turn);
+        if let Some(found) = found {
+            self.end_search(number, found, turn);
+        }
     }
 
-    /// An encrypted file, by its key. A small one is decrypted at once.
-    fn unlock(&mut self, number: u64, lock: &[u8]) -> Found {
-        let search = self.files.searches.by_number.get_mut(&number);
-        let search = search.and_then(|search| search.lock.take());
-        let (Some(search), Some(uploads)) = (search, &self.settings.uploads) else {
-            return Err(NotOpened::Failed);
+    fn ask_to_read(&self, number: u64, file: FileRef, count: u32, turn: &mut Turn<'_>) {
+        let ask = FileAsk::Read {
+            file,
+            count,
+            offset: 0,
         };
-        let OpenedFile { file, mut stat } = search.opened;
+        let token = SEARCH | number;
+        turn.out.push(Output::File { token, ask });
+    }
+
+    fn has_no_lock(&mut self, number: u64, turn: &mut Turn<'_>) -> Option<Found> {
+        let search = self.files.searches.by_number.get_mut(&number)?;
+        search.has_no_lock = true;
+        let lock = search.lock.take()?;
+        self.file_opened(number, lock.opened, turn)
+    }
+
+    /// The lock was read, or all of a small file that has one.
+    fn lock_read(&mut self, number: u64, bytes: Vec<u8>, turn: &mut Turn<'_>) -> Option<Found> {
+        let search = self.files.searches.by_number.get_mut(&number)?;
+        let lock = search.lock.as_mut()?;
+        if let Some((reader, count)) = lock.found.take() {
+            let text = reader.open_whole(count, &bytes);
+            let text = text.filter(|_| bytes.len() as u64 == lock.opened.stat.bytes);
+            let kept = text.map(|text| Kept {
+                stat: plain(lock.opened.stat, count),
+                content: Content::Whole(self.files.cache.hold(text)),
+            });
+            return Some(kept.map(Some).ok_or(NotOpened::Failed));
+        }
+        let uploads = self.settings.uploads.as_ref();
         let unlock = || {
-            let lock = Lock::decode(lock)?;
-            let vault = uploads.uploads.vault.as_deref()?;
-            let reader = Reader::new(vault, search.upload, &lock)?;
-            let bytes = vault.grid().plain_bytes_of_whole(stat.bytes);
-            Some((reader, bytes.filter(|_| bytes == lock.bytes())?))
+            let vault = uploads?.uploads.vault.as_deref()?;
+            let count = vault.grid().plain_bytes_of_whole(lock.opened.stat.bytes)?;
+            Some((Reader::of_whole(vault, lock.upload, &bytes, count)?, count))
         };
-        let (reader, bytes) = unlock().ok_or(NotOpened::Failed)?;
-        stat.bytes = bytes;
-        let content = match search.bytes {
-            None => Content::Sealed(Rc::new(SealedFile { file, reader })),
-            Some(sealed) => {
-                let text = reader.open_whole(bytes, &sealed).ok_or(NotOpened::Failed)?;
-                Content::Whole(self.files.cache.hold(text))
-            }
+        let Some((reader, count)) = unlock() else {
+            return Some(Err(NotOpened::Failed));
         };
-        Ok(Some(Kept { stat, content }))
+        let disk = lock.opened.stat;
+        let cache = &mut self.files.cache;
+        let now_us = turn.now.monotonic_us;
+        if cache.unchanged_sealed(search.root, &search.path, &disk, now_us) {
+            return Some(Ok(None));
+        }
+        let file = lock.opened.file.clone();
+        if disk.bytes <= cache.bounds().file_bytes_max {
+            lock.found = Some((reader, count));
+            self.ask_to_read(number, file, disk.bytes as u32, turn);
+            return None;
+        }
+        let sealed = SealedFile { file, reader, disk };
+        Some(Ok(Some(Kept {
+            stat: plain(disk, count),
+            content: Content::Sealed(Rc::new(sealed)),
+        })))
     }
 
     /// Everybody who waits goes on with what was found.

@@ -30,6 +30,9 @@ impl Unsealing {
         }
     }
 
+    /// What it may have in memory, beside what goes out: a segment.
+    pub(super) const COST_BYTES: usize = 64 * 1024;
+
     /// Bytes that may go out.
     pub(super) const fn ready_bytes(&self) -> usize {
         self.ready.len()
@@ -105,8 +108,9 @@ impl Hub {
         let Some((unsealing, range)) = sending.next_sealed() else {
             return;
         };
+        let is_failed = bytes.is_none();
         if !unsealing.read(bytes, &range) {
-            self.stats.file_seals_broken += 1;
+            self.stats.file_seals_broken += u64::from(!is_failed);
             return self.close_now(key, turn);
         }
         self.push_body(key, Vec::new(), turn);

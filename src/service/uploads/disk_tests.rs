@@ -161,7 +161,7 @@ impl Disk {
                 assert!(self.records.contains_key(upload), "a record of nothing");
                 self.records.insert(*upload, record.clone());
             }
-            Want::Finish { upload, name } => match self.parts.remove(upload) {
+            Want::Finish { upload, name, .. } => match self.parts.remove(upload) {
                 Some(part) => {
                     assert!(part.unsynced.is_empty(), "visible before it is synced");
                     self.finals.insert(name.clone(), part.durable);

@@ -487,8 +487,13 @@ impl Uploads {
         let record = &known.record;
         let is_refused = self.transfers[&id].fault.is_some();
         if record.is_complete() && !record.is_partial() && !known.is_finished && !is_refused {
-            let name = record.name.clone();
-            self.enter(id, Phase::Finishing, Want::Finish { upload, name });
+            let (name, bytes) = (record.name.clone(), record.offset);
+            let want = Want::Finish {
+                upload,
+                name,
+                bytes,
+            };
+            self.enter(id, Phase::Finishing, want);
         } else {
             self.answer(id);
         }

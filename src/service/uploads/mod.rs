@@ -44,7 +44,7 @@ pub(crate) use memory::Buffers;
 pub use permits::{FilePermits, Who};
 pub use record::{RECORD_BYTES_MAX, Record};
 pub use recovery::Found;
-pub(crate) use sealing::{Reader, SEALED_HEAD_BYTES, SegmentAt, sealed_upload_of};
+pub(crate) use sealing::{Reader, SEALED_HEAD_BYTES, SegmentAt, is_sealed_upload, upload_of_whole};
 pub use sealing::{STORED_BYTES_MAX, unseal};
 pub use settings::UploadsSettings;
 pub use steps::{lock_name, part_name, record_name, upload_of};

@@ -1,7 +1,8 @@
 //! What a process that starts makes of what an earlier one left on the disk.
 
 use super::machine::Upload;
-use super::sealing::Stored;
+use super::sealing::{Grid, Stored};
+use super::vault::What;
 use super::{Lock, Record, UploadId, Uploads, Vault, Want};
 
 /// What is on the disk of one upload.
@@ -28,11 +29,14 @@ impl Found {
     }
 
     fn is_locked(&self, vault: Option<&Vault>) -> bool {
-        let record = self.record.as_deref().unwrap_or_default();
-        let opens = |lock: &[u8]| vault?.open(self.upload, &Lock::decode(lock)?);
-        Stored::split(record)
-            .sealed
-            .is_some_and(|(lock, _)| opens(lock).is_none())
+        let stored = Stored::split(self.record.as_deref().unwrap_or_default());
+        let opens = |lock: &[u8]| {
+            let lock = Lock::decode(lock)?;
+            vault?.open(self.upload, &lock, What::Part(stored.record))
+        };
+        // Of a whole file the lock is elsewhere, and nothing of it is needed to remember it.
+        let lock = stored.sealed.filter(|_| !stored.is_locked_elsewhere());
+        lock.is_some_and(|(lock, _)| opens(lock).is_none())
     }
 }
 
@@ -46,11 +50,11 @@ impl Uploads {
     /// The lengths of the final file and of the part, as their plaintext has them.
     fn plain_bytes(&self, found: &Found, record: &Record) -> (Option<u64>, Option<u64>) {
         let bytes = found.record.as_deref().unwrap_or_default();
-        let is_sealed = Stored::split(bytes).sealed.is_some();
-        let vault = self.settings.vault.as_deref();
-        let Some(grid) = vault.filter(|_| is_sealed).map(Vault::grid) else {
+        if Stored::split(bytes).sealed.is_none() {
             return (found.final_bytes, found.part_bytes);
-        };
+        }
+        let vault = self.settings.vault.as_deref();
+        let grid = vault.map_or_else(Grid::default, Vault::grid);
         // A file of a length that none of ours has was changed by somebody; reading it will say so.
         let whole = |bytes| grid.plain_bytes_of_whole(bytes).unwrap_or(record.offset);
         let part = |bytes| grid.plain_bytes_of_part(bytes, record.offset);

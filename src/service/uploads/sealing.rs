@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: operations on files (`store.rs`).
 
-use super::vault::{Lock, RUNS_MAX, Run, Vault, prefix_of};
+use super::vault::{Lock, RUNS_MAX, Run, Vault, What, prefix_of};
 use super::{LOCK_BYTES_MAX, RECORD_BYTES_MAX, UploadId};
 use ringway_streams::crypt::{FileCipher, FileKey, HEADER_BYTES, Header, SEGMENT_BYTES, TAG_BYTES};
 
@@ -35,6 +35,9 @@ pub(super) struct Stored<'a> {
     pub(super) sealed: Option<(&'a [u8], &'a [u8])>,
 }
 
+/// Stands in the place of the lock once that is kept for the whole file: whoever erases it there has erased it.
+pub(super) const LOCKED_ELSEWHERE: &[u8] = b"-";
+
 impl<'a> Stored<'a> {
     pub(super) fn split(bytes: &'a [u8]) -> Self {
         let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
@@ -46,6 +49,12 @@ impl<'a> Stored<'a> {
             sealed: lock.map(|lock| (lock, tail)),
         }
     }
+
+    /// Whether the lock is that of a whole file, and not here.
+    pub(super) fn is_locked_elsewhere(&self) -> bool {
+        self.sealed
+            .is_some_and(|(lock, _)| lock == LOCKED_ELSEWHERE)
+    }
 }
 
 /// Where segments are.
@@ -53,6 +62,12 @@ impl<'a> Stored<'a> {
 pub(crate) struct Grid {
     /// Plaintext of a full one.
     segment: u64,
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self::of_segments(SEGMENT_BYTES)
+    }
 }
 
 impl Grid {
@@ -148,11 +163,16 @@ impl SegmentAt {
     }
 }
 
-/// The upload of a whole file's name, if its first bytes are the header of an encrypted one of that upload.
-pub(crate) fn sealed_upload_of(name: &str, head: &[u8]) -> Option<UploadId> {
-    let upload = UploadId::parse(name.split('.').next()?)?;
-    let header = Header::parse(head.first_chunk()?).ok()?;
-    (header.file() == upload.to_bytes()).then_some(upload)
+/// The upload of a whole file's name.
+pub(crate) fn upload_of_whole(name: &str) -> Option<UploadId> {
+    UploadId::parse(name.split('.').next()?)
+}
+
+/// Whether the first bytes of a whole file are the header of an encrypted one of that name.
+pub(crate) fn is_sealed_upload(name: &str, head: &[u8]) -> bool {
+    let header = head.first_chunk().and_then(|head| Header::parse(head).ok());
+    let file = header.map(|header| header.file());
+    file.is_some() && file == upload_of_whole(name).map(UploadId::to_bytes)
 }
 
 /// Bytes of that header.
@@ -167,13 +187,28 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Of the upload whose lock it is.
-    pub(crate) fn new(vault: &Vault, upload: UploadId, lock: &Lock) -> Option<Self> {
-        let key = vault.open(upload, lock)?;
+    pub(super) fn new(
+        vault: &Vault,
+        upload: UploadId,
+        (lock, what): (&Lock, What<'_>),
+    ) -> Option<Self> {
+        let key = vault.open(upload, lock, what)?;
         Some(Self {
             grid: vault.grid(),
             cipher: FileCipher::new(&key, upload.to_bytes()),
             runs: lock.runs().to_vec(),
         })
+    }
+
+    /// Of a whole file of so many bytes.
+    pub(crate) fn of_whole(
+        vault: &Vault,
+        upload: UploadId,
+        lock: &[u8],
+        bytes: u64,
+    ) -> Option<Self> {
+        let lock = Lock::decode(lock)?;
+        Self::new(vault, upload, (&lock, What::Whole(bytes)))
     }
 
     /// The segment that has the byte `offset` of its file, which has so many.
@@ -221,10 +256,8 @@ fn open_tail(cipher: &FileCipher, index: u32, tail: &[u8]) -> Option<Vec<u8>> {
 /// What a whole file was before it was encrypted, by what is kept of its key; `None` when none of the master keys is its key's, or it is not what was written.
 #[must_use]
 pub fn unseal(vault: &Vault, upload: UploadId, lock: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    let lock = Lock::decode(lock)?;
     let bytes = vault.grid().plain_bytes_of_whole(sealed.len() as u64)?;
-    let reader = Reader::new(vault, upload, &lock)?;
-    (lock.bytes() == Some(bytes)).then(|| reader.open_whole(bytes, sealed))?
+    Reader::of_whole(vault, upload, lock, bytes)?.open_whole(bytes, sealed)
 }
 
 /// An encrypted upload whose bytes come.
@@ -259,8 +292,12 @@ impl Sealing {
     }
 
     /// One that another process has left.
-    pub(super) fn of_lock(vault: &Vault, upload: UploadId, lock: &Lock) -> Option<Self> {
-        let key = vault.open(upload, lock)?;
+    pub(super) fn of_lock(
+        vault: &Vault,
+        upload: UploadId,
+        (lock, what): (&Lock, What<'_>),
+    ) -> Option<Self> {
+        let key = vault.open(upload, lock, what)?;
         Some(Self {
             grid: vault.grid(),
             cipher: FileCipher::new(&key, upload.to_bytes()),
@@ -375,6 +412,8 @@ impl Sealing {
             return Err(Spoilt);
         }
         let prefix = random(entropy);
+        let is_new = self.runs.iter().all(|run| run.prefix != prefix) && prefix != [0; 7];
+        assert!(is_new, "the source of entropy gives the same bytes again");
         self.runs.push(Run { first, prefix });
         Ok(())
     }
@@ -393,14 +432,14 @@ impl Sealing {
         Ok(sealed)
     }
 
-    /// What is kept beside the record of an upload with so many bytes.
+    /// What is kept beside this record, which says that so many bytes count.
     pub(super) fn keep(
         &self,
         vault: &Vault,
-        offset: u64,
+        (record, offset): (&[u8], u64),
         entropy: Chance<'_>,
     ) -> Result<Vec<u8>, Spoilt> {
-        let mut kept = self.lock(vault, None, entropy).encode();
+        let mut kept = self.lock(vault, What::Part(record), entropy).encode();
         if self.grid.rest(offset) == 0 {
             return Ok(kept);
         }
@@ -418,10 +457,9 @@ impl Sealing {
         Ok(kept)
     }
 
-    /// The lock, for a whole file of so many bytes or for what there is so far.
-    pub(super) fn lock(&self, vault: &Vault, bytes: Option<u64>, entropy: Chance<'_>) -> Lock {
+    pub(super) fn lock(&self, vault: &Vault, what: What<'_>, entropy: Chance<'_>) -> Lock {
         let nonce = random(entropy);
-        vault.lock(self.upload, &self.key, (&self.runs, bytes), nonce)
+        vault.lock(self.upload, &self.key, (&self.runs, what), nonce)
     }
 }
 
@@ -460,7 +498,7 @@ mod tests {
         fn sealing(&self) -> Sealing {
             let (vault, mut parts) = (vault(), self.kept.splitn(2, |byte| *byte == b'\n'));
             let lock = Lock::decode(parts.next().unwrap()).unwrap();
-            let mut sealing = Sealing::of_lock(&vault, ID, &lock).unwrap();
+            let mut sealing = Sealing::of_lock(&vault, ID, (&lock, What::Part(b""))).unwrap();
             let tail = parts.next().map(|tail| {
                 let index = vault.grid().index_of(self.offset);
                 sealing.open_tail(index, tail).unwrap()
@@ -497,7 +535,7 @@ mod tests {
             let mut disk = Disk {
                 part: sealing.header(),
                 offset: 0,
-                kept: sealing.keep(&vault(), 0, &mut entropy).unwrap(),
+                kept: sealing.keep(&vault(), (b"", 0), &mut entropy).unwrap(),
             };
             let mut seen = BTreeMap::new();
             for step in 0..100 {
@@ -507,7 +545,9 @@ mod tests {
                 match random.below(4) {
                     0 => {
                         disk.offset = sealing.at().unwrap();
-                        disk.kept = sealing.keep(&vault(), disk.offset, &mut entropy).unwrap();
+                        disk.kept = sealing
+                            .keep(&vault(), (b"", disk.offset), &mut entropy)
+                            .unwrap();
                     }
                     // A crash: what came since is written again, as something else.
                     1 => sealing = disk.sealing(),
@@ -537,7 +577,8 @@ mod tests {
             if let Some(end) = sealing.finish(&mut entropy).unwrap() {
                 disk.write(end);
             }
-            let lock = sealing.lock(&vault(), sealing.at(), &mut entropy).encode();
+            let what = What::Whole(bytes as u64);
+            let lock = sealing.lock(&vault(), what, &mut entropy).encode();
             let opened = unseal(&vault(), ID, &lock, &disk.part);
             assert_eq!(opened.as_deref(), Some(&text[..bytes]));
             for short in [0, 1, 16, 32].map(|less| disk.part.len().saturating_sub(less + 1)) {

@@ -21,6 +21,8 @@ pub(super) enum Step {
     ReadStored(Option<u64>),
     /// Likewise, of another upload whose bytes are copied.
     ReadSourceStored(UploadId),
+    /// Likewise, of an upload whose whole file has a lock of its own by now.
+    ReadLocked,
     /// The segment of the part that begins with what stands before this byte.
     ReadTail(u64),
     /// An empty file that is open for this want.
@@ -49,6 +51,8 @@ pub(super) enum Step {
     WriteRecord(Vec<u8>),
     /// The lock of a whole file, likewise.
     WriteLock,
+    /// These bytes, likewise.
+    WriteFile(Vec<u8>),
     /// From the source to the part.
     Copy {
         from: u64,
@@ -137,8 +141,7 @@ fn new_file(upload: UploadId, area: Area, written: Step, name: String) -> [Step;
     ]
 }
 
-fn record_steps(upload: UploadId, record: Vec<u8>) -> [Step; 5] {
-    let written = Step::WriteRecord(record);
+pub(super) fn record_steps(upload: UploadId, written: Step) -> [Step; 5] {
     new_file(upload, Area::Parts, written, record_name(upload))
 }
 
@@ -164,7 +167,7 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
                 skips_if_absent: 0,
             });
             steps.extend(locks.then_some(Step::PutHeader));
-            steps.extend(record_steps(upload, record));
+            steps.extend(record_steps(upload, Step::WriteRecord(record)));
         }
         Want::Write { offset, .. } => {
             steps.push_back(OPEN);
@@ -205,18 +208,22 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
             if let Some(grid) = grid {
                 steps.extend([OPEN, place_of_record(upload, &record, grid)]);
             }
-            steps.extend(record_steps(upload, record));
+            steps.extend(record_steps(upload, Step::WriteRecord(record)));
         }
-        Want::Finish { upload, name } => finish(upload, name, locks, &mut steps),
+        Want::Finish {
+            upload,
+            name,
+            bytes,
+        } => finish(upload, (name, bytes), locks, &mut steps),
         Want::Remove { upload, name } => {
+            if let Some(name) = name {
+                steps.push_back(unlink(Area::Whole, name));
+                steps.push_back(Step::SyncArea(Area::Whole));
+            }
             if locks {
                 steps.push_back(unlink(Area::Locks, lock_name(upload)));
                 steps.push_back(unlink(Area::Locks, new_name(upload)));
                 steps.push_back(Step::SyncArea(Area::Locks));
-            }
-            if let Some(name) = name {
-                steps.push_back(unlink(Area::Whole, name));
-                steps.push_back(Step::SyncArea(Area::Whole));
             }
             steps.push_back(unlink(Area::Parts, part_name(upload)));
             steps.push_back(unlink(Area::Parts, new_name(upload)));
@@ -231,13 +238,13 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
 }
 
 /// The lock of an encrypted upload lasts before its file has its name: nobody finds a file that cannot be read.
-fn finish(upload: UploadId, name: String, locks: bool, steps: &mut VecDeque<Step>) {
+fn finish(upload: UploadId, (name, bytes): (String, u64), locks: bool, steps: &mut VecDeque<Step>) {
     if locks {
         let lock = new_file(upload, Area::Locks, Step::WriteLock, lock_name(upload));
         let end = Step::PutEnd {
             skips_if_plain: 1 + lock.len(),
         };
-        let mut sealed = VecDeque::from([Step::Place(None), end, Step::SyncPart]);
+        let mut sealed = VecDeque::from([Step::Place(Some(bytes)), end, Step::SyncPart]);
         sealed.extend(lock);
         steps.push_back(Step::OpenPart {
             creates: false,
@@ -254,4 +261,8 @@ fn finish(upload: UploadId, name: String, locks: bool, steps: &mut VecDeque<Step
     });
     steps.push_back(Step::SyncArea(Area::Whole));
     steps.push_back(Step::SyncArea(Area::Parts));
+    if locks {
+        // From now on the key is in one place.
+        steps.extend([Step::OpenStored(upload), Step::ReadLocked]);
+    }
 }

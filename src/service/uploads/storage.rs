@@ -58,6 +58,8 @@ pub enum Want {
         upload: UploadId,
         /// The name.
         name: String,
+        /// How many bytes the part has.
+        bytes: u64,
     },
     /// The final file, if that name is given and there, or the part; then the record. Durably; that something is not there is no failure.
     Remove {

@@ -8,9 +8,11 @@
 //! Deliberately absent: which wants there are and in which order (`machine.rs`), and files themselves: they are values that nobody here looks into.
 
 use super::record::Record;
-use super::sealing::{Chance, Grid, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored};
-use super::steps::{Step, part_name, record_name, steps_of};
-use super::vault::{Lock, Vault};
+use super::sealing::{
+    Chance, Grid, LOCKED_ELSEWHERE, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored,
+};
+use super::steps::{Step, part_name, record_name, record_steps, steps_of};
+use super::vault::{Lock, Vault, What};
 use super::{StorageError, Ticket, UploadId, Want};
 use crate::files::FileRef;
 use std::collections::{BTreeMap, VecDeque};
@@ -168,6 +170,7 @@ enum Asked {
     CreateNew,
     Stored(Option<u64>),
     SourceStored(UploadId),
+    Locked,
     Tail(u64),
     Source { from: u64, to: u64, count: u32 },
     Piece,
@@ -300,6 +303,9 @@ impl Store {
             (Asked::SourceStored(from), StoreAnswer::Read(result)) => {
                 result.and_then(|bytes| self.source_stored_read(id, from, &bytes))
             }
+            (Asked::Locked, StoreAnswer::Read(result)) => {
+                result.map(|bytes| self.locked_read(id, &bytes))
+            }
             (Asked::Tail(at), StoreAnswer::Read(result)) => {
                 result.and_then(|bytes| self.tail_read(id, bytes, at))
             }
@@ -407,15 +413,20 @@ impl Store {
     fn stored_read(&mut self, id: u64, bytes: &[u8], at: Option<u64>) -> Result<(), StoreError> {
         let upload = self.jobs[&id].upload;
         let stored = Stored::split(bytes);
+        let record = Record::decode(upload, stored.record).ok_or(StoreError::Failed)?;
+        let is_sealed = matches!(self.kinds.get(&upload), Some(Kind::Sealed(_)));
         let Some((lock, tail)) = stored.sealed else {
+            // An upload that was encrypted does not go on without.
+            if is_sealed {
+                return Err(StoreError::Failed);
+            }
             self.kinds.insert(upload, Kind::Plain);
             return Ok(());
         };
         let grid = self.vault().grid();
-        let record = Record::decode(upload, stored.record).ok_or(StoreError::Failed)?;
-        if !matches!(self.kinds.get(&upload), Some(Kind::Sealed(_))) {
-            let lock = Lock::decode(lock).ok_or(StoreError::Failed)?;
-            let sealing = Sealing::of_lock(&self.vault(), upload, &lock);
+        let lock = Lock::decode(lock).ok_or(StoreError::Failed)?;
+        let sealing = Sealing::of_lock(&self.vault(), upload, (&lock, What::Part(stored.record)));
+        if sealing.is_none() || !is_sealed {
             let sealing = sealing.ok_or(StoreError::Failed)?;
             let kind = Kind::Sealed(Box::new(sealing));
             self.kinds.insert(upload, kind);
@@ -455,6 +466,24 @@ impl Store {
         Ok(())
     }
 
+    /// What is kept of an upload whose file is whole was read. If that has its key, it is written anew without.
+    fn locked_read(&mut self, id: u64, bytes: &[u8]) {
+        let stored = Stored::split(bytes);
+        let upload = self.jobs[&id].upload;
+        if stored.sealed.is_none() || stored.is_locked_elsewhere() {
+            return;
+        }
+        let bare = [stored.record, LOCKED_ELSEWHERE].join(&b'\n');
+        if let Some(job) = self.jobs.get_mut(&id) {
+            for step in record_steps(upload, Step::WriteFile(bare))
+                .into_iter()
+                .rev()
+            {
+                job.steps.push_front(step);
+            }
+        }
+    }
+
     /// What is kept of an upload whose bytes are copied was read.
     fn source_stored_read(
         &mut self,
@@ -470,7 +499,8 @@ impl Store {
             let record = Record::decode(from, stored.record)?;
             let lock = Lock::decode(lock)?;
             let vault = self.vault();
-            let (grid, reader) = (vault.grid(), Reader::new(&vault, from, &lock)?);
+            let what = What::Part(stored.record);
+            let (grid, reader) = (vault.grid(), Reader::new(&vault, from, (&lock, what))?);
             let tail = match grid.rest(record.offset) {
                 0 => Vec::new(),
                 _ => reader.open_tail(grid.index_of(record.offset), tail)?,
@@ -591,6 +621,7 @@ impl Store {
                 let bytes = self.with_lock(upload, record, entropy)?;
                 self.write_file(id, bytes)
             }
+            Step::WriteFile(bytes) => self.write_file(id, bytes),
             Step::WriteLock => {
                 let bytes = self.lock_of_whole(upload, entropy)?;
                 self.write_file(id, bytes)
@@ -600,6 +631,7 @@ impl Store {
             Step::OpenStored(from) => (Asked::File, open(record_name(from), false, true)),
             Step::ReadStored(at) => (Asked::Stored(at), self.read_file(id)),
             Step::ReadSourceStored(from) => (Asked::SourceStored(from), self.read_file(id)),
+            Step::ReadLocked => (Asked::Locked, self.read_file(id)),
             Step::ReadTail(at) => {
                 let grid = self.vault().grid();
                 let ask = read_segment(self.part(upload), grid, grid.index_of(at));
@@ -777,7 +809,7 @@ impl Store {
         let offset = Record::decode(upload, &record).map(|record| record.offset);
         let offset = offset.ok_or(StoreError::Failed)?;
         if let Some(sealing) = self.sealing(upload) {
-            let kept = sealing.keep(&vault, offset, entropy)?;
+            let kept = sealing.keep(&vault, (&record, offset), entropy)?;
             record.push(b'\n');
             record.extend_from_slice(&kept);
         }
@@ -791,8 +823,9 @@ impl Store {
     ) -> Result<Vec<u8>, StoreError> {
         let vault = self.vault();
         let sealing = self.sealing(upload).ok_or(StoreError::Failed)?;
-        let bytes = sealing.at();
-        Ok(sealing.lock(&vault, bytes, entropy).encode())
+        let bytes = sealing.at().ok_or(StoreError::Failed)?;
+        let lock = sealing.lock(&vault, What::Whole(bytes), entropy);
+        Ok(lock.encode())
     }
 
     /// What comes next of another part: of an encrypted one a segment, or what its record has.

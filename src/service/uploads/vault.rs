@@ -68,7 +68,7 @@ impl Vault {
     }
 
     fn new(masters: Vec<MasterKey>) -> Option<Self> {
-        let grid = Grid::of_segments(SEGMENT_BYTES);
+        let grid = Grid::default();
         (!masters.is_empty()).then_some(Self { masters, grid })
     }
 
@@ -96,10 +96,11 @@ impl Vault {
         &self,
         upload: UploadId,
         key: &FileKey,
-        (runs, bytes): (&[Run], Option<u64>),
+        (runs, what): (&[Run], What<'_>),
         nonce: [u8; 12],
     ) -> Lock {
-        let header = binding(upload, runs, bytes);
+        let header = binding(upload, runs, what);
+        let bytes = what.bytes();
         Lock {
             envelope: Envelope::seal(&self.masters[0], nonce, &header, key),
             runs: runs.to_vec(),
@@ -107,13 +108,33 @@ impl Vault {
         }
     }
 
-    /// The key of an upload; `None` if none of the master keys opens it, or it is another's.
-    #[must_use]
-    pub fn open(&self, upload: UploadId, lock: &Lock) -> Option<FileKey> {
-        let header = binding(upload, &lock.runs, lock.bytes);
+    /// The key of an upload; `None` if none of the master keys opens it, or it is another's, or of something else.
+    pub(super) fn open(&self, upload: UploadId, lock: &Lock, what: What<'_>) -> Option<FileKey> {
+        if lock.bytes != what.bytes() {
+            return None;
+        }
+        let header = binding(upload, &lock.runs, what);
         let wanted = lock.envelope.master();
         let master = self.masters.iter().find(|master| master.id() == wanted)?;
         lock.envelope.open(master, &header).ok()
+    }
+}
+
+/// What a lock is the lock of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What<'a> {
+    /// A part, of which this record says how far it counts.
+    Part(&'a [u8]),
+    /// A whole file of so many bytes.
+    Whole(u64),
+}
+
+impl What<'_> {
+    const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Part(_) => None,
+            Self::Whole(bytes) => Some(bytes),
+        }
     }
 }
 
@@ -212,12 +233,21 @@ pub(super) fn prefix_of(runs: &[Run], index: u32) -> [u8; 7] {
 }
 
 /// What the envelope's seal covers beside itself.
-fn binding(upload: UploadId, runs: &[Run], bytes: Option<u64>) -> Header {
+fn binding(upload: UploadId, runs: &[Run], what: What<'_>) -> Header {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(b"ringway upload lock 1\0");
     context.update(&upload.to_bytes());
-    // No file is so long.
-    context.update(&bytes.unwrap_or(u64::MAX).to_le_bytes());
+    match what {
+        What::Part(record) => {
+            context.update(b"part");
+            context.update(&(record.len() as u64).to_le_bytes());
+            context.update(record);
+        }
+        What::Whole(bytes) => {
+            context.update(b"whole");
+            context.update(&bytes.to_le_bytes());
+        }
+    }
     for run in runs {
         context.update(&run.first.to_le_bytes());
         context.update(&run.prefix);
@@ -236,6 +266,7 @@ mod tests {
     use super::*;
 
     const ID: UploadId = UploadId::new(1 << 64, 1);
+    const WHOLE: What<'_> = What::Whole(600_000);
 
     fn vault(ids: &[u8]) -> Vault {
         let master = |id: &u8| MasterKey::new([*id; 8], [*id; 32]);
@@ -253,17 +284,21 @@ mod tests {
 
     fn lock() -> Lock {
         let key = FileKey::new([7; 32]);
-        vault(&[1]).lock(ID, &key, (&runs(), Some(600_000)), [9; 12])
+        vault(&[1]).lock(ID, &key, (&runs(), WHOLE), [9; 12])
     }
 
     #[test]
     fn a_lock_is_read_back_and_opened_by_its_key_alone() {
         let lock = lock();
         assert_eq!(Lock::decode(&lock.encode()).as_ref(), Some(&lock));
-        assert!(vault(&[1]).open(ID, &lock).is_some());
-        assert!(vault(&[2, 1]).open(ID, &lock).is_some());
-        assert!(vault(&[2]).open(ID, &lock).is_none());
-        assert!(vault(&[1]).open(UploadId::new(0, 1), &lock).is_none());
+        assert!(vault(&[1]).open(ID, &lock, WHOLE).is_some());
+        assert!(vault(&[2, 1]).open(ID, &lock, WHOLE).is_some());
+        assert!(vault(&[2]).open(ID, &lock, WHOLE).is_none());
+        assert!(
+            vault(&[1])
+                .open(UploadId::new(0, 1), &lock, WHOLE)
+                .is_none()
+        );
     }
 
     #[test]
@@ -279,8 +314,18 @@ mod tests {
         for spoil in spoils {
             let mut lock = lock();
             spoil(&mut lock);
-            assert!(vault(&[1]).open(ID, &lock).is_none());
+            let what = lock.bytes.map_or(What::Part(b""), What::Whole);
+            assert!(vault(&[1]).open(ID, &lock, what).is_none());
         }
+    }
+
+    #[test]
+    fn a_lock_of_a_part_is_that_of_its_record_alone() {
+        let key = FileKey::new([7; 32]);
+        let lock = vault(&[1]).lock(ID, &key, (&runs(), What::Part(b"{}")), [9; 12]);
+        assert!(vault(&[1]).open(ID, &lock, What::Part(b"{}")).is_some());
+        assert!(vault(&[1]).open(ID, &lock, What::Part(b"{} ")).is_none());
+        assert!(vault(&[1]).open(ID, &lock, What::Whole(0)).is_none());
     }
 
     #[test]
@@ -317,7 +362,7 @@ mod tests {
             })
             .collect();
         let key = FileKey::new([7; 32]);
-        let lock = vault(&[1]).lock(ID, &key, (&runs, Some(u64::MAX)), [9; 12]);
+        let lock = vault(&[1]).lock(ID, &key, (&runs, What::Whole(u64::MAX)), [9; 12]);
         assert_eq!(Lock::decode(&lock.encode()), Some(lock));
     }
 }

@@ -255,7 +255,9 @@ impl World {
 
     pub(super) fn hang_up(&mut self, conn: ConnId) {
         let (now, shard) = (self.now, self.wires[&conn].shard);
-        self.with(shard, |hub, post, _, out| hub.closed(now, conn, post, out));
+        self.with(shard, |hub, post, entropy, out| {
+            hub.closed(now, conn, post, entropy, out);
+        });
         self.settle();
     }
 

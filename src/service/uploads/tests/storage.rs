@@ -221,7 +221,12 @@ fn a_part_that_was_cut_is_synced_before_it_gets_its_name() {
     let upload = found.upload;
     let cut = Want::Truncate { upload, bytes: 2 };
     let name = upload.to_string();
-    let finish = Want::Finish { upload, name };
+    let bytes = 2;
+    let finish = Want::Finish {
+        upload,
+        name,
+        bytes,
+    };
     let sync = Want::Sync { upload };
     assert_eq!(wants, [cut.clone(), sync.clone(), cut, sync, finish]);
 }

@@ -343,8 +343,8 @@ impl World {
             return;
         };
         let now = self.now;
-        self.with(wire.shard, |hub, post, _, out| {
-            hub.closed(now, conn, post, out)
+        self.with(wire.shard, |hub, post, entropy, out| {
+            hub.closed(now, conn, post, entropy, out)
         });
         self.last_words.insert(conn, wire.reader.take());
     }
