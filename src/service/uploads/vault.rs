@@ -40,7 +40,7 @@ impl Eq for Vault {}
 
 impl Vault {
     /// Bytes of the longest file.
-    pub const FILE_BYTES_MAX: u64 = PLAINTEXT_BYTES_MAX;
+    pub const FILE_BYTES_MAX: u64 = PLAINTEXT_BYTES_MAX - 1;
 
     /// The key that a file has: 32 bytes, as they are or in base64. `None` for anything else.
     #[must_use]

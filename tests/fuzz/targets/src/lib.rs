@@ -18,6 +18,7 @@ mod path;
 mod range;
 mod sid;
 mod socketio;
+mod stored;
 mod stream_compress;
 mod stream_mux;
 mod stream_segments;
@@ -38,6 +39,7 @@ pub use path::path;
 pub use range::range;
 pub use sid::sid;
 pub use socketio::socketio;
+pub use stored::stored;
 pub use stream_compress::{stream_brotli, stream_deflate, stream_lz4, stream_zstd};
 pub use stream_mux::stream_mux;
 pub use stream_segments::stream_segments;
@@ -49,7 +51,7 @@ pub use ws::ws;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a folder of that name in `tests/fuzz/corpus` and a binary in `tests/fuzz/run`.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("command", command),
     ("config", config),
     ("deflate", deflate),
@@ -63,6 +65,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("range", range),
     ("sid", sid),
     ("socketio", socketio),
+    ("stored", stored),
     ("stream_brotli", stream_brotli),
     ("stream_deflate", stream_deflate),
     ("stream_lz4", stream_lz4),

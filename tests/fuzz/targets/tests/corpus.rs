@@ -124,5 +124,5 @@ macro_rules! replays {
 
 replays! {
     command config deflate engineio forwarded http1 hub link path proxy_v2 range sid socketio stream_brotli stream_deflate stream_lz4 stream_mux
-    stream_segments stream_zstd token tus ws
+    stored stream_segments stream_zstd token tus ws
 }
