@@ -113,7 +113,11 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, settings: &Arc<Settings>) -> Result<Self, StartError> {
         let shards = shard_count(config);
-        let found: Arc<[Found]> = crate::uploads::found(config)?.into();
+        let found: Arc<[Found]> = {
+            let uploads = settings.uploads.as_ref();
+            let vault = uploads.and_then(|service| service.uploads.vault.as_deref());
+            crate::uploads::found(config, vault)?.into()
+        };
         let builders = builders(config, shards)?;
         let wakers: Vec<Waker> = builders.iter().map(UringBuilder::waker).collect();
         let published: Arc<[Published]> = (0..shards).map(|_| Published::default()).collect();

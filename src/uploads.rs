@@ -27,6 +27,9 @@ const PARTS: &str = "parts";
 const WHOLE: &str = "whole";
 /// What is kept of the keys of whole files that are encrypted.
 const LOCKS: &str = "keys";
+/// How far behind the root of whole files theirs stand.
+const PARTS_BEHIND: u32 = 1;
+const LOCKS_BEHIND: u32 = 2;
 /// What the path of whole files' URLs begins with.
 const WHOLE_PREFIX: &str = "/uploads/files/";
 
@@ -114,7 +117,7 @@ pub fn served_root(config: &Config) -> Option<ServedRoot> {
         prefix: WHOLE_PREFIX.to_owned(),
         access: Access::Granted,
         always_download: true,
-        locks: Some(config.files.roots.len() + 2),
+        locks: Some(config.files.roots.len() + LOCKS_BEHIND as usize),
         ..ServedRoot::default()
     })
 }
@@ -170,11 +173,11 @@ pub fn claim(config: &Config) -> Result<Option<fs::File>, StartError> {
     }
 }
 
-/// What an earlier process left.
+/// What an earlier process left. Of what none of these keys opens the log hears.
 ///
 /// # Errors
 /// RW-1014.
-pub fn found(config: &Config) -> Result<Vec<Found>, StartError> {
+pub fn found(config: &Config, vault: Option<&Vault>) -> Result<Vec<Found>, StartError> {
     let Some(directory) = &config.uploads.directory else {
         return Ok(Vec::new());
     };
@@ -188,7 +191,7 @@ pub fn found(config: &Config) -> Result<Vec<Found>, StartError> {
     }
     let found = uploads.into_iter().map(|upload| find(directory, upload));
     let found = found.collect::<io::Result<Vec<_>>>().map_err(unusable)?;
-    warn_of_unreadable(&found, vault(&config.uploads.key_files)?.as_deref());
+    warn_of_unreadable(&found, vault);
     Ok(found)
 }
 
@@ -269,8 +272,8 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
     let root = |area| match area {
         Area::Whole => Root(whole),
-        Area::Parts => Root(whole + 1),
-        Area::Locks => Root(whole + 2),
+        Area::Parts => Root(whole + PARTS_BEHIND),
+        Area::Locks => Root(whole + LOCKS_BEHIND),
     };
     let place = |area| Place::Root(root(area));
     match ask {
@@ -404,7 +407,7 @@ mod tests {
         let upload = UploadId::new(1 << 20, 0);
         fs::write(directory.join(PARTS).join(part_name(upload)), b"abc").unwrap();
         spoil(&directory.join(PARTS).join(record_name(upload)));
-        let found = found(&config);
+        let found = found(&config, None);
         fs::remove_dir_all(directory).unwrap();
         let mut found = found.expect("a bad record is no reason not to start");
         assert_eq!(found.len(), 1);

@@ -89,6 +89,15 @@ pub(super) struct Encoding {
     cost_bytes: usize,
 }
 
+/// Moves the first `count` bytes to those that go out.
+pub(super) fn move_bytes(ready: &mut Vec<u8>, count: usize, out: &mut Vec<u8>) {
+    if out.is_empty() && count == ready.len() {
+        core::mem::swap(out, ready);
+    } else {
+        out.extend(ready.drain(..count));
+    }
+}
+
 /// What comes back from the pool.
 struct Made {
     encoder: Encoder,
@@ -113,11 +122,7 @@ impl Encoding {
 
     /// Moves so many bytes to those that go out.
     pub(super) fn take(&mut self, count: usize, out: &mut Vec<u8>) {
-        if out.is_empty() && count == self.ready.len() {
-            core::mem::swap(out, &mut self.ready);
-        } else {
-            out.extend(self.ready.drain(..count));
-        }
+        move_bytes(&mut self.ready, count, out);
     }
 
     /// Whether a piece of it is being read or compressed.

@@ -302,7 +302,7 @@ impl Hub {
         let uploads = self.settings.uploads.as_ref();
         let unlock = || {
             let vault = uploads?.uploads.vault.as_deref()?;
-            let count = vault.grid().plain_bytes_of_whole(lock.opened.stat.bytes)?;
+            let count = vault.grid().plain_bytes(lock.opened.stat.bytes)?;
             Some((Reader::of_whole(vault, lock.upload, &bytes, count)?, count))
         };
         let Some((reader, count)) = unlock() else {

@@ -3,6 +3,7 @@
 //!
 //! It is done on the shard: a segment takes some 10 us, which is what handing it to another thread and back would cost.
 
+use super::encoding::move_bytes;
 use super::{FileAsk, Hub, Key, Output, Turn};
 use crate::files::SealedFile;
 use crate::uploads::SegmentAt;
@@ -45,11 +46,7 @@ impl Unsealing {
 
     /// Moves so many bytes to those that go out.
     pub(super) fn take(&mut self, count: usize, out: &mut Vec<u8>) {
-        if out.is_empty() && count == self.ready.len() {
-            core::mem::swap(out, &mut self.ready);
-        } else {
-            out.extend(self.ready.drain(..count));
-        }
+        move_bytes(&mut self.ready, count, out);
     }
 
     /// What is to be read for the beginning of a range, unless there is something yet.

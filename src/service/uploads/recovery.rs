@@ -1,9 +1,10 @@
 //! What a process that starts makes of what an earlier one left on the disk.
 
 use super::machine::Upload;
-use super::sealing::{Grid, Stored};
+use super::sealing::{Stored, plain_bytes_of_part};
 use super::vault::What;
 use super::{Lock, Record, UploadId, Uploads, Vault, Want};
+use ringway_streams::crypt::Grid;
 
 /// What is on the disk of one upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +57,8 @@ impl Uploads {
         let vault = self.settings.vault.as_deref();
         let grid = vault.map_or_else(Grid::default, Vault::grid);
         // A file of a length that none of ours has was changed by somebody; reading it will say so.
-        let whole = |bytes| grid.plain_bytes_of_whole(bytes).unwrap_or(record.offset);
-        let part = |bytes| grid.plain_bytes_of_part(bytes, record.offset);
+        let whole = |bytes| grid.plain_bytes(bytes).unwrap_or(record.offset);
+        let part = |bytes| plain_bytes_of_part(grid, bytes, record.offset);
         (found.final_bytes.map(whole), found.part_bytes.map(part))
     }
 

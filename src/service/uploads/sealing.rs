@@ -7,7 +7,9 @@
 
 use super::vault::{Lock, RUNS_MAX, Run, Vault, What, prefix_of};
 use super::{LOCK_BYTES_MAX, RECORD_BYTES_MAX, UploadId};
-use ringway_streams::crypt::{FileCipher, FileKey, HEADER_BYTES, Header, SEGMENT_BYTES, TAG_BYTES};
+use ringway_streams::crypt::{
+    FileCipher, FileKey, Grid, HEADER_BYTES, Header, SEGMENT_BYTES, TAG_BYTES,
+};
 
 const PREFIX_BYTES: usize = 7;
 /// Bytes of what is kept for one upload: its record, its lock, and what there is of a segment.
@@ -57,72 +59,13 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// Where segments are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grid {
-    /// Plaintext of a full one.
-    segment: u64,
-}
-
-impl Default for Grid {
-    fn default() -> Self {
-        Self::of_segments(SEGMENT_BYTES)
-    }
-}
-
-impl Grid {
-    pub(super) const fn of_segments(segment_bytes: usize) -> Self {
-        Self {
-            segment: segment_bytes as u64,
-        }
-    }
-
-    /// Plaintext of a full segment.
-    pub(super) const fn segment(self) -> u64 {
-        self.segment
-    }
-
-    /// Bytes of a full one on the disk.
-    pub(super) const fn sealed_bytes(self) -> u64 {
-        self.segment + TAG_BYTES as u64
-    }
-
-    /// Where a segment begins on the disk.
-    pub(super) const fn place_of(self, index: u32) -> u64 {
-        HEADER_BYTES as u64 + index as u64 * self.sealed_bytes()
-    }
-
-    /// The segment that a byte is in.
-    pub(super) const fn index_of(self, offset: u64) -> u32 {
-        (offset / self.segment) as u32
-    }
-
-    /// How many bytes of its segment stand before a byte.
-    pub(super) const fn rest(self, offset: u64) -> u64 {
-        offset % self.segment
-    }
-
-    /// How many of an upload's bytes its part may have, up to `offset` and beyond, by its length.
-    pub(super) fn plain_bytes_of_part(self, part_bytes: u64, offset: u64) -> u64 {
-        let segments = part_bytes.saturating_sub(HEADER_BYTES as u64) / self.sealed_bytes();
-        let full = segments * self.segment;
-        // What is left behind the last full segment is in the record.
-        match full >= offset - self.rest(offset) {
-            true => full.max(offset),
-            false => full,
-        }
-    }
-
-    /// How long a whole file is; `None` for a length that no whole one has.
-    pub(crate) fn plain_bytes_of_whole(self, file_bytes: u64) -> Option<u64> {
-        let bytes = file_bytes.checked_sub(HEADER_BYTES as u64)?;
-        let (full, rest) = (bytes / self.sealed_bytes(), bytes % self.sealed_bytes());
-        match rest.checked_sub(TAG_BYTES as u64) {
-            // The only segment may be empty, one behind others never is.
-            Some(0) => (full == 0).then_some(0),
-            Some(rest) => Some(full * self.segment + rest),
-            None => (rest == 0 && full > 0).then_some(full * self.segment),
-        }
+/// How many of an upload's bytes its part may have, up to `offset` and beyond, by its length.
+pub(super) fn plain_bytes_of_part(grid: Grid, part_bytes: u64, offset: u64) -> u64 {
+    let full = grid.full_segments_of(part_bytes) * grid.segment_bytes();
+    // What is left behind the last full segment is in the record.
+    match full >= offset - grid.rest(offset) {
+        true => full.max(offset),
+        false => full,
     }
 }
 
@@ -144,10 +87,10 @@ impl SegmentAt {
     fn of(grid: Grid, offset: u64, bytes: u64) -> Self {
         let index = grid.index_of(offset);
         let start = offset - grid.rest(offset);
-        let plain_bytes = (bytes - start).min(grid.segment());
+        let plain_bytes = (bytes - start).min(grid.segment_bytes());
         Self {
             index,
-            is_last: plain_bytes < grid.segment(),
+            is_last: plain_bytes < grid.segment_bytes(),
             start,
             place: grid.place_of(index),
             sealed_bytes: plain_bytes as u32 + TAG_BYTES as u32,
@@ -193,11 +136,15 @@ impl Reader {
         (lock, what): (&Lock, What<'_>),
     ) -> Option<Self> {
         let key = vault.open(upload, lock, what)?;
-        Some(Self {
+        Some(Self::of_key(vault, upload, &key, lock.runs().to_vec()))
+    }
+
+    fn of_key(vault: &Vault, upload: UploadId, key: &FileKey, runs: Vec<Run>) -> Self {
+        Self {
             grid: vault.grid(),
-            cipher: FileCipher::new(&key, upload.to_bytes()),
-            runs: lock.runs().to_vec(),
-        })
+            cipher: FileCipher::new(key, upload.to_bytes()),
+            runs,
+        }
     }
 
     /// Of a whole file of so many bytes.
@@ -217,17 +164,30 @@ impl Reader {
     }
 
     /// A segment's plaintext.
-    pub(crate) fn open(&self, index: u32, last: bool, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
-        let prefix = prefix_of(&self.runs, index);
-        let text = self.cipher.open(prefix, index, last, &mut sealed).ok()?;
-        let count = text.len();
-        sealed.truncate(count);
-        Some(sealed)
+    pub(super) fn open(&self, index: u32, last: bool, sealed: Vec<u8>) -> Option<Vec<u8>> {
+        self.open_under(prefix_of(&self.runs, index), index, last, sealed)
     }
 
     /// What is left of a segment, as a record has it.
     pub(super) fn open_tail(&self, index: u32, tail: &[u8]) -> Option<Vec<u8>> {
-        open_tail(&self.cipher, index, tail)
+        let (prefix, sealed) = tail.split_first_chunk::<PREFIX_BYTES>()?;
+        self.open_under(*prefix, index, true, sealed.to_vec())
+    }
+
+    fn open_under(
+        &self,
+        prefix: [u8; PREFIX_BYTES],
+        index: u32,
+        last: bool,
+        mut sealed: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let count = self
+            .cipher
+            .open(prefix, index, last, &mut sealed)
+            .ok()?
+            .len();
+        sealed.truncate(count);
+        Some(sealed)
     }
 
     /// All of a whole file, which has so many bytes.
@@ -245,28 +205,18 @@ impl Reader {
     }
 }
 
-fn open_tail(cipher: &FileCipher, index: u32, tail: &[u8]) -> Option<Vec<u8>> {
-    let (prefix, sealed) = tail.split_first_chunk::<PREFIX_BYTES>()?;
-    let mut sealed = sealed.to_vec();
-    let count = cipher.open(*prefix, index, true, &mut sealed).ok()?.len();
-    sealed.truncate(count);
-    Some(sealed)
-}
-
 /// What a whole file was before it was encrypted, by what is kept of its key; `None` when none of the master keys is its key's, or it is not what was written.
 #[must_use]
 pub fn unseal(vault: &Vault, upload: UploadId, lock: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    let bytes = vault.grid().plain_bytes_of_whole(sealed.len() as u64)?;
+    let bytes = vault.grid().plain_bytes(sealed.len() as u64)?;
     Reader::of_whole(vault, upload, lock, bytes)?.open_whole(bytes, sealed)
 }
 
 /// An encrypted upload whose bytes come.
 pub(super) struct Sealing {
-    grid: Grid,
     upload: UploadId,
     key: FileKey,
-    cipher: FileCipher,
-    runs: Vec<Run>,
+    reader: Reader,
     /// Segments before this one may have been sealed under the last run; `None`: by another process, which may have sealed any.
     sealed_to: Option<u32>,
     /// Where the next byte goes, and what there is of its segment; `None` while that is with the disk alone.
@@ -280,11 +230,9 @@ impl Sealing {
         let key = FileKey::new(random(entropy));
         let prefix = random(entropy);
         Self {
-            grid: vault.grid(),
-            cipher: FileCipher::new(&key, upload.to_bytes()),
+            reader: Reader::of_key(vault, upload, &key, vec![Run { first: 0, prefix }]),
             upload,
             key,
-            runs: vec![Run { first: 0, prefix }],
             sealed_to: Some(0),
             at: Some(0),
             tail: Vec::new(),
@@ -299,20 +247,23 @@ impl Sealing {
     ) -> Option<Self> {
         let key = vault.open(upload, lock, what)?;
         Some(Self {
-            grid: vault.grid(),
-            cipher: FileCipher::new(&key, upload.to_bytes()),
+            reader: Reader::of_key(vault, upload, &key, lock.runs().to_vec()),
             upload,
             key,
-            runs: lock.runs().to_vec(),
             sealed_to: None,
             at: None,
             tail: Vec::new(),
         })
     }
 
+    /// Reads what was sealed so far.
+    pub(super) const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// What stands before the segments.
     pub(super) fn header(&self) -> Vec<u8> {
-        let header = self.cipher.header(self.runs[0].prefix);
+        let header = self.reader.cipher.header(self.reader.runs[0].prefix);
         header.to_bytes().to_vec()
     }
 
@@ -323,7 +274,7 @@ impl Sealing {
     /// The next byte is this one, behind those of its segment.
     pub(super) fn place(&mut self, at: u64, tail: Vec<u8>) {
         debug_assert!(
-            tail.len() as u64 == self.grid.rest(at),
+            tail.len() as u64 == self.reader.grid.rest(at),
             "there is as much as is said"
         );
         self.at = Some(at);
@@ -336,7 +287,7 @@ impl Sealing {
             return;
         }
         self.tail = Vec::new();
-        self.at = (self.grid.rest(at) == 0).then_some(at);
+        self.at = (self.reader.grid.rest(at) == 0).then_some(at);
     }
 
     /// Nobody writes any more: what the record has is not kept in memory.
@@ -354,11 +305,11 @@ impl Sealing {
         entropy: Chance<'_>,
     ) -> Result<(u64, Vec<u8>), Spoilt> {
         let at = self.at.ok_or(Spoilt)?;
-        let place = self.grid.place_of(self.grid.index_of(at));
-        let segment = self.grid.segment() as usize;
+        let place = self.reader.grid.place_of(self.reader.grid.index_of(at));
+        let segment = self.reader.grid.segment_bytes() as usize;
         let count = (self.tail.len() + bytes.len()) / segment;
-        let mut out = Vec::with_capacity(count * self.grid.sealed_bytes() as usize);
-        let mut index = self.grid.index_of(at);
+        let mut out = Vec::with_capacity(count * self.reader.grid.sealed_bytes() as usize);
+        let mut index = self.reader.grid.index_of(at);
         self.at = Some(at + bytes.len() as u64);
         while self.tail.len() + bytes.len() >= segment {
             let (now, rest) = bytes.split_at(segment - self.tail.len());
@@ -380,14 +331,14 @@ impl Sealing {
     /// That one stays as it is, since nothing else has its bytes: in the middle of writing it anew there would be none. How long the whole is says the lock.
     pub(super) fn finish(&mut self, entropy: Chance<'_>) -> Result<Option<(u64, Vec<u8>)>, Spoilt> {
         let at = self.at.ok_or(Spoilt)?;
-        if at > 0 && self.grid.rest(at) == 0 {
+        if at > 0 && self.reader.grid.rest(at) == 0 {
             return Ok(None);
         }
-        let index = self.grid.index_of(at);
+        let index = self.reader.grid.index_of(at);
         let mut out = self.tail.clone();
         let tag = self.seal(index, true, &mut out, entropy)?;
         out.extend_from_slice(&tag);
-        Ok(Some((self.grid.place_of(index), out)))
+        Ok(Some((self.reader.grid.place_of(index), out)))
     }
 
     fn seal(
@@ -401,35 +352,21 @@ impl Sealing {
             self.begin_run(index, entropy)?;
         }
         self.sealed_to = Some(index + 1);
-        let prefix = prefix_of(&self.runs, index);
-        Ok(self.cipher.seal(prefix, index, last, text))
+        let prefix = prefix_of(&self.reader.runs, index);
+        Ok(self.reader.cipher.seal(prefix, index, last, text))
     }
 
     /// What was sealed from this segment on does not count any more.
     fn begin_run(&mut self, first: u32, entropy: Chance<'_>) -> Result<(), Spoilt> {
-        self.runs.retain(|run| run.first < first);
-        if self.runs.len() >= RUNS_MAX {
+        self.reader.runs.retain(|run| run.first < first);
+        if self.reader.runs.len() >= RUNS_MAX {
             return Err(Spoilt);
         }
         let prefix = random(entropy);
-        let is_new = self.runs.iter().all(|run| run.prefix != prefix) && prefix != [0; 7];
+        let is_new = self.reader.runs.iter().all(|run| run.prefix != prefix) && prefix != [0; 7];
         assert!(is_new, "the source of entropy gives the same bytes again");
-        self.runs.push(Run { first, prefix });
+        self.reader.runs.push(Run { first, prefix });
         Ok(())
-    }
-
-    /// What is left of a segment, as a record has it.
-    pub(super) fn open_tail(&self, index: u32, tail: &[u8]) -> Result<Vec<u8>, Spoilt> {
-        open_tail(&self.cipher, index, tail).ok_or(Spoilt)
-    }
-
-    /// A full segment's plaintext.
-    pub(super) fn open(&self, index: u32, mut sealed: Vec<u8>) -> Result<Vec<u8>, Spoilt> {
-        let prefix = prefix_of(&self.runs, index);
-        let opened = self.cipher.open(prefix, index, false, &mut sealed);
-        let count = opened.map_err(|_| Spoilt)?.len();
-        sealed.truncate(count);
-        Ok(sealed)
     }
 
     /// What is kept beside this record, which says that so many bytes count.
@@ -440,7 +377,7 @@ impl Sealing {
         entropy: Chance<'_>,
     ) -> Result<Vec<u8>, Spoilt> {
         let mut kept = self.lock(vault, What::Part(record), entropy).encode();
-        if self.grid.rest(offset) == 0 {
+        if self.reader.grid.rest(offset) == 0 {
             return Ok(kept);
         }
         if self.at != Some(offset) {
@@ -451,7 +388,7 @@ impl Sealing {
         kept.extend_from_slice(&prefix);
         let from = kept.len();
         kept.extend_from_slice(&self.tail);
-        let (cipher, index) = (&self.cipher, self.grid.index_of(offset));
+        let (cipher, index) = (&self.reader.cipher, self.reader.grid.index_of(offset));
         let tag = cipher.seal(prefix, index, true, &mut kept[from..]);
         kept.extend_from_slice(&tag);
         Ok(kept)
@@ -459,7 +396,7 @@ impl Sealing {
 
     pub(super) fn lock(&self, vault: &Vault, what: What<'_>, entropy: Chance<'_>) -> Lock {
         let nonce = random(entropy);
-        vault.lock(self.upload, &self.key, (&self.runs, what), nonce)
+        vault.lock(self.upload, &self.key, (&self.reader.runs, what), nonce)
     }
 }
 
@@ -501,7 +438,7 @@ mod tests {
             let mut sealing = Sealing::of_lock(&vault, ID, (&lock, What::Part(b""))).unwrap();
             let tail = parts.next().map(|tail| {
                 let index = vault.grid().index_of(self.offset);
-                sealing.open_tail(index, tail).unwrap()
+                sealing.reader().open_tail(index, tail).unwrap()
             });
             sealing.place(self.offset, tail.unwrap_or_default());
             sealing
@@ -517,10 +454,14 @@ mod tests {
             let Some(sealed) = disk.part.get(place..end) else {
                 continue;
             };
-            if sealing.open(index as u32, sealed.to_vec()).is_err() {
+            if sealing
+                .reader()
+                .open(index as u32, false, sealed.to_vec())
+                .is_none()
+            {
                 continue;
             }
-            let nonce = (prefix_of(&sealing.runs, index as u32), index as u32);
+            let nonce = (prefix_of(&sealing.reader.runs, index as u32), index as u32);
             let before = seen.entry(nonce).or_insert_with(|| sealed.to_vec());
             assert!(before == sealed, "two segments under one nonce");
         }
@@ -556,7 +497,7 @@ mod tests {
                     _ => {}
                 }
             }
-            assert!(sealing.runs.len() > 1, "nothing was written again");
+            assert!(sealing.reader.runs.len() > 1, "nothing was written again");
         }
     }
 
@@ -621,7 +562,7 @@ mod tests {
             (96, 21, 32),
             (96, 48, 32),
         ] {
-            assert_eq!(grid.plain_bytes_of_part(part_bytes, offset), plain);
+            assert_eq!(plain_bytes_of_part(grid, part_bytes, offset), plain);
         }
         for (file_bytes, plain) in [
             (0, None),
@@ -632,7 +573,7 @@ mod tests {
             (80, None),
             (81, Some(17)),
         ] {
-            assert_eq!(grid.plain_bytes_of_whole(file_bytes), plain, "{file_bytes}");
+            assert_eq!(grid.plain_bytes(file_bytes), plain, "{file_bytes}");
         }
     }
 }

@@ -32,7 +32,7 @@ impl UploadsSettings {
     /// Offsets that storage can go back to while bytes come: multiples of this.
     pub(super) fn unit(&self) -> u64 {
         let vault = self.vault.as_deref();
-        vault.map_or(1, |vault| vault.grid().segment())
+        vault.map_or(1, |vault| vault.grid().segment_bytes())
     }
 }
 

@@ -1,19 +1,21 @@
 //! What a want takes: its operations on files, in their order.
 
 use super::record::Record;
-use super::sealing::Grid;
 use super::{Area, UploadId, Want};
+use ringway_streams::crypt::Grid;
 use std::collections::VecDeque;
 
 /// One operation of a want.
 pub(super) enum Step {
-    /// The part is open from now on. That there is none may mean that the want is done already: then these many steps are passed over.
+    /// The part is open from now on. That there is none may mean that what needs it is done already.
     OpenPart {
         creates: bool,
-        skips_if_absent: usize,
+        may_be_absent: bool,
     },
     /// It is known whether the upload is encrypted, and if it is, its next byte is this one; without a number, wherever that is.
     Place(Option<u64>),
+    /// That was found out: whoever else waits for it goes on.
+    Placed,
     /// Another upload's part is open for this want.
     OpenSource(UploadId),
     /// An upload's record, with what is kept beside it, is open for this want; and read, for what [`Step::Place`] says.
@@ -37,10 +39,8 @@ pub(super) enum Step {
     },
     /// The header of an encrypted part.
     PutHeader,
-    /// The last segment of an encrypted part, which has nothing behind it. Of one that is not encrypted these many steps are passed over.
-    PutEnd {
-        skips_if_plain: usize,
-    },
+    /// All that an encrypted part lacks to be whole; nothing of one that is not encrypted.
+    PutEnd,
     /// Into the part, as it stands there.
     WritePart {
         bytes: Vec<u8>,
@@ -77,12 +77,9 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// Whether it finds out how an upload stands.
-    pub(super) const fn places(&self) -> bool {
-        matches!(
-            self,
-            Self::OpenStored(_) | Self::ReadStored(_) | Self::ReadTail(_)
-        )
+    /// Whether it is about a part, and not about what became of it.
+    pub(super) const fn needs_part(&self) -> bool {
+        matches!(self, Self::Place(_) | Self::PutEnd)
     }
 }
 
@@ -119,7 +116,7 @@ pub fn upload_of(name: &str) -> Option<UploadId> {
 
 const OPEN: Step = Step::OpenPart {
     creates: false,
-    skips_if_absent: 0,
+    may_be_absent: false,
 };
 
 fn new_file(upload: UploadId, area: Area, written: Step, name: String) -> [Step; 5] {
@@ -145,6 +142,10 @@ pub(super) fn record_steps(upload: UploadId, written: Step) -> [Step; 5] {
     new_file(upload, Area::Parts, written, record_name(upload))
 }
 
+pub(super) fn lock_steps(upload: UploadId) -> [Step; 5] {
+    new_file(upload, Area::Locks, Step::WriteLock, lock_name(upload))
+}
+
 fn unlink(area: Area, name: String) -> Step {
     Step::Unlink { area, name }
 }
@@ -164,7 +165,7 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
         Want::Create { upload, record } => {
             steps.push_back(Step::OpenPart {
                 creates: true,
-                skips_if_absent: 0,
+                may_be_absent: false,
             });
             steps.extend(locks.then_some(Step::PutHeader));
             steps.extend(record_steps(upload, Step::WriteRecord(record)));
@@ -240,17 +241,11 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
 /// The lock of an encrypted upload lasts before its file has its name: nobody finds a file that cannot be read.
 fn finish(upload: UploadId, (name, bytes): (String, u64), locks: bool, steps: &mut VecDeque<Step>) {
     if locks {
-        let lock = new_file(upload, Area::Locks, Step::WriteLock, lock_name(upload));
-        let end = Step::PutEnd {
-            skips_if_plain: 1 + lock.len(),
-        };
-        let mut sealed = VecDeque::from([Step::Place(Some(bytes)), end, Step::SyncPart]);
-        sealed.extend(lock);
         steps.push_back(Step::OpenPart {
             creates: false,
-            skips_if_absent: sealed.len(),
+            may_be_absent: true,
         });
-        steps.append(&mut sealed);
+        steps.extend([Step::Place(Some(bytes)), Step::PutEnd]);
     }
     steps.push_back(Step::Rename {
         from: Area::Parts,

@@ -8,13 +8,12 @@
 //! Deliberately absent: which wants there are and in which order (`machine.rs`), and files themselves: they are values that nobody here looks into.
 
 use super::record::Record;
-use super::sealing::{
-    Chance, Grid, LOCKED_ELSEWHERE, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored,
-};
-use super::steps::{Step, part_name, record_name, record_steps, steps_of};
+use super::sealing::{Chance, LOCKED_ELSEWHERE, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored};
+use super::steps::{Step, lock_steps, new_name, part_name, record_name, record_steps, steps_of};
 use super::vault::{Lock, Vault, What};
 use super::{StorageError, Ticket, UploadId, Want};
 use crate::files::FileRef;
+use ringway_streams::crypt::Grid;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -165,9 +164,9 @@ struct Job {
 /// What the shard was asked last.
 #[derive(Clone, Copy)]
 enum Asked {
-    Part { skips_if_absent: usize },
+    Part { may_be_absent: bool },
     File,
-    CreateNew,
+    CreateNew(Area),
     Stored(Option<u64>),
     SourceStored(UploadId),
     Locked,
@@ -287,14 +286,14 @@ impl Store {
             return;
         };
         let result = match (asked, answer) {
-            (Asked::Part { skips_if_absent }, StoreAnswer::Opened(result)) => {
-                return self.part_opened(id, result, skips_if_absent, entropy);
+            (Asked::Part { may_be_absent }, StoreAnswer::Opened(result)) => {
+                return self.part_opened(id, result, may_be_absent, entropy);
             }
-            (Asked::CreateNew, StoreAnswer::Opened(Err(StoreError::Exists))) => {
-                self.make_room(id);
+            (Asked::CreateNew(area), StoreAnswer::Opened(Err(StoreError::Exists))) => {
+                self.make_room(id, area);
                 Ok(())
             }
-            (Asked::CreateNew | Asked::File, StoreAnswer::Opened(result)) => {
+            (Asked::CreateNew(_) | Asked::File, StoreAnswer::Opened(result)) => {
                 result.map(|file| self.keep_file(id, file))
             }
             (Asked::Stored(at), StoreAnswer::Read(result)) => {
@@ -336,7 +335,7 @@ impl Store {
         &mut self,
         id: u64,
         result: Result<FileRef, StoreError>,
-        skips_if_absent: usize,
+        may_be_absent: bool,
         entropy: Chance<'_>,
     ) {
         let upload = self.jobs[&id].upload;
@@ -350,8 +349,8 @@ impl Store {
         for id in [id].into_iter().chain(waiting) {
             match error {
                 None => self.go_on(id, entropy),
-                Some(StoreError::Absent) if skips_if_absent > 0 => {
-                    self.skip(id, skips_if_absent);
+                Some(StoreError::Absent) if may_be_absent => {
+                    self.go_without_part(id);
                     self.go_on(id, entropy);
                 }
                 Some(error) => self.end(id, Err(error.into()), entropy),
@@ -359,20 +358,17 @@ impl Store {
         }
     }
 
-    fn skip(&mut self, id: u64, count: usize) {
+    /// It was done before; what is left to do needs no part.
+    fn go_without_part(&mut self, id: u64) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.steps.drain(..count.min(job.steps.len()));
+            while job.steps.pop_front_if(|step| step.needs_part()).is_some() {}
         }
     }
 
     /// A crash, or a failure, left an unfinished record or lock.
-    fn make_room(&mut self, id: u64) {
+    fn make_room(&mut self, id: u64, area: Area) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            let area = match job.steps.front() {
-                Some(Step::WriteLock) => Area::Locks,
-                _ => Area::Parts,
-            };
-            let name = || super::steps::new_name(job.upload);
+            let name = || new_name(job.upload);
             let (create, unlink) = (
                 Step::CreateNew { area, name: name() },
                 Step::Unlink { area, name: name() },
@@ -391,12 +387,6 @@ impl Store {
     fn keep_memory(&mut self, id: u64, memory: Vec<u8>) {
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_piece) {
             job.memory = Some(memory);
-        }
-    }
-
-    fn push_front(&mut self, id: u64, step: Step) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.steps.push_front(step);
         }
     }
 
@@ -425,9 +415,9 @@ impl Store {
         };
         let grid = self.vault().grid();
         let lock = Lock::decode(lock).ok_or(StoreError::Failed)?;
-        let sealing = Sealing::of_lock(&self.vault(), upload, (&lock, What::Part(stored.record)));
-        if sealing.is_none() || !is_sealed {
-            let sealing = sealing.ok_or(StoreError::Failed)?;
+        let lock = (&lock, What::Part(stored.record));
+        let sealing = Sealing::of_lock(&self.vault(), upload, lock).ok_or(StoreError::Failed)?;
+        if !is_sealed {
             let kind = Kind::Sealed(Box::new(sealing));
             self.kinds.insert(upload, kind);
         }
@@ -439,14 +429,15 @@ impl Store {
         if rest == 0 {
             sealing.place(at, Vec::new());
         } else if grid.index_of(at) == grid.index_of(record.offset) && at <= record.offset {
-            let mut tail = sealing.open_tail(grid.index_of(at), tail)?;
+            let tail = sealing.reader().open_tail(grid.index_of(at), tail);
+            let mut tail = tail.ok_or(StoreError::Failed)?;
             if tail.len() < rest {
                 return Err(StoreError::Failed);
             }
             tail.truncate(rest);
             sealing.place(at, tail);
         } else if at < record.offset {
-            self.push_front(id, Step::ReadTail(at));
+            self.put_before(id, [Step::ReadTail(at)]);
         } else {
             return Err(StoreError::Failed);
         }
@@ -460,7 +451,8 @@ impl Store {
         let Some(Kind::Sealed(sealing)) = self.kinds.get_mut(&upload) else {
             return Err(StoreError::Failed);
         };
-        let mut tail = sealing.open(grid.index_of(at), bytes)?;
+        let tail = sealing.reader().open(grid.index_of(at), false, bytes);
+        let mut tail = tail.ok_or(StoreError::Failed)?;
         tail.truncate(grid.rest(at) as usize);
         sealing.place(at, tail);
         Ok(())
@@ -546,10 +538,8 @@ impl Store {
             let Some(step) = job.steps.pop_front() else {
                 return self.end(id, Ok(()), entropy);
             };
-            let is_placed = job.is_placing && !step.places();
-            if is_placed {
+            if matches!(step, Step::Placed) {
                 job.is_placing = false;
-                job.steps.push_front(step);
                 return self.placed(id, entropy);
             }
             match self.take(id, step, entropy) {
@@ -604,9 +594,10 @@ impl Store {
         let (asked, ask) = match step {
             Step::OpenPart {
                 creates,
-                skips_if_absent,
-            } => return Ok(self.open_part(id, creates, skips_if_absent)),
+                may_be_absent,
+            } => return Ok(self.open_part(id, creates, may_be_absent)),
             Step::Place(at) => return Ok(self.place(id, at)),
+            Step::Placed => unreachable!("the others go on behind it"),
             Step::PutHeader => {
                 let sealing = Sealing::new(&self.vault(), upload, entropy);
                 let bytes = sealing.header();
@@ -615,7 +606,7 @@ impl Store {
                 self.write_part(upload, bytes, 0)
             }
             Step::Put { bytes, offset } => return self.put(id, bytes, offset, entropy),
-            Step::PutEnd { skips_if_plain } => return self.put_end(id, skips_if_plain, entropy),
+            Step::PutEnd => return self.put_end(id, entropy),
             Step::WritePart { bytes, offset } => self.write_part(upload, bytes, offset),
             Step::WriteRecord(record) => {
                 let bytes = self.with_lock(upload, record, entropy)?;
@@ -638,7 +629,7 @@ impl Store {
                 (Asked::Tail(at), ask)
             }
             Step::CreateNew { area, name } => (
-                Asked::CreateNew,
+                Asked::CreateNew(area),
                 StoreAsk::Open {
                     area,
                     name,
@@ -690,7 +681,7 @@ impl Store {
         Ok(Taken::Asks(asked, ask))
     }
 
-    fn open_part(&mut self, id: u64, creates: bool, skips_if_absent: usize) -> Taken {
+    fn open_part(&mut self, id: u64, creates: bool, may_be_absent: bool) -> Taken {
         let upload = self.jobs[&id].upload;
         match self.parts.get_mut(&upload) {
             Some(Part::Open(_)) => Taken::Done,
@@ -700,7 +691,7 @@ impl Store {
             }
             None => {
                 self.parts.insert(upload, Part::Opening(Vec::new()));
-                let asked = Asked::Part { skips_if_absent };
+                let asked = Asked::Part { may_be_absent };
                 Taken::Asks(asked, open(part_name(upload), creates, false))
             }
         }
@@ -728,6 +719,7 @@ impl Store {
         }
         self.placing.insert(upload, Vec::new());
         job.is_placing = true;
+        job.steps.push_front(Step::Placed);
         job.steps.push_front(Step::ReadStored(at));
         job.steps.push_front(Step::OpenStored(upload));
         Taken::Done
@@ -764,35 +756,36 @@ impl Store {
         Ok(Taken::Asks(asked, ask))
     }
 
-    fn put_end(
-        &mut self,
-        id: u64,
-        skips_if_plain: usize,
-        entropy: Chance<'_>,
-    ) -> Result<Taken, StoreError> {
+    /// Makes a part whole, if it is encrypted: its last segment, its header, and the lock that it has from then on.
+    fn put_end(&mut self, id: u64, entropy: Chance<'_>) -> Result<Taken, StoreError> {
         let upload = self.jobs[&id].upload;
         let Some(sealing) = self.sealing(upload) else {
-            self.skip(id, skips_if_plain);
             return Ok(Taken::Done);
         };
-        let header = sealing.header();
         let at = sealing.at().ok_or(StoreError::Failed)?;
-        let end = sealing.finish(entropy)?;
+        let (header, end) = (sealing.header(), sealing.finish(entropy)?);
         let grid = self.vault().grid();
-        let place = grid.place_of(grid.index_of(at));
-        if let Some((offset, bytes)) = end {
-            self.push_front(id, Step::WritePart { bytes, offset });
-        }
         // Behind what counts there may be what a crash left.
-        self.push_front(
-            id,
+        let mut steps = vec![
+            Step::CutPart(grid.place_of(grid.index_of(at))),
             Step::WritePart {
                 bytes: header,
                 offset: 0,
             },
-        );
-        self.push_front(id, Step::CutPart(place));
+        ];
+        steps.extend(end.map(|(offset, bytes)| Step::WritePart { bytes, offset }));
+        steps.push(Step::SyncPart);
+        steps.extend(lock_steps(upload));
+        self.put_before(id, steps);
         Ok(Taken::Done)
+    }
+
+    /// These steps come next, in their order.
+    fn put_before(&mut self, id: u64, steps: impl IntoIterator<Item = Step>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let rest = core::mem::take(&mut job.steps);
+            job.steps = steps.into_iter().chain(rest).collect();
+        }
     }
 
     /// A record, with what is kept beside it.
@@ -840,7 +833,7 @@ impl Store {
             return Ok(Taken::Waits);
         };
         let (offset, bytes, count) = match job.source.as_mut().zip(grid) {
-            Some(((_, tail), grid)) if left < grid.segment() => {
+            Some(((_, tail), grid)) if left < grid.segment_bytes() => {
                 let (bytes, offset) = (core::mem::take(tail), to);
                 if bytes.len() as u64 != left {
                     return Err(StoreError::Failed);
@@ -850,7 +843,7 @@ impl Store {
             }
             Some((_, grid)) => {
                 let place = grid.place_of(grid.index_of(from));
-                (place, grid.segment(), grid.sealed_bytes() as u32)
+                (place, grid.segment_bytes(), grid.sealed_bytes() as u32)
             }
             None => {
                 let bytes = left.min(COPY_BYTES);

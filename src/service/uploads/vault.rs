@@ -5,13 +5,10 @@
 //! them, so that nobody puts a segment of an earlier run in the place of the one that counts.
 
 use super::UploadId;
-use super::sealing::Grid;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ringway_streams::crypt::{
-    Envelope, FileKey, Header, MasterKey, PLAINTEXT_BYTES_MAX, SEGMENT_BYTES,
-};
+use ringway_streams::crypt::{Envelope, FileKey, Grid, Header, MasterKey, PLAINTEXT_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Runs of one upload: each is a crash, or a failure of the disk, with progress in between. Beyond it the upload fails, and is to be begun anew.
@@ -78,10 +75,6 @@ impl Vault {
     /// For more than the format has.
     #[must_use]
     pub fn with_segments(self, bytes: usize) -> Self {
-        assert!(
-            (1..=SEGMENT_BYTES).contains(&bytes),
-            "a segment is no longer"
-        );
         Self {
             grid: Grid::of_segments(bytes),
             ..self

@@ -17,14 +17,15 @@ impl FileCipher {
     /// Of the file with this id, by AWS-LC.
     #[must_use]
     pub fn new(key: &FileKey, file: [u8; 16]) -> Self {
-        Self {
-            cipher: AwsLc::new(key.bytes()),
-            file,
-        }
+        Self::with_cipher(AwsLc::new(key.bytes()), file)
     }
 }
 
 impl<C: Cipher> FileCipher<C> {
+    pub(super) const fn with_cipher(cipher: C, file: [u8; 16]) -> Self {
+        Self { cipher, file }
+    }
+
     /// The header of segments under this prefix.
     #[must_use]
     pub const fn header(&self, nonce_prefix: [u8; 7]) -> Header {
@@ -59,15 +60,26 @@ impl<C: Cipher> FileCipher<C> {
         last: bool,
         sealed: &'a mut [u8],
     ) -> Result<&'a mut [u8], StreamError> {
+        let Some((text, tag)) = sealed.split_last_chunk_mut::<TAG_BYTES>() else {
+            return Err(StreamError::Forged { segment: index });
+        };
+        self.open_apart(nonce_prefix, index, last, (text, tag))?;
+        Ok(text)
+    }
+
+    /// The same, of a segment whose tag stands elsewhere.
+    pub(super) fn open_apart(
+        &self,
+        nonce_prefix: [u8; 7],
+        index: u32,
+        last: bool,
+        (text, tag): (&mut [u8], &[u8; TAG_BYTES]),
+    ) -> Result<(), StreamError> {
         let header = self.header(nonce_prefix);
         let nonce = header.nonce(index, last);
-        let forged = StreamError::Forged { segment: index };
-        let Some((text, tag)) = sealed.split_last_chunk_mut::<TAG_BYTES>() else {
-            return Err(forged);
-        };
         match self.cipher.open(nonce, &header.to_bytes(), text, tag) {
-            true => Ok(text),
-            false => Err(forged),
+            true => Ok(()),
+            false => Err(StreamError::Forged { segment: index }),
         }
     }
 }

@@ -41,6 +41,10 @@ impl Header {
         self.file
     }
 
+    pub(super) const fn nonce_prefix(&self) -> [u8; 7] {
+        self.nonce_prefix
+    }
+
     /// As it stands in front of the segments.
     #[must_use]
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {

@@ -9,6 +9,93 @@ const SEALED: u64 = SEALED_BYTES as u64;
 const SEGMENT: u64 = SEGMENT_BYTES as u64;
 const TAG: u64 = TAG_BYTES as u64;
 
+/// Where segments of one size are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    segment_bytes: u64,
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self::FULL
+    }
+}
+
+impl Grid {
+    /// That of the format.
+    const FULL: Self = Self {
+        segment_bytes: SEGMENT,
+    };
+
+    /// Of smaller segments: a simulation has many of them in little.
+    ///
+    /// # Panics
+    /// For none, or more than the format has.
+    #[must_use]
+    pub fn of_segments(bytes: usize) -> Self {
+        assert!(
+            (1..=SEGMENT_BYTES).contains(&bytes),
+            "a segment is no longer"
+        );
+        Self {
+            segment_bytes: bytes as u64,
+        }
+    }
+
+    /// Plaintext of a full segment.
+    #[must_use]
+    pub const fn segment_bytes(self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Bytes of a full one with its tag.
+    #[must_use]
+    pub const fn sealed_bytes(self) -> u64 {
+        self.segment_bytes + TAG
+    }
+
+    /// Where a segment begins in the stream.
+    #[must_use]
+    pub const fn place_of(self, index: u32) -> u64 {
+        HEADER + index as u64 * self.sealed_bytes()
+    }
+
+    /// The segment that a byte of the plaintext is in.
+    #[must_use]
+    pub const fn index_of(self, offset: u64) -> u32 {
+        (offset / self.segment_bytes) as u32
+    }
+
+    /// How many bytes of its segment stand before a byte.
+    #[must_use]
+    pub const fn rest(self, offset: u64) -> u64 {
+        offset % self.segment_bytes
+    }
+
+    /// Full segments of a stream of so many bytes.
+    #[must_use]
+    pub const fn full_segments_of(self, stream_bytes: u64) -> u64 {
+        stream_bytes.saturating_sub(HEADER) / self.sealed_bytes()
+    }
+
+    /// How long the plaintext of a whole stream is; `None` for a length that no whole one has.
+    #[must_use]
+    pub const fn plain_bytes(self, stream_bytes: u64) -> Option<u64> {
+        let Some(segments) = stream_bytes.checked_sub(HEADER) else {
+            return None;
+        };
+        let full = segments / self.sealed_bytes() * self.segment_bytes;
+        match (full, segments % self.sealed_bytes()) {
+            (0, 0) => None,
+            (_, 0) => Some(full),
+            // The only segment may be empty, one behind others never is.
+            (0, TAG) => Some(0),
+            (_, 0..=TAG) => None,
+            (_, rest) => Some(full + rest - TAG),
+        }
+    }
+}
+
 /// The lengths of one stream.
 ///
 /// They are as true as the length of the file that they came from: only the last segment proves them. Who keeps files where others may cut them reads
@@ -52,23 +139,12 @@ impl Layout {
     /// # Errors
     /// [`StreamError::LengthImpossible`].
     pub const fn of_ciphertext(bytes: u64) -> Result<Self, StreamError> {
-        let impossible = StreamError::LengthImpossible { bytes };
-        let Some(segments) = bytes.checked_sub(HEADER) else {
-            return Err(impossible);
-        };
-        let (full, rest) = (segments / SEALED, segments % SEALED);
-        let plaintext_bytes = match (full, rest) {
-            (0, 0) => return Err(impossible),
-            (_, 0) => full * SEGMENT,
-            // The only segment may be empty, one behind others never is.
-            (0, TAG) => 0,
-            (_, 0..=TAG) => return Err(impossible),
-            (_, rest) => full * SEGMENT + rest - TAG,
-        };
-        if plaintext_bytes > PLAINTEXT_BYTES_MAX {
-            return Err(impossible);
+        match Grid::FULL.plain_bytes(bytes) {
+            Some(plaintext_bytes) if plaintext_bytes <= PLAINTEXT_BYTES_MAX => {
+                Ok(Self { plaintext_bytes })
+            }
+            _ => Err(StreamError::LengthImpossible { bytes }),
         }
-        Ok(Self { plaintext_bytes })
     }
 
     /// How long the plaintext is.

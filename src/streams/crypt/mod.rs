@@ -33,7 +33,7 @@ pub use cipher::{AwsLc, Cipher};
 pub use envelope::{Envelope, FileKey, MasterKey};
 pub use file_cipher::FileCipher;
 pub use header::Header;
-pub use layout::{Layout, Span};
+pub use layout::{Grid, Layout, Span};
 pub use open::Opener;
 pub use range::RangeReader;
 pub use seal::Sealer;
@@ -47,6 +47,5 @@ pub const HEADER_BYTES: usize = 32;
 /// As many as the nonce can number.
 pub const PLAINTEXT_BYTES_MAX: u64 = (SEGMENT_BYTES as u64) << 32;
 
-/// A full segment with its tag.
-pub const SEALED_BYTES: usize = SEGMENT_BYTES + TAG_BYTES;
+const SEALED_BYTES: usize = SEGMENT_BYTES + TAG_BYTES;
 const NONCE_BYTES: usize = 12;

@@ -1,6 +1,6 @@
 //! One segment's worth of memory, and giving what is ready in it: what the stages of encryption share.
 
-use super::{Cipher, HEADER_BYTES, Header, SEALED_BYTES, TAG_BYTES};
+use super::{Cipher, FileCipher, HEADER_BYTES, Header, SEALED_BYTES, TAG_BYTES};
 use crate::StreamError;
 use core::ops::Range;
 
@@ -89,26 +89,22 @@ impl Segment {
     }
 }
 
-/// A cipher with the header that it seals along.
+/// A file's cipher under the one prefix that its header has.
 pub(super) struct Key<C> {
-    cipher: C,
-    header: Header,
-    aad: [u8; HEADER_BYTES],
+    cipher: FileCipher<C>,
+    prefix: [u8; 7],
 }
 
 impl<C: Cipher> Key<C> {
-    pub(super) fn new(cipher: C, header: Header) -> Self {
-        let aad = header.to_bytes();
+    pub(super) const fn new(cipher: C, header: Header) -> Self {
         Self {
-            cipher,
-            header,
-            aad,
+            cipher: FileCipher::with_cipher(cipher, header.file()),
+            prefix: header.nonce_prefix(),
         }
     }
 
     pub(super) fn seal(&self, index: u32, last: bool, text: &mut [u8]) -> [u8; TAG_BYTES] {
-        let nonce = self.header.nonce(index, last);
-        self.cipher.seal(nonce, &self.aad, text)
+        self.cipher.seal(self.prefix, index, last, text)
     }
 
     pub(super) fn open(
@@ -118,10 +114,7 @@ impl<C: Cipher> Key<C> {
         text: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), StreamError> {
-        let nonce = self.header.nonce(index, last);
-        match self.cipher.open(nonce, &self.aad, text, tag) {
-            true => Ok(()),
-            false => Err(StreamError::Forged { segment: index }),
-        }
+        self.cipher
+            .open_apart(self.prefix, index, last, (text, tag))
     }
 }
