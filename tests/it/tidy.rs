@@ -5,7 +5,7 @@
 use crate::tree;
 use ringway::codes;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// Files outside `shards/uring` that may say `unsafe`, each with the reason.
 const UNSAFE_ALLOWED: &[(&str, &str)] = &[];
@@ -69,15 +69,32 @@ fn anchor(heading: &str) -> String {
     kept.collect()
 }
 
+/// A path without its `.` and `..`.
+fn resolved(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => assert!(found.pop(), "{} leaves the tree", path.display()),
+            Component::CurDir => {}
+            part => found.push(part),
+        }
+    }
+    found
+}
+
 /// Why a link leads nowhere, if so.
 fn dead(page: &str, target: &str) -> Option<String> {
     let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
     let folder = Path::new(page).parent().unwrap_or_else(|| Path::new(""));
     let path = match file {
         "" => Path::new(page).to_owned(),
-        file => folder.join(file),
+        file => resolved(&folder.join(file)),
     };
-    if !tree::root().join(&path).exists() {
+    // What lies here and is ignored by git is not there for anybody else.
+    if !tree::files()
+        .iter()
+        .any(|known| Path::new(known).starts_with(&path))
+    {
         return Some(format!("{page}: {target}"));
     }
     let has = |text: String| {
