@@ -2,6 +2,7 @@
 //!
 //! A session, because the scheduler shares a CPU out among sessions first; a process, so that whatever happens here is one outcome's failure.
 
+use crate::bulk::Neighbours;
 use crate::crowd::{Crowd, Guest};
 use crate::dialect::Dialect;
 use crate::fetch::{Fetching, Files};
@@ -93,30 +94,43 @@ impl Job {
         let silent = crowd.len() - self.scenario.stalled;
         (silent..crowd.len()).try_for_each(|who| crowd.stall(who))?;
         std::thread::sleep(rest);
+        let bulk = self.scenario.bulk.as_ref();
+        let neighbours =
+            bulk.map(|bulk| Neighbours::start(bulk, running.address, &running.files()));
+        let neighbours = neighbours.transpose()?;
+        let mut outcome = self.drive_crowd(running, before, &mut crowd)?;
+        outcome.bulk = neighbours.map(Neighbours::finish).transpose()?;
+        Ok(outcome)
+    }
+
+    fn drive_crowd(
+        &self,
+        running: &Running,
+        before: Memory,
+        crowd: &mut Crowd,
+    ) -> io::Result<Outcome> {
         let outcome = self.blank();
         match self.scenario.load {
-            Kind::Idle => self.drive(
-                running,
-                before,
-                Driven::new(&mut crowd, Idle::new()),
-                outcome,
-            ),
+            Kind::Idle => {
+                let idle = Driven::new(crowd, Idle::new());
+                self.drive(running, before, idle, outcome)
+            }
             Kind::Echo => {
-                let echo = Echo::new(&crowd, payload_bytes);
-                self.drive(running, before, Driven::new(&mut crowd, echo), outcome)
+                let echo = Echo::new(crowd, self.scenario.payload_bytes);
+                self.drive(running, before, Driven::new(crowd, echo), outcome)
             }
             Kind::Say => {
-                let say = Say::new(&crowd, &self.scenario);
-                self.drive(running, before, Driven::new(&mut crowd, say), outcome)
+                let say = Say::new(crowd, &self.scenario);
+                self.drive(running, before, Driven::new(crowd, say), outcome)
             }
             Kind::Publish => {
                 let publish = Publish::new(&self.scenario);
-                self.drive(running, before, Driven::new(&mut crowd, publish), outcome)
+                self.drive(running, before, Driven::new(crowd, publish), outcome)
             }
             Kind::Fetch | Kind::Upload => unreachable!("such a scenario says what of"),
             Kind::Churn => {
-                let churn = Churn::new(&crowd);
-                self.drive(running, before, Driven::new(&mut crowd, churn), outcome)
+                let churn = Churn::new(crowd);
+                self.drive(running, before, Driven::new(crowd, churn), outcome)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Load for Ringway and its peers, measured side by side. README.md beside it says how to run it and how to read it.
 
+mod bulk;
 mod client;
 mod compare;
 mod crowd;
@@ -77,6 +78,12 @@ enum Command {
         /// The clients.
         cohort: String,
     },
+    /// Neighbours of clients, described in JSON; a run starts them.
+    #[command(hide = true)]
+    Bulk {
+        /// What they do.
+        task: String,
+    },
     /// One run, described in JSON; the others start it.
     #[command(hide = true)]
     Measure {
@@ -147,7 +154,7 @@ struct SmokeArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ringway,ringway-files,ringway-uploads,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
+        default_value = "ringway,ringway-files,ringway-files-anew,ringway-both,ringway-uploads,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
     )]
     server: Vec<String>,
 }
@@ -170,6 +177,7 @@ fn main() -> ExitCode {
         Command::Compare { before, after } => compare(&before, &after),
         Command::Million(args) => hold_million(args),
         Command::Cohort { cohort } => be_cohort(&cohort),
+        Command::Bulk { task } => be_bulk(&task),
         Command::Measure { job } => measure(&job),
     };
     done.unwrap_or_else(|problem| {
@@ -265,6 +273,12 @@ fn hold_million(args: MillionArgs) -> Result<ExitCode, String> {
 fn be_cohort(cohort: &str) -> Result<ExitCode, String> {
     let cohort = serde_json::from_str(cohort).map_err(|error| error.to_string())?;
     million::serve(&cohort).map_err(|error| error.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn be_bulk(task: &str) -> Result<ExitCode, String> {
+    let task = serde_json::from_str(task).map_err(|error| error.to_string())?;
+    bulk::serve(task, std::io::stdout()).map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Measure {
     P50Us,
     /// The 99th percentile of latency, in milliseconds.
     P99Ms,
+    /// Seconds in which the neighbours get a gigabyte.
+    BulkGigabyteS,
     /// What a connection adds to the server's resident memory.
     ResidentBytes,
     /// What one adds to its anonymous memory.
@@ -47,6 +49,7 @@ impl Measure {
             Self::Cores => "cores",
             Self::P50Us => "p50 us",
             Self::P99Ms => "p99 ms",
+            Self::BulkGigabyteS => "s a GB of bulk",
             Self::ResidentBytes => "RSS bytes each",
             Self::AnonymousBytes => "anonymous bytes each",
             Self::HeapBytes => "heap bytes each",
@@ -74,6 +77,10 @@ impl Measure {
             Self::Cores => outcome.cpu_seconds / outcome.seconds,
             Self::P50Us => outcome.latency.as_ref()?.p50_us,
             Self::P99Ms => outcome.latency.as_ref()?.p99_us / 1000.0,
+            Self::BulkGigabyteS => {
+                let bulk = outcome.bulk?;
+                bulk.seconds * 1e9 / bulk.bytes as f64
+            }
             Self::ResidentBytes => each(outcome.memory.resident),
             Self::AnonymousBytes => each(outcome.memory.anonymous),
             Self::HeapBytes if outcome.memory.heap != 0 => each(outcome.memory.heap),

@@ -1,5 +1,6 @@
 //! What one run of one scenario against one server gave, and the file that holds many.
 
+use crate::bulk::Fetched;
 use crate::load::Latency;
 use crate::process::Memory;
 use crate::scenario::Scenario;
@@ -50,12 +51,22 @@ pub(crate) struct Outcome {
     pub(crate) resident_bytes_per_hour: Option<f64>,
     pub(crate) kernel_slab_bytes_per_hour: Option<f64>,
     pub(crate) command: Vec<String>,
+    /// What the neighbours fetched, if there were any.
+    #[serde(default)]
+    pub(crate) bulk: Option<Fetched>,
 }
 
 impl Outcome {
     /// Whether everything was done that was to be done, each thing once and in order.
     pub(crate) fn is_whole(&self) -> bool {
-        self.failure.is_none() && self.refused + self.disordered + self.missing == 0
+        self.failure.is_none()
+            && self.refused + self.disordered + self.missing == 0
+            && self.bulk_flowed()
+    }
+
+    fn bulk_flowed(&self) -> bool {
+        self.bulk
+            .is_none_or(|bulk| bulk.refused == 0 && bulk.bytes > 0)
     }
 
     /// How much of the time it had to wait for CPUs; `None` where server and load share one, and wait for each other.
@@ -68,7 +79,11 @@ impl Outcome {
     pub(crate) fn problem(&self) -> Option<String> {
         let counts = || {
             let (refused, disordered, missing) = (self.refused, self.disordered, self.missing);
-            format!("{refused} refused, {disordered} out of order, {missing} missing")
+            let bulk = match self.bulk {
+                Some(bulk) if !self.bulk_flowed() => format!("; of bulk: {bulk:?}"),
+                _ => String::new(),
+            };
+            format!("{refused} refused, {disordered} out of order, {missing} missing{bulk}")
         };
         (!self.is_whole()).then(|| self.failure.clone().unwrap_or_else(counts))
     }

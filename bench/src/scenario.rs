@@ -1,5 +1,6 @@
 //! What is done to a server: one row of the table, as TOML under `bench/scenarios`.
 
+use crate::bulk::Bulk;
 use crate::fetch::Wanted;
 use crate::measures::Measure;
 use crate::upload::Sent;
@@ -74,6 +75,9 @@ pub(crate) struct Scenario {
     /// What `upload` does.
     #[serde(default)]
     pub(crate) upload: Option<Sent>,
+    /// Who fetches files of the same server meanwhile.
+    #[serde(default)]
+    pub(crate) bulk: Option<Bulk>,
     /// What the table shows of it.
     pub(crate) shows: Vec<Measure>,
 }
@@ -170,6 +174,7 @@ impl Scenario {
         self.sample_ms = self.sample_ms.min(50);
         self.fetch = self.fetch.map(Wanted::quick);
         self.upload = self.upload.map(Sent::quick);
+        self.bulk = self.bulk.map(Bulk::quick);
         (self.server_cpus, self.load_cpus) = (default_server_cpus(), load_cpus);
         self
     }
@@ -182,11 +187,10 @@ impl Scenario {
             () if (self.load == Kind::Fetch) != self.fetch.is_some() => {
                 Err("fetching, and nothing else, wants [fetch]")
             }
-            () if self
-                .fetch
-                .as_ref()
-                .is_some_and(|fetch| !fetch.is_possible()) =>
-            {
+            () if self.bulk.is_some() && matches!(self.load, Kind::Fetch | Kind::Upload) => {
+                Err("bulk is beside clients that say something")
+            }
+            () if self.files().is_some_and(|fetch| !fetch.is_possible()) => {
                 Err("what it fetches has bytes, and its ranges fit into it")
             }
             () if publishes && (self.outstanding > 0) == is_open => {
@@ -211,6 +215,12 @@ impl Scenario {
             }
             () => Ok(()),
         }
+    }
+
+    /// The files that somebody fetches.
+    pub(crate) fn files(&self) -> Option<&Wanted> {
+        let bulk = self.bulk.as_ref().map(|bulk| &bulk.fetch);
+        self.fetch.as_ref().or(bulk)
     }
 
     /// Whether server and load may run on the same CPU.

@@ -104,7 +104,9 @@ impl Running {
         let (port, admin) = free_ports()?;
         let folder = std::env::temp_dir().join(format!("ringway-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        if let Some(wanted) = &scenario.fetch {
+        // A server of files has them, whether somebody asks for one or not.
+        fs::create_dir_all(folder.join(FILES))?;
+        if let Some(wanted) = scenario.files() {
             Files::make(&folder.join(FILES), wanted)?;
         }
         let secret = folder.join("secret");

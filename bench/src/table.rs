@@ -27,6 +27,17 @@ pub(crate) fn ratio(
     upper: (&str, &str),
     lower: (&str, &str),
 ) -> Option<Spread> {
+    let pairs = pairs(report, measure, upper, lower);
+    Spread::of(pairs.into_iter().map(|(upper, lower)| upper / lower))
+}
+
+/// Both numbers of each pass that has both.
+fn pairs(
+    report: &Report,
+    measure: Measure,
+    upper: (&str, &str),
+    lower: (&str, &str),
+) -> Vec<(f64, f64)> {
     let numbers = |(scenario, server)| {
         let runs = report.runs(scenario, server);
         let numbers = runs.filter_map(|run| Some((run.pass, measure.of(run)?)));
@@ -35,10 +46,28 @@ pub(crate) fn ratio(
             .collect::<BTreeMap<u32, f64>>()
     };
     let (upper, lower) = (numbers(upper), numbers(lower));
-    Spread::of(
-        upper
-            .iter()
-            .filter_map(|(pass, number)| Some(number / lower.get(pass)?)),
+    let both = upper
+        .iter()
+        .filter_map(|(pass, number)| Some((*number, *lower.get(pass)?)));
+    both.collect()
+}
+
+/// How much a number of one scenario lies above another's of the same server, within each pass: the median, the least and the most.
+fn above(report: &Report, measure: Measure, server: &str, upper: &str, lower: &str) -> String {
+    let pairs = pairs(report, measure, (upper, server), (lower, server));
+    let mut above: Vec<f64> = pairs.iter().map(|(upper, lower)| upper - lower).collect();
+    above.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (above.first(), above.last()) else {
+        return "-".to_owned();
+    };
+    let middle = above.len() / 2;
+    let median = match above.len() % 2 {
+        0 => f64::midpoint(above[middle - 1], above[middle]),
+        _ => above[middle],
+    };
+    format!(
+        "{median:+.2} ({least:+.2} to {most:+.2} in {} pairs)",
+        above.len()
     )
 }
 
@@ -168,6 +197,10 @@ fn beside(report: &Report, out: &mut String) {
                 out,
                 &format!("\n{name} beside {other}, {}: {shown}", measure.name()),
             );
+            if matches!(measure, Measure::P50Us | Measure::P99Ms) {
+                let above = above(report, *measure, reference, name, other);
+                line(out, &format!("  that is {above}"));
+            }
         }
     }
 }
@@ -277,6 +310,21 @@ pub(crate) mod tests {
         )
         .unwrap();
         assert_eq!((ratio.least, ratio.most, ratio.passes), (0.5, 0.8, 2));
+    }
+
+    #[test]
+    fn what_lies_above_is_told_of_each_pair() {
+        let report = report(&[
+            ("alone", "x", &[Some(8.0), Some(4.0), None, Some(5.0)]),
+            (
+                "beside",
+                "x",
+                &[Some(10.0), Some(3.0), Some(9.0), Some(5.5)],
+            ),
+        ]);
+        let told = |upper, lower| above(&report, Measure::CpuUs, "x", upper, lower);
+        assert_eq!(told("beside", "alone"), "+0.50 (-1.00 to +2.00 in 3 pairs)");
+        assert_eq!(told("beside", "never"), "-");
     }
 
     #[test]

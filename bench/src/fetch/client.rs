@@ -1,5 +1,6 @@
 //! One client: its request, and how much of the answer it has.
 
+use super::chunks::{Chunks, Taken};
 use super::head::Head;
 use super::wanted::{Asked, Files};
 use crate::dial::dial;
@@ -40,6 +41,8 @@ pub(super) struct Client {
     /// Bytes of a head that is not whole.
     partial: Vec<u8>,
     head: Option<Head>,
+    /// Of a body that comes in chunks.
+    chunks: Option<Chunks>,
     /// Of the body.
     got: u64,
     answers: u32,
@@ -62,6 +65,7 @@ impl Client {
             etag: None,
             partial: Vec::new(),
             head: None,
+            chunks: None,
             got: 0,
             answers: 0,
             failure: None,
@@ -107,14 +111,12 @@ impl Client {
         }
         // A head is always looked at, and so are the bodies that are compared.
         let is_body = self.head.is_some() && self.answers >= COMPARED;
-        let left = self
-            .head
-            .as_ref()
-            .map_or(u64::MAX, |head| head.length - self.got);
+        let head = self.head.as_ref().filter(|head| !head.is_chunked);
+        let left = head.map_or(u64::MAX, |head| head.length - self.got);
         let most = buffer
             .len()
             .min(usize::try_from(left).unwrap_or(usize::MAX));
-        let flags = if discards && is_body {
+        let flags = if discards && is_body && self.chunks.is_none() {
             RecvFlags::TRUNC
         } else {
             RecvFlags::empty()
@@ -141,9 +143,6 @@ impl Client {
         let Some(head) = Head::parse(&self.partial).map_err(io::Error::other)? else {
             return Ok(Progress::default());
         };
-        if head.is_chunked {
-            return Err(io::Error::other("a file in chunks"));
-        }
         let partial = core::mem::take(&mut self.partial);
         let body = &partial[head.bytes..];
         if head.first.is_some_and(|first| first != self.first) {
@@ -155,12 +154,24 @@ impl Client {
         if let Some(etag) = &head.etag {
             self.etag = Some(etag.clone());
         }
+        self.chunks = head.is_chunked.then(Chunks::new);
         self.head = Some(head);
         self.got = 0;
         self.body(body, files)
     }
 
     fn body(&mut self, bytes: &[u8], files: &Files) -> io::Result<Progress> {
+        if let Some(chunks) = &mut self.chunks {
+            let Taken {
+                body_bytes,
+                is_whole,
+            } = chunks.take(bytes).map_err(io::Error::other)?;
+            self.got += body_bytes as u64;
+            return Ok(Progress {
+                body_bytes,
+                answered: is_whole.then(|| self.finish()),
+            });
+        }
         let head = self.head.as_ref().expect("a body follows a head");
         let is_plain = head.encoding.is_none() && matches!(head.status, 200 | 206);
         if self.answers < COMPARED && is_plain && !files.has_at(self.first + self.got, bytes) {
@@ -183,9 +194,10 @@ impl Client {
     fn finish(&mut self) -> Answer {
         let head = self.head.take().expect("a body follows a head");
         self.answers += 1;
+        self.chunks = None;
         Answer {
             status: head.status,
-            length: head.length,
+            length: self.got,
             encoding: head.encoding,
             asked_ns: self.asked_ns,
             knew_etag: self.knew_etag,

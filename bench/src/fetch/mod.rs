@@ -1,7 +1,8 @@
 //! Files over HTTP: clients that ask for one after the other, on connections that stay.
 //!
-//! Deliberately absent: pipelining and chunked answers. A server that answers a file in chunks cannot say how long it is; it fails.
+//! Deliberately absent: pipelining, and trailers behind chunks.
 
+mod chunks;
 mod client;
 pub(crate) mod head;
 mod wanted;

@@ -1,6 +1,8 @@
 //! What is fetched: the files, and the requests for them.
 
 use super::client::Answer;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write};
@@ -29,6 +31,9 @@ pub(crate) struct Wanted {
     /// The one encoding that the client takes.
     #[serde(default)]
     pub(crate) encoding: Option<String>,
+    /// Beside each file lies one that gzip has made of it.
+    #[serde(default)]
+    pub(crate) precompressed: bool,
     /// The file's bytes are JSON, so that it can be compressed.
     #[serde(default)]
     pub(crate) is_text: bool,
@@ -89,6 +94,7 @@ pub(crate) struct Files {
     count: u64,
     file_bytes: u64,
     is_text: bool,
+    precompressed: bool,
     folder: PathBuf,
     pattern: Vec<u8>,
 }
@@ -100,6 +106,7 @@ impl Files {
             count: wanted.files,
             file_bytes: wanted.file_bytes,
             is_text: wanted.is_text,
+            precompressed: wanted.precompressed,
             folder: folder.to_owned(),
             pattern: pattern(),
         }
@@ -124,9 +131,9 @@ impl Files {
         let file = fs::File::create(self.folder.join(self.name(number)))?;
         let mut file = io::BufWriter::new(file);
         if self.is_text {
-            return file
-                .write_all(&json(self.file_bytes as usize))
-                .and_then(|()| file.flush());
+            let text = json(self.file_bytes as usize);
+            file.write_all(&text)?;
+            return file.flush().and_then(|()| self.compress(number, &text));
         }
         let mut left = self.file_bytes as usize;
         while left > 0 {
@@ -135,6 +142,17 @@ impl Files {
             left -= piece;
         }
         file.flush()
+    }
+
+    fn compress(&self, number: u64, text: &[u8]) -> io::Result<()> {
+        if !self.precompressed {
+            return Ok(());
+        }
+        let name = format!("{}.gz", self.name(number));
+        let file = fs::File::create(self.folder.join(name))?;
+        let mut gzip = GzEncoder::new(file, Compression::best());
+        gzip.write_all(text)?;
+        gzip.finish()?.flush()
     }
 
     /// A request for a file and an offset in it, of which numbers that were drawn decide.
