@@ -217,6 +217,8 @@ fn stat_of(stat: &FileStat) -> Stat {
         inode: stat.inode,
         device: stat.device,
         changed_ns: stat.changed_ns,
+        links: stat.links,
+        permissions: stat.permissions,
     }
 }
 

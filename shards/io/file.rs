@@ -101,6 +101,22 @@ pub struct FileStat {
     pub device: u64,
     /// Names that it has: none once it was replaced or removed while it is open.
     pub links: u64,
+    /// Who may do what with it, as one number: another one when its mode or its owner is.
+    pub permissions: u128,
+}
+
+impl FileStat {
+    /// Whether a file that was open all the while has the bytes that it had `then`, as far as that can be seen without reading it.
+    ///
+    /// Whoever writes can set back when the file was modified, but not when it changed. That moves also for a name or permissions more or less, and is no
+    /// reason to think of other bytes then. A file that got another name in place of the one it had looks like one that was written.
+    #[must_use]
+    pub fn has_bytes_of(&self, then: &Self) -> bool {
+        let bytes = |stat: &Self| (stat.size, stat.modified_ns);
+        let standing = |stat: &Self| (stat.links, stat.permissions);
+        bytes(self) == bytes(then)
+            && (self.changed_ns == then.changed_ns || standing(self) != standing(then))
+    }
 }
 
 /// Whether symbolic links on the way are followed.

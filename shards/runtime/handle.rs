@@ -42,7 +42,7 @@ impl FileHandle {
     /// not asked. A file that grew is taken to have been appended to: a log that is written all the time could never be had otherwise.
     pub(crate) fn has_bytes_of(&self, now: &FileStat) -> bool {
         let then = &self.0.stat;
-        now.size > then.size || (then.size, then.modified_ns) == (now.size, now.modified_ns)
+        now.size > then.size || now.has_bytes_of(then)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -18,6 +18,7 @@ const STAT: FileStat = FileStat {
     inode: 1,
     device: 1,
     links: 1,
+    permissions: 0,
 };
 const EIO: Errno = Errno(5);
 
@@ -576,6 +577,22 @@ fn what_was_written_to_meanwhile_has_no_end() {
                     ..STAT
                 },
                 Some(Cause::FileChanged),
+            ),
+            // Written to, and said to be as old as it was.
+            (
+                FileStat {
+                    changed_ns: 7,
+                    ..STAT
+                },
+                Some(Cause::FileChanged),
+            ),
+            (
+                FileStat {
+                    changed_ns: 7,
+                    permissions: 1,
+                    ..STAT
+                },
+                None,
             ),
             (
                 FileStat {

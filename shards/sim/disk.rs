@@ -132,6 +132,7 @@ impl Disk {
             inode: inode as u64,
             device: 1,
             links: names.filter(|named| **named == inode).count() as u64,
+            permissions: 0,
         }
     }
 

@@ -26,6 +26,7 @@ const DIRECTORY: FileStat = FileStat {
     inode: u64::MAX,
     device: 1,
     links: 1,
+    permissions: 0,
 };
 
 fn file_of(directory: &Directory) -> Option<File> {

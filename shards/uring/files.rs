@@ -87,6 +87,9 @@ fn stat(fd: RawFd) -> Result<FileStat, Errno> {
         inode: stat.stx_ino,
         device: libc::makedev(stat.stx_dev_major, stat.stx_dev_minor),
         links: u64::from(stat.stx_nlink),
+        permissions: u128::from(stat.stx_mode)
+            | u128::from(stat.stx_uid) << 32
+            | u128::from(stat.stx_gid) << 64,
     })
 }
 

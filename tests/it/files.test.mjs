@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -255,6 +255,34 @@ test("a file that is written over while it is sent, or asked for in parts, is ne
   assert.equal(String((await ask("/files/kept.txt")).body), "before");
   file("kept.txt", "behind");
   await until(async () => String((await ask("/files/kept.txt")).body) === "behind");
+});
+
+test("a file that is written over while it is sent, and says that it is as old as before, is not sent to its end", async () => {
+  const size = 8 << 20;
+  const whole = path.join(folder, "aged.bin");
+  const sent = async (change) => {
+    file("aged.bin", Buffer.alloc(size, "A"));
+    const socket = await lazy("/files/aged.bin");
+    await event(socket, "readable");
+    change(statSync(whole));
+    const chunks = [];
+    socket.on("data", (chunk) => chunks.push(chunk)).on("error", () => {});
+    // Whole, it is all the connection has; it stays open then.
+    await until(() => socket.destroyed || Buffer.concat(chunks).length >= size);
+    socket.destroy();
+    return Buffer.concat(chunks);
+  };
+  const over = await sent(({ atime, mtime }) => {
+    const descriptor = openSync(whole, "r+");
+    writeSync(descriptor, Buffer.alloc(1000, "B"), 0, 1000, size - 1000);
+    closeSync(descriptor);
+    utimesSync(whole, atime, mtime);
+  });
+  assert.ok(over.length < size && !over.includes("B".repeat(100)), `${over.length} bytes`);
+  for (const change of [() => chmodSync(whole, 0o640), () => linkSync(whole, `${whole}.two`), () => unlinkSync(whole)]) {
+    const body = await sent(change);
+    assert.ok(body.subarray(-size).every((byte) => byte === 65), `${change}`);
+  }
 });
 
 test("many who read one large file slowly have it open once or twice", async () => {

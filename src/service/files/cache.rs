@@ -353,6 +353,8 @@ mod tests {
             inode,
             device: 1,
             changed_ns: 1,
+            links: 1,
+            permissions: 0,
         };
         let content = Content::Whole(Ledger::default().hold(vec![0; bytes]));
         Known::File(Rc::new(Kept { stat, content }))

@@ -18,6 +18,10 @@ pub struct Stat {
     pub device: u64,
     /// When anything of it last changed, in Unix nanoseconds. Whoever writes a file can set back when it was modified, but not this.
     pub changed_ns: i128,
+    /// Its names.
+    pub links: u64,
+    /// Its mode and its owner, as one number.
+    pub permissions: u128,
 }
 
 impl Stat {
@@ -25,9 +29,14 @@ impl Stat {
         (self.modified_unix_seconds, self.modified_nanoseconds)
     }
 
-    /// Whether a file that was open all the while has the bytes that it had. Its names and permissions may have changed.
+    const fn standing(&self) -> (u64, u128) {
+        (self.links, self.permissions)
+    }
+
+    /// Whether a file that was open all the while has the bytes that it had. Its names and permissions may have changed, which is seen when it changed.
     pub(crate) fn has_bytes_of(&self, then: &Self) -> bool {
         (self.bytes, self.modified()) == (then.bytes, then.modified())
+            && (self.changed_ns == then.changed_ns || self.standing() != then.standing())
     }
 }
 

@@ -33,6 +33,8 @@ fn stat(value: &Value) -> Stat {
         inode: value[2].as_u64().unwrap(),
         device: 1,
         changed_ns: i128::from(value[1].as_u64().unwrap()) * 1_000_000_000,
+        links: 1,
+        permissions: 0,
     }
 }
 

@@ -377,6 +377,8 @@ pub(super) mod tests {
             inode: 1,
             device: 1,
             changed_ns: 1,
+            links: 1,
+            permissions: 0,
         };
         let content = Content::Whole(crate::files::Ledger::default().hold(b"abcdef".to_vec()));
         let own = Kept { stat, content };
