@@ -24,6 +24,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Sign a URL of a file, by a configured key of `files.url_keys`.
     Url(UrlArgs),
+    /// Seal the keys of whole encrypted uploads anew by the first of `uploads.key_files`, so that an older one may go; the daemon may run meanwhile.
+    Reseal(ConfigArgs),
     /// Explain a code, such as RW-2104.
     Explain {
         /// The code.

@@ -228,10 +228,9 @@ const fn not_opened(error: OpenError) -> NotOpened {
         OpenError::Unfit(FileKind::Directory) => NotOpened::Directory,
         OpenError::Exhausted => NotOpened::Busy,
         OpenError::Failed(_) | OpenError::Full | OpenError::Exists => NotOpened::Failed,
-        OpenError::Absent
-        | OpenError::Denied
-        | OpenError::Escapes
-        | OpenError::NameTooLong
-        | OpenError::Unfit(_) => NotOpened::Absent,
+        OpenError::Denied => NotOpened::Denied,
+        OpenError::Absent | OpenError::Escapes | OpenError::NameTooLong | OpenError::Unfit(_) => {
+            NotOpened::Absent
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod files;
 pub mod links;
 pub mod log;
 pub mod metrics;
+pub mod reseal;
 pub mod serve;
 pub mod settings;
 pub mod shard;

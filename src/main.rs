@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Command::Check(args) => ringway::check::check(&args),
         Command::Token(args) => ringway::token::token(&args),
         Command::Url(args) => ringway::url::url(&args),
+        Command::Reseal(args) => ringway::reseal::reseal(&args),
         Command::Explain { code } => return explain(&code),
     };
     match outcome {

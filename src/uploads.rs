@@ -23,10 +23,10 @@ use std::sync::Arc;
 pub const TOKEN: u64 = 1 << 63;
 
 /// Beneath the directory of uploads: parts with their records, and whole files.
-const PARTS: &str = "parts";
+pub(crate) const PARTS: &str = "parts";
 const WHOLE: &str = "whole";
 /// What is kept of the keys of whole files that are encrypted.
-const LOCKS: &str = "keys";
+pub(crate) const LOCKS: &str = "keys";
 /// How far behind the root of whole files theirs stand.
 const PARTS_BEHIND: u32 = 1;
 const LOCKS_BEHIND: u32 = 2;
@@ -94,7 +94,7 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
 ///
 /// # Errors
 /// RW-1007 for a file that cannot be read, RW-1009 for what is no key.
-fn vault(files: &[PathBuf]) -> Result<Option<Arc<Vault>>, StartError> {
+pub(crate) fn vault(files: &[PathBuf]) -> Result<Option<Arc<Vault>>, StartError> {
     let key = |path: &PathBuf| {
         let bytes = fs::read(path);
         let bytes = bytes.map_err(|error| StartError::key_unreadable(path, &error.to_string()))?;
@@ -231,7 +231,7 @@ fn find(directory: &Path, upload: UploadId) -> io::Result<Found> {
 
 /// The bytes of a record, and no more of them than one may have and one, by which it is known to be too long. One that cannot be read is empty: it is no
 /// reason not to start, and nobody's upload is removed for it.
-fn record_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn record_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let Some(metadata) = present(fs::symlink_metadata(path))? else {
         return Ok(None);
     };
@@ -260,7 +260,7 @@ fn length(path: &Path) -> io::Result<Option<u64>> {
     Ok(metadata.map(|metadata| metadata.len()))
 }
 
-fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         result => result.map(Some),

@@ -68,6 +68,8 @@ pub struct OpenedFile {
 pub enum NotOpened {
     /// Nothing that may be served: no such name, another place, something that is no file.
     Absent,
+    /// There is something by that name, and this process may not read it.
+    Denied,
     /// A directory.
     Directory,
     /// Too much is open or under way.

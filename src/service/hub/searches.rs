@@ -252,9 +252,8 @@ impl Hub {
                 return self.ask_to_read(number, opened.file, count, turn);
             }
             FileAnswer::Opened(Err(NotOpened::Absent)) => self.has_no_lock(number, turn),
-            FileAnswer::Opened(Err(NotOpened::Directory)) | FileAnswer::Stat(_) => {
-                Some(Err(NotOpened::Failed))
-            }
+            FileAnswer::Opened(Err(NotOpened::Directory | NotOpened::Denied))
+            | FileAnswer::Stat(_) => Some(Err(NotOpened::Failed)),
             FileAnswer::Opened(Err(why)) => Some(Err(why)),
             FileAnswer::Read(Some(bytes)) => {
                 let found = self.lock_read(number, bytes, turn);
@@ -353,7 +352,7 @@ impl Hub {
         let cache = &mut self.files.cache;
         let known = match found {
             Ok(Some(kept)) => Known::File(kept.clone()),
-            Err(NotOpened::Absent) => Known::Absent,
+            Err(NotOpened::Absent | NotOpened::Denied) => Known::Absent,
             Err(NotOpened::Directory) => Known::Directory,
             Err(NotOpened::Busy) => return cache.let_go(),
             Ok(None) | Err(NotOpened::Failed) => return,
@@ -377,7 +376,7 @@ impl Hub {
             Err(why @ (NotOpened::Busy | NotOpened::Failed)) => {
                 self.file_failed(key, opening, *why, turn);
             }
-            Ok(None) | Err(NotOpened::Absent | NotOpened::Directory) => {
+            Ok(None) | Err(NotOpened::Absent | NotOpened::Denied | NotOpened::Directory) => {
                 self.look_on(key, opening, turn);
             }
         }

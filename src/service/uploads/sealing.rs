@@ -59,6 +59,14 @@ impl<'a> Stored<'a> {
     }
 }
 
+/// Whether what is kept of a part is sealed by another of the keys than the first, as far as it says.
+#[must_use]
+pub fn wants_older_key(stored: &[u8], vault: &Vault) -> bool {
+    let lock = Stored::split(stored).sealed;
+    let lock = lock.and_then(|(lock, _)| Lock::decode(lock));
+    lock.is_some_and(|lock| vault.is_older(&lock))
+}
+
 /// How many of an upload's bytes its part may have, up to `offset` and beyond, by its length.
 pub(super) fn plain_bytes_of_part(grid: Grid, part_bytes: u64, offset: u64) -> u64 {
     let full = grid.full_segments_of(part_bytes) * grid.segment_bytes();

@@ -101,6 +101,12 @@ pub fn lock_name(upload: UploadId) -> String {
     format!("{upload}.key")
 }
 
+/// The name of a lock that is sealed anew, before it has the name of the one that is there.
+#[must_use]
+pub fn resealing_name(upload: UploadId) -> String {
+    format!("{upload}.reseal")
+}
+
 /// The name of a record or a lock before it takes the place of the one that is there.
 pub(super) fn new_name(upload: UploadId) -> String {
     format!("{upload}.new")
@@ -224,6 +230,7 @@ pub(super) fn steps_of(want: Want, piece: Vec<u8>, grid: Option<Grid>) -> VecDeq
             if locks {
                 steps.push_back(unlink(Area::Locks, lock_name(upload)));
                 steps.push_back(unlink(Area::Locks, new_name(upload)));
+                steps.push_back(unlink(Area::Locks, resealing_name(upload)));
                 steps.push_back(Step::SyncArea(Area::Locks));
             }
             steps.push_back(unlink(Area::Parts, part_name(upload)));

@@ -101,16 +101,53 @@ impl Vault {
         }
     }
 
+    /// A lock of a whole file, by the first of the master keys; its key and its runs are the same.
+    #[must_use]
+    pub fn reseal(&self, upload: UploadId, lock: &Lock, nonce: [u8; 12]) -> Resealed {
+        let anew = || {
+            let header = binding(upload, &lock.runs, What::Whole(lock.bytes?));
+            let (old, new) = (self.master_of(lock)?, &self.masters[0]);
+            let envelope = lock.envelope.seal_anew(old, new, nonce, &header).ok()?;
+            Some(match self.is_older(lock) {
+                true => Resealed::Anew(Lock {
+                    envelope,
+                    ..lock.clone()
+                }),
+                false => Resealed::Current,
+            })
+        };
+        anew().unwrap_or(Resealed::Refused)
+    }
+
+    fn master_of(&self, lock: &Lock) -> Option<&MasterKey> {
+        let wanted = lock.envelope.master();
+        self.masters.iter().find(|master| master.id() == wanted)
+    }
+
+    /// Whether it takes another key than the first to open a lock.
+    pub(super) fn is_older(&self, lock: &Lock) -> bool {
+        lock.envelope.master() != self.masters[0].id()
+    }
+
     /// The key of an upload; `None` if none of the master keys opens it, or it is another's, or of something else.
     pub(super) fn open(&self, upload: UploadId, lock: &Lock, what: What<'_>) -> Option<FileKey> {
         if lock.bytes != what.bytes() {
             return None;
         }
         let header = binding(upload, &lock.runs, what);
-        let wanted = lock.envelope.master();
-        let master = self.masters.iter().find(|master| master.id() == wanted)?;
-        lock.envelope.open(master, &header).ok()
+        lock.envelope.open(self.master_of(lock)?, &header).ok()
     }
+}
+
+/// What [`Vault::reseal`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resealed {
+    /// The first key sealed it already.
+    Current,
+    /// The lock to keep in its place.
+    Anew(Lock),
+    /// None of the keys opens it, or it is that of no whole file of this name.
+    Refused,
 }
 
 /// What a lock is the lock of.
@@ -292,6 +329,24 @@ mod tests {
                 .open(UploadId::new(0, 1), &lock, WHOLE)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_lock_is_sealed_anew_by_the_first_key_alone() {
+        let old = lock();
+        let Resealed::Anew(new) = vault(&[2, 1]).reseal(ID, &old, [8; 12]) else {
+            panic!("it was sealed by the second");
+        };
+        assert_eq!(new.runs(), old.runs());
+        assert!(vault(&[2]).open(ID, &new, WHOLE).is_some());
+        assert!(vault(&[1]).open(ID, &new, WHOLE).is_none());
+        assert_eq!(vault(&[2, 1]).reseal(ID, &new, [8; 12]), Resealed::Current);
+        let refused = [
+            vault(&[2]).reseal(ID, &old, [8; 12]),
+            vault(&[2, 1]).reseal(UploadId::new(0, 1), &old, [8; 12]),
+            vault(&[2, 1]).reseal(ID, &Lock { bytes: None, ..old }, [8; 12]),
+        ];
+        assert!(refused.iter().all(|refused| *refused == Resealed::Refused));
     }
 
     #[test]
