@@ -42,7 +42,7 @@ deny: setup-check ## licences, bans, sources, and advisories where they can be f
 unit: ## Rust tests: unit, vectors, properties, simulator slices, fuzz corpora, start-up
 	cargo test --workspace --locked --no-fail-fast 2>&1 | scripts/keep $@
 
-it: setup-test ## the real binary with npm's socket.io-client, tus-js-client and headless Chromium (UPLOAD_CUTS=100 UPLOAD_KILLS=20)
+it: setup-test ## the real binary with npm's socket.io-client, tus-js-client and headless Chromium
 	cargo build --release --locked --bin ringway
 	cd tests/it && node --test --test-concurrency=1 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
 

@@ -13,8 +13,8 @@ import { once } from "node:events";
 import { serveDev, until } from "./daemon.mjs";
 import { create, offsetOf, patch, random, sha256, whole } from "./tus.mjs";
 
-const CUTS = Number(process.env.UPLOAD_CUTS ?? 20);
-const KILLS = Number(process.env.UPLOAD_KILLS ?? 4);
+const CUTS = Number(process.env.UPLOAD_CUTS ?? 100);
+const KILLS = Number(process.env.UPLOAD_KILLS ?? 20);
 const MEBI = 1 << 20;
 
 async function withDaemon(act, isEncrypted = false) {

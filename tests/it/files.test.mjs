@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -310,10 +310,13 @@ test("readers that do not read cost little, and leave nothing behind", async () 
   ftruncateSync(descriptor, 256 << 20);
   closeSync(descriptor);
   await ask("/files/hello.txt");
-  const before = descriptors();
+  const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.process.pid}/status`, "utf8"))[1]);
+  const [before, kibibytes] = [descriptors(), resident()];
   const readers = await Promise.all(Array.from({ length: 300 }, () => lazy("/files/large.bin")));
   await Promise.all(readers.map((socket) => event(socket, "readable")));
   assert.equal((await ask("/files/hello.txt")).status, 200, "others are served meanwhile");
+  // A piece of 64 KiB for each would be 19 MiB.
+  assert.ok(resident() - kibibytes < 6 << 10, `${resident() - kibibytes} KiB`);
   for (const socket of readers) socket.destroy();
   await until(() => descriptors() <= before + 2);
 });

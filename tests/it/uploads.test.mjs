@@ -266,7 +266,7 @@ describe("connections", { timeout: 60_000 }, () => {
 
   test("clients that stand still in the middle hold no memory", async () => {
     const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.process.pid}/status`, "utf8"))[1]);
-    const places = await Promise.all(Array.from({ length: 150 }, () => create(daemon, 200_000)));
+    const places = await Promise.all(Array.from({ length: 400 }, () => create(daemon, 200_000)));
     const before = resident();
     const sockets = places.map((where) => {
       const socket = raw();
@@ -275,8 +275,9 @@ describe("connections", { timeout: 60_000 }, () => {
       return socket;
     });
     for (const where of places) await until(() => statSync(path.join(folder, "parts", `${where.split("/").at(-1)}.part`)).size === 100_000);
-    // 64 buffers of 128 KiB on the one shard that has them, of which a few are kept, and what is small of each.
-    assert.ok(resident() - before < 12 << 10, `${resident() - before} KiB`);
+    // 64 buffers of 128 KiB on the one shard that has them, as much again that came before there was a buffer for it, and what is small of each; a hundred
+    // kilobytes of each would be 39 MiB.
+    assert.ok(resident() - before < 28 << 10, `${resident() - before} KiB`);
     for (const socket of sockets) socket.destroy();
     await until(async () => (await metric("ringway_upload_transfers")) === 0);
   });
