@@ -405,3 +405,18 @@ test("a user's connections share the user's rate, and a signed URL has none", as
   assert.deepEqual([free.status, free.body.length], [200, 250_000]);
   assert.equal(await waited(), waits);
 });
+
+test("a signed URL shares the rate of whom it is for", async (t) => {
+  const rate = 400_000;
+  const daemon = await closed(t, `[limits]\nuser_download_bytes_per_second = ${rate}\nuser_download_burst_bytes = 50_000`);
+  file("shared.bin", randomBytes(250_000));
+  const url = (...args) => daemon.run("url", "--path", "/files/shared.bin", "--subject", "anna", ...args);
+  for (const where of [url(), url("--once")]) {
+    const start = performance.now();
+    const token = bearer(daemon.token("anna", "--files", "*"));
+    const answers = await Promise.all([ask(where, {}, { from: daemon }), ask("/files/shared.bin", token, { from: daemon })]);
+    assert.deepEqual(answers.map(({ status, body }) => [status, body.length]), [[200, 250_000], [200, 250_000]]);
+    const seconds = (performance.now() - start) / 1000;
+    assert.ok(seconds >= (2 * 250_000 - 50_000) / rate * 0.99, `${seconds} s`);
+  }
+});
