@@ -420,3 +420,54 @@ test("a signed URL shares the rate of whom it is for", async (t) => {
     assert.ok(seconds >= (2 * 250_000 - 50_000) / rate * 0.99, `${seconds} s`);
   }
 });
+
+test("pages of other origins read files, and see what they need of the answers", async (t) => {
+  const daemon = await closed(t, '[origins]\nallowed = ["https://app.example"]');
+  file("page.txt", "a".repeat(2000));
+  file("page.bin", "b");
+  const origin = { origin: "https://app.example" };
+  const asked = { "access-control-request-method": "GET", "access-control-request-headers": "authorization,range" };
+  const say = async (where, headers, method = "GET") => {
+    const { status, headers: said } = await ask(where, headers, { method, from: daemon });
+    return { status, vary: said.vary, allowed: said["access-control-allow-origin"], seen: said["access-control-expose-headers"], said };
+  };
+  // The question comes without a token, and whether there is such a file is not its answer.
+  for (const where of ["/files/page.txt", "/files/not-there", "/open/page.txt"]) {
+    const { status, allowed, said } = await say(where, { ...origin, ...asked }, "OPTIONS");
+    assert.deepEqual([status, allowed, said.vary, said["access-control-max-age"]], [204, origin.origin, "Origin", "600"], where);
+    assert.equal(said["access-control-allow-methods"], "GET, HEAD");
+    for (const name of ["Authorization", "Range", "If-None-Match", "If-Modified-Since", "If-Range"]) assert.ok(said["access-control-allow-headers"].split(", ").includes(name), name);
+  }
+  // OPTIONS that is no such question is a method like any other.
+  assert.deepEqual([(await say("/open/page.txt", origin, "OPTIONS")).status, (await say("/open/page.txt", asked, "OPTIONS")).status], [405, 405]);
+  const token = bearer(daemon.token("anna", "--files", "*"));
+  const { said: { etag } } = await say("/open/page.txt", {});
+  for (const [where, headers, status, vary] of [
+    ["/open/page.txt", {}, 200, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "accept-encoding": "gzip" }, 200, "Accept-Encoding, Origin"],
+    ["/open/page.bin", {}, 200, "Origin"],
+    ["/open/page.txt", { range: "bytes=0-1" }, 206, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "if-none-match": etag }, 304, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "if-match": '"other"' }, 412, "Origin"],
+    ["/open/page.txt", { range: "bytes=9999-" }, 416, "Origin"],
+    ["/open/not-there", {}, 404, "Origin"],
+    ["/files/page.txt", {}, 401, "Origin"],
+    ["/files/page.txt", token, 200, "Accept-Encoding, Origin"],
+  ]) {
+    const what = `${where} ${JSON.stringify(headers)}`;
+    for (const method of ["GET", "HEAD"]) {
+      if (method === "HEAD" && headers.range !== undefined) continue;
+      const page = await say(where, { ...headers, ...origin }, method);
+      assert.deepEqual([page.status, page.allowed, page.vary], [status, origin.origin, vary], what);
+      for (const name of ["ETag", "Content-Range", "Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length", "Last-Modified"]) assert.ok(page.seen.split(", ").includes(name), name);
+      // What nobody's page asked for must not be what a cache gives to one.
+      const other = await say(where, headers, method);
+      assert.deepEqual([other.status, other.allowed, other.vary, other.seen], [status, undefined, vary, undefined], what);
+    }
+  }
+  // Others get what they get elsewhere.
+  for (const [method, headers] of [["OPTIONS", asked], ["GET", {}], ["HEAD", {}]]) {
+    const { status, allowed } = await say("/open/page.txt", { origin: "https://evil.example", ...headers }, method);
+    assert.deepEqual([status, allowed], [403, undefined], method);
+  }
+});

@@ -284,6 +284,19 @@ describe("pages of other origins", { timeout: 60_000 }, () => {
     assert.match(answer.headers["access-control-expose-headers"], /Location/);
   });
 
+  test("so it may read what was uploaded", async () => {
+    const origin = { origin: "https://shop.example" };
+    const user = bearer("shopper", "--uploads", "*", "--files", "*");
+    const where = await create(daemon, 5, user);
+    assert.equal((await patch(daemon, where, 0, Buffer.from("hello"), user)).status, 204);
+    const file = where.replace("/uploads/", "/uploads/files/");
+    const preflight = await request(daemon, "OPTIONS", file, { ...origin, "access-control-request-method": "GET", "access-control-request-headers": "authorization" });
+    assert.deepEqual([preflight.status, preflight.headers["access-control-allow-methods"]], [204, "GET, HEAD"]);
+    const answer = await request(daemon, "GET", file, { ...origin, ...user });
+    assert.deepEqual([answer.status, String(answer.body), answer.headers["access-control-allow-origin"]], [200, "hello", origin.origin]);
+    assert.match(answer.headers["access-control-expose-headers"], /ETag/);
+  });
+
   test("another one may not", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", origin: "https://evil.example", ...bearer("page", "--uploads", "*") });
     assert.deepEqual([answer.status, answer.headers["access-control-allow-origin"]], [403, undefined]);

@@ -258,13 +258,24 @@ impl Answer<'_> {
         if let Some(cache_control) = self.cache_control() {
             response = response.header("Cache-Control", &cache_control);
         }
-        if self.chosen.varies {
-            response = response.header("Vary", "Accept-Encoding");
+        if let Some(vary) = self.vary() {
+            response = response.header("Vary", &vary);
         }
-        for (name, value) in self.facts.headers {
+        for (name, value) in self.facts.headers.iter().filter(|it| !is_vary(it)) {
             response = response.header(name, value);
         }
         response
+    }
+
+    /// On one line, whatever it depends on: there are caches that read the first one only.
+    fn vary(&self) -> Option<Cow<'_, str>> {
+        let mut headers = self.facts.headers.iter();
+        let others = headers.find(|it| is_vary(it)).map(|(_, value)| &**value);
+        match (self.chosen.varies, others) {
+            (true, Some(others)) => Some(Cow::Owned(format!("Accept-Encoding, {others}"))),
+            (true, None) => Some(Cow::Borrowed("Accept-Encoding")),
+            (false, others) => others.map(Cow::Borrowed),
+        }
     }
 
     fn cache_control(&self) -> Option<Cow<'_, str>> {
@@ -316,6 +327,10 @@ impl Answer<'_> {
         let name = asked.filter(|name| !name.is_empty());
         Some(attachment(name.as_deref().unwrap_or(own)))
     }
+}
+
+fn is_vary((name, _): &Header) -> bool {
+    name.eq_ignore_ascii_case("vary")
 }
 
 /// RFC 9111 §5.2.2.1; none is taken for zero: then whoever keeps an answer asks each time.

@@ -330,6 +330,10 @@ impl Hub {
         request: &Request,
         turn: &mut Turn<'_>,
     ) -> Routed {
+        if self.answer_page(key, request, turn) {
+            self.stats.file_requests += 1;
+            return Routed::Done;
+        }
         let settings = self.settings.clone();
         let files = settings.files.as_ref();
         let files = files.expect("paths are beneath roots of settings");
@@ -345,7 +349,7 @@ impl Hub {
                 self.find_file(key, request, (wanted, admission), turn);
             }
             Err(refused) => {
-                let reply = self.reply_to(request);
+                let reply = self.reply_to_file(request);
                 self.refuse_file(key, &refused, &reply, turn);
             }
         }
@@ -361,7 +365,7 @@ impl Hub {
         (wanted, admission): (Wanted, Admission),
         turn: &mut Turn<'_>,
     ) {
-        let (reply, mut found) = (self.reply_to(request), Found::default());
+        let (reply, mut found) = (self.reply_to_file(request), Found::default());
         let next = self.files.look(&wanted, &mut found, turn.now);
         let case = Case {
             request,
@@ -489,7 +493,7 @@ impl Hub {
         (wanted, job): (Wanted, Job),
         turn: &mut Turn<'_>,
     ) {
-        let reply = self.reply_to(request);
+        let reply = self.reply_to_file(request);
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };

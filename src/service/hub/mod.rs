@@ -24,6 +24,7 @@ mod obeyed;
 mod opaque;
 mod output;
 mod packets;
+mod pages;
 mod prefix;
 mod query;
 mod searches;
