@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ const ask = (where, headers = {}, { method = "GET", from = daemon } = {}) => new
   request.on("error", reject).on("response", (response) => {
     const parts = [];
     response.on("data", (part) => parts.push(part)).on("error", reject);
-    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) }));
+    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, raw: response.rawHeaders, body: Buffer.concat(parts) }));
   });
   request.end();
 });
@@ -295,7 +295,7 @@ id = "a"
 algorithm = "${algorithm}"
 ${files}
 [files]
-roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}", public = true }]
+roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}", public = true }, { prefix = "/index/", directory = "${folder}", public = true, index = "index.html" }]
 url_keys = [{ id = "u", file = "${home}/secret" }]
 ${set}
 `);
@@ -469,5 +469,44 @@ test("pages of other origins read files, and see what they need of the answers",
   for (const [method, headers] of [["OPTIONS", asked], ["GET", {}], ["HEAD", {}]]) {
     const { status, allowed } = await say("/open/page.txt", { origin: "https://evil.example", ...headers }, method);
     assert.deepEqual([status, allowed], [403, undefined], method);
+  }
+});
+
+test("every answer says when it was made", async (t) => {
+  const uploads = mkdtempSync(path.join(tmpdir(), "ringway-dated-"));
+  t.after(() => rmSync(uploads, { recursive: true }));
+  const daemon = await closed(t, `[uploads]\ndirectory = "${uploads}"`);
+  mkdirSync(path.join(folder, "dated"), { recursive: true });
+  file("dated.txt", "a".repeat(2000));
+  file("dated.bin", randomBytes(300_000));
+  const { headers: { etag } } = await ask("/open/dated.txt", {}, { from: daemon });
+  const tus = { "tus-resumable": "1.0.0" };
+  for (const [method, where, headers, status] of [
+    ["GET", "/open/dated.txt", {}, 200],
+    ["GET", "/open/dated.txt", { "accept-encoding": "gzip" }, 200],
+    ["GET", "/open/dated.bin", {}, 200],
+    ["HEAD", "/open/dated.bin", {}, 200],
+    ["GET", "/open/dated.bin", { range: "bytes=0-9,20-29" }, 206],
+    ["GET", "/index/dated", {}, 301],
+    ["GET", "/open/dated.txt", { "if-none-match": etag }, 304],
+    ["GET", "/open/%2e%2e", {}, 400],
+    ["GET", "/files/dated.txt", {}, 401],
+    ["GET", "/files/dated.txt", bearer(daemon.token("anna", "--files", "other")), 403],
+    ["GET", "/open/not-there", {}, 404],
+    ["POST", "/open/dated.txt", {}, 405],
+    ["GET", "/open/dated.txt", { "if-match": '"other"' }, 412],
+    ["GET", "/open/dated.txt", { range: "bytes=9999-" }, 416],
+    ["OPTIONS", "/uploads/", {}, 204],
+    ["POST", "/uploads/", { "upload-length": "1", ...tus }, 401],
+    ["POST", "/uploads/", { "upload-length": "1", ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 201],
+    ["POST", "/uploads/", { ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 400],
+    ["HEAD", "/uploads/00000000000000000000000000000000", { ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 404],
+    ["GET", "/socket.io/?EIO=4&transport=polling", {}, 200],
+    ["GET", "/nothing", {}, 404],
+  ]) {
+    const [answer, what] = [await ask(where, headers, { method, from: daemon }), `${method} ${where} ${JSON.stringify(headers)}`];
+    assert.equal(answer.status, status, what);
+    assert.ok(Math.abs(Date.parse(answer.headers.date) - Date.now()) < 5000, `${what}: ${answer.headers.date}`);
+    assert.equal(answer.raw.filter((name) => name.toLowerCase() === "date").length, 1, what);
   }
 });

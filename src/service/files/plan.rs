@@ -54,7 +54,7 @@ pub enum Segment {
 pub struct Plan {
     /// Its status.
     pub status: u16,
-    /// Status line and headers, with the empty line.
+    /// Status line and headers, with the empty line; the date comes to it when it goes out.
     pub head: Vec<u8>,
     /// The body, in order; empty for HEAD, 304 and files of no bytes.
     pub body: Vec<Segment>,
@@ -252,7 +252,6 @@ impl Answer<'_> {
     fn validators(&self, response: Response) -> Response {
         let stat = &self.chosen.stat;
         let mut response = response
-            .header("Date", &format_date(self.facts.now_unix_seconds))
             .header("ETag", &self.etag.to_string())
             .header("Last-Modified", &self.modified(stat));
         if let Some(cache_control) = self.cache_control() {
