@@ -135,10 +135,10 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn plan(&self) -> Plan {
-        let (facts, stat) = (self.facts, &self.chosen.stat);
+        let facts = self.facts;
         let own = Validators {
             etag: self.etag,
-            modified_unix_seconds: stat.modified_unix_seconds,
+            modified_unix_seconds: self.modified_unix_seconds(),
         };
         match evaluate(facts.request, &own, facts.now_unix_seconds) {
             Precondition::Failed => Plan::refused(&Refused::new(412, Refusal::FileChanged), facts),
@@ -250,10 +250,9 @@ impl Answer<'_> {
 
     /// Headers of 200, 206 and 304.
     fn validators(&self, response: Response) -> Response {
-        let stat = &self.chosen.stat;
         let mut response = response
             .header("ETag", &self.etag.to_string())
-            .header("Last-Modified", &self.modified(stat));
+            .header("Last-Modified", &format_date(self.modified_unix_seconds()));
         if let Some(cache_control) = self.cache_control() {
             response = response.header("Cache-Control", &cache_control);
         }
@@ -293,9 +292,16 @@ impl Answer<'_> {
         Some(Cow::Owned(format!("private, max-age={seconds}")))
     }
 
-    /// RFC 9110 §8.8.2.1: never later than the answer itself.
-    fn modified(&self, stat: &Stat) -> String {
-        format_date(stat.modified_unix_seconds.min(self.facts.now_unix_seconds))
+    /// RFC 9110 §8.8.2.1: never later than the answer itself. What is said is what conditions are held against, or nobody could use it.
+    ///
+    /// A file whose time is in the future has that of its last change instead, which the kernel keeps: the present would be another one at each request.
+    fn modified_unix_seconds(&self) -> u64 {
+        let (stat, now) = (&self.chosen.stat, self.facts.now_unix_seconds);
+        if stat.modified_unix_seconds <= now {
+            return stat.modified_unix_seconds;
+        }
+        let changed = u64::try_from(stat.changed_ns / 1_000_000_000);
+        changed.unwrap_or(0).min(now)
     }
 
     /// Headers of 200 and 206.
