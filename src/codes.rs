@@ -215,8 +215,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2101",
-        "A client tried to join a namespace without a token.",
-        "Send one as auth.token.",
+        "A client tried to join a namespace, or asked for a file or an upload, without a token.",
+        "Send one as auth.token; for files and uploads as Authorization: Bearer, or take a signed URL (ringway url).",
     ),
     entry(
         "RW-2102",

@@ -47,7 +47,7 @@ pub enum Refusal {
     HandshakeMethod,
     /// RW-2021: another version of Engine.IO's protocol is spoken here.
     EngineVersion,
-    /// RW-2101: a token is needed: send it as auth.token.
+    /// RW-2101: a token is needed. Sessions are told to send it as auth.token, requests for files and uploads another way.
     TokenMissing,
     /// RW-2102: the token is malformed.
     TokenMalformed,

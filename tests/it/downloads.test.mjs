@@ -323,6 +323,7 @@ for (const algorithm of ["HS256", "ES256"]) {
     assert.deepEqual(await say("bert.txt", bearer(token)), [403, "RW-2710", null]);
     assert.deepEqual(await say("bert.txt", bearer(daemon.token("bert", "--join", "*", "--publish", "*", "--uploads", "*"))), [403, "RW-2710", null]);
     assert.deepEqual(await say("anna.txt"), [401, "RW-2101", "Bearer"]);
+    assert.match((await (await fetch(`${daemon.url}/files/anna.txt`)).json()).message, /Authorization: Bearer, or come by a signed URL/);
     assert.deepEqual(await say("anna.txt", { authorization: `Basic ${token}` }), [401, "RW-2101", "Bearer"]);
     const invalid = 'Bearer error="invalid_token"';
     assert.deepEqual(await say("anna.txt", bearer(daemon.token("anna", "--files", "*", "--expires-in", "0"))), [401, "RW-2106", invalid]);

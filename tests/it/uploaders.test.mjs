@@ -53,6 +53,7 @@ describe("tokens", { timeout: 60_000 }, () => {
   test("without one nothing is created, and nothing is told", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "5" });
     assert.deepEqual([answer.status, answer.headers["www-authenticate"], codeOf(answer)], [401, "Bearer", "RW-2101"]);
+    assert.match(JSON.parse(answer.body).message, /Authorization: Bearer, or come by a signed URL/);
     const wrong = await request(daemon, "POST", "/uploads/", { "upload-length": "5", authorization: "Bearer a.b.c" });
     assert.deepEqual([wrong.status, codeOf(wrong)], [401, "RW-2102"]);
     assert.equal((await request(daemon, "HEAD", `/uploads/${"0".repeat(32)}`)).status, 401);
