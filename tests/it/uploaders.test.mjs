@@ -280,6 +280,8 @@ describe("pages of other origins", { timeout: 60_000 }, () => {
     assert.equal(preflight.headers["access-control-allow-origin"], "https://shop.example");
     assert.match(preflight.headers["access-control-allow-methods"], /PATCH/);
     assert.match(preflight.headers["access-control-allow-headers"], /Upload-Offset/);
+    // tus-js-client with `addRequestId`, and one that overrides methods.
+    for (const name of ["X-Request-ID", "X-HTTP-Method-Override"]) assert.ok(preflight.headers["access-control-allow-headers"].split(", ").includes(name), name);
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...origin, ...bearer("page", "--uploads", "*") });
     assert.equal(answer.status, 201);
     assert.match(answer.headers["access-control-expose-headers"], /Location/);
