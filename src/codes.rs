@@ -558,6 +558,11 @@ pub static CATALOGUE: &[Entry] = &[
         "A record in the directory of uploads cannot be read at the start, is none that this version would have written, or is of an upload that is encrypted by a key that is not there; its upload is not known, and its files are left as they are.",
         "Restore the record from a backup, start the version that wrote it, or name its master key in uploads.key_files; remove the upload's files if nobody wants them.",
     ),
+    entry(
+        "RW-2818",
+        "A client announced a checksum behind the bytes of its upload (Trailer: Upload-Checksum), which is not read; it was answered 400.",
+        "Send Upload-Checksum with the head, or none: tus clients do so where Tus-Extension does not name checksum-trailer.",
+    ),
 ];
 
 #[cfg(test)]

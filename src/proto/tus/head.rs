@@ -19,6 +19,8 @@ pub enum TusError {
     TooLarge,
     /// 415: bytes of another Content-Type.
     MediaType,
+    /// 400: the checksum is to come behind the body.
+    Trailer,
 }
 
 impl TusError {
@@ -26,7 +28,7 @@ impl TusError {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Header(_) => 400,
+            Self::Header(_) | Self::Trailer => 400,
             Self::Version => 412,
             Self::TooLarge => 413,
             Self::MediaType => 415,
@@ -180,8 +182,12 @@ fn offset(request: &Request) -> Result<u64, TusError> {
     Ok(digits.parse().unwrap_or(u64::MAX))
 }
 
+/// The extension checksum-trailer is not there, and who was told nothing would take its bytes for verified.
 fn checksum(request: &Request) -> Result<Option<Checksum>, TusError> {
     const NAME: &str = "upload-checksum";
+    if request.header_has_token("trailer", NAME) {
+        return Err(TusError::Trailer);
+    }
     let value = single(request, NAME)?;
     let parsed = value.map(|value| Checksum::parse(value).ok_or(TusError::Header(NAME)));
     parsed.transpose()
