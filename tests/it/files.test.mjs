@@ -176,6 +176,12 @@ test("what is said of a file whose time is in the future can be asked about, lat
   }
 });
 
+test("a link that the operator put there leads where it leads, within its root", async () => {
+  symlinkSync(".secret", path.join(folder, "shown"));
+  assert.equal(String((await ask("/files/shown")).body), "no");
+  assert.equal((await ask("/files/.secret")).status, 404);
+});
+
 test("nothing outside, nothing hidden, nothing that is no file", async () => {
   for (const where of [
     "/files/../etc/passwd", "/files/%2e%2e/passwd", "/files/deep/../../passwd", "/files/deep%2F..%2F..%2Fpasswd", "/files/hello.txt%00.png", "/files/escape", "/files/.secret",
