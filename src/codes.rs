@@ -215,8 +215,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2101",
-        "A client tried to join a namespace without a token.",
-        "Send one as auth.token.",
+        "A client tried to join a namespace, or asked for a file or an upload, without a token.",
+        "Send one as auth.token; for files and uploads as Authorization: Bearer, or take a signed URL (ringway url).",
     ),
     entry(
         "RW-2102",
@@ -557,6 +557,11 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2817",
         "A record in the directory of uploads cannot be read at the start, is none that this version would have written, or is of an upload that is encrypted by a key that is not there; its upload is not known, and its files are left as they are.",
         "Restore the record from a backup, start the version that wrote it, or name its master key in uploads.key_files; remove the upload's files if nobody wants them.",
+    ),
+    entry(
+        "RW-2818",
+        "A client announced a checksum behind the bytes of its upload (Trailer: Upload-Checksum), which is not read; it was answered 400.",
+        "Send Upload-Checksum with the head, or none: tus clients do so where Tus-Extension does not name checksum-trailer.",
     ),
 ];
 

@@ -404,7 +404,7 @@ section! {
         connection_download_bytes_per_second: u64 = 0,
         /// Burst of the above.
         connection_download_burst_bytes: u64 = 256 * 1024,
-        /// Bytes of files per user (the token's subject), on one shard.
+        /// Bytes of files per user (the subject of a token or a signed URL), on one shard.
         user_download_bytes_per_second: u64 = 0,
         /// Burst of the above.
         user_download_burst_bytes: u64 = 1 << 20,

@@ -47,7 +47,7 @@ pub enum Refusal {
     HandshakeMethod,
     /// RW-2021: another version of Engine.IO's protocol is spoken here.
     EngineVersion,
-    /// RW-2101: a token is needed: send it as auth.token.
+    /// RW-2101: a token is needed. Sessions are told to send it as auth.token, requests for files and uploads another way.
     TokenMissing,
     /// RW-2102: the token is malformed.
     TokenMalformed,
@@ -165,6 +165,8 @@ pub enum Refusal {
     UploadMethod,
     /// RW-2816: the server's disk may not be written to.
     StorageReadOnly,
+    /// RW-2818: a checksum is announced that comes behind the body.
+    UploadTrailer,
 }
 
 impl Refusal {
@@ -250,6 +252,7 @@ impl Refusal {
         Self::UploadFinal,
         Self::UploadMethod,
         Self::StorageReadOnly,
+        Self::UploadTrailer,
     ];
 
     /// The catalogue's code.
@@ -336,6 +339,7 @@ impl Refusal {
             Self::UploadFinal => "RW-2814",
             Self::UploadMethod => "RW-2815",
             Self::StorageReadOnly => "RW-2816",
+            Self::UploadTrailer => "RW-2818",
         }
     }
 
@@ -437,6 +441,9 @@ impl Refusal {
             Self::UploadFinal => "the upload is put together from others and takes no bytes",
             Self::UploadMethod => "uploads know POST, HEAD, PATCH, DELETE and OPTIONS",
             Self::StorageReadOnly => "the server's disk may not be written to now",
+            Self::UploadTrailer => {
+                "checksums behind a body are not read: send Upload-Checksum with the head"
+            }
         }
     }
 

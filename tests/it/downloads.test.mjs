@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ const ask = (where, headers = {}, { method = "GET", from = daemon } = {}) => new
   request.on("error", reject).on("response", (response) => {
     const parts = [];
     response.on("data", (part) => parts.push(part)).on("error", reject);
-    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) }));
+    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, raw: response.rawHeaders, body: Buffer.concat(parts) }));
   });
   request.end();
 });
@@ -295,7 +295,7 @@ id = "a"
 algorithm = "${algorithm}"
 ${files}
 [files]
-roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}", public = true }]
+roots = [{ directory = "${folder}" }, { prefix = "/open/", directory = "${folder}", public = true }, { prefix = "/index/", directory = "${folder}", public = true, index = "index.html" }]
 url_keys = [{ id = "u", file = "${home}/secret" }]
 ${set}
 `);
@@ -323,6 +323,7 @@ for (const algorithm of ["HS256", "ES256"]) {
     assert.deepEqual(await say("bert.txt", bearer(token)), [403, "RW-2710", null]);
     assert.deepEqual(await say("bert.txt", bearer(daemon.token("bert", "--join", "*", "--publish", "*", "--uploads", "*"))), [403, "RW-2710", null]);
     assert.deepEqual(await say("anna.txt"), [401, "RW-2101", "Bearer"]);
+    assert.match((await (await fetch(`${daemon.url}/files/anna.txt`)).json()).message, /Authorization: Bearer, or come by a signed URL/);
     assert.deepEqual(await say("anna.txt", { authorization: `Basic ${token}` }), [401, "RW-2101", "Bearer"]);
     const invalid = 'Bearer error="invalid_token"';
     assert.deepEqual(await say("anna.txt", bearer(daemon.token("anna", "--files", "*", "--expires-in", "0"))), [401, "RW-2106", invalid]);
@@ -404,4 +405,109 @@ test("a user's connections share the user's rate, and a signed URL has none", as
   const free = await ask(daemon.run("url", "--path", "/files/shared.bin"), {}, { from: daemon });
   assert.deepEqual([free.status, free.body.length], [200, 250_000]);
   assert.equal(await waited(), waits);
+});
+
+test("a signed URL shares the rate of whom it is for", async (t) => {
+  const rate = 400_000;
+  const daemon = await closed(t, `[limits]\nuser_download_bytes_per_second = ${rate}\nuser_download_burst_bytes = 50_000`);
+  file("shared.bin", randomBytes(250_000));
+  const url = (...args) => daemon.run("url", "--path", "/files/shared.bin", "--subject", "anna", ...args);
+  for (const where of [url(), url("--once")]) {
+    const start = performance.now();
+    const token = bearer(daemon.token("anna", "--files", "*"));
+    const answers = await Promise.all([ask(where, {}, { from: daemon }), ask("/files/shared.bin", token, { from: daemon })]);
+    assert.deepEqual(answers.map(({ status, body }) => [status, body.length]), [[200, 250_000], [200, 250_000]]);
+    const seconds = (performance.now() - start) / 1000;
+    assert.ok(seconds >= (2 * 250_000 - 50_000) / rate * 0.99, `${seconds} s`);
+  }
+});
+
+test("pages of other origins read files, and see what they need of the answers", async (t) => {
+  const daemon = await closed(t, '[origins]\nallowed = ["https://app.example"]');
+  file("page.txt", "a".repeat(2000));
+  file("page.bin", "b");
+  const origin = { origin: "https://app.example" };
+  const asked = { "access-control-request-method": "GET", "access-control-request-headers": "authorization,range" };
+  const say = async (where, headers, method = "GET") => {
+    const { status, headers: said } = await ask(where, headers, { method, from: daemon });
+    return { status, vary: said.vary, allowed: said["access-control-allow-origin"], seen: said["access-control-expose-headers"], said };
+  };
+  // The question comes without a token, and whether there is such a file is not its answer.
+  for (const where of ["/files/page.txt", "/files/not-there", "/open/page.txt"]) {
+    const { status, allowed, said } = await say(where, { ...origin, ...asked }, "OPTIONS");
+    assert.deepEqual([status, allowed, said.vary, said["access-control-max-age"]], [204, origin.origin, "Origin", "600"], where);
+    assert.equal(said["access-control-allow-methods"], "GET, HEAD");
+    for (const name of ["Authorization", "Range", "If-None-Match", "If-Modified-Since", "If-Range"]) assert.ok(said["access-control-allow-headers"].split(", ").includes(name), name);
+  }
+  // OPTIONS that is no such question is a method like any other.
+  assert.deepEqual([(await say("/open/page.txt", origin, "OPTIONS")).status, (await say("/open/page.txt", asked, "OPTIONS")).status], [405, 405]);
+  const token = bearer(daemon.token("anna", "--files", "*"));
+  const { said: { etag } } = await say("/open/page.txt", {});
+  for (const [where, headers, status, vary] of [
+    ["/open/page.txt", {}, 200, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "accept-encoding": "gzip" }, 200, "Accept-Encoding, Origin"],
+    ["/open/page.bin", {}, 200, "Origin"],
+    ["/open/page.txt", { range: "bytes=0-1" }, 206, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "if-none-match": etag }, 304, "Accept-Encoding, Origin"],
+    ["/open/page.txt", { "if-match": '"other"' }, 412, "Origin"],
+    ["/open/page.txt", { range: "bytes=9999-" }, 416, "Origin"],
+    ["/open/not-there", {}, 404, "Origin"],
+    ["/files/page.txt", {}, 401, "Origin"],
+    ["/files/page.txt", token, 200, "Accept-Encoding, Origin"],
+  ]) {
+    const what = `${where} ${JSON.stringify(headers)}`;
+    for (const method of ["GET", "HEAD"]) {
+      if (method === "HEAD" && headers.range !== undefined) continue;
+      const page = await say(where, { ...headers, ...origin }, method);
+      assert.deepEqual([page.status, page.allowed, page.vary], [status, origin.origin, vary], what);
+      for (const name of ["ETag", "Content-Range", "Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length", "Last-Modified"]) assert.ok(page.seen.split(", ").includes(name), name);
+      // What nobody's page asked for must not be what a cache gives to one.
+      const other = await say(where, headers, method);
+      assert.deepEqual([other.status, other.allowed, other.vary, other.seen], [status, undefined, vary, undefined], what);
+    }
+  }
+  // Others get what they get elsewhere.
+  for (const [method, headers] of [["OPTIONS", asked], ["GET", {}], ["HEAD", {}]]) {
+    const { status, allowed } = await say("/open/page.txt", { origin: "https://evil.example", ...headers }, method);
+    assert.deepEqual([status, allowed], [403, undefined], method);
+  }
+});
+
+test("every answer says when it was made", async (t) => {
+  const uploads = mkdtempSync(path.join(tmpdir(), "ringway-dated-"));
+  t.after(() => rmSync(uploads, { recursive: true }));
+  const daemon = await closed(t, `[uploads]\ndirectory = "${uploads}"`);
+  mkdirSync(path.join(folder, "dated"), { recursive: true });
+  file("dated.txt", "a".repeat(2000));
+  file("dated.bin", randomBytes(300_000));
+  const { headers: { etag } } = await ask("/open/dated.txt", {}, { from: daemon });
+  const tus = { "tus-resumable": "1.0.0" };
+  for (const [method, where, headers, status] of [
+    ["GET", "/open/dated.txt", {}, 200],
+    ["GET", "/open/dated.txt", { "accept-encoding": "gzip" }, 200],
+    ["GET", "/open/dated.bin", {}, 200],
+    ["HEAD", "/open/dated.bin", {}, 200],
+    ["GET", "/open/dated.bin", { range: "bytes=0-9,20-29" }, 206],
+    ["GET", "/index/dated", {}, 301],
+    ["GET", "/open/dated.txt", { "if-none-match": etag }, 304],
+    ["GET", "/open/%2e%2e", {}, 400],
+    ["GET", "/files/dated.txt", {}, 401],
+    ["GET", "/files/dated.txt", bearer(daemon.token("anna", "--files", "other")), 403],
+    ["GET", "/open/not-there", {}, 404],
+    ["POST", "/open/dated.txt", {}, 405],
+    ["GET", "/open/dated.txt", { "if-match": '"other"' }, 412],
+    ["GET", "/open/dated.txt", { range: "bytes=9999-" }, 416],
+    ["OPTIONS", "/uploads/", {}, 204],
+    ["POST", "/uploads/", { "upload-length": "1", ...tus }, 401],
+    ["POST", "/uploads/", { "upload-length": "1", ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 201],
+    ["POST", "/uploads/", { ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 400],
+    ["HEAD", "/uploads/00000000000000000000000000000000", { ...tus, ...bearer(daemon.token("anna", "--uploads", "*")) }, 404],
+    ["GET", "/socket.io/?EIO=4&transport=polling", {}, 200],
+    ["GET", "/nothing", {}, 404],
+  ]) {
+    const [answer, what] = [await ask(where, headers, { method, from: daemon }), `${method} ${where} ${JSON.stringify(headers)}`];
+    assert.equal(answer.status, status, what);
+    assert.ok(Math.abs(Date.parse(answer.headers.date) - Date.now()) < 5000, `${what}: ${answer.headers.date}`);
+    assert.equal(answer.raw.filter((name) => name.toLowerCase() === "date").length, 1, what);
+  }
 });

@@ -163,6 +163,25 @@ test("conditions", async () => {
   }
 });
 
+test("what is said of a file whose time is in the future can be asked about, later too", async () => {
+  const future = path.join(folder, "future.txt");
+  writeFileSync(future, "not yet");
+  utimesSync(future, new Date(Date.now() + 86_400_000), new Date(Date.now() + 86_400_000));
+  const modified = (await ask("/files/future.txt")).headers["last-modified"];
+  assert.ok(Date.parse(modified) <= Date.now(), modified);
+  for (const wait of [0, 2100]) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    assert.equal((await ask("/files/future.txt", { "if-unmodified-since": modified })).status, 200);
+    assert.equal((await ask("/files/future.txt", { "if-modified-since": modified })).status, 304);
+  }
+});
+
+test("a link that the operator put there leads where it leads, within its root", async () => {
+  symlinkSync(".secret", path.join(folder, "shown"));
+  assert.equal(String((await ask("/files/shown")).body), "no");
+  assert.equal((await ask("/files/.secret")).status, 404);
+});
+
 test("nothing outside, nothing hidden, nothing that is no file", async () => {
   for (const where of [
     "/files/../etc/passwd", "/files/%2e%2e/passwd", "/files/deep/../../passwd", "/files/deep%2F..%2F..%2Fpasswd", "/files/hello.txt%00.png", "/files/escape", "/files/.secret",

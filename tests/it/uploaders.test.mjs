@@ -53,6 +53,7 @@ describe("tokens", { timeout: 60_000 }, () => {
   test("without one nothing is created, and nothing is told", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "5" });
     assert.deepEqual([answer.status, answer.headers["www-authenticate"], codeOf(answer)], [401, "Bearer", "RW-2101"]);
+    assert.match(JSON.parse(answer.body).message, /Authorization: Bearer, or come by a signed URL/);
     const wrong = await request(daemon, "POST", "/uploads/", { "upload-length": "5", authorization: "Bearer a.b.c" });
     assert.deepEqual([wrong.status, codeOf(wrong)], [401, "RW-2102"]);
     assert.equal((await request(daemon, "HEAD", `/uploads/${"0".repeat(32)}`)).status, 401);
@@ -279,9 +280,24 @@ describe("pages of other origins", { timeout: 60_000 }, () => {
     assert.equal(preflight.headers["access-control-allow-origin"], "https://shop.example");
     assert.match(preflight.headers["access-control-allow-methods"], /PATCH/);
     assert.match(preflight.headers["access-control-allow-headers"], /Upload-Offset/);
+    // tus-js-client with `addRequestId`, and one that overrides methods.
+    for (const name of ["X-Request-ID", "X-HTTP-Method-Override"]) assert.ok(preflight.headers["access-control-allow-headers"].split(", ").includes(name), name);
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...origin, ...bearer("page", "--uploads", "*") });
     assert.equal(answer.status, 201);
     assert.match(answer.headers["access-control-expose-headers"], /Location/);
+  });
+
+  test("so it may read what was uploaded", async () => {
+    const origin = { origin: "https://shop.example" };
+    const user = bearer("shopper", "--uploads", "*", "--files", "*");
+    const where = await create(daemon, 5, user);
+    assert.equal((await patch(daemon, where, 0, Buffer.from("hello"), user)).status, 204);
+    const file = where.replace("/uploads/", "/uploads/files/");
+    const preflight = await request(daemon, "OPTIONS", file, { ...origin, "access-control-request-method": "GET", "access-control-request-headers": "authorization" });
+    assert.deepEqual([preflight.status, preflight.headers["access-control-allow-methods"]], [204, "GET, HEAD"]);
+    const answer = await request(daemon, "GET", file, { ...origin, ...user });
+    assert.deepEqual([answer.status, String(answer.body), answer.headers["access-control-allow-origin"]], [200, "hello", origin.origin]);
+    assert.match(answer.headers["access-control-expose-headers"], /ETag/);
   });
 
   test("another one may not", async () => {

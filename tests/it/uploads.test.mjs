@@ -106,6 +106,9 @@ describe("the protocol", { timeout: 60_000 }, () => {
     assert.deepEqual([wrong.status, codeOf(wrong)], [460, "RW-2809"]);
     assert.equal(await offsetOf(daemon, where), 0);
     assert.equal((await patch(daemon, where, 0, bytes, { "upload-checksum": "crc9 AAAA" })).status, 400);
+    // What is announced to come behind the body would not be looked at.
+    const behind = await patch(daemon, where, 0, [bytes], { trailer: "Upload-Checksum" });
+    assert.deepEqual([behind.status, codeOf(behind), await offsetOf(daemon, where)], [400, "RW-2818", 0]);
     assert.equal((await patch(daemon, where, 0, bytes, digest("sha1", bytes))).status, 204);
     assert.equal((await patch(daemon, where, 1000, bytes, digest("sha256", bytes))).status, 204);
     assert.ok(isWhole(folder, Buffer.concat([bytes, bytes])));

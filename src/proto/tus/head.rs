@@ -19,6 +19,8 @@ pub enum TusError {
     TooLarge,
     /// 415: bytes of another Content-Type.
     MediaType,
+    /// 400: the checksum is to come behind the body.
+    Trailer,
 }
 
 impl TusError {
@@ -26,7 +28,7 @@ impl TusError {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Header(_) => 400,
+            Self::Header(_) | Self::Trailer => 400,
             Self::Version => 412,
             Self::TooLarge => 413,
             Self::MediaType => 415,
@@ -70,7 +72,7 @@ pub struct Creation {
 /// A PATCH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
-    /// Where its bytes begin.
+    /// Where its bytes begin; the largest number of all stands for whatever is beyond it.
     pub offset: u64,
     /// The length that was deferred.
     pub length: Option<u64>,
@@ -152,23 +154,40 @@ fn single<'a>(request: &'a Request, name: &'static str) -> Result<Option<&'a str
     Ok(first)
 }
 
-/// Digits only. What is beyond the sizes of files is [`TusError::TooLarge`].
-fn number(request: &Request, name: &'static str) -> Result<Option<u64>, TusError> {
+/// Digits only.
+fn digits<'a>(request: &'a Request, name: &'static str) -> Result<Option<&'a str>, TusError> {
     let Some(digits) = single(request, name)? else {
         return Ok(None);
     };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(TusError::Header(name));
-    }
-    let value = digits
-        .parse()
-        .ok()
-        .filter(|value| *value <= i64::MAX as u64);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number
+        .then_some(Some(digits))
+        .ok_or(TusError::Header(name))
+}
+
+/// What is beyond the sizes of files is [`TusError::TooLarge`].
+fn length_of(request: &Request, name: &'static str) -> Result<Option<u64>, TusError> {
+    let Some(digits) = digits(request, name)? else {
+        return Ok(None);
+    };
+    let value = digits.parse().ok();
+    let value = value.filter(|value| *value <= i64::MAX as u64);
     value.map(Some).ok_or(TusError::TooLarge)
 }
 
+/// An offset that is no number of ours is one that no upload is at, as any other wrong one.
+fn offset(request: &Request) -> Result<u64, TusError> {
+    const NAME: &str = "upload-offset";
+    let digits = digits(request, NAME)?.ok_or(TusError::Header(NAME))?;
+    Ok(digits.parse().unwrap_or(u64::MAX))
+}
+
+/// The extension checksum-trailer is not there, and who was told nothing would take its bytes for verified.
 fn checksum(request: &Request) -> Result<Option<Checksum>, TusError> {
     const NAME: &str = "upload-checksum";
+    if request.header_has_token("trailer", NAME) {
+        return Err(TusError::Trailer);
+    }
     let value = single(request, NAME)?;
     let parsed = value.map(|value| Checksum::parse(value).ok_or(TusError::Header(NAME)));
     parsed.transpose()
@@ -212,7 +231,7 @@ impl Creation {
 
 /// A length or its deferral, and not both; of what is put together neither.
 fn length(request: &Request, is_final: bool) -> Result<Length, TusError> {
-    let known = number(request, "upload-length")?;
+    let known = length_of(request, "upload-length")?;
     let deferred = single(request, "upload-defer-length")?;
     if deferred.is_some_and(|value| value != "1") {
         return Err(TusError::Header("upload-defer-length"));
@@ -255,10 +274,9 @@ impl Patch {
     /// See [`TusError`].
     pub fn parse(request: &Request) -> Result<Self, TusError> {
         check_media_type(request)?;
-        let offset = number(request, "upload-offset")?;
         Ok(Self {
-            offset: offset.ok_or(TusError::Header("upload-offset"))?,
-            length: number(request, "upload-length")?,
+            offset: offset(request)?,
+            length: length_of(request, "upload-length")?,
             checksum: checksum(request)?,
         })
     }

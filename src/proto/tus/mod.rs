@@ -17,6 +17,6 @@ pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-lengt
 /// What bodies of uploads are.
 pub const MEDIA_TYPE: &str = "application/offset+octet-stream";
 /// Headers that a browser's page must be allowed to send (CORS).
-pub const REQUEST_HEADERS: &str = "Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Requested-With";
+pub const REQUEST_HEADERS: &str = "Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With";
 /// Headers that a browser's page must be allowed to see (CORS).
 pub const RESPONSE_HEADERS: &str = "Location, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";

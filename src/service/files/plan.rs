@@ -54,7 +54,7 @@ pub enum Segment {
 pub struct Plan {
     /// Its status.
     pub status: u16,
-    /// Status line and headers, with the empty line.
+    /// Status line and headers, with the empty line; the date comes to it when it goes out.
     pub head: Vec<u8>,
     /// The body, in order; empty for HEAD, 304 and files of no bytes.
     pub body: Vec<Segment>,
@@ -135,10 +135,10 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn plan(&self) -> Plan {
-        let (facts, stat) = (self.facts, &self.chosen.stat);
+        let facts = self.facts;
         let own = Validators {
             etag: self.etag,
-            modified_unix_seconds: stat.modified_unix_seconds,
+            modified_unix_seconds: self.modified_unix_seconds(),
         };
         match evaluate(facts.request, &own, facts.now_unix_seconds) {
             Precondition::Failed => Plan::refused(&Refused::new(412, Refusal::FileChanged), facts),
@@ -250,21 +250,30 @@ impl Answer<'_> {
 
     /// Headers of 200, 206 and 304.
     fn validators(&self, response: Response) -> Response {
-        let stat = &self.chosen.stat;
         let mut response = response
-            .header("Date", &format_date(self.facts.now_unix_seconds))
             .header("ETag", &self.etag.to_string())
-            .header("Last-Modified", &self.modified(stat));
+            .header("Last-Modified", &format_date(self.modified_unix_seconds()));
         if let Some(cache_control) = self.cache_control() {
             response = response.header("Cache-Control", &cache_control);
         }
-        if self.chosen.varies {
-            response = response.header("Vary", "Accept-Encoding");
+        if let Some(vary) = self.vary() {
+            response = response.header("Vary", &vary);
         }
-        for (name, value) in self.facts.headers {
+        for (name, value) in self.facts.headers.iter().filter(|it| !is_vary(it)) {
             response = response.header(name, value);
         }
         response
+    }
+
+    /// On one line, whatever it depends on: there are caches that read the first one only.
+    fn vary(&self) -> Option<Cow<'_, str>> {
+        let mut headers = self.facts.headers.iter();
+        let others = headers.find(|it| is_vary(it)).map(|(_, value)| &**value);
+        match (self.chosen.varies, others) {
+            (true, Some(others)) => Some(Cow::Owned(format!("Accept-Encoding, {others}"))),
+            (true, None) => Some(Cow::Borrowed("Accept-Encoding")),
+            (false, others) => others.map(Cow::Borrowed),
+        }
     }
 
     fn cache_control(&self) -> Option<Cow<'_, str>> {
@@ -283,9 +292,16 @@ impl Answer<'_> {
         Some(Cow::Owned(format!("private, max-age={seconds}")))
     }
 
-    /// RFC 9110 §8.8.2.1: never later than the answer itself.
-    fn modified(&self, stat: &Stat) -> String {
-        format_date(stat.modified_unix_seconds.min(self.facts.now_unix_seconds))
+    /// RFC 9110 §8.8.2.1: never later than the answer itself. What is said is what conditions are held against, or nobody could use it.
+    ///
+    /// A file whose time is in the future has that of its last change instead, which the kernel keeps: the present would be another one at each request.
+    fn modified_unix_seconds(&self) -> u64 {
+        let (stat, now) = (&self.chosen.stat, self.facts.now_unix_seconds);
+        if stat.modified_unix_seconds <= now {
+            return stat.modified_unix_seconds;
+        }
+        let changed = u64::try_from(stat.changed_ns / 1_000_000_000);
+        changed.unwrap_or(0).min(now)
     }
 
     /// Headers of 200 and 206.
@@ -316,6 +332,10 @@ impl Answer<'_> {
         let name = asked.filter(|name| !name.is_empty());
         Some(attachment(name.as_deref().unwrap_or(own)))
     }
+}
+
+fn is_vary((name, _): &Header) -> bool {
+    name.eq_ignore_ascii_case("vary")
 }
 
 /// RFC 9111 §5.2.2.1; none is taken for zero: then whoever keeps an answer asks each time.

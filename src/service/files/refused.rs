@@ -54,8 +54,18 @@ impl Refused {
     /// The JSON that says why, as every other refusal of the daemon does.
     #[must_use]
     pub fn body(&self) -> String {
-        let (code, message) = (self.refusal.code(), self.refusal.message());
+        let (code, message) = (self.refusal.code(), self.message());
         serde_json::json!({ "code": code, "message": message }).to_string()
+    }
+
+    /// A token comes by another way than those of sessions do.
+    const fn message(&self) -> &'static str {
+        match self.refusal {
+            Refusal::TokenMissing => {
+                "a token is needed: send it as Authorization: Bearer, or come by a signed URL"
+            }
+            other => other.message(),
+        }
     }
 
     /// The whole answer; to HEAD without its body. `headers` are those that every answer to this request has.

@@ -293,6 +293,7 @@ impl Hub {
         connection.stage = Stage::Sending;
         connection.clear_deadline();
         self.files.bodies.insert(key, sending);
+        self.date.insert(turn.now, &mut answer);
         self.push_body(key, answer, turn);
     }
 

@@ -89,7 +89,7 @@ impl Hub {
         self.give(key, &response, keep_alive, turn);
     }
 
-    /// Sends an answer of many bytes, which count as queued until they went out.
+    /// Sends an answer of many bytes, with its date, which count as queued until they went out.
     pub(super) fn give(
         &mut self,
         key: Key,
@@ -97,11 +97,11 @@ impl Hub {
         keep_alive: bool,
         turn: &mut Turn<'_>,
     ) {
-        let bytes = response.len() as u32;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.busy_mut().output.extend_from_slice(response);
+        let output = &mut connection.busy_mut().output;
+        let bytes = self.date.append(turn.now, response, output) as u32;
         connection.stage = Stage::Given { bytes };
         connection.closing |= !keep_alive;
         turn.out.push(Output::Dirty(key.conn()));

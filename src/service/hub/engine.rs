@@ -460,8 +460,8 @@ impl Hub {
         let (ended, session_key) = (session.rare().closing.is_some(), poll.session);
         let keep_alive = poll.reply.keep_alive && !(ended && self.drain.is_some());
         let response = super::http::response_of(200, TEXT, &payload, &poll.reply, keep_alive);
-        connection.busy_mut().output.extend_from_slice(&response);
-        let bytes = response.len() as u32;
+        let output = &mut connection.busy_mut().output;
+        let bytes = self.date.append(now, &response, output) as u32;
         self.queued_bytes += u64::from(bytes);
         let session = session_key;
         connection.stage = Stage::Answer { session, bytes };

@@ -15,8 +15,8 @@ use super::{Hub, Job, Key, Output, Seed, Turn};
 use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
 use crate::files::{
-    self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, HeldBytes, Kept,
-    Known, OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
+    self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Granted, HeldBytes,
+    Kept, Known, OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
@@ -145,7 +145,7 @@ enum Next {
 pub(super) struct Admission {
     /// The id of a one-time URL that the request has used up.
     pub(super) once: Option<u128>,
-    /// Whom its token names.
+    /// Whom its token, or its URL, names.
     pub(super) user: Option<Box<str>>,
     /// The URL, if that is signed.
     signed: Option<SignedUrl>,
@@ -332,6 +332,10 @@ impl Hub {
         request: &Request,
         turn: &mut Turn<'_>,
     ) -> Routed {
+        if self.answer_page(key, request, turn) {
+            self.stats.file_requests += 1;
+            return Routed::Done;
+        }
         let settings = self.settings.clone();
         let files = settings.files.as_ref();
         let files = files.expect("paths are beneath roots of settings");
@@ -347,7 +351,7 @@ impl Hub {
                 self.find_file(key, request, (wanted, admission), turn);
             }
             Err(refused) => {
-                let reply = self.reply_to(request);
+                let reply = self.reply_to_file(request);
                 self.refuse_file(key, &refused, &reply, turn);
             }
         }
@@ -363,7 +367,7 @@ impl Hub {
         (wanted, admission): (Wanted, Admission),
         turn: &mut Turn<'_>,
     ) {
-        let (reply, mut found) = (self.reply_to(request), Found::default());
+        let (reply, mut found) = (self.reply_to_file(request), Found::default());
         let next = self.files.look(&wanted, &mut found, turn.now);
         let case = Case {
             request,
@@ -467,15 +471,10 @@ impl Hub {
             };
         };
         // Looking takes nothing away.
-        let signed = Some(SignedUrl {
-            expires_unix_seconds: granted.expires_unix_seconds,
-            is_once: granted.once.is_some(),
-        });
-        let Some(id) = granted.once.filter(|_| request.method == "GET") else {
-            return Ok(Permit::Here(Admission {
-                signed,
-                ..Admission::default()
-            }));
+        let once = granted.once.filter(|_| request.method == "GET");
+        let admission = admitted_by_url(&granted, once);
+        let Some(id) = once else {
+            return Ok(Permit::Here(admission));
         };
         let home = OnceIds::home(id, self.shards);
         if home != self.shard {
@@ -485,11 +484,6 @@ impl Hub {
             .files
             .once
             .use_up(id, granted.expires_unix_seconds, now_unix_seconds);
-        let admission = Admission {
-            once: Some(id),
-            user: None,
-            signed,
-        };
         verdict.accepted().map(|()| Permit::Here(admission))
     }
 
@@ -501,7 +495,7 @@ impl Hub {
         (wanted, job): (Wanted, Job),
         turn: &mut Turn<'_>,
     ) {
-        let reply = self.reply_to(request);
+        let reply = self.reply_to_file(request);
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -779,6 +773,19 @@ pub(super) fn bearer_of(request: &Request) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case("bearer")
         .then_some(token.trim())
+}
+
+/// With what a verified URL lets somebody in. Whom it is for shares the limits of that user's tokens; a URL for nobody has none of a user.
+fn admitted_by_url(granted: &Granted, once: Option<u128>) -> Admission {
+    let subject = granted.subject.as_deref();
+    Admission {
+        once,
+        user: subject.filter(|it| !it.is_empty()).map(Into::into),
+        signed: Some(SignedUrl {
+            expires_unix_seconds: granted.expires_unix_seconds,
+            is_once: granted.once.is_some(),
+        }),
+    }
 }
 
 /// Whether a token permits a file.

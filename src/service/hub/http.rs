@@ -209,7 +209,7 @@ impl Hub {
         self.send_answer(key, &response, keep_alive, turn);
     }
 
-    /// Sends the bytes of an answer.
+    /// Sends the bytes of an answer, with its date.
     pub(crate) fn send_answer(
         &mut self,
         key: Key,
@@ -222,7 +222,8 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.busy_mut().output.extend_from_slice(response);
+        let output = &mut connection.busy_mut().output;
+        self.date.append(turn.now, response, output);
         connection.stage = Stage::Head;
         turn.out.push(Output::Dirty(key.conn()));
         if keep_alive {

@@ -8,6 +8,7 @@ mod bodies;
 mod bound;
 mod bundles;
 mod closing;
+mod date;
 mod encoding;
 mod engine;
 mod errands;
@@ -24,6 +25,7 @@ mod obeyed;
 mod opaque;
 mod output;
 mod packets;
+mod pages;
 mod prefix;
 mod query;
 mod searches;
@@ -65,6 +67,7 @@ use crate::time::{ConnId, Now};
 use crate::upstream::{Joint, MAIL};
 use closing::Drain;
 use core::hash::{BuildHasher, Hasher};
+use date::DateLine;
 use sids::Sids;
 use slab::{Seats, Slab};
 use std::collections::{HashMap, VecDeque};
@@ -137,6 +140,7 @@ pub struct Hub {
     joined: Joined,
     limits: Limits,
     stats: Stats,
+    date: DateLine,
     /// Sessions with parked input, oldest first.
     parked: VecDeque<Key>,
     /// Sessions whose token is being verified, by the job's token.
@@ -183,6 +187,7 @@ impl Hub {
             joined: Joined::default(),
             limits: Limits::new(settings.rates.clone(), seed[3]),
             stats: Stats::default(),
+            date: DateLine::new(),
             parked: VecDeque::new(),
             jobs: HashMap::with_hasher(Seed(seed[0])),
             next_job: 0,

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: whose they are and where (`uploaders.rs`), what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
 
+use super::pages::{Manners, tell_page};
 use super::upload_news::UploadNews;
 use super::uploaders::{Proving, Signed, Uploader};
 use super::{Hub, Key, Output, Seed, Turn};
@@ -27,6 +28,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 const STALE_US: u64 = 2_000_000;
 /// Between two looks at the clock.
 const TICK_US: u64 = 1_000_000;
+/// What pages may do with uploads.
+const PAGES: Manners = Manners {
+    methods: "POST, HEAD, PATCH, DELETE, OPTIONS",
+    sent: tus::REQUEST_HEADERS,
+    seen: tus::RESPONSE_HEADERS,
+};
 /// RFC 9110 §15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -164,28 +171,7 @@ impl Hub {
     pub(super) fn reply_to_upload(&self, request: &Request) -> Reply {
         let mut reply = self.reply_to(request);
         reply.keep_alive = request.keeps_alive();
-        let is_said = |name: &str| {
-            let mut headers = reply.headers.iter();
-            headers.any(|(said, _)| said.eq_ignore_ascii_case(name))
-        };
-        if !is_said("access-control-allow-origin") {
-            return reply;
-        }
-        let mut more = vec![("Access-Control-Expose-Headers", tus::RESPONSE_HEADERS)];
-        if request.method == "OPTIONS" {
-            more.extend([
-                (
-                    "Access-Control-Allow-Methods",
-                    "POST, HEAD, PATCH, DELETE, OPTIONS",
-                ),
-                ("Access-Control-Allow-Headers", tus::REQUEST_HEADERS),
-                ("Access-Control-Max-Age", "600"),
-            ]);
-        }
-        more.retain(|(name, _)| !is_said(name));
-        let more = more.into_iter();
-        let more = more.map(|(name, value)| (name.into(), value.into()));
-        reply.headers.extend(more);
+        tell_page(&mut reply.headers, &PAGES, request.method == "OPTIONS");
         reply
     }
 

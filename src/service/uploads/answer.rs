@@ -81,6 +81,7 @@ impl From<TusError> for Answer {
             TusError::Header(_) => Refusal::UploadHeaders,
             TusError::TooLarge => Refusal::UploadTooLarge,
             TusError::MediaType => Refusal::UploadMediaType,
+            TusError::Trailer => Refusal::UploadTrailer,
         };
         let answer = Self::refused(error.status(), refusal);
         if error == TusError::Version {

@@ -333,6 +333,20 @@ fn bad_requests_have_their_statuses() {
     for (method, path, lines, body, status) in [
         ("PATCH", url.as_str(), "Upload-Offset: 2\r\n", "x", 409),
         ("PATCH", &url, "Upload-Offset: 4\r\n", "x", 409),
+        (
+            "PATCH",
+            &url,
+            "Upload-Offset: 9223372036854775808\r\n",
+            "x",
+            409,
+        ),
+        (
+            "PATCH",
+            &url,
+            "Upload-Offset: 99999999999999999999\r\n",
+            "x",
+            409,
+        ),
         ("PATCH", &url, "Upload-Offset: 3\r\n", ten, 413),
         (
             "PATCH",
