@@ -261,6 +261,21 @@ export const DIFFERENCES = [
     ringway: { errors: [], reason: "forced close", client: "transport close" },
   },
   {
+    says: "what a client says in one breath with its CONNECT, and without waiting for the answer, is heard, where stock closes the connection for it",
+    why: "what comes in one chunk on the link may have come in two requests, of which stock would have heard the second one",
+    async behaviour(side) {
+      const heard = [];
+      side.io.on("connection", (socket) => socket.onAny((name) => heard.push(name)));
+      const path = `${HELLO}&sid=${JSON.parse((await get(side.io, HELLO)).body.slice(1)).sid}`;
+      await fetch(`${side.io.url}${path}`, { method: "POST", body: '40\x1e42["early"]' });
+      const { body } = await get(side.io, path);
+      if (body.startsWith("40")) await until(() => heard.length === 1);
+      return [heard, body.replace(/[{].*/, "")];
+    },
+    stock: [[], "6\x1e1"],
+    ringway: [["early"], "40"],
+  },
+  {
     says: "a request with a byte above 0x7f in a header is refused",
     why: "the daemon takes header values as ASCII",
     behaviour: async ({ io }) => (await get(io, HELLO, { "X-Latin": "caf\u00e9" })).status,

@@ -11,7 +11,42 @@ async function beside(side, client, namespace, options = {}) {
 const refusal = (client) => event(client, "connect_error").then(([error]) => [error.message, error.data]);
 const names = (io) => [...io._nsps.keys()].sort();
 
+/** Of CONNECTs that can be read: of those of another parser two are only seen to be of one breath when they come in one turn. */
+const TWICE = {
+  async "a client that asks for one, leaves it and asks again at once keeps its connection and its other ones"(side) {
+    const { client } = await side.meet();
+    const ways = { "/a": (socket) => socket.disconnect().connect(), "/b": () => client.io.engine.write("0/b,") };
+    const connections = [];
+    for (const [name, again] of Object.entries(ways)) {
+      side.io.of(name).on("connection", (socket) => { connections.push(name); socket.on("echo", (value, answer) => answer(value)); });
+      // One breath is one segment: stock has a tick between two.
+      const { _socket: wire } = client.io.engine.transport.ws;
+      wire.cork();
+      again(client.io.socket(name));
+      setImmediate(() => wire.uncork());
+      await until(() => connections.filter((at) => at === name).length === 2);
+    }
+    const answers = await Promise.all(Object.keys(ways).map((name) => client.io.socket(name).timeout(3_000).emitWithAck("echo", name)));
+    return { connections, answers, disconnects: client.disconnects, connected: client.connected };
+  },
+
+  async "two CONNECTs for one in one POST are both answered"(side) {
+    side.io.of("/a");
+    const path = `${side.io.url}/socket.io/?EIO=4&transport=polling`;
+    const ask = async (sid, body) => (await fetch(`${path}${sid ? `&sid=${sid}` : ""}`, body ? { method: "POST", body } : {})).text();
+    const { sid } = JSON.parse((await ask()).slice(1));
+    await ask(sid, "40/a,\x1e40/a,");
+    let said = "";
+    while (said.split("40/a,").length < 3 && !said.includes("1")) said += (await ask(sid)).replaceAll(/"[^"]+":"[^"]+"/g, "");
+    await ask(sid, "41/a,");
+    await ask(sid, "1");
+    return said.replaceAll("\x1e", "");
+  },
+};
+
 alike("namespaces", {}, {
+  ...(process.env.UPSTREAM_PARSER === undefined ? TWICE : {}),
+
   async "one connection has several, each with an id, rooms and events of its own"(side) {
     side.io.of("/admin").on("connection", (socket) => { socket.join("room"); socket.emit("welcome", socket.nsp.name); });
     side.io.on("connection", (socket) => socket.join("room"));

@@ -19,6 +19,9 @@ export type CloseReason = (typeof CLOSE_REASONS)[number] | "server shutting down
 /** The first byte of a Socket.IO packet that asks for a namespace. */
 const CONNECT = "0";
 
+/** How long a CONNECT for a further namespace waits for one more of the same breath. */
+const AGAIN_MS = 10;
+
 /** The transports by their number in TRANSPORT. */
 export const TRANSPORTS = ["polling", "websocket"] as const;
 
@@ -94,6 +97,8 @@ export class VirtualConnection extends EventEmitter {
   #heldBytes = 0;
   /** What came in one chunk with a CONNECT, and behind it. */
   #behind: (string | Buffer)[] | undefined;
+  /** It was given a CONNECT. */
+  #hasAsked = false;
   #filter: OutgoingFilter | undefined;
   /** What the client waits for. */
   readonly #answers = new Answers();
@@ -225,17 +230,37 @@ export class VirtualConnection extends EventEmitter {
   }
 
   #hear(data: string | Buffer): void {
-    if (this.#behind) this.#behind.push(data);
-    else this.#take(data);
+    if (this.#behind?.length === 0 && isConnect(data)) this.deliver(data);
+    else if (this.#behind) this.#behind.push(data);
+    else if (isConnect(data)) this.#connect(data);
+    else this.deliver(data);
   }
 
   /**
-   * Gives a message to Socket.IO, which connects a tick later. Clients that send the next one in another request would find it connected on a socket of
-   * one's own; on the link both may come at once.
+   * A client that asks for a namespace, turns away before it is in, and asks again has said CONNECT twice in one breath. To a socket of one's own they
+   * come in one chunk, and both connect; of two that come apart Socket.IO takes the second one for a fault, and the link may have them apart. So one for
+   * a further namespace waits a moment for another: its client has had no answer yet, so that none is taken for what it is not.
    */
-  #take(data: string | Buffer): void {
+  #connect(data: string | Buffer): void {
+    // Not the getter, which makes an object for each connection.
+    const transport = typeof this.#transport === "string" ? this.#transport : this.#transport.name;
+    if (!this.#hasAsked || transport !== "websocket") return this.#connectNow(data);
+    this.#behind = [data];
+    setTimeout(() => {
+      const [first, ...rest] = this.#behind ?? [];
+      this.#behind = undefined;
+      if (first !== undefined) this.#connectNow(first);
+      for (const next of rest) this.#hear(next);
+    }, AGAIN_MS);
+  }
+
+  /**
+   * Gives a CONNECT to Socket.IO, which connects a tick later. Clients that send the next packet in another request would find it connected on a socket of
+   * one's own; on the link both may come at once. So what is no CONNECT waits for that tick.
+   */
+  #connectNow(data: string | Buffer): void {
     this.deliver(data);
-    if (typeof data !== "string" || !data.startsWith(CONNECT) || this.readyState !== "open") return;
+    if (this.readyState !== "open") return;
     this.#behind = [];
     setImmediate(() => {
       const behind = this.#behind ?? [];
@@ -252,6 +277,7 @@ export class VirtualConnection extends EventEmitter {
     // engine.io gives no data for a message without any, which is an error to Socket.IO where an empty text would be a CONNECT.
     const data = message === "" ? undefined : message;
     if (data !== undefined && typeof data === "string") this.#answers.asked(data);
+    if (isConnect(message)) this.#hasAsked = true;
     if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
     this.emit("data", data);
     this.emit("message", data);
@@ -392,6 +418,11 @@ export class VirtualConnection extends EventEmitter {
     this.#port.forget(this);
     this.emit("close", reason, description);
   }
+}
+
+/** Whether a message asks for a namespace. */
+function isConnect(data: string | Buffer): boolean {
+  return typeof data === "string" && data.startsWith(CONNECT);
 }
 
 /** The bytes of what parsers take for binary, whatever its elements are. */

@@ -332,9 +332,42 @@ test("what comes in one chunk with a CONNECT is heard when it is connected", asy
   };
   say(1, "0", "2[\"event\",1]");
   for (let answers = 0; answers < 2; answers += 1) await link.next("SEND");
-  say(2, "0", "0");
+  say(2, "0", "2[\"event\",2]", "0");
   assert.equal((await link.next("CLOSE_CONN")).conn, 2);
-  assert.deepEqual(heard, ["connection", 1, "connection", "forced close"]);
+  assert.deepEqual(heard, ["connection", 1, "connection", 2, "forced close"]);
+});
+
+test("a CONNECT right behind one for the same namespace connects as well, and one that comes later ends the connection", async () => {
+  await start();
+  let connections = 0;
+  io.of("/a").on("connection", () => { connections += 1; });
+  link.open(1);
+  const say = (payload: string): void => link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.from(payload) });
+  for (const payload of ["0/a,", "0/a,"]) say(payload);
+  for (let answers = 0; answers < 2; answers += 1) assert.match(await link.text(1), /^0\/a,/);
+  assert.equal(connections, 2);
+  say("0/a,");
+  assert.equal((await link.next("CLOSE_CONN")).conn, 1);
+});
+
+test("a CONNECT for a further namespace waits for another one that comes right behind it", async () => {
+  await start();
+  const heard: unknown[] = [];
+  io.of("/a").on("connection", (socket) => {
+    heard.push("connection");
+    socket.on("event", (value) => heard.push(value));
+    socket.on("disconnect", (reason) => heard.push(reason));
+  });
+  await client(1);
+  const say = (payload: string): void => link.send("DATA", FLAG.ASCII, 1, { payload: Buffer.from(payload) });
+  say("0/a,");
+  // Another turn of the event loop.
+  await new Promise((resolve) => { setImmediate(resolve); });
+  for (const payload of ["0/a,", "2/a,[\"event\",1]"]) say(payload);
+  for (let answers = 0; answers < 2; answers += 1) assert.match(await link.text(1), /^0\/a,/);
+  assert.deepEqual(heard.slice(0, 2), ["connection", "connection"]);
+  await new Promise((resolve) => { setTimeout(resolve, 20); });
+  assert.deepEqual(heard.slice(2), [1]);
 });
 
 test("a client that nobody was asked about is shown to the middlewares before it is heard, and what it said meanwhile is not lost", async () => {
