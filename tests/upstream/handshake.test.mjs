@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { test } from "node:test";
+import session from "express-session";
 import { event, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
 import { alike, outcome, withDaemon } from "./both.mjs";
@@ -74,6 +75,60 @@ alike("a request is judged", { serves: false }, {
     const { status, headers, body } = await ask(io);
     const { client } = await side.meet({ extraHeaders: { "X-User": "ann" } });
     return [status, headers["x-why"], body, client.connected];
+  },
+
+  async "express-session: who is new is told its cookie, is stored, and is known by it later"(side) {
+    const store = new session.MemoryStore();
+    const io = await side.serve({}, { prepare({ engine }) {
+      engine.use(session({ secret: "s", resave: false, saveUninitialized: true, store }));
+      engine.use((req, res, next) => { req.session.visits = (req.session.visits ?? 0) + 1; next(); });
+    } });
+    const cookieOf = ({ headers }) => headers["set-cookie"].map((cookie) => cookie.replace(/=s%3A[^;]+/, "=ID"));
+    const [polled, upgraded] = [await ask(io), await upgrade(io)];
+    const [cookie] = polled.headers["set-cookie"][0].split(";");
+    const stored = Object.values(store.sessions).map((text) => JSON.parse(text).visits);
+    const { socket } = await side.meet({ extraHeaders: { Cookie: cookie } });
+    const again = await ask(io, HELLO, { Cookie: cookie });
+    return [cookieOf(polled), cookieOf(upgraded), stored, socket.request.session.visits, again.headers["set-cookie"] ?? "none"];
+  },
+
+  async "who is refused has the headers that middlewares set, by polling"(side) {
+    const io = await side.serve({ allowRequest: (req, decide) => decide("no", false) }, { prepare({ engine }) {
+      engine.use(session({ secret: "s", resave: false, saveUninitialized: true }));
+      engine.use((req, res, next) => { res.setHeader("X-Seen", "yes"); next(req.headers["x-fail"] && new Error("no")); });
+    } });
+    const told = async ({ status, headers, body }) => [status, headers["x-seen"], headers["set-cookie"]?.length, headers["content-type"], body];
+    return [await told(await ask(io)), await told(await ask(io, HELLO, { "X-Fail": "1" })), (await told(await upgrade(io))).slice(0, 3)];
+  },
+
+  async "a middleware may say headers in each way that writeHead knows"(side) {
+    const heads = [[["X-A", "1", "X-B", "2"]], ["Reason", { "X-A": "1", "X-B": ["2", "3"] }], ["Reason", ["X-A", "1"]], []];
+    const io = await side.serve({}, { prepare: ({ engine }) => engine.use((req, res) => {
+      res.setHeader("X-A", "0");
+      res.writeHead(403, ...heads[Number(req.headers["x-head"])]);
+      res.end(res.headersSent ? "sent" : "not sent");
+    }) });
+    return Promise.all(heads.map(async (_, head) => {
+      const { body, ...answer } = await ask(io, HELLO, { "X-Head": String(head) });
+      return [said(answer), body];
+    }));
+  },
+
+  async "loggers of requests hear when one was answered"(side) {
+    const told = [];
+    const io = await side.serve({}, { prepare: ({ engine }) => engine.use((req, res, next) => {
+      const { user } = Object.fromEntries(new URL(req.url, "http://x").searchParams);
+      for (const name of ["finish", "close"]) res.on(name, () => told.push([user, name, req._query.transport === "polling" && [res.statusCode, res.writableEnded]].join()));
+      if (user === "no") res.writeHead(401).end();
+      else next();
+    }) });
+    await ask(io, `${HELLO}&user=polls`);
+    await ask(io, `${HELLO}&user=no`);
+    const { client } = await side.meet({ query: { user: "socket" } });
+    const before = told.filter((line) => line.startsWith("socket"));
+    client.disconnect();
+    await until(() => told.length === 5);
+    return [before, told.sort()];
   },
 
   async "a middleware may answer in pieces, which end anywhere"(side) {

@@ -5,7 +5,7 @@
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
 import { fileOf, serveFile } from "./files.js";
-import { greet, shakeHands } from "./handshake.js";
+import { endRequest, greet, isOpen, shakeHands } from "./handshake.js";
 import type { NamespaceInternals, ServerInternals } from "./internals.js";
 import { LinkError } from "./link/errors.js";
 import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
@@ -203,6 +203,8 @@ export class Connections implements ConnectionPort {
     this.#prepared.delete(open.sid);
     const connection = new VirtualConnection(this.#engine, this, ref, open, prepared);
     this.#byRef.set(ref, connection);
+    // The application may let go of the connection's own.
+    if (prepared && isOpen(prepared)) connection.once("close", () => endRequest(prepared));
     this.#engine.add(connection);
     return connection;
   }

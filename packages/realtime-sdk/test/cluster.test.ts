@@ -217,13 +217,13 @@ test("the application is asked before a client is let in, and finds again what i
     assert.equal(answer.request, 9);
     return answer.json.value;
   };
-  assert.deepEqual(await ask("sid-1"), { ok: true, headers: [["x-session", "s"], ["X-First", "1"]] });
+  assert.deepEqual(await ask("sid-1"), { ok: true, headers: [["X-Session", "s"], ["X-First", "1"]] });
   const socket = await client(one, 1);
   assert.deepEqual((socket.request as unknown as { session: object }).session, { user: "u" });
   assert.deepEqual(await ask(undefined, [["Origin", "https://b"]]), {
-    ok: false, status: 403, headers: [["Content-Type", "application/json"]], body: '{"code":4,"message":"not you"}', code: 4, context: { message: "not you" },
+    ok: false, status: 403, headers: [["X-Session", "s"], ["Content-Type", "application/json"]], body: '{"code":4,"message":"not you"}', code: 4, context: { message: "not you" },
   });
-  assert.deepEqual(await ask(undefined, [["X-Stop", "1"]]), { ok: false, status: 401, headers: [["x-session", "s"]], body: "stop" });
+  assert.deepEqual(await ask(undefined, [["X-Stop", "1"]]), { ok: false, status: 401, headers: [["X-Session", "s"]], body: "stop" });
   const failed = (await ask(undefined, [["X-Fail", "1"]])) as { code: number };
   assert.equal(failed.code, 3);
   engine.generateId = () => "chosen";
