@@ -178,6 +178,22 @@ export const DIFFERENCES = [
     ringway: "refused",
   },
   {
+    says: "with `cors: { origin: false }` pages of other origins are refused, where stock lets them in and leaves it to the browser. `preflightContinue` changes nothing: preflights are answered, and there is no handler behind that",
+    why: "the daemon checks Origin, as above; and stock's engine refuses a preflight as a handshake that is no GET",
+    serves: false,
+    async behaviour(side) {
+      const headers = { Origin: "https://elsewhere.example" };
+      const none = await side.serve({ cors: { origin: false } });
+      const { status } = await get(none, HELLO, headers);
+      await none.close();
+      const io = await side.serve({ cors: { origin: headers.Origin, preflightContinue: true } });
+      const asked = await fetch(`${io.url}${HELLO}`, { method: "OPTIONS", headers: { ...headers, "Access-Control-Request-Method": "GET" } });
+      return [status, asked.status];
+    },
+    stock: [200, 400],
+    ringway: [403, 204],
+  },
+  {
     says: "clients of Socket.IO 2 (`EIO=3`) are refused",
     why: "the daemon speaks revision 4 of Engine.IO",
     serves: false,

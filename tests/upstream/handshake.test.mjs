@@ -229,6 +229,11 @@ alike("whose pages may come", { serves: false }, {
     return [(await asks(io)).slice(0, 2), await polls(side)];
   },
 
+  async "with a status of one's own for preflights"(side) {
+    const io = await side.serve({ cors: { origin: ORIGIN, optionsSuccessStatus: 200 } });
+    return [(await asks(io)).slice(0, 2), await polls(side)];
+  },
+
   async "by a pattern, and by a function for the whole of it"(side) {
     const one = await side.serve({ cors: { origin: [/\.example$/] } });
     const first = await asks(one);

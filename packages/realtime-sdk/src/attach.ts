@@ -117,12 +117,18 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   return ringway;
 }
 
-/** A `cors` with functions in it cannot go over the link: it runs here, as engine.io runs it. */
+/** Whether the daemon can act upon a `cors` by itself: not with functions, nor where preflights have another status than its own. */
+function isDaemons(cors: object): boolean {
+  const { optionsSuccessStatus: status = 204 } = cors as { optionsSuccessStatus?: unknown };
+  return isPlain(cors) && status === 204;
+}
+
+/** A `cors` that the daemon cannot act upon runs here, as engine.io runs it. */
 function addCors(ringway: Ringway, resolveFrom: string | undefined): void {
   const { cors } = ringway.engine.opts;
-  if (!cors || isPlain(cors)) return;
+  if (!cors || isDaemons(cors)) return;
   const load = dependencyOf(resolveFrom, "cors") as ((options: unknown) => EngineMiddleware) | undefined;
-  if (load === undefined) throw new Error("`cors` has functions, and the package cors of socket.io was not found");
+  if (load === undefined) throw new Error("`cors` is for the application to answer, and the package cors of socket.io was not found");
   ringway.engine.corsMiddleware = load(cors);
 }
 
