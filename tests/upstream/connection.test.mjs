@@ -1,4 +1,5 @@
 // A connection: its handshake, its transport, its request, and every way in which it ends.
+import { PassThrough } from "node:stream";
 import { Socket as EngineSocket } from "engine.io-client";
 import { WebSocket } from "ws";
 import { event, until } from "../it/daemon.mjs";
@@ -55,6 +56,16 @@ alike("handshake", { options: { cors: { origin: ORIGIN, credentials: true } }, d
     };
   },
 
+  async "the request has come whole: who listens to it hears nothing more"(side) {
+    const { socket: { request } } = await side.meet();
+    const heard = [];
+    const same = ["on", "once", "addListener"].map((name) => request[name]("data", () => heard.push(name)) === request);
+    const sink = new PassThrough();
+    const piped = request.pipe(sink) === sink;
+    request.off("data", () => {}).removeAllListeners();
+    return [request.complete, request.aborted, same, piped, heard];
+  },
+
   async "the request may be let go to save memory"(side) {
     side.io.engine.on("connection", (connection) => { delete connection.request; });
     const { client, socket } = await side.meet({ query: { a: 1 } });
@@ -83,7 +94,8 @@ alike("the engine", {}, {
 
   async "has the options and paths that it was given"(side) {
     const { pingInterval, pingTimeout, maxHttpBufferSize, transports, allowUpgrades, upgradeTimeout } = side.io.engine.opts;
-    return { pingInterval, pingTimeout, maxHttpBufferSize, transports, allowUpgrades, upgradeTimeout, path: side.io.path(), connectTimeout: side.io.connectTimeout() };
+    const paths = [side.io.engine.opts.path, (await side.serve({ path: "/chat/" })).engine.opts.path];
+    return { paths, pingInterval, pingTimeout, maxHttpBufferSize, transports, allowUpgrades, upgradeTimeout, path: side.io.path(), connectTimeout: side.io.connectTimeout() };
   },
 
   async "transports by name, and the upgrade's events"(side) {

@@ -1,6 +1,6 @@
 // The HTTP request that a client came with, as far as Socket.IO and its applications look at it.
 //
-// Deliberately absent: the raw socket and the body. It is no http.IncomingMessage, as no HTTP was parsed here.
+// Deliberately absent: the raw socket, the body and their events. It is no http.IncomingMessage, as no HTTP was parsed here.
 
 import type { IncomingHttpHeaders } from "node:http";
 import { parse, type ParsedUrlQuery } from "node:querystring";
@@ -110,4 +110,51 @@ export class VirtualRequest {
     if (!this.#isPlain) return [...this.#raw];
     return this.#raw.flatMap((name) => [name, String(this.headers[name.toLowerCase()] ?? "")]);
   }
+
+  /** It has no body, or none that comes here: as Node's when all of it was read. */
+  get complete(): boolean {
+    return true;
+  }
+
+  get readable(): boolean {
+    return false;
+  }
+
+  get readableEnded(): boolean {
+    return true;
+  }
+
+  get aborted(): boolean {
+    return false;
+  }
+
+  /** Ends what would have been given the body. */
+  pipe<Destination extends { end?(): unknown }>(destination: Destination): Destination {
+    destination.end?.();
+    return destination;
+  }
+
+  emit(_event: string | symbol, ..._values: unknown[]): boolean {
+    return false;
+  }
+
+  listenerCount(_event: string | symbol): number {
+    return 0;
+  }
+}
+
+/** What middlewares call on a request, which is over: nothing more will come of it, so that nothing is kept of a listener. */
+const SILENT = [
+  "on", "once", "off", "addListener", "removeListener", "removeAllListeners", "prependListener", "prependOnceListener", "setMaxListeners",
+  "resume", "pause", "unpipe", "setEncoding", "setTimeout", "destroy",
+] as const;
+
+for (const name of SILENT) {
+  Object.defineProperty(VirtualRequest.prototype, name, {
+    configurable: true,
+    writable: true,
+    value(this: VirtualRequest): VirtualRequest {
+      return this;
+    },
+  });
 }

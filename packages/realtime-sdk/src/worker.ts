@@ -106,7 +106,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     };
     const link = new Link(options, handler);
     this.#link = link;
-    this.engine = new RingwayEngine(io.opts, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
+    this.engine = new RingwayEngine({ ...io.opts, path: io.opts["path"] || io.path() }, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
     this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection), options.handlers_max);
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
