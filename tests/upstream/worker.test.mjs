@@ -239,6 +239,11 @@ test("a peer that lies is told what is wrong, and nobody else is touched", on({ 
   assert.deepEqual(errorsIn(await lie(stage, stolen)), ["not-allowed"]);
   const guessed = Buffer.concat([hello({ instance: "guess" }), frame(36, Buffer.from([9, 0]), 1n)]);
   assert.deepEqual(errorsIn(await lie(stage, guessed)), ["not-allowed"]);
+  // The answer to a question that nobody asked, which would let somebody in.
+  const verdict = Buffer.from('\0\0\0\0{"ok":true}');
+  verdict.writeUInt32LE(verdict.length - 4);
+  const unasked = Buffer.concat([hello({ instance: "oracle" }), frame(24, Buffer.concat([Buffer.from([7, 0, 0, 0]), verdict]))]);
+  assert.deepEqual(errorsIn(await lie(stage, unasked)), ["not-allowed"]);
   // A connection that was never given, in a namespace of its own: it may as well be one that is gone, and is counted.
   const stale = () => total(stage.daemon, "ringway_upstream_frames_stale_total");
   const before = await stale();
