@@ -10,7 +10,7 @@ import WebSocket from "ws";
 import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { event, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
-import { alike, withDaemon } from "./both.mjs";
+import { alike, outcome, withDaemon } from "./both.mjs";
 import * as halves from "./parsers/halves.mjs";
 import * as json from "./parsers/json.mjs";
 import { on, Stage } from "./stage.mjs";
@@ -18,7 +18,7 @@ import { on, Stage } from "./stage.mjs";
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 // All that the tables of other files say holds with it, too.
-for (const file of ["api", "namespaces", "rooms", "peers"]) {
+for (const file of ["api", "namespaces", "rooms", "peers", "recovery"]) {
   test(`msgpack: ${file}.test.mjs`, { timeout: 120_000 }, async () => {
     // Without what tells a test's own processes that they are part of another one.
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
@@ -196,6 +196,54 @@ describe("msgpack: workers come and go", () => {
     assert.deepEqual((await Promise.all(answers)).map((bytes) => [...bytes]), [[0, 1], [0, 2], [0, 3]]);
     assert.deepEqual(socket.disconnects, []);
   }));
+});
+
+describe("msgpack: a client that lost its connection, of several workers", () => {
+  const at = withDaemon();
+  const behaviour = (name, body) => test(name, { timeout: 30_000 }, () => outcome(at, { options: { parser: msgpack, connectionStateRecovery: {} }, serves: false }, body));
+  const cut = async ({ client, socket }) => {
+    const gone = event(socket, "disconnect");
+    client.io.engine.close();
+    await gone;
+    await until(() => !client.connected);
+  };
+  const back = async (side, client) => {
+    const met = side.met(client);
+    client.connect();
+    return met;
+  };
+
+  behaviour("comes back to its own, and hears what the others broadcast, in its place", async (side) => {
+    const [a, b] = await side.pair();
+    a.socket.join("room");
+    b.io.emit("told", 1);
+    await side.mark(b.io);
+    await cut(a);
+    a.io.to("room").emit("told", 2);
+    // Fences keep one worker's words in order, and not those of two.
+    await side.mark(a.io);
+    b.io.to("room").emit("told", Buffer.of(3));
+    await side.mark(b.io);
+    const { socket } = await back(side, a.client);
+    a.io.to("room").emit("told", 4);
+    await side.mark(a.io, [a.client]);
+    const values = a.client.heard.filter(([name]) => name === "told").map(([, value]) => (typeof value === "number" ? value : [...value]));
+    assert.deepEqual([a.client.recovered, socket.recovered, values], [true, true, [1, 2, [3], 4]]);
+  });
+
+  behaviour("starts anew at another one", async (side) => {
+    const [a, b] = await side.pair();
+    a.io.emit("told", 1);
+    await side.mark(a.io);
+    // Who has fewest gets it: its own has more than the other one by then.
+    await Promise.all([side.meet(), side.meet()]);
+    b.client.disconnect();
+    await until(() => b.io.engine.clientsCount === 1);
+    await cut(a);
+    while (a.io.engine.clientsCount <= b.io.engine.clientsCount) await side.meet();
+    const other = await back(side, a.client);
+    assert.deepEqual([other.io === b.io, other.socket.recovered, a.client.recovered], [true, false, false]);
+  });
 });
 
 describe("who is late, who lies", () => {

@@ -271,7 +271,10 @@ async function backAgain(socket) {
 
 const told = (socket) => socket.told.map(([value]) => value);
 
-describe("behind the daemon", () => {
+// The workers of the rest have no parser of their own.
+const isPlain = process.env.UPSTREAM_PARSER === undefined;
+
+describe("behind the daemon", { skip: !isPlain }, () => {
   const SHARDS = { args: ["--shards", "2"] };
 
   test("a client comes back on another worker", on(SHARDS, async (stage) => {
@@ -391,7 +394,7 @@ describe("behind the daemon", () => {
 });
 
 // That the daemon holds clients back from workers that die again and again is another test.
-test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or out of order`, { timeout: 300_000 }, on({ args: ["--shards", "2", "--set", "limits.connection_events_per_second=0", "--set", "link.failures_max=0"] }, async (stage) => {
+test(`${CUTS} cuts under load, and workers that die: nothing is lost, doubled or out of order`, { timeout: 300_000, skip: !isPlain }, on({ args: ["--shards", "2", "--set", "limits.connection_events_per_second=0", "--set", "link.failures_max=0"] }, async (stage) => {
   const unreliable = await between(0, stage.daemon.port);
   const url = `http://127.0.0.1:${unreliable.address.port}`;
   try {

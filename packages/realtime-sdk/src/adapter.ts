@@ -17,6 +17,7 @@ import {
   jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
+import { Kept, type Returning } from "./kept.js";
 import { listenersClass, slim } from "./listeners.js";
 import { Mirror } from "./mirror.js";
 import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
@@ -48,8 +49,8 @@ export interface AdapterHost {
 /** A class that `io.adapter()` takes. */
 export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
 
-/** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts). */
-type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown };
+/** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts); `kept` is an offset (kept.ts). */
+type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown; readonly kept?: unknown };
 
 /** A list on the wire has a u16 in front. */
 const LIST_MAX = 0xffff;
@@ -90,6 +91,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     readonly #fence = new Fence();
     readonly #rooms = new Mirror();
     readonly #sids = new Mirror();
+    /** What the daemon keeps of others: packets of a parser of one's own for clients that come back, by their sockets' ids. */
+    readonly #kept: Kept | undefined;
+    readonly #returning = new Map<string, Returning>();
 
     constructor(nsp: NamespaceInternals) {
       super(nsp, {});
@@ -101,6 +105,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       // One name of the worker for all its namespaces, as the daemon routes by it.
       Object.assign(this, { uid: host.instance });
       this.#number = host.namespaces.add(nsp.name, this);
+      const recovery = nsp.server.opts.connectionStateRecovery;
+      if (recovery && !host.parsesText) this.#kept = new Kept(recovery.maxDisconnectionDuration);
       hookNamespace(nsp);
       keepIdsSmall(nsp);
     }
@@ -153,6 +159,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     override delAll(id: string): void {
       for (const room of this.#sids.items(id)) this.#leave(room, id);
       this.#sids.delete(id);
+      this.#returning.delete(id);
       const connection = this.#members.get(id);
       if (connection === undefined) return;
       this.#members.delete(id);
@@ -163,6 +170,14 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
+      if (this.#kept && isRecoverable(packet, opts.flags)) {
+        const offset = this.#kept.offset();
+        (packet.data as unknown[]).push(offset);
+        // Each worker keeps it for its own clients.
+        const isAlone = isLocal(opts) || this.#peers.size === 0;
+        if (!isAlone) this.publish({ type: module.MessageType.BROADCAST, data: { packet, opts: plain(opts) }, kept: offset } as never);
+        return this.#broadcastKept(this.#kept, offset, packet, isAlone ? opts : localOf(opts));
+      }
       if (this.#isMine(opts)) {
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
@@ -172,6 +187,19 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         return this.broadcast(packet, localOf(opts));
       }
       const parts = this.#encode(packet, opts);
+      host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
+      return Promise.resolve();
+    }
+
+    /** A broadcast that has its offset. */
+    #broadcastKept(kept: Kept, offset: string, packet: Packet, opts: BroadcastOptions): Promise<void> {
+      if (this.#isMine(opts)) {
+        kept.add(offset, packet.data as unknown[], opts, 0);
+        inMemory.broadcast.call(this, packet, opts);
+        return Promise.resolve();
+      }
+      const parts = this.#encode(packet, opts);
+      kept.add(offset, packet.data as unknown[], opts, parts.reduce((sum, { bytes }) => sum + bytes.length, 0));
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
     }
@@ -243,15 +271,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void {
       // A client that waits for the next worker was not disconnected.
-      if (host.stopping === "keep" || !host.can("recovery")) return;
+      if (host.stopping === "keep" || (!this.#kept && !host.can("recovery"))) return;
       const { sid, pid, rooms } = session;
       const member = this.#members.get(sid);
       if (member?.isHandedOver) return;
+      if (this.#kept) return this.#kept.save({ ...session, rooms: rooms.map(String) });
       const conn = member?.ref ?? 0;
       host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(String), sid, data: jsonText(session.data) });
     }
 
     override restoreSession(pid: string, offset: string): Promise<StoredSession> {
+      if (this.#kept) return Promise.resolve(this.#restoreKept(this.#kept, pid, offset) as StoredSession);
       const connection = creatingOn(this.#nsp);
       const conn = connection?.ref ?? 0;
       return new Promise((resolve) => {
@@ -273,6 +303,14 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         });
         host.send("SESSION_GET", 0, conn, { request, nsp: this.#number, pid, offset });
       });
+    }
+
+    /** Its packets follow when it is in: what is broadcast while middlewares run is among them. A socket is given back once. */
+    #restoreKept(kept: Kept, pid: string, offset: string): StoredSession | null {
+      const returning = kept.find(pid, offset);
+      if (returning === undefined || this.#sids.has(returning.session.sid)) return null;
+      this.#returning.set(returning.session.sid, returning);
+      return { ...returning.session, missedPackets: [] };
     }
 
     override publish(message: Parameters<ClusterAdapterWithHeartbeat["publish"]>[0]): void {
@@ -309,6 +347,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       for (const uid of now) this.#peers.add(uid);
     }
 
+    lose(): void {
+      if (this.#peers.size > 0) this.#kept?.forget();
+      this.setPeers([]);
+    }
+
     takeBus(from: string, opaque: Buffer): void {
       let message: Record<string, unknown>;
       try {
@@ -331,11 +374,13 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (typeof bus.fence === "number") this.#sendBus(from, { passed: bus.fence });
     }
 
-    #dealWith(message: ClusterMessage): void {
+    #dealWith(message: BusMessage): void {
       if (message.type !== module.MessageType.BROADCAST || message.data.requestId !== undefined) return this.onMessage(message);
       // As of this worker's own, so that it is kept for clients that come back.
       const { packet, opts: { rooms, except, flags } } = message.data;
-      void this.broadcast(packet as Packet, localOf({ rooms: new Set(rooms), except: new Set(except), flags }));
+      const opts = localOf({ rooms: new Set(rooms), except: new Set(except), flags });
+      if (this.#kept && typeof message.kept === "string") void this.#broadcastKept(this.#kept, message.kept, packet as Packet, opts);
+      else void this.broadcast(packet as Packet, opts);
     }
 
     saveData(connection: VirtualConnection): void {
@@ -361,6 +406,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         data: jsonText(socket.data),
       });
       this.#sendRooms("JOIN", connection, rooms.slice(MEMBER_ROOMS));
+      this.#giveBack(socket);
+    }
+
+    /** What a client has missed goes before the answer to its CONNECT, as with socket.io's own adapter. */
+    #giveBack(socket: SocketInternals): void {
+      const returning = this.#returning.get(socket.id);
+      if (returning === undefined) return;
+      this.#returning.delete(socket.id);
+      const missed = this.#kept?.giveBack(returning);
+      if (missed) for (const data of missed) socket.packet({ type: PACKET.EVENT, data });
+      else socket.conn.close(true);
     }
 
     #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
@@ -395,11 +451,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     #flags(packet: Packet, flags: BroadcastFlags = {}, parts: readonly Part[]): number {
       const isAscii = parts.every(({ bytes }) => typeof bytes !== "string" || Buffer.byteLength(bytes) === bytes.length);
-      // The conditions of socket.io's own: what nobody could acknowledge later, and was not to be dropped. Of what waits for a daemon the link sees to
-      // whether that one can keep it: a client that is cut off while it is delivered has to be given the rest.
+      // Of what waits for a daemon the link sees to whether that one can keep it: a client that is cut off while it is delivered has to be given the rest.
       const isKept =
         this.#nsp.server.opts.connectionStateRecovery !== undefined && (!host.hasSession || host.can("recovery")) &&
-        host.parsesText && packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
+        host.parsesText && isRecoverable(packet, flags);
       return (
         (flags.volatile === true ? FLAG.VOLATILE : 0) |
         (flags.compress === false ? FLAG.NO_COMPRESS : 0) |
@@ -452,6 +507,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
   }
 
   return RingwayAdapter as unknown as AdapterClass;
+}
+
+/** Whether socket.io keeps a packet for clients that come back: what nobody could acknowledge later, and was not to be dropped. */
+function isRecoverable(packet: Packet, flags: BroadcastFlags = {}): boolean {
+  return packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
 }
 
 const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;

@@ -64,7 +64,8 @@ export function bindingOf(io: ServerInternals, engine: RingwayEngine, rpc: Rpc |
   if (engine.hearsErrors) opts["connectionErrors"] = true;
   opts["serveClient"] = servesClient(io);
   const recovery = io.opts.connectionStateRecovery;
-  if (recovery) opts["recovery"] = { ttl: recovery.maxDisconnectionDuration };
+  // Packets that the daemon cannot read wait here (kept.ts), and so do their sockets.
+  if (recovery && io.opts.parser === undefined) opts["recovery"] = { ttl: recovery.maxDisconnectionDuration };
   return {
     path: io.path(),
     opts,

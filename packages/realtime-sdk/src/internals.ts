@@ -51,6 +51,7 @@ export interface SocketInternals {
   readonly conn: VirtualConnection;
   readonly _anyOutgoingListeners?: unknown[];
   notifyOutgoingListeners?(packet: Packet): void;
+  packet(packet: Packet): void;
 }
 
 /** The class of sockets: `new Socket(nsp, client, auth, session)`. */

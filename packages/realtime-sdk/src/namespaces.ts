@@ -13,6 +13,8 @@ export interface NamespaceAdapter {
   /** The other workers that have this namespace. */
   setPeers(instances: readonly string[]): void;
   takeBus(from: string, opaque: Buffer): void;
+  /** What others said meanwhile may not have come. */
+  lose(): void;
   /** Says the data of a connection's socket. */
   saveData(connection: VirtualConnection): void;
 }
@@ -87,7 +89,7 @@ export class Namespaces {
       this.close(number);
       request.fail();
     }
-    for (const adapter of this.#adapters.values()) adapter.setPeers([]);
+    for (const adapter of this.#adapters.values()) adapter.lose();
   }
 
   saveData(connection: VirtualConnection): void {

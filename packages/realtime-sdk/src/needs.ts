@@ -39,7 +39,8 @@ export function asking(can: Can): UnsupportedError | undefined {
 
 /** Warns, as Node does, of what will not be. */
 export function warnOfMissing(io: ServerInternals, engine: RingwayEngine, can: Can): void {
-  if (io.opts.connectionStateRecovery && !can("recovery")) {
+  // What the daemon cannot read is kept here (kept.ts).
+  if (io.opts.connectionStateRecovery && io.opts.parser === undefined && !can("recovery")) {
     warn("RINGWAY_NO_RECOVERY", "`connectionStateRecovery`: this daemon has none, a client that lost its connection starts anew");
   }
   if (engine.corsMiddleware && !can("handshake")) {
