@@ -84,23 +84,6 @@ export const DIFFERENCES = [
     ringway: ["mine", false],
   },
   {
-    says: "a client that comes back to its socket hears what it missed behind its event `connect`, where stock says it before",
-    why: "a client counts what it hears before as heard with `connect` only: cut off between the two it would hear it twice",
-    serves: false,
-    async behaviour(side) {
-      const { client, leave, back } = await recoverable(side);
-      const order = [];
-      client.on("connect", () => order.push("connect"));
-      client.on("missed", () => order.push("missed"));
-      await leave();
-      side.io.emit("missed");
-      await back();
-      return order;
-    },
-    stock: ["missed", "connect"],
-    ringway: ["connect", "missed"],
-  },
-  {
     says: "a socket is given back once: another client that says the same private id starts anew",
     why: "two clients would have one id",
     serves: false,

@@ -196,6 +196,20 @@ alike("a client that lost its connection", { options: { connectionStateRecovery:
     return heard(client);
   },
 
+  async "hears what it missed before its event connect"(side) {
+    const { client, socket } = await meet(side);
+    const order = [];
+    for (const name of ["missed", "connect", "live"]) client.on(name, () => order.push(name));
+    const packets = [];
+    await cut({ client, socket });
+    side.io.emit("missed");
+    side.io.emit("missed", Buffer.from("bytes"));
+    client.io.on("open", () => client.io.engine.on("message", (data) => packets.push(typeof data === "string" ? data.slice(0, 2) : "bytes")));
+    side.io.once("connection", (again) => again.emit("live"));
+    await back(side, client);
+    return [order, side.options.parser ? [] : packets.slice(0, 4)];
+  },
+
   async "is found by fetchSockets and reached by its id when it is back"(side) {
     const { client, socket } = await meet(side);
     socket.join("in");

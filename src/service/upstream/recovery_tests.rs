@@ -169,12 +169,12 @@ fn who_comes_back_enters_in_one_step() {
     let fourth = broadcast(&mut stage, other, &["s"], "2[\"fourth\"]");
     answer(&mut stage, other, 2, "0{\"sid\":\"s\"}");
     let frames = stage.take_frames();
-    let second = frames[1].rsplit('"').nth(1).expect("an offset").to_owned();
+    let second = frames[0].rsplit('"').nth(1).expect("an offset").to_owned();
     let expected = [
-        "SEND # 0{\"sid\":\"s\"}".to_owned(),
         format!("SEND # 2[\"second\",\"{second}\"]"),
         format!("SEND # 2[\"third\",\"{third}\"]"),
         format!("SEND # 2[\"fourth\",\"{fourth}\"]"),
+        "SEND # 0{\"sid\":\"s\"}".to_owned(),
         "MEMBER #".to_owned(),
         "JOIN #".to_owned(),
     ];

@@ -1,4 +1,4 @@
-//! A client that comes back enters in one step: its CONNECT is answered, it is given what it missed, and is in its rooms, with nothing broadcast in between.
+//! A client that comes back enters in one step: it is given what it missed, its CONNECT is answered, and it is in its rooms, with nothing broadcast in between.
 //!
 //! From its worker's MEMBER to the answer, what the worker says of its membership is held back. Deliberately absent: whether it may come back (`keeping`).
 
@@ -88,8 +88,9 @@ impl Exchange {
         }
     }
 
-    /// The one step: the answer to CONNECT, what was missed, the rooms. Behind the answer, and not before it as the packets of a server of one's own would
-    /// be: a client counts what it hears before the answer as heard only with it, and would hear it again if it was cut off between the two.
+    /// The one step: what was missed, the answer to CONNECT, the rooms. In the order of socket.io's own server, whose client keeps what it hears before the
+    /// answer and gives it to its handlers just before `connect`. All of it goes in one batch, as a client that is cut off before the answer keeps what
+    /// it has, and would hear it again.
     fn enter(&mut self, at: (ClientNumber, SpaceId), raw: &Raw<'_>) {
         let (client, space) = at;
         let Some(mut entering) = self.recovery.stop_entering(at) else {
@@ -101,11 +102,11 @@ impl Exchange {
         };
         let parts = packets.into_iter().flat_map(|packet| &packet.parts);
         let parts: Vec<(Flags, Box<[u8]>)> = parts.cloned().collect();
-        self.say_frame(client, None, (raw.kind, raw.flags), raw.body);
         for (flags, body) in &parts {
             self.recovery.given_bytes += body.len();
             self.say_frame(client, None, (Kind::Send, *flags), body);
         }
+        self.say_frame(client, None, (raw.kind, raw.flags), raw.body);
         for (kind, body) in core::mem::take(&mut entering.held) {
             self.say_frame(client, Some(space), (kind, Flags::NONE), &body);
         }
