@@ -29,8 +29,8 @@ pub fn tus(data: &[u8]) {
     }
     if let Ok(patch) = Patch::parse(&request) {
         let value = request.header("upload-offset").unwrap_or_default();
-        assert_eq!(value.parse(), Ok(patch.offset));
-        assert!(patch.offset <= i64::MAX as u64);
+        assert!(!value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()));
+        assert_eq!(value.parse().unwrap_or(u64::MAX), patch.offset);
         assert_eq!(
             patch.length.is_some(),
             request.header("upload-length").is_some()
