@@ -18,6 +18,8 @@ export type CloseReason = (typeof CLOSE_REASONS)[number] | "server shutting down
 
 /** The first byte of a Socket.IO packet that asks for a namespace. */
 const CONNECT = "0";
+/** How a CONNECT for another namespace than the main one begins. */
+const FURTHER = "0/";
 
 /** How long a CONNECT for a further namespace waits for one more of the same breath. */
 const AGAIN_MS = 10;
@@ -230,7 +232,7 @@ export class VirtualConnection extends EventEmitter {
   }
 
   #hear(data: string | Buffer): void {
-    if (this.#behind?.length === 0 && isConnect(data)) this.deliver(data);
+    if (this.#behind?.length === 0 && isConnect(data) && this.#mayComeAgain(data)) this.deliver(data);
     else if (this.#behind) this.#behind.push(data);
     else if (isConnect(data)) this.#connect(data);
     else this.deliver(data);
@@ -242,9 +244,7 @@ export class VirtualConnection extends EventEmitter {
    * a further namespace waits a moment for another: its client has had no answer yet, so that none is taken for what it is not.
    */
   #connect(data: string | Buffer): void {
-    // Not the getter, which makes an object for each connection.
-    const transport = typeof this.#transport === "string" ? this.#transport : this.#transport.name;
-    if (!this.#hasAsked || transport !== "websocket") return this.#connectNow(data);
+    if (!this.#hasAsked || !this.#isWebSocket) return this.#connectNow(data);
     this.#behind = [data];
     setTimeout(() => {
       const [first, ...rest] = this.#behind ?? [];
@@ -252,6 +252,19 @@ export class VirtualConnection extends EventEmitter {
       if (first !== undefined) this.#connectNow(first);
       for (const next of rest) this.#hear(next);
     }, AGAIN_MS);
+  }
+
+  // Not the getter, which makes an object for each connection.
+  get #isWebSocket(): boolean {
+    return (typeof this.#transport === "string" ? this.#transport : this.#transport.name) === "websocket";
+  }
+
+  /**
+   * Whether a CONNECT right behind another one may be of the same breath. Two for the main namespace that come by polling are a client's that says it in
+   * two requests: no client of Socket.IO asks for that namespace twice before it is in.
+   */
+  #mayComeAgain(data: string | Buffer): boolean {
+    return this.#isWebSocket || (typeof data === "string" && data.startsWith(FURTHER));
   }
 
   /**

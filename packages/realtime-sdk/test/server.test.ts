@@ -350,6 +350,21 @@ test("a CONNECT right behind one for the same namespace connects as well, and on
   assert.equal((await link.next("CLOSE_CONN")).conn, 1);
 });
 
+test("by polling a second CONNECT for the main namespace is one of another request, however close it comes, and ends the connection", async () => {
+  await start();
+  let connections = 0;
+  io.on("connection", () => { connections += 1; });
+  io.of("/a").on("connection", () => { connections += 10; });
+  link.open(1, { transport: "polling" });
+  link.open(2, { transport: "polling" });
+  const say = (conn: number, payload: string): void => link.send("DATA", FLAG.ASCII, conn, { payload: Buffer.from(payload) });
+  for (const payload of ["0/a,", "0/a,"]) say(2, payload);
+  for (let answers = 0; answers < 2; answers += 1) assert.match(await link.text(2), /^0\/a,/);
+  for (const payload of ["0", "0"]) say(1, payload);
+  assert.equal((await link.next("CLOSE_CONN")).conn, 1);
+  assert.equal(connections, 21);
+});
+
 test("a CONNECT for a further namespace waits for another one that comes right behind it", async () => {
   await start();
   const heard: unknown[] = [];
