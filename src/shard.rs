@@ -110,6 +110,7 @@ fn command_of(output: Output, uploads_root: u32) -> Command {
     match output {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
         Output::Urgent(id) => Command::Urgent(conn_of(id)),
+        Output::Behind(id) => Command::Behind(conn_of(id)),
         Output::PeerFinished(id) => Command::PeerFinished(conn_of(id)),
         Output::CloseAfterFlush(id) => Command::CloseAfterFlush(conn_of(id)),
         Output::Close(id) => Command::Close(conn_of(id)),

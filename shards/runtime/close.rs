@@ -65,7 +65,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let is_sending = self.transfers.is_sending(conn) || self.table.is_sending(conn);
         let waits =
             self.transfers.waits_here(conn) || !is_sending && self.handler.is_answering(conn);
-        if self.table.get(conn).is_some_and(goes_on) || waits && self.table.get(conn).is_some() {
+        let is_listed = self.behind.has(conn);
+        if self.table.get(conn).is_some_and(goes_on)
+            || (waits || is_listed) && self.table.get(conn).is_some()
+        {
             self.look_again(conn);
         } else {
             self.close(conn, Cause::Closed);

@@ -66,6 +66,8 @@ pub enum Command {
     Dirty(Conn),
     /// The same, before all that wait for their turn: for what must be there by some time, as a ping.
     Urgent(Conn),
+    /// The same, behind all that have messages, and a few connections in a lap: for what is long.
+    Behind(Conn),
     /// Send what [`Handler::next_send`] still gives (until it gives `None`), then shut down and close. A peer that does not
     /// read is cut off after the loop's linger time.
     CloseAfterFlush(Conn),

@@ -9,6 +9,7 @@ mod accept;
 #[cfg(test)]
 mod accept_tests;
 mod arrivals;
+mod behind;
 mod close;
 mod filework;
 mod freeze;

@@ -573,6 +573,38 @@ fn a_lap_sends_to_so_many_and_the_next_goes_on() {
     assert_eq!(bench.shard.park(), None, "it may sleep now");
 }
 
+/// What is long takes no turn of a message, and goes on a few at a time.
+#[test]
+fn what_is_long_goes_behind_messages() {
+    let mut bench = Bench::new(1000);
+    (0..310).for_each(|socket| bench.accept(socket));
+    bench.kinds();
+    bench
+        .shard
+        .handler
+        .outgoing
+        .extend(vec![b"all".to_vec(); 311]);
+    let conn = |slot| Conn {
+        slot,
+        generation: 0,
+    };
+    (300..310).for_each(|slot| bench.shard.behind.push(conn(slot)));
+    (0..300).for_each(|slot| bench.shard.mark_dirty(conn(slot)));
+    for sends in [132, 132, 44 + 2] {
+        assert_eq!(bench.shard.park(), Some(Duration::ZERO));
+        bench.shard.work();
+        assert_eq!(bench.kinds().len(), sends);
+    }
+    assert_eq!(bench.shard.park(), None, "it may sleep now");
+    // One that is listed waits for its turn, also when its send is done.
+    let done = crate::table::key(OpKind::Send, conn(300));
+    bench.shard.behind.push(conn(300));
+    bench.shard.sent(done, Ok(3));
+    assert_eq!(bench.kinds().len(), 0);
+    bench.shard.work();
+    assert_eq!(bench.kinds().len(), 1);
+}
+
 /// What closes behind thousands of messages is not cut off before it had its turn.
 #[test]
 fn last_words_outlive_a_backlog() {

@@ -1,5 +1,6 @@
 //! Sending: pulled from the handler, one frame in flight per connection, once per lap.
 
+use crate::behind::BEHIND_MAX;
 use crate::freeze::Stopping;
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::Shard;
@@ -32,12 +33,23 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 flag::DIRTY
             };
             let Some(conn) = urgent.or_else(|| self.dirty.pop_front()) else {
-                return;
+                break;
             };
             if let Some(record) = self.table.get(conn) {
                 record.clear(list);
                 self.pull(conn);
             }
+        }
+        self.flush_behind();
+    }
+
+    /// A few of those that send what is long, whoever else there is: they go on, too, when others have always something to say.
+    fn flush_behind(&mut self) {
+        for _ in 0..BEHIND_MAX {
+            let Some(conn) = self.behind.pop() else {
+                return;
+            };
+            self.pull(conn);
         }
     }
 
@@ -115,6 +127,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
         self.call(|handler, cx| handler.sent(cx, conn));
         self.after_op(conn);
-        self.pull(conn);
+        if !self.behind.has(conn) {
+            self.pull(conn);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::accept::Accept;
 use crate::arrivals::Arrivals;
+use crate::behind::Behind;
 use crate::filework::FileWorks;
 use crate::freeze::Stopping;
 use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
@@ -56,6 +57,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) dirty: VecDeque<Conn>,
     /// Those that go before them.
     pub(crate) urgent: VecDeque<Conn>,
+    /// Those that go behind them.
+    pub(crate) behind: Behind,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
     /// Hand-overs that failed, whose targets have not been told: shard and token.
@@ -103,6 +106,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             commands: Vec::new(),
             dirty: VecDeque::new(),
             urgent: VecDeque::new(),
+            behind: Behind::default(),
             starved: Vec::new(),
             moving: Vec::new(),
             revoked: Vec::new(),
@@ -185,8 +189,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     /// The first half of [`Shard::rest`]: says to the other shards that this one sleeps, and until when at most (at once when there is
     /// something to do). The simulator lets other shards run before the second half.
     pub fn park(&mut self) -> Option<Duration> {
-        let flushed =
-            self.dirty.is_empty() && self.urgent.is_empty() && self.transfers.is_flushed();
+        let listed = !(self.dirty.is_empty() && self.urgent.is_empty() && self.behind.is_empty());
+        let flushed = !listed && self.transfers.is_flushed();
         let idle = flushed && self.control.is_empty() && self.mesh.park();
         if idle {
             let wheels = [self.wheel.next(), self.handler_wheel.next()];
@@ -253,6 +257,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         match command {
             Command::Dirty(conn) => self.mark_dirty(conn),
             Command::Urgent(conn) => self.mark_urgent(conn),
+            Command::Behind(conn) => self.behind.push(conn),
             Command::PeerFinished(conn) => self.peer_said_all(conn),
             Command::CloseAfterFlush(conn) => self.close_after_flush(conn),
             Command::Close(conn) => self.close(conn, crate::Cause::Closed),

@@ -22,6 +22,8 @@ const UNCOUNTED_BYTES_MAX: usize = 4096;
 
 /// Bytes that go out of memory at a time.
 const PORTION_BYTES_MAX: usize = 64 * 1024;
+/// A longer portion goes behind messages.
+const LONG_BYTES: usize = 32 * 1024;
 
 /// Less than this is not worth a send while more is wanted.
 const LEAST_BYTES: u64 = 16 * 1024;
@@ -464,7 +466,11 @@ impl Hub {
             output if output.is_empty() => *output = bytes,
             output => output.extend_from_slice(&bytes),
         }
-        turn.out.push(Output::Dirty(key.conn()));
+        let is_long = connection.busy().output.len() > LONG_BYTES;
+        turn.out.push(match is_long {
+            true => Output::Behind(key.conn()),
+            false => Output::Dirty(key.conn()),
+        });
         // The loop looks after who does not read what it sends of a file; who does not read this may not keep it for ever. A thousand bytes a second are enough.
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000 + portion_us;
         self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);

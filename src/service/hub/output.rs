@@ -16,6 +16,8 @@ pub enum Output {
     Dirty(ConnId),
     /// The same, and it must be there by some time: whoever has only messages waits for it.
     Urgent(ConnId),
+    /// The same, and it is long: it goes behind messages.
+    Behind(ConnId),
     /// Send what is left, then close.
     CloseAfterFlush(ConnId),
     /// The peer has said that it sends nothing more: a [`Output::CloseAfterFlush`] that follows waits for nothing.

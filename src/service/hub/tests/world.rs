@@ -331,7 +331,9 @@ impl World {
             Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
-            Output::Dirty(conn) | Output::Urgent(conn) => self.wire(conn, |wire| wire.dirty = true),
+            Output::Dirty(conn) | Output::Urgent(conn) | Output::Behind(conn) => {
+                self.wire(conn, |wire| wire.dirty = true)
+            }
             Output::Compute { token, job } => self.jobs.push((shard, token, job)),
             Output::File { .. } | Output::Store { .. } => panic!("this world has no files"),
         }
