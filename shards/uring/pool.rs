@@ -85,13 +85,24 @@ impl Pool {
     }
 }
 
+/// How much less than a shard a worker is wanted on a CPU that both want: it gets a tenth of what the shard gets, and waits when that wakes. At the same
+/// priority rooms waited tens of milliseconds while files were compressed.
+const NICE: i32 = 10;
+
 fn work(waker: &Waker, mut benches: Vec<Bench>) {
+    give_way();
     loop {
         let worked = benches.iter_mut().filter_map(Bench::work_one).count();
         if worked == 0 {
             waker.sleep();
         }
     }
+}
+
+/// Lets shards go first. Where that is not allowed, nothing but speed depends on it.
+fn give_way() {
+    // SAFETY: no memory is involved. To Linux the process 0 is the calling thread alone.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
 impl Bench {
