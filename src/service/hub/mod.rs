@@ -281,11 +281,9 @@ impl Hub {
         if matches!(connection.stage, Stage::Socket(_)) {
             self.feed_socket(key, bytes, &mut turn);
         } else {
-            let taken = self.take_upload(key, bytes, &mut turn);
-            let connection = self.connections.get_mut(key);
-            if let Some(http) = connection.and_then(|connection| connection.http_mut()) {
-                http.input.extend_from_slice(&bytes[taken..]);
-            }
+            let http = connection.http_mut();
+            let http = http.expect("only a WebSocket has let go of it");
+            http.input.extend_from_slice(bytes);
             self.advance(key, &mut turn);
             self.bound_input(key, &mut turn);
         }

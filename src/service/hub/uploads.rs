@@ -434,20 +434,6 @@ impl Hub {
         }
     }
 
-    /// How much of what was just received goes into an upload's buffer from where it is: what waits for room is copied twice. What follows from it, and
-    /// what is wrong with it, is seen when what is left is taken.
-    pub(crate) fn take_upload(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
-        let Some(connection) = self.connections.get(key) else {
-            return 0;
-        };
-        let is_uploading = matches!(connection.stage, Stage::Uploading);
-        let mut taken = 0;
-        if is_uploading && connection.input().is_empty() {
-            while let Ok(true) = self.take_piece(key, bytes, &mut taken, turn) {}
-        }
-        taken
-    }
-
     /// Moves what came of a body towards storage, as far as there is room.
     fn take_body(&mut self, key: Key, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(key) else {
