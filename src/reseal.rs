@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::start::StartError;
 use crate::uploads::{self, LOCKS, PARTS};
 use ringway_service::uploads::{
-    LOCK_BYTES_MAX, Lock, Resealed, UploadId, Vault, lock_name, resealing_name, wants_older_key,
+    LOCK_BYTES_MAX, Lock, Resealed, UploadId, Vault, lock_name, record_name, resealing_name,
+    wants_older_key,
 };
 use rustix::fs::{CWD, RenameFlags};
 use std::fs;
@@ -93,8 +94,8 @@ fn reseal_all(directory: &Path, vault: &Vault) -> io::Result<Tally> {
     }
     claim.sync_all()?;
     let parts = directory.join(PARTS);
-    for name in names_in(&parts)? {
-        let stored = uploads::record_in(&parts.join(name))?;
+    for upload in uploads_in(&parts, record_name)? {
+        let stored = uploads::record_in(&parts.join(record_name(upload)))?;
         tally.older_parts +=
             u64::from(stored.is_some_and(|stored| wants_older_key(&stored, vault)));
     }
@@ -147,25 +148,17 @@ fn replace(path: &Path, aside: &Path, bytes: &[u8]) -> io::Result<bool> {
         });
     // What lies aside now is the old lock, or a new one of a file that was erased.
     remove(aside)?;
-    match exchanged {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(uploads::present(exchanged)?.is_some())
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    uploads::present(fs::remove_file(path)).map(drop)
 }
 
 /// The bytes of a lock; none of one that is gone. One that is too long is cut, and none for that.
 fn lock_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file?,
+    let Some(file) = uploads::present(fs::File::open(path))? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(LOCK_BYTES_MAX as u64 + 1)
@@ -173,14 +166,10 @@ fn lock_in(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-fn names_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let names = fs::read_dir(directory)?;
-    names.map(|name| Ok(name?.file_name().into())).collect()
-}
-
 /// The uploads of which there is a file by the name that `named` gives.
 fn uploads_in(directory: &Path, named: fn(UploadId) -> String) -> io::Result<Vec<UploadId>> {
-    let names = names_in(directory)?;
+    let names = fs::read_dir(directory)?.map(|name| Ok(name?.file_name().into()));
+    let names: Vec<PathBuf> = names.collect::<io::Result<_>>()?;
     let upload = |name: &PathBuf| {
         let name = name.to_str()?;
         let upload = UploadId::parse(name.split_once('.')?.0)?;
