@@ -281,9 +281,14 @@ impl Hub {
         if matches!(connection.stage, Stage::Socket(_)) {
             self.feed_socket(key, bytes, &mut turn);
         } else {
+            let is_body = matches!(connection.stage, Stage::Uploading);
             let http = connection.http_mut();
             let http = http.expect("only a WebSocket has let go of it");
-            http.input.extend_from_slice(bytes);
+            if is_body && http.input.is_empty() {
+                self.feed_upload(key, bytes, &mut turn);
+            } else {
+                http.input.extend_from_slice(bytes);
+            }
             self.advance(key, &mut turn);
             self.bound_input(key, &mut turn);
         }

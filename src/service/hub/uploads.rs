@@ -434,26 +434,61 @@ impl Hub {
         }
     }
 
+    /// What was just received on a connection without any other input goes towards storage from where it is, as far as there is room; the rest waits.
+    pub(super) fn feed_upload(&mut self, key: Key, bytes: &[u8], turn: &mut Turn<'_>) {
+        let body = self.uploads.as_mut();
+        if let Some(body) = body.and_then(|uploads| uploads.bodies.get_mut(&key)) {
+            body.heard_us = turn.now.monotonic_us;
+        }
+        let (taken, outcome) = self.take_pieces(key, bytes, turn);
+        self.body_taken(key, bytes[taken..].to_vec(), outcome, turn);
+        self.work_uploads(turn);
+    }
+
     /// Moves what came of a body towards storage, as far as there is room.
     fn take_body(&mut self, key: Key, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
         let mut input = connection.take_input();
-        let mut taken = 0;
-        let mut outcome = Ok(true);
-        while let Ok(true) = outcome {
-            outcome = self.take_piece(key, &input, &mut taken, turn);
-        }
+        let (taken, outcome) = self.take_pieces(key, &input, turn);
         input.drain(..taken);
-        let rests = !input.is_empty();
+        self.body_taken(key, input, outcome, turn);
+    }
+
+    /// How many bytes were taken, and whether what is wrong with the next one ends the request with a status.
+    fn take_pieces(
+        &mut self,
+        key: Key,
+        input: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> (usize, Result<(), u16>) {
+        let mut taken = 0;
+        loop {
+            match self.take_piece(key, input, &mut taken, turn) {
+                Ok(true) => {}
+                Ok(false) => return (taken, Ok(())),
+                Err(status) => return (taken, Err(status)),
+            }
+        }
+    }
+
+    /// What was not taken waits in the connection's input.
+    fn body_taken(
+        &mut self,
+        key: Key,
+        rest: Vec<u8>,
+        outcome: Result<(), u16>,
+        turn: &mut Turn<'_>,
+    ) {
+        let rests = !rest.is_empty();
         if let Some(connection) = self.connections.get_mut(key)
             && let Some(http) = connection.http_mut()
         {
-            http.input = input;
+            http.input = rest;
         }
         match outcome {
-            Ok(_) => self.wait_for_body(key, rests, turn),
+            Ok(()) => self.wait_for_body(key, rests, turn),
             Err(status) => {
                 self.cut_upload(key, turn);
                 self.receive_upload(key, true, turn);
