@@ -146,7 +146,7 @@ section! {
         /// From 1 to 9; 0: never to brotli. Above 4 it takes tens of MiB for each transfer.
         compress_brotli_quality: u8 = 4,
         /// From 1 to 9; 0: never to gzip.
-        compress_gzip_level: u8 = 6,
+        compress_gzip_level: u8 = 4,
         /// Bytes of memory that compressing takes on each shard at most; beyond it files go out as they are.
         compress_memory_bytes_max: usize = 64 << 20,
         /// What a file was compressed to is kept in memory, beside the small files, if it is no longer than this.

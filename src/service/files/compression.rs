@@ -34,7 +34,7 @@ impl Default for Compression {
             bytes_max: 8 << 20,
             zstd_level: 3,
             brotli_quality: 4,
-            gzip_level: 6,
+            gzip_level: 4,
             memory_bytes_max: 64 << 20,
             jobs_max: 4,
             kept_bytes_max: 1 << 20,
