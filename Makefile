@@ -58,11 +58,12 @@ upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the r
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
 
-mutants: ## nineteen and more planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name)
+mutants: ## every second of some forty planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name, ONLY=--all)
 	scripts/mutants $(ONLY) 2>&1 | scripts/keep $@
 
-soak: ## the long runs: 200,000 seeds of the simulator
+soak: ## the long runs: 200,000 seeds of the simulator, and all planted bugs
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
+	$(MAKE) mutants ONLY=--all
 
 load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
 	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture 2>&1 | scripts/keep $@
