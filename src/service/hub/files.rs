@@ -664,6 +664,11 @@ impl Hub {
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) -> Option<Wait> {
+        // Nothing else can be sent, so that what is planned is not planned twice.
+        let is_alone = case.wanted.siblings.is_empty() && case.request.method == "GET";
+        if is_alone && !case.found.is_checked(own) {
+            return Some(Wait::Check(own.clone()));
+        }
         // What is encrypted and large goes as it was: it is decrypted a segment at a time.
         let known = |coding| match own.is_sealed() {
             true => Form::Never,
