@@ -105,7 +105,7 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-1014",
-        "A directory of files.roots cannot be opened.",
+        "A directory of files.roots cannot be opened, or uploads.directory or files.used_urls cannot be used.",
         "Correct the path or its permissions, or remove it.",
     ),
     entry(
@@ -460,8 +460,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2709",
-        "As many one-time URLs were used and have not expired as files.once_max allows; another one was answered 503, as a used one could not be told from it.",
-        "Raise files.once_max, or mint one-time URLs that expire sooner.",
+        "65,536 one-time URLs of a shard were used and have not expired, which is as many as it remembers; another one was answered 503, as a used one could not be told from it.",
+        "Mint one-time URLs that expire sooner, or run more shards.",
     ),
     entry(
         "RW-2710",
@@ -472,6 +472,16 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2711",
         "The system refused to read a file that is there; the request was answered 500, or its connection closed if the answer had begun.",
         "See the daemon's log for the error; check permissions and the disk.",
+    ),
+    entry(
+        "RW-2712",
+        "That a one-time URL is used could not be written to the disk; the request was answered 503, and the URL is good for another try.",
+        "Check the disk of files.used_urls, or else of uploads.directory: whether it is full, read-only or broken.",
+    ),
+    entry(
+        "RW-2713",
+        "Lines of the journals of used one-time URLs cannot be read at the start, or the journals could not be written anew; a use that only such a line knew of is forgotten, everything else counts.",
+        "One line that a crash cut is nothing to worry about: its client was not answered. For more of them check the disk.",
     ),
     entry(
         "RW-2801",

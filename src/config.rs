@@ -121,6 +121,9 @@ section! {
         roots: Vec<FileRoot> = Vec::new(),
         /// Keys that sign URLs of files; the first signs, all verify.
         url_keys: Vec<UrlKey> = Vec::new(),
+        /// A directory beneath which it is written down that a one-time URL was used, so that it stays used when the daemon starts again; without one that is `uploads.directory`,
+        /// and without that one, too, it is forgotten when the daemon ends.
+        used_urls: Option<PathBuf> = None,
         /// Bytes of small files that each shard keeps in memory.
         cache_bytes_max: usize = 16 << 20,
         /// Names of which each shard remembers whether there is such a file, and which.

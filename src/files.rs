@@ -38,6 +38,7 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
         fresh_us: u64::from(files.revalidate_ms) * 1000,
     };
     settings.compression = compression(files)?;
+    settings.used_urls = crate::used_urls::root(config);
     Ok(Some(settings))
 }
 
@@ -148,6 +149,7 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
     });
     let mut directories: Vec<OwnedFd> = open.collect::<Result<_, _>>()?;
     directories.extend(crate::uploads::directories(config)?);
+    directories.extend(crate::used_urls::directory(config)?);
     Ok(directories)
 }
 

@@ -20,3 +20,4 @@ pub mod start;
 pub mod token;
 pub mod uploads;
 pub mod url;
+pub mod used_urls;

@@ -204,6 +204,18 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |_, laps| laps.file_bytes_copied,
     ),
     (
+        "ringway_used_urls",
+        "One-time URLs that are remembered to have been used.",
+        true,
+        |stats, _| stats.used_urls,
+    ),
+    (
+        "ringway_used_url_lines_unreadable",
+        "Lines of journals of used one-time URLs that could not be read at the start; a use that only such a line knew of is forgotten.",
+        true,
+        |stats, _| stats.used_url_lines_unreadable,
+    ),
+    (
         "ringway_upload_requests_total",
         "Requests for uploads.",
         false,

@@ -11,8 +11,10 @@ use crate::metrics::{Metrics, Published};
 use crate::settings::{admin_token, settings};
 use crate::shard::Application;
 use crate::start::StartError;
+use crate::used_urls;
 use core::time::Duration;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
+use ringway_service::files::UsedUrls;
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
 use ringway_service::uploads::Found;
@@ -28,7 +30,7 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Messages of the control thread that one shard may have waiting.
@@ -61,6 +63,7 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, StartError> {
     let _claim = claim(&config.listen.address.to_string(), &unusable)?;
     let _claims = claim_links(&config)?;
     let _uploads = patient_claim(|| crate::uploads::claim(&config))?;
+    let _used_urls = patient_claim(|| used_urls::claim(&config))?;
     let admin = admin_listener(config.admin.address)?;
     let admin_token = admin_token(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -105,6 +108,24 @@ fn admin_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
     Ok(listener)
 }
 
+/// What earlier processes left on the disk.
+struct Left {
+    uploads: Vec<Found>,
+    used_urls: UsedUrls,
+}
+
+impl Left {
+    fn find(config: &Config, settings: &Settings) -> Result<Self, StartError> {
+        let uploads = settings.uploads.as_ref();
+        let vault = uploads.and_then(|service| service.uploads.vault.as_deref());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Ok(Self {
+            uploads: crate::uploads::found(config, vault)?,
+            used_urls: used_urls::found(config, now.map_or(0, |since| since.as_secs()))?,
+        })
+    }
+}
+
 struct Daemon {
     control: Arc<Control>,
     threads: Vec<JoinHandle<()>>,
@@ -113,11 +134,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, settings: &Arc<Settings>) -> Result<Self, StartError> {
         let shards = shard_count(config);
-        let found: Arc<[Found]> = {
-            let uploads = settings.uploads.as_ref();
-            let vault = uploads.and_then(|service| service.uploads.vault.as_deref());
-            crate::uploads::found(config, vault)?.into()
-        };
+        let left = Arc::new(Left::find(config, settings)?);
         let builders = builders(config, shards)?;
         let wakers: Vec<Waker> = builders.iter().map(UringBuilder::waker).collect();
         let published: Arc<[Published]> = (0..shards).map(|_| Published::default()).collect();
@@ -146,7 +163,7 @@ impl Daemon {
         let threads = parts
             .map(|(index, ((builder, mesh), control))| {
                 let (settings, published) = (settings.clone(), published.clone());
-                let (all_run, found) = (all_run.clone(), found.clone());
+                let (all_run, left) = (all_run.clone(), left.clone());
                 let body = move || {
                     let driver = run_ring(index, builder, &all_run);
                     run_shard(
@@ -155,7 +172,7 @@ impl Daemon {
                         mesh,
                         control,
                         bounds,
-                        (settings, found),
+                        (settings, left),
                         &published[index],
                     )
                 };
@@ -208,7 +225,7 @@ fn claim_links(config: &Config) -> Result<Vec<Option<UnixDatagram>>, StartError>
     addresses.iter().map(claim_one).collect()
 }
 
-/// Waits a moment for the end of a predecessor that has the uploads.
+/// Waits a moment for the end of a predecessor that has a directory.
 fn patient_claim<T>(claim: impl Fn() -> Result<T, StartError>) -> Result<T, StartError> {
     let started = Instant::now();
     loop {
@@ -351,14 +368,15 @@ fn run_shard(
     mesh: Mesh,
     control: Consumer<Message>,
     bounds: Bounds,
-    (settings, found): (Arc<Settings>, Arc<[Found]>),
+    (settings, left): (Arc<Settings>, Arc<Left>),
     published: &Published,
 ) {
     use ringway_io::Driver as _;
     let seed = core::array::from_fn(|_| driver.entropy());
     let mut hub = Hub::new(index as u16, mesh.shards(), settings, seed);
-    hub.adopt_uploads(&found);
-    drop(found);
+    hub.adopt_uploads(&left.uploads);
+    hub.adopt_used_urls(&left.used_urls);
+    drop(left);
     let mut shard = Shard::new(driver, Application::new(hub), mesh, control, bounds);
     let mut next = Duration::ZERO;
     shard.run(|application, laps, now| {

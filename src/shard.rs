@@ -3,6 +3,7 @@
 //! Nothing is decided here. Connections, time, mail and commands change their type and go on.
 
 use crate::control::Message;
+use crate::uploads::StoreRoots;
 use crate::{files, uploads};
 use core::time::Duration;
 use ringway_io::{Frame, JobOutput, Listener, Peer, PoolFull, ShardId};
@@ -25,8 +26,8 @@ pub struct Application {
     asked: bool,
     /// The daemon's user.
     own_user: Option<u32>,
-    /// The root of whole uploads.
-    uploads_root: u32,
+    /// The roots that it writes to.
+    roots: StoreRoots,
 }
 
 impl Application {
@@ -34,7 +35,10 @@ impl Application {
     #[must_use]
     pub fn new(hub: Hub) -> Self {
         Self {
-            uploads_root: hub.uploads_root(),
+            roots: StoreRoots {
+                whole: hub.uploads_root(),
+                used_urls: hub.used_urls_root(),
+            },
             hub,
             outputs: Vec::new(),
             asked: false,
@@ -78,9 +82,9 @@ impl Application {
 
     /// Carries the hub's outputs over to the loop's commands.
     fn carry(&mut self, commands: &mut Vec<Command>) {
-        let root = self.uploads_root;
+        let roots = self.roots;
         let outputs = self.outputs.drain(..);
-        commands.extend(outputs.map(|output| command_of(output, root)));
+        commands.extend(outputs.map(|output| command_of(output, roots)));
     }
 }
 
@@ -106,7 +110,7 @@ const fn time_of(now: Now) -> ringway_service::time::Now {
     }
 }
 
-fn command_of(output: Output, uploads_root: u32) -> Command {
+fn command_of(output: Output, roots: StoreRoots) -> Command {
     match output {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
         Output::Urgent(id) => Command::Urgent(conn_of(id)),
@@ -127,7 +131,7 @@ fn command_of(output: Output, uploads_root: u32) -> Command {
         Output::Compute { token, job } => Command::Compute { token, job },
         Output::Store { token, ask } => Command::File {
             token: token | uploads::TOKEN,
-            request: Box::new(uploads::request_of(ask, uploads_root)),
+            request: Box::new(uploads::request_of(ask, roots)),
         },
         Output::File { token, ask } => Command::File {
             token,

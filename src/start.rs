@@ -70,6 +70,19 @@ impl StartError {
         )
     }
 
+    /// RW-1014, of a directory where uses of one-time URLs are written down.
+    #[must_use]
+    pub fn used_urls_unusable(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(
+            "RW-1014",
+            format!(
+                "which one-time URLs were used cannot be written down in {}: {error}",
+                path.display()
+            ),
+            "correct the path or its permissions",
+        )
+    }
+
     /// RW-1007.
     #[must_use]
     pub fn key_unreadable(path: &Path, error: &str) -> Self {

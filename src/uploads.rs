@@ -30,6 +30,8 @@ pub(crate) const LOCKS: &str = "keys";
 /// How far behind the root of whole files theirs stand.
 const PARTS_BEHIND: u32 = 1;
 const LOCKS_BEHIND: u32 = 2;
+/// How many roots there are of uploads.
+pub(crate) const ROOTS: u32 = 3;
 /// What the path of whole files' URLs begins with.
 const WHOLE_PREFIX: &str = "/uploads/files/";
 
@@ -138,7 +140,7 @@ pub fn directories(config: &Config) -> Result<Vec<OwnedFd>, StartError> {
     opened.map_err(|error| StartError::uploads_unusable(directory, &error))
 }
 
-fn open_or_make(directory: &Path, name: &str) -> io::Result<OwnedFd> {
+pub(crate) fn open_or_make(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     let path = directory.join(name);
     match fs::create_dir(&path) {
         // Its name must outlast a crash, as what will be in it.
@@ -267,14 +269,32 @@ pub(crate) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What the service asks, as the loop understands it. `whole` is the root of whole files; that of parts stands behind it.
+/// Where a shard writes to, by the numbers of its roots.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreRoots {
+    /// That of whole files; that of parts and that of keys stand behind it.
+    pub whole: u32,
+    /// That of used one-time URLs.
+    pub used_urls: Option<u32>,
+}
+
+impl StoreRoots {
+    fn of(self, area: Area) -> Root {
+        Root(match area {
+            Area::Whole => self.whole,
+            Area::Parts => self.whole + PARTS_BEHIND,
+            Area::Locks => self.whole + LOCKS_BEHIND,
+            Area::UsedUrls => self
+                .used_urls
+                .expect("only where there is one it is written to"),
+        })
+    }
+}
+
+/// What the service asks, as the loop understands it.
 #[must_use]
-pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
-    let root = |area| match area {
-        Area::Whole => Root(whole),
-        Area::Parts => Root(whole + PARTS_BEHIND),
-        Area::Locks => Root(whole + LOCKS_BEHIND),
-    };
+pub fn request_of(ask: StoreAsk, roots: StoreRoots) -> FileRequest {
+    let root = |area| roots.of(area);
     let place = |area| Place::Root(root(area));
     match ask {
         StoreAsk::Open {
@@ -284,7 +304,8 @@ pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
             reads,
         } => FileRequest::Open {
             root: root(area),
-            path: RelativePath::new(name.as_bytes()).expect("names of uploads are short and plain"),
+            path: RelativePath::new(name.as_bytes())
+                .expect("names that the service gives are short and plain"),
             how: match (creates, reads) {
                 (true, _) => OpenHow::Create,
                 (false, true) => OpenHow::Read(Symlinks::Refused),
@@ -338,7 +359,7 @@ pub fn request_of(ask: StoreAsk, whole: u32) -> FileRequest {
 }
 
 fn name_of(name: &str) -> FileName {
-    FileName::new(name.as_bytes()).expect("names of uploads are those of one entry")
+    FileName::new(name.as_bytes()).expect("names that the service gives are those of one entry")
 }
 
 fn handle_of(file: &FileRef) -> FileHandle {

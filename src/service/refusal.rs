@@ -133,6 +133,8 @@ pub enum Refusal {
     FileForbidden,
     /// RW-2711: the file could not be read.
     FileFailed,
+    /// RW-2712: that the one-time URL is used could not be written down; it is good for another try.
+    UrlNotRecorded,
     /// RW-2801: another version of the tus protocol is spoken here.
     TusVersion,
     /// RW-2802: the upload's headers are missing, malformed, or contradict each other.
@@ -236,6 +238,7 @@ impl Refusal {
         Self::UrlsFull,
         Self::FileForbidden,
         Self::FileFailed,
+        Self::UrlNotRecorded,
         Self::TusVersion,
         Self::UploadHeaders,
         Self::UploadNotFound,
@@ -323,6 +326,7 @@ impl Refusal {
             Self::UrlsFull => "RW-2709",
             Self::FileForbidden => "RW-2710",
             Self::FileFailed => "RW-2711",
+            Self::UrlNotRecorded => "RW-2712",
             Self::TusVersion => "RW-2801",
             Self::UploadHeaders => "RW-2802",
             Self::UploadNotFound => "RW-2803",
@@ -423,6 +427,9 @@ impl Refusal {
             }
             Self::FileForbidden => "the token does not permit this file",
             Self::FileFailed => "the file could not be read",
+            Self::UrlNotRecorded => {
+                "that the one-time URL is used could not be written down; it is good for another try"
+            }
             Self::TusVersion => "another version of the tus protocol is spoken here",
             Self::UploadHeaders => {
                 "the upload's headers are missing, malformed, or contradict each other"

@@ -80,6 +80,10 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Bytes of small files that are held in memory now.
     pub file_cache_bytes: u64,
+    /// One-time URLs that were used, as of the last lap; those that have expired are forgotten when the next one is used.
+    pub used_urls: u64,
+    /// Lines of journals of used one-time URLs that could not be read at the start.
+    pub used_url_lines_unreadable: u64,
     /// Requests for uploads.
     pub upload_requests: u64,
     /// Uploads, as of the last second.
@@ -146,6 +150,8 @@ impl Default for Stats {
             file_requests: 0,
             file_bytes: 0,
             file_cache_bytes: 0,
+            used_urls: 0,
+            used_url_lines_unreadable: 0,
             upload_requests: 0,
             uploads: UploadsStats::default(),
             upgrades: 0,

@@ -11,6 +11,7 @@ mod model;
 mod seats;
 mod tokens;
 mod uploads;
+mod used_urls;
 mod wire;
 mod world;
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 use ringway::control::Message;
 use ringway::shard::Application;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
+use ringway_service::files::UsedUrls;
 use ringway_service::hub::Hub;
 use ringway_service::settings::Settings;
 use ringway_service::uploads::Found;
@@ -42,17 +43,17 @@ pub(crate) fn seats(
     seats_over(
         machine,
         shards,
-        (settings, &[]),
+        (settings, &[], &UsedUrls::default()),
         mesh_bounds,
         connections_max,
     )
 }
 
-/// The same, where uploads were found.
+/// The same, where earlier processes left something.
 pub(crate) fn seats_over(
     (kernel, random): (&Kernel, &mut Random),
     shards: usize,
-    (settings, found): (&Arc<Settings>, &[Found]),
+    (settings, found, used_urls): (&Arc<Settings>, &[Found], &UsedUrls),
     mesh_bounds: &MeshBounds,
     connections_max: u32,
 ) -> Vec<Seat> {
@@ -63,6 +64,7 @@ pub(crate) fn seats_over(
         let seed = core::array::from_fn(|_| random.next());
         let mut hub = Hub::new(index as u16, shards as u16, settings.clone(), seed);
         hub.adopt_uploads(found);
+        hub.adopt_used_urls(used_urls);
         let (control, inbox) = RingBuffer::new(16);
         let bounds = Bounds {
             connections_max,

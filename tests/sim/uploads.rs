@@ -5,6 +5,7 @@
 use crate::seats::{Seat, mesh_bounds, next_timer, seats_over};
 use ringway::config::Config as Configuration;
 use ringway_runtime::MeshBounds;
+use ringway_service::files::UsedUrls;
 use ringway_service::settings::Settings;
 use ringway_service::uploads::{
     Found, UploadId, Uploads, Vault, lock_name, part_name, record_name, unseal, upload_of,
@@ -189,7 +190,7 @@ impl House {
     fn start(&mut self) {
         let found = self.found();
         let machine = (&self.kernel, &mut self.random);
-        let over = (&self.settings, &found[..]);
+        let over = (&self.settings, &found[..], &UsedUrls::default());
         self.seats = seats_over(machine, self.shards, over, &self.mesh_bounds, 40);
         self.seats.iter_mut().for_each(|seat| seat.shard.start());
     }

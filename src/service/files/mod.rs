@@ -9,6 +9,7 @@ mod cache;
 mod compression;
 mod disposition;
 mod held;
+mod journal;
 mod media;
 mod once;
 mod plan;
@@ -24,6 +25,10 @@ pub use cache::{CacheBounds, FileRef};
 pub use compression::Compression;
 pub(crate) use compression::{Encoder, encode};
 pub(crate) use held::{HeldBytes, Ledger};
+pub use journal::{
+    Entry, LINE_BYTES_MAX, Replay, UsedUrls, generation_of, journal_name, merged_names,
+    new_journal_name,
+};
 pub use media::Media;
 pub use once::{OnceIds, OnceVerdict};
 pub use plan::{Facts, Plan, Segment, SignedUrl, redirect, respond};

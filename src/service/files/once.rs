@@ -1,7 +1,7 @@
 //! Ids of one-time URLs that were used: each is remembered until its URL expires, within a bound.
 //!
-//! Deliberately absent: other shards. An id has one home, [`OnceIds::home`], and only that shard's set says whether it was used. What was used is
-//! forgotten with the process: one-time URLs are to be short-lived.
+//! Deliberately absent: other shards. An id has one home, [`OnceIds::home`], and only that shard's set says whether it was used. And the disk: what is
+//! written down of it, so that it outlives the process, is the journal's (`journal.rs`, `hub/used_urls.rs`).
 
 use super::Refused;
 use crate::refusal::Refusal;
@@ -71,6 +71,28 @@ impl OnceIds {
         self.used.is_empty()
     }
 
+    /// Remembers a use of an earlier process, beyond the bound, too: another number of shards may bring more of them here, and of one that is forgotten
+    /// the URL would work again.
+    pub fn adopt(&mut self, id: u128, expires_unix_seconds: u64) {
+        let before = self.used.insert(id, expires_unix_seconds);
+        if let Some(expires) = before {
+            self.expiries.remove(&(expires, id));
+        }
+        self.expiries.insert((expires_unix_seconds, id), ());
+    }
+
+    /// Whether an id was used, for whoever only looks.
+    #[must_use]
+    pub fn is_used(&self, id: u128) -> bool {
+        self.used.contains_key(&id)
+    }
+
+    /// Those that are remembered, from an id on, with the seconds at which their URLs expire.
+    pub fn from(&self, id: u128) -> impl Iterator<Item = (u128, u64)> {
+        let used = self.used.range(id..);
+        used.map(|(id, expires)| (*id, *expires))
+    }
+
     /// Uses an id up. Its URL was verified: the id is one of ours, and has not expired.
     pub fn use_up(&mut self, id: u128, expires_unix_seconds: u64, now: u64) -> OnceVerdict {
         self.forget(now);
@@ -94,7 +116,7 @@ impl OnceIds {
     }
 
     /// Forgets those whose URLs nobody can use any more.
-    fn forget(&mut self, now_unix_seconds: u64) {
+    pub fn forget(&mut self, now_unix_seconds: u64) {
         while let Some(entry) = self.expiries.first_entry() {
             let (expires, id) = *entry.key();
             if expires > now_unix_seconds {
@@ -128,6 +150,22 @@ mod tests {
             (ids.len(), ids.use_up(4, 200, 100)),
             (0, OnceVerdict::First)
         );
+    }
+
+    #[test]
+    fn what_an_earlier_process_knew_is_never_too_much() {
+        let mut ids = OnceIds::new(1);
+        for id in [3, 1, 2] {
+            ids.adopt(id, 100);
+        }
+        ids.adopt(1, 200);
+        assert!(ids.is_used(1) && !ids.is_used(4));
+        assert_eq!(ids.use_up(2, 100, 0), OnceVerdict::Used);
+        assert_eq!(ids.use_up(4, 100, 0), OnceVerdict::Full);
+        let behind: Vec<(u128, u64)> = ids.from(2).collect();
+        assert_eq!(behind, [(2, 100), (3, 100)]);
+        ids.forget(100);
+        assert_eq!(ids.from(0).collect::<Vec<_>>(), [(1, 200)]);
     }
 
     #[test]

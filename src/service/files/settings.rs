@@ -65,6 +65,9 @@ pub struct FilesSettings {
     pub compression: Compression,
     /// What is remembered of files that were asked for.
     pub cache: CacheBounds,
+    /// The directory where the use of one-time URLs is written down, by its number among those that files are opened beneath. Without one it is forgotten
+    /// with the process.
+    pub used_urls: Option<u32>,
 }
 
 /// Which setting cannot be, and why.
@@ -107,6 +110,7 @@ impl FilesSettings {
             roots,
             cache: CacheBounds::default(),
             compression: Compression::default(),
+            used_urls: None,
         })
     }
 

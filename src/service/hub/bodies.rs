@@ -258,7 +258,7 @@ impl Hub {
     ) {
         let user = admission.user.as_deref();
         if !matches!(plan.status, 200 | 206) {
-            self.give_back(admission);
+            self.files.give_back(admission);
         }
         if let Some(refusal) = plan.refusal {
             self.stats.refused(refusal);
@@ -279,13 +279,13 @@ impl Hub {
         }
         if sending.is_over() {
             if answer.len() > UNCOUNTED_BYTES_MAX && self.over_memory() {
-                self.give_back(admission);
+                self.files.give_back(admission);
             }
             return self.give_file(key, &answer, sending.keep_alive, turn);
         }
         let is_open = matches!(sending.source, Source::Stored(Content::Open(_)));
         if !is_open && self.over_memory() {
-            self.give_back(admission);
+            self.files.give_back(admission);
             let refused = Refused::new(503, Refusal::ShardFull);
             return self.refuse_file(key, &refused, &Reply::last(), turn);
         }

@@ -11,12 +11,13 @@ use super::errands::{Errand, Errands};
 use super::http::Routed;
 use super::searches::{SEARCH, Searches};
 use super::unsealing::Unsealing;
+use super::used_urls::Journal;
 use super::{Hub, Job, Key, Output, Seed, Turn};
 use crate::auth::{PermitResult, Verdict};
 use crate::connection::{Reply, Stage};
 use crate::files::{
     self, Access, Cache, Content, Encoded, Facts, FileRef, FilesSettings, Form, Granted, HeldBytes,
-    Kept, Known, OnceIds, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
+    Kept, Known, OnceIds, OnceVerdict, Plan, Refused, SignedUrl, Stat, UrlClass, UrlKeys, Wanted,
 };
 use crate::post::Post;
 use crate::refusal::Refusal;
@@ -140,11 +141,20 @@ enum Next {
     Directory,
 }
 
+/// A one-time URL that a request uses up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OnceUse {
+    pub(super) id: u128,
+    pub(super) expires_unix_seconds: u64,
+    /// The disk knows of it, or will.
+    pub(super) is_recorded: bool,
+}
+
 /// With what somebody was let in.
 #[derive(Default)]
 pub(super) struct Admission {
-    /// The id of a one-time URL that the request has used up.
-    pub(super) once: Option<u128>,
+    /// The one-time URL that the request uses up.
+    pub(super) once: Option<OnceUse>,
     /// Whom its token, or its URL, names.
     pub(super) user: Option<Box<str>>,
     /// The URL, if that is signed.
@@ -190,6 +200,19 @@ impl Opening {
         self.found.encoded = Some((coding, bytes));
     }
 
+    pub(super) const fn reply(&self) -> &Reply {
+        &self.reply
+    }
+
+    pub(super) const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The one-time URL that it uses up.
+    pub(super) const fn once_mut(&mut self) -> Option<&mut OnceUse> {
+        self.admission.once.as_mut()
+    }
+
     fn case(&self) -> Case<'_> {
         Case {
             request: &self.request,
@@ -219,13 +242,17 @@ enum Wait {
     Pack(Coding),
     /// It is looked at whether this one is what it was.
     Check(Rc<Kept>),
+    /// It is written down that its one-time URL is used.
+    Record,
 }
 
 /// Files of one hub.
 pub(crate) struct Files {
     pub(super) cache: Cache,
     /// One-time URLs whose use this shard remembers.
-    once: OnceIds,
+    pub(super) once: OnceIds,
+    /// Where it writes that down.
+    pub(super) journal: Option<Journal>,
     pub(super) openings: HashMap<Key, Opening, Seed>,
     pub(super) searches: Searches,
     pub(super) bodies: Bodies,
@@ -234,13 +261,14 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(settings: Option<&FilesSettings>, seed: Seed) -> Self {
+    pub(crate) fn new(settings: Option<&FilesSettings>, shard: u16, seed: Seed) -> Self {
         let roots = settings.map_or(0, |settings| settings.roots().len());
         let bounds = settings.map_or_else(Default::default, |settings| settings.cache);
         let jobs_max = settings.map_or(1, |settings| settings.compression.jobs_max);
         Self {
             cache: Cache::new(bounds, roots, seed),
             once: OnceIds::new(ONCE_IDS_MAX),
+            journal: Journal::new(settings, shard),
             openings: HashMap::with_hasher(seed),
             searches: Searches::new(seed),
             bodies: Bodies::new(seed),
@@ -249,10 +277,11 @@ impl Files {
         }
     }
 
-    /// Whether no request and no body waits for the shard, and nothing is with the pool.
+    /// Whether no request and no body waits for the shard, nothing is with the pool, and nothing is being written.
     pub(crate) fn is_quiet(&self) -> bool {
         let nobody_waits = self.openings.is_empty() && self.searches.is_empty();
-        nobody_waits && self.errands.is_empty() && self.bodies.are_idle()
+        let writes_nothing = self.journal.as_ref().is_none_or(Journal::is_idle);
+        nobody_waits && writes_nothing && self.errands.is_empty() && self.bodies.are_idle()
     }
 
     /// Whether nothing is answered behind what a connection is being answered.
@@ -262,8 +291,10 @@ impl Files {
     }
 
     /// What is left of requests, by its name.
-    pub(super) fn leftovers(&self) -> [(&'static str, usize); 5] {
+    pub(super) fn leftovers(&self) -> [(&'static str, usize); 6] {
+        let unwritten = self.journal.as_ref().map_or(0, Journal::waiting);
         [
+            ("uses of URLs to write", unwritten),
             ("requests for files", self.openings.len()),
             ("bodies", self.bodies.len()),
             ("bytes of encoders", self.bodies.encoding_bytes()),
@@ -284,11 +315,21 @@ impl Files {
 
     /// Its connection is gone; a one-time URL that came to nothing is good for another try. How many bytes of it were queued.
     pub(crate) fn forget(&mut self, key: Key) -> u64 {
-        let opening = self.openings.remove(&key);
-        if let Some(id) = opening.and_then(|opening| opening.admission.once) {
-            self.once.give_back(id);
+        if let Some(opening) = self.openings.remove(&key) {
+            self.give_back(&opening.admission);
         }
         self.bodies.forget(key)
+    }
+
+    /// Its one-time URL gave nothing: it is good for another try.
+    pub(super) fn give_back(&mut self, admission: &Admission) {
+        let Some(once) = admission.once else {
+            return;
+        };
+        self.once.give_back(once.id);
+        if let Some(journal) = self.journal.as_mut().filter(|_| once.is_recorded) {
+            journal.give_back(once.id);
+        }
     }
 
     /// Looks up what is not known yet of what a request needs.
@@ -405,6 +446,7 @@ impl Hub {
                 self.pack(key, (root, path.as_str(), coding), &kept, turn);
             }
             Wait::Check(kept) => self.check_file(key, kept, turn),
+            Wait::Record => self.record_use(key, turn),
         }
     }
 
@@ -470,21 +512,41 @@ impl Hub {
                 Verdict::Job(job) => Ok(Permit::Later(job)),
             };
         };
-        // Looking takes nothing away.
-        let once = granted.once.filter(|_| request.method == "GET");
-        let admission = admitted_by_url(&granted, once);
-        let Some(id) = once else {
-            return Ok(Permit::Here(admission));
-        };
-        let home = OnceIds::home(id, self.shards);
-        if home != self.shard {
+        let home = granted.once.map(|id| OnceIds::home(id, self.shards));
+        if let Some(home) = home.filter(|home| *home != self.shard) {
             return Ok(Permit::Elsewhere(home));
         }
-        let verdict = self
-            .files
-            .once
-            .use_up(id, granted.expires_unix_seconds, now_unix_seconds);
-        verdict.accepted().map(|()| Permit::Here(admission))
+        self.use_url(request, &granted, now_unix_seconds)
+            .map(Permit::Here)
+    }
+
+    /// With what a verified URL lets somebody in, at the home of its id if it is a one-time URL. Looking takes nothing away, and finds nothing where somebody
+    /// took it before.
+    fn use_url(
+        &mut self,
+        request: &Request,
+        granted: &Granted,
+        now_unix_seconds: u64,
+    ) -> Result<Admission, Refused> {
+        let (ids, expires_unix_seconds) = (&mut self.files.once, granted.expires_unix_seconds);
+        let Some(id) = granted.once else {
+            return Ok(admitted_by_url(granted, None));
+        };
+        if request.method != "GET" {
+            let verdict = match ids.is_used(id) {
+                true => OnceVerdict::Used,
+                false => OnceVerdict::First,
+            };
+            return verdict.accepted().map(|()| admitted_by_url(granted, None));
+        }
+        let verdict = ids.use_up(id, expires_unix_seconds, now_unix_seconds);
+        verdict.accepted()?;
+        let once = OnceUse {
+            id,
+            expires_unix_seconds,
+            is_recorded: false,
+        };
+        Ok(admitted_by_url(granted, Some(once)))
     }
 
     /// A request waits until its token is verified.
@@ -562,7 +624,7 @@ impl Hub {
             opening.found.next += 1;
             return self.look_on(key, opening, turn);
         }
-        self.give_back(&opening.admission);
+        self.files.give_back(&opening.admission);
         let refused = match why {
             NotOpened::Busy => Refused::new(503, Refusal::Busy).with("Retry-After", "1"),
             _ => Refused::new(500, Refusal::FileFailed),
@@ -604,18 +666,11 @@ impl Hub {
                 self.send_plan(key, plan, Source::Nothing, case.admission, turn);
             }
             _ => {
-                self.give_back(case.admission);
+                self.files.give_back(case.admission);
                 self.refuse_file(key, &Refused::not_found(), case.reply, turn);
             }
         }
         None
-    }
-
-    /// Its one-time URL gave nothing: it is good for another try.
-    pub(super) fn give_back(&mut self, admission: &Admission) {
-        if let Some(id) = admission.once {
-            self.files.once.give_back(id);
-        }
     }
 
     /// Plans an answer.
@@ -675,6 +730,10 @@ impl Hub {
             false => case.found.form(&self.files.cache, case.wanted, coding),
         };
         let plan = self.plan_file(own, case, &known, turn);
+        // Whoever gets nothing of the file has used nothing up, and nothing is written for him.
+        if matches!(plan.status, 200 | 206) && self.is_unwritten(case.admission) {
+            return Some(Wait::Record);
+        }
         let stored = stored_of(&plan, own, case.found);
         let reads_it = !plan.body.is_empty() && plan.encoded.is_none();
         if reads_it && !case.found.is_checked(stored) {
@@ -781,7 +840,7 @@ pub(super) fn bearer_of(request: &Request) -> Option<&str> {
 }
 
 /// With what a verified URL lets somebody in. Whom it is for shares the limits of that user's tokens; a URL for nobody has none of a user.
-fn admitted_by_url(granted: &Granted, once: Option<u128>) -> Admission {
+fn admitted_by_url(granted: &Granted, once: Option<OnceUse>) -> Admission {
     let subject = granted.subject.as_deref();
     Admission {
         once,

@@ -39,6 +39,7 @@ mod upload_news;
 mod uploaders;
 mod uploads;
 mod upstream;
+mod used_urls;
 mod websocket;
 mod wire;
 
@@ -200,7 +201,7 @@ impl Hub {
             purpose: None,
             echo_deflates: false,
             upstream: Joint::new(shard, shards, &settings, seed),
-            files: Files::new(settings.files.as_ref(), Seed(seed[0])),
+            files: Files::new(settings.files.as_ref(), shard, Seed(seed[0])),
             uploads: settings
                 .uploads
                 .as_ref()
@@ -495,11 +496,13 @@ impl Hub {
         self.settle_rooms(&mut turn);
         self.upstream_lap(&mut turn);
         self.uploads_lap(&mut turn);
+        self.work_journal(&mut turn);
         self.retry_parked(&mut turn);
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
         self.stats.input_bytes = self.input_bytes;
         self.stats.file_cache_bytes = self.files.cached_bytes() as u64;
+        self.stats.used_urls = self.files.once.len() as u64;
         self.stats.file_jobs_waiting = self.files.errands.waiting() as u64;
         self.upstream.count(&mut self.stats);
     }

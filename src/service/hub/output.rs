@@ -49,7 +49,7 @@ pub enum Output {
         /// What.
         ask: FileAsk,
     },
-    /// Do something about files of uploads; [`super::Hub::stored`] gets what came of it.
+    /// Do something about files of uploads, or about a journal of the shard; [`super::Hub::stored`] gets what came of it.
     Store {
         /// Handed back.
         token: u64,

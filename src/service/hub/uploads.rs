@@ -9,6 +9,7 @@
 use super::pages::{Manners, tell_page};
 use super::upload_news::UploadNews;
 use super::uploaders::{Proving, Signed, Uploader};
+use super::used_urls::USED_URLS;
 use super::{Hub, Key, Output, Seed, Turn};
 use crate::connection::{Reply, Stage};
 use crate::post::Post;
@@ -293,6 +294,9 @@ impl Hub {
         out: &mut Vec<Output>,
     ) {
         let mut turn = Turn::new(now, post, entropy, out);
+        if token & USED_URLS != 0 {
+            return self.journal_answered(answer, &mut turn);
+        }
         if let Some(uploads) = &mut self.uploads {
             uploads.store.answered(token, answer, turn.entropy);
         }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Bytes that are copied at a time where parts are put together.
 const COPY_BYTES: u64 = 256 << 10;
 
-/// A directory of uploads.
+/// A directory that the daemon writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
     /// Of parts and records.
@@ -29,6 +29,8 @@ pub enum Area {
     Whole,
     /// Of what is kept of the keys of final files that are encrypted.
     Locks,
+    /// Not of uploads: of what is written down about one-time URLs.
+    UsedUrls,
 }
 
 /// What the shard is asked.

@@ -13,5 +13,6 @@ mod proxies;
 mod slow_lines;
 mod unread;
 mod uploaders;
+mod used_urls;
 mod vectors;
 mod world;

@@ -1,8 +1,10 @@
-//! What is kept of uploads: records, locks, and whole files that are encrypted. Whoever can write to the directory can write anything there.
+//! What is kept of uploads: records, locks, and whole files that are encrypted; and journals of used one-time URLs. Whoever can write to the directory can write anything there.
 
+use ringway_service::files::{Entry, Replay};
 use ringway_service::uploads::{
     Found, Lock, Record, UploadId, Uploads, UploadsSettings, Vault, unseal,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const ID: UploadId = UploadId::new(1 << 100, 3);
@@ -25,6 +27,30 @@ pub fn stored(data: &[u8]) {
     let opened = unseal(&vault, ID, first, rest.unwrap_or_default());
     assert_eq!(opened, None);
     adopt(first, rest.map(|rest| rest.len() as u64), vault);
+    journal(data);
+}
+
+/// However a journal is cut into pieces it says the same, and what it says reads as it was written.
+fn journal(data: &[u8]) {
+    let (used, unreadable) = replay(data, data.len().max(1));
+    assert_eq!(replay(data, 1), (used.clone(), unreadable));
+    let mut written = Vec::new();
+    for (id, expires_unix_seconds) in &used {
+        let (id, expires_unix_seconds) = (*id, *expires_unix_seconds);
+        let entry = Entry::Used {
+            id,
+            expires_unix_seconds,
+        };
+        entry.append(&mut written);
+    }
+    assert_eq!(replay(&written, 7), (used, 0));
+}
+
+fn replay(data: &[u8], piece_bytes: usize) -> (BTreeMap<u128, u64>, u64) {
+    let mut replay = Replay::default();
+    data.chunks(piece_bytes)
+        .for_each(|piece| replay.push(piece));
+    replay.finish()
 }
 
 /// A process that starts on it takes it or leaves it.
