@@ -15,6 +15,8 @@ pub const FAILURES_MAX: usize = 1_000;
 
 /// Links of one peer that may be refused for what they said. More than of one worker: behind a peer may be several.
 const PEER_LIES_MAX: u32 = 20;
+/// Time between two links of a host that are let in although others of its links are refused.
+const LET_IN_US: u64 = 1_000_000;
 
 /// What becomes of clients for whom there is no sound worker, though there are others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +146,8 @@ struct Record {
     openings: u32,
     is_open: bool,
     until_us: u64,
+    /// Of a peer: when one of its links is let in next, though it is open.
+    next_us: u64,
 }
 
 /// What kins did, and for how long they are kept from clients.
@@ -196,6 +200,16 @@ impl Breaker {
             },
             None => Circuit::Closed,
         }
+    }
+
+    /// Whether a link of the peer is let in while its circuit is open: one in a while.
+    pub(super) fn lets_one_in(&mut self, now_us: u64, peer: &str) -> bool {
+        let record = self.records.get_mut(peer);
+        let record = record.filter(|record| now_us >= record.next_us);
+        record.is_some_and(|record| {
+            record.next_us = now_us + LET_IN_US;
+            true
+        })
     }
 
     /// Nobody came for long to show that it is better: that is over.

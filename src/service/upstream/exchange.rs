@@ -283,7 +283,7 @@ impl Exchange {
     /// A link was accepted; `nonce` is unpredictable.
     pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &LinkPeer) {
         self.stats.links_accepted += 1;
-        if self.turns_away(now, &peer.name) {
+        if self.turns_away(now, peer) {
             self.stats.links_turned_away += 1;
             self.orders.push(Order::Close(conn));
             return;
@@ -563,6 +563,9 @@ impl Exchange {
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
             link.welcome(id, &welcome, settings.secret.as_ref(), hello);
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.peer = link.peer().into();
+            }
             self.orders.push(Order::Dirty(conn));
         }
     }

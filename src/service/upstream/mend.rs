@@ -6,6 +6,7 @@ use super::applications::AppId;
 use super::breaker::{Circuit, Probe};
 use super::exchange::Exchange;
 use super::fault::Fault;
+use super::link::LinkPeer;
 use super::mail::{ClientNumber, ToClients};
 use super::owning::called_kin;
 use super::worker::{Worker, WorkerId};
@@ -337,14 +338,27 @@ impl Exchange {
     }
 
     /// Whether a peer's link is closed as soon as it comes: its waiting time is not over.
-    pub(super) fn turns_away(&self, now: Now, peer: &str) -> bool {
-        let circuit = self.door.join(now.monotonic_us, peer);
-        matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us)
+    ///
+    /// A host may be many: behind its address are others, which prove that they are sound. So whence a worker has come is challenged all the same, and of another
+    /// host one link now and then, whatever the rest of them say.
+    pub(super) fn turns_away(&mut self, now: Now, peer: &LinkPeer) -> bool {
+        let circuit = self.door.join(now.monotonic_us, &peer.name);
+        let is_shut = matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us);
+        if !is_shut || !peer.needs_proof {
+            return is_shut;
+        }
+        let has_worker = self
+            .workers
+            .values()
+            .any(|worker| *worker.peer == *peer.name);
+        !has_worker && !self.door.lets_one_in(now.monotonic_us, &peer.name)
     }
 
     /// A link was refused for what it said.
     pub(super) fn note_refused(&mut self, now: Now, conn: ConnId) {
-        let Some(peer) = self.link_mut(conn).map(|link| link.peer().to_owned()) else {
+        let peer = self.link_mut(conn).map(|link| link.peer().to_owned());
+        // Nobody knows whose fault that is.
+        let Some(peer) = peer.filter(|peer| peer != LinkPeer::UNKNOWN) else {
             return;
         };
         if let Some(until_us) = self.door.fail(now.monotonic_us, &peer) {
