@@ -301,6 +301,12 @@ impl Exchange {
         }
     }
 
+    /// A link was accepted, and closed before it was one.
+    pub(crate) const fn refused_unheard(&mut self) {
+        self.stats.links_accepted += 1;
+        self.stats.links_refused += 1;
+    }
+
     /// Bytes of a link.
     pub(crate) fn received(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(&conn).filter(|link| !link.is_closing()) else {
