@@ -104,6 +104,10 @@ pub struct ExchangeStats {
     pub links_joined: u64,
     /// Links that were closed for what they said, or for saying nothing.
     pub links_refused: u64,
+    /// Links that are not read now, as clients or shards have too much before them.
+    pub links_paused: u64,
+    /// Times that links were paused so.
+    pub links_pauses: u64,
     /// Links of peers that had lied too often.
     pub links_turned_away: u64,
     /// Links that came back in time.
@@ -261,6 +265,10 @@ impl Exchange {
             sessions_waiting: self.recovery.sessions_waiting(),
             log_bytes: self.recovery.log_bytes(),
             workers_isolated: self.isolated() as u64,
+            links_paused: match self.blocked {
+                true => self.links.len() as u64,
+                false => 0,
+            },
             ..self.stats
         }
     }
@@ -637,6 +645,7 @@ impl Exchange {
             return;
         }
         self.blocked = blocked;
+        self.stats.links_pauses += u64::from(blocked);
         let conns: Vec<ConnId> = self.links.keys().copied().collect();
         for conn in conns {
             if blocked {
