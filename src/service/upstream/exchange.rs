@@ -434,7 +434,8 @@ impl Exchange {
             worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
         }
         let frame = Frame::parse(raw, Side::Worker)?;
-        self.obey(id, raw, &frame)?;
+        self.obey(now, id, raw, &frame)?;
+        self.note_connects(id, raw, &frame);
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }
