@@ -404,6 +404,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Take it out of namespaces.native, if it is the application's; else do not make it there.",
     ),
     entry(
+        "RW-2610",
+        "A link came by a Unix socket from a process of another user, and was closed before anything was said: a worker runs as the daemon's own user, or as root.",
+        "Run the worker as the daemon's user, or let it join over TCP with link.secret_file. ringway_links_refused_total counts such links, too.",
+    ),
+    entry(
         "RW-2611",
         "A client asked to come in, and the application had not said within five seconds whether it may; the client was answered 503.",
         "See what its middlewares of io.engine and its allowRequest wait for; ringway_upstream_questions_late_total counts them.",

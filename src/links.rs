@@ -240,6 +240,10 @@ pub fn peer_of(peer: Peer) -> LinkPeer {
             name: address.ip().to_string(),
             needs_proof: true,
         },
+        Peer::Unix { pid: 0, .. } => LinkPeer {
+            name: LinkPeer::UNKNOWN.to_owned(),
+            needs_proof: false,
+        },
         Peer::Unix { pid, .. } => LinkPeer {
             name: format!("process {pid}"),
             needs_proof: false,
@@ -453,6 +457,8 @@ mod tests {
         }
         let unix = peer_of(Peer::Unix { uid: 1000, pid: 7 });
         assert_eq!((&*unix.name, unix.needs_proof), ("process 7", false));
+        let unknown = peer_of(Peer::Unix { uid: 1000, pid: 0 });
+        assert_eq!(&*unknown.name, LinkPeer::UNKNOWN);
         let tcp = peer_of(Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 7))));
         assert_eq!((&*tcp.name, tcp.needs_proof), ("127.0.0.1", true));
     }

@@ -360,6 +360,18 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.links_refused,
     ),
     (
+        "ringway_links_paused",
+        "Links that are not read now, as clients or shards have too much before them: all at once.",
+        true,
+        |stats, _| stats.exchange.links_paused,
+    ),
+    (
+        "ringway_links_pauses_total",
+        "Times that all links were paused so.",
+        false,
+        |stats, _| stats.exchange.links_pauses,
+    ),
+    (
         "ringway_links_turned_away_total",
         "Links that were closed as they came, as their peer had lied too often (RW-2605).",
         false,

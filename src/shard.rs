@@ -183,7 +183,9 @@ impl Handler for Application {
                 self.hub.accepted(now, conn, peer, &mut self.outputs);
             }
             Peer::Unix { uid, .. } if !self.is_trusted(uid) => {
+                self.hub.link_of_another_user();
                 tracing::warn!(
+                    code = "RW-2610",
                     uid,
                     "a link of another user was closed: workers run as the daemon's own"
                 );

@@ -1,10 +1,14 @@
 // Workers that get stuck, crash in a loop or lie: they are kept from clients, and clients are held, moved or refused.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import test from "node:test";
-import { until } from "../it/daemon.mjs";
+import { freePort, until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
-import { errorsIn, frame, hello, lie } from "./liar.mjs";
+import { between } from "./between.mjs";
+import { errorsIn, frame, hello, lie, misjudge } from "./liar.mjs";
 import { on } from "./stage.mjs";
 
 const SHARDS = ["--shards", "2"];
@@ -186,3 +190,56 @@ test("a worker that judges no request keeps its clients and is asked about no mo
   assert.equal(await pidOf(await stage.connected(query("carl"))), next.pid, "it has least to do");
   assert.deepEqual([ann.disconnects, late.disconnects], [[], []]);
 }));
+
+test("a worker whose verdicts no client can be told is asked no more; the next worker is", on({ args: [...SHARDS, ...set("link.failures_max=3", "link.isolate_ms_min=8000")] }, async (stage) => {
+  // A status that is none of an answer; JSON that the link takes.
+  const verdict = '{"ok":false,"status":101}';
+  const liar = await misjudge(stage, verdict);
+  const refused = async () => (await fetch(`${stage.daemon.url}/socket.io/?EIO=4&transport=polling`)).status;
+  for (let number = 0; number < 3; number += 1) assert.ok(await refused() >= 500);
+  await until(async () => (await metric(stage, "circuits_opened_total")) === 1);
+  assert.match(stage.daemon.log(), /a worker gets no clients for now: it says of requests what no client can be told.*RW-2604/);
+  assert.equal(await metric(stage, "workers_isolated"), 1);
+  const well = await stage.worker([], { JUDGES: "all" });
+  assert.equal(await pidOf(await stage.connected({ query: { who: "ann" } })), well.pid);
+  assert.equal(liar.judged, 3);
+  liar.socket.destroy();
+}));
+
+test("a worker that lets nobody in and refuses nobody: its clients end on another one", on({ args: [...SHARDS, ...set("link.stall_ms=1000", "link.failures_max=1", "link.isolate_ms_min=8000")] }, async (stage) => {
+  const hangs = await stage.worker([], { HANGS: "1" });
+  const well = await stage.worker();
+  const clients = await crowd(stage, 10);
+  assert.deepEqual([...new Set(clients.map(({ pid }) => pid))], [well.pid]);
+  assert.deepEqual(clients.flatMap(({ socket }) => socket.disconnects), []);
+  assert.equal(await metric(stage, "circuits_opened_total"), 1);
+  assert.match(stage.daemon.log(), /a worker gets no clients for now: it lets no client in, and refuses none.*RW-2604/);
+  // Back, it is tried with one client, which goes on with the other one when that is in vain.
+  await until(async () => (await metric(stage, "probes_total")) >= 1);
+  assert.equal(await pidOf(await stage.connected()), well.pid);
+  assert.equal(await metric(stage, "circuits_closed_total"), 0);
+  await stage.kill(hangs);
+}));
+
+test("over TCP wrong proofs of one address do not lock out a worker that is there, too", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "ringway-secret-"));
+  const secretFile = path.join(folder, "secret");
+  writeFileSync(secretFile, "a secret of more than sixteen bytes\n");
+  const [port, outer] = [await freePort(), await freePort()];
+  const args = [...SHARDS, ...set(`link.secret_file="${secretFile}"`, "link.isolate_ms_min=10000", "link.grace_ms=5000")];
+  await on({ args, link: `tcp://127.0.0.1:${port}`, secretFile }, async (stage) => {
+    const { cut, close } = await between(outer, port);
+    stage.link = `tcp://127.0.0.1:${outer}`;
+    const worker = await stage.worker();
+    const socket = await stage.connected();
+    const wrong = () => lie(stage, hello({ instance: "guest" }), { port, host: "127.0.0.1" });
+    for (let count = 0; count < 20; count += 1) assert.deepEqual(errorsIn(await wrong()), ["proof"]);
+    assert.match(stage.daemon.log(), /links are refused at once.*RW-2605/);
+    cut();
+    await until(async () => (await total(stage.daemon, "ringway_links_resumed_total")) === 1);
+    assert.equal(await pidOf(socket), worker.pid);
+    assert.deepEqual([socket.disconnects, await metric(stage, "workers_lost_total")], [[], 0]);
+    close();
+  })();
+  rmSync(folder, { recursive: true, force: true });
+});

@@ -1,6 +1,7 @@
 // Workers come, crash and come back, and no client notices.
 import assert from "node:assert/strict";
-import { mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -245,6 +246,21 @@ test("the daemon is killed: workers and clients come back by themselves", on({ a
   assert.equal(await total(stage.daemon, "ringway_upstream_workers"), 2);
 }));
 
+const isRoot = process.getuid() === 0 && spawnSync("setpriv", ["--version"]).status === 0;
+
+test("a process of another user is closed unheard, whatever the socket's mode says", { skip: !isRoot && "root and setpriv are needed for another user" }, on({}, async (stage) => {
+  const refused = () => total(stage.daemon, "ringway_links_refused_total");
+  assert.equal(await refused(), 0);
+  // Whoever may do that has given the socket away; the daemon looks for itself.
+  chmodSync(stage.folder, 0o755);
+  chmodSync(`${stage.folder}/link.sock`, 0o666);
+  const script = 'let said = ""; require("net").connect(process.argv[1]).on("data", (bytes) => { said += bytes; }).on("error", () => {}).on("close", () => console.log(`closed:${said}`))';
+  const { stdout } = spawnSync("setpriv", ["--reuid", "65534", "--regid", "65534", "--clear-groups", process.execPath, "-e", script, `${stage.folder}/link.sock`], { encoding: "utf8" });
+  assert.equal(stdout, "closed:\n");
+  await until(async () => (await refused()) === 1);
+  assert.match(stage.daemon.log(), /a link of another user was closed.*RW-2610/);
+}));
+
 test("a link's socket is its owner's alone", on({}, async (stage) => {
   assert.equal(statSync(`${stage.folder}/link.sock`).mode & 0o777, 0o600);
 }));
@@ -283,6 +299,21 @@ test("a peer that lies is told what is wrong, and nobody else is touched", on({ 
   const asked = Buffer.concat([hello({ instance: "stale" }), named, frame(36, Buffer.from([0, 0]), 0xffff_ffffn), frame(77)]);
   assert.deepEqual(errorsIn(await lie(stage, asked)), ["unknown-type"]);
   assert.equal(await stale(), before + 1);
+  assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
+  assert.deepEqual(socket.disconnects, []);
+}));
+
+test("lengths that no frame has end a link at once, and nobody else is touched", on({ args: SHARDS }, async (stage) => {
+  await stage.worker();
+  const socket = await stage.connected();
+  // The bound is another one for whoever has not said who it is. Nothing is waited for: the header of such a frame is all that comes.
+  const length = (value) => { const bytes = Buffer.alloc(4); bytes.writeUInt32LE(value); return bytes; };
+  const [hellos, bodies] = [10 + (64 << 10), 10 + (16 << 20)];
+  for (const value of [0xffff_ffff, bodies + 1, hellos + 1, 9, 0]) assert.deepEqual(errorsIn(await lie(stage, length(value))), ["bad-length"], `${value} before HELLO`);
+  for (const value of [0xffff_ffff, bodies + 1, 9, 0]) {
+    const bytes = Buffer.concat([hello({ instance: `length ${value}` }), length(value)]);
+    assert.deepEqual(errorsIn(await lie(stage, bytes)), ["bad-length"], `${value} behind HELLO`);
+  }
   assert.equal(await socket.emitWithAck("echo", "untouched"), "untouched");
   assert.deepEqual(socket.disconnects, []);
 }));

@@ -56,6 +56,14 @@ impl Hub {
         self.arm_tick(&mut turn);
     }
 
+    /// A link was closed as it came, as its user may not join.
+    pub fn link_of_another_user(&mut self) {
+        let exchange = self.upstream.exchange.as_mut();
+        exchange
+            .expect("links come where the exchange is")
+            .refused_unheard();
+    }
+
     /// What an operator wants to hear of: shards do not log.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let exchange = self.upstream.exchange.as_mut();

@@ -7,6 +7,7 @@ use super::binding::BIND_BYTES_MAX;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{Ruling, ToClients};
+use super::questions::can_be_said;
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{Bind, HsResponse, Json, Kind};
@@ -202,6 +203,7 @@ impl Exchange {
     /// A worker has answered. An answer to what is not open any more came too late.
     pub(super) fn take_answer(
         &mut self,
+        now: Now,
         id: WorkerId,
         request: u32,
         json: &Json<'_, HsResponse<'_>>,
@@ -220,8 +222,13 @@ impl Exchange {
             worker: id.0,
             json: json.text(),
         };
+        let answers_before = question.answers_before;
         self.settle_question(request, answer);
-        self.note_answer(id);
+        // Its shard says so to the client; here it is known who is to blame.
+        match can_be_said(json.value()) {
+            true => self.note_answer(id),
+            false => self.note_bad_answer(now, id, answers_before),
+        }
         Ok(())
     }
 

@@ -294,3 +294,82 @@ fn a_request_that_is_never_judged_is_no_failure_of_a_worker_that_judges_others()
     }
     assert_eq!(stage.exchange.isolated(), 0);
 }
+
+/// Says of a request what no client can be told.
+fn misjudge(stage: &mut Stage, conn: ConnId, request: u32) {
+    let json = Json::new(HsResponse {
+        ok: false,
+        headers: None,
+        sid: None,
+        status: Some(101),
+        body: None,
+        code: None,
+        context: None,
+    });
+    stage.say(conn, 0, &Frame::HsRes { request, json });
+}
+
+#[test]
+fn a_worker_whose_verdicts_nobody_can_be_told_is_asked_no_more_and_none_of_them_ends_that() {
+    let mut stage = Stage::new(WINDOW);
+    let conn = stage.worker("a");
+    for request in 0..5 {
+        ask(&mut stage, request);
+        assert_eq!((asked(&mut stage, conn), stage.exchange.isolated()), (1, 0));
+        misjudge(&mut stage, conn, request);
+    }
+    assert_eq!(stage.exchange.isolated(), 1);
+    assert_eq!(stage.take_told().len(), 5, "its shards say so to clients");
+    ask(&mut stage, 5);
+    assert_eq!(asked(&mut stage, conn), 0);
+    stage.pass(1_200_000);
+    assert_eq!(asked(&mut stage, conn), 1, "the one that it is tried with");
+    misjudge(&mut stage, conn, 5);
+    let stats = stage.exchange.stats();
+    assert_eq!((stats.workers_isolated, stats.circuits_closed), (1, 0));
+    ask(&mut stage, 6);
+    stage.pass(2_400_000);
+    assert_eq!(asked(&mut stage, conn), 1);
+    answer(&mut stage, conn, 6);
+    assert_eq!(stage.exchange.isolated(), 0);
+    assert!(!stage.peer(conn).is_closed, "it keeps its clients");
+}
+
+#[test]
+fn a_request_that_is_misjudged_while_others_are_not_is_no_failure() {
+    let mut stage = Stage::new(WINDOW);
+    let conn = stage.worker("a");
+    for round in 0..10 {
+        ask(&mut stage, 2 * round);
+        ask(&mut stage, 2 * round + 1);
+        stage.heard(conn);
+        answer(&mut stage, conn, 2 * round + 1);
+        misjudge(&mut stage, conn, 2 * round);
+    }
+    assert_eq!(stage.exchange.isolated(), 0);
+}
+
+#[test]
+fn a_worker_that_says_more_than_its_window_allows_ends_its_link() {
+    let window = Window {
+        frames: 4,
+        ..WINDOW
+    };
+    let mut stage = Stage::new(window);
+    let conn = stage.worker("a");
+    stage.is_obedient = false;
+    bind(&mut stage, conn, "/chat");
+    // There is no credit until its BIND is obeyed.
+    let name = "/a";
+    (0..3).for_each(|number| stage.say(conn, number, &Frame::Nsp { name }));
+    assert!(
+        !stage
+            .read(conn)
+            .iter()
+            .any(|frame| frame.starts_with("ERROR"))
+    );
+    stage.say(conn, 3, &Frame::Nsp { name });
+    let heard = stage.read(conn);
+    assert_eq!(heard.last().map(String::as_str), Some("ERROR window"));
+    assert_eq!(stage.exchange.stats().links_refused, 1);
+}

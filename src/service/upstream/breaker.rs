@@ -3,6 +3,7 @@
 //! A *kin* is the workers of one name, or all that have none: a process that dies is another instance when it comes back, and its kin remembers. Deliberately
 //! absent: what becomes of clients (`mend`), and what a link did wrong (`fault`).
 
+use super::connects::Connects;
 use super::mail::ClientNumber;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +16,8 @@ pub const FAILURES_MAX: usize = 1_000;
 
 /// Links of one peer that may be refused for what they said. More than of one worker: behind a peer may be several.
 const PEER_LIES_MAX: u32 = 20;
+/// Time between two links of a host that are let in although others of its links are refused.
+const LET_IN_US: u64 = 1_000_000;
 
 /// What becomes of clients for whom there is no sound worker, though there are others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,10 @@ pub(super) struct Probe {
     pub(super) since_us: u64,
     /// How many counted frames the worker was sent with its OPEN or RESUME, once that went.
     pub(super) opened_at: Option<u64>,
+    /// How many CONNECTs the worker had answered before.
+    pub(super) answers_before: u64,
+    /// The worker was sent a CONNECT of this client.
+    pub(super) has_asked: bool,
 }
 
 /// How far a worker has dealt with what it was sent.
@@ -96,10 +103,14 @@ pub(super) struct Standing {
     pub(super) joined_us: u64,
     pub(super) circuit: Circuit,
     pub(super) progress: Progress,
-    /// Requests that it has judged in time.
+    /// Requests that it has judged in time, and well.
     pub(super) answers: u64,
     /// Its circuit opened as it judged none: one that it judges closes it.
     pub(super) is_mute: bool,
+    /// CONNECTs that it has not answered.
+    pub(super) connects: Connects,
+    /// Its circuit opened as it answered none: one that it answers closes it.
+    pub(super) lets_nobody_in: bool,
 }
 
 impl Standing {
@@ -116,6 +127,25 @@ impl Standing {
     /// Whether it waits for its one client.
     pub(super) const fn wants_probe(&self) -> bool {
         matches!(self.circuit, Circuit::HalfOpen { probe: None })
+    }
+
+    /// Whether that it deals with what it is sent is not enough.
+    pub(super) const fn wants_proof(&self) -> bool {
+        self.is_mute || self.lets_nobody_in
+    }
+
+    /// What comes of its one client, as far as that was asked: it must be let in, or refused.
+    pub(super) fn has_answered(&self, probe: &Probe) -> bool {
+        let answered = self.connects.answers() > probe.answers_before;
+        answered || !self.lets_nobody_in && !probe.has_asked
+    }
+
+    /// The worker was sent a CONNECT of a client, or is to say when it is back.
+    pub(super) fn asked(&mut self, now_us: u64, client: ClientNumber) {
+        self.connects.ask(now_us, client);
+        if let Circuit::HalfOpen { probe: Some(probe) } = &mut self.circuit {
+            probe.has_asked |= probe.client == client;
+        }
     }
 
     /// The worker was sent OPEN or RESUME of a client, as the frame of that count.
@@ -144,6 +174,8 @@ struct Record {
     openings: u32,
     is_open: bool,
     until_us: u64,
+    /// Of a peer: when one of its links is let in next, though it is open.
+    next_us: u64,
 }
 
 /// What kins did, and for how long they are kept from clients.
@@ -179,8 +211,13 @@ impl Breaker {
 
     /// Whether a worker that owes for so long is stuck.
     pub(super) fn is_stall(&self, owes_for_us: u64) -> bool {
-        let stall_us = u64::from(self.settings.stall_ms) * 1000;
+        let stall_us = self.stall_us();
         stall_us > 0 && owes_for_us >= stall_us
+    }
+
+    /// How long a worker may take; 0: for ever.
+    pub(super) const fn stall_us(&self) -> u64 {
+        self.settings.stall_ms as u64 * 1000
     }
 
     const fn within_us(&self) -> u64 {
@@ -196,6 +233,16 @@ impl Breaker {
             },
             None => Circuit::Closed,
         }
+    }
+
+    /// Whether a link of the peer is let in while its circuit is open: one in a while.
+    pub(super) fn lets_one_in(&mut self, now_us: u64, peer: &str) -> bool {
+        let record = self.records.get_mut(peer);
+        let record = record.filter(|record| now_us >= record.next_us);
+        record.is_some_and(|record| {
+            record.next_us = now_us + LET_IN_US;
+            true
+        })
     }
 
     /// Nobody came for long to show that it is better: that is over.
@@ -228,6 +275,14 @@ impl Breaker {
         record.failures_us.push_back(now_us);
         let is_too_often = failures_max > 0 && record.failures_us.len() >= failures_max;
         (is_too_often || record.is_open).then(|| self.open(now_us, kin))
+    }
+
+    /// So many of a kin's failures were none.
+    pub(super) fn forgive(&mut self, kin: &str, failures: u32) {
+        if let Some(record) = self.records.get_mut(kin).filter(|_| failures > 0) {
+            let left = record.failures_us.len().saturating_sub(failures as usize);
+            record.failures_us.truncate(left);
+        }
     }
 
     /// Opens the circuit of a kin: each time in a row for twice as long.

@@ -4,6 +4,7 @@
 
 use super::applications::AppId;
 use super::begun::Begun;
+use super::connects::is_connect;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::Owed;
@@ -518,6 +519,7 @@ impl Exchange {
     }
 
     fn pump_client(&mut self, id: WorkerId, number: ClientNumber) -> Option<()> {
+        let (now_us, is_opaque) = (self.recovery.now_us, self.is_opaque());
         let worker = self.workers.get_mut(&id)?;
         let client = self.clients.get_mut(&number);
         let next = client.and_then(|client| {
@@ -540,6 +542,11 @@ impl Exchange {
         client.note_asked(frame.kind, frame.flags, &frame.body);
         // Whatever it says while its sockets come back would have been dealt with, and heard by nobody, if that worker ended in between.
         client.is_held |= frame.kind == Kind::Resume && worker.says_taken;
+        let is_taken_over = frame.kind == Kind::Resume && worker.says_taken;
+        let asks = is_taken_over || !is_opaque && is_connect(frame.kind, frame.flags, &frame.body);
+        if asks && client.is_there() {
+            worker.standing.asked(now_us, number);
+        }
         if client.is_sent(frame.kind, frame.has_more) {
             let sent_frames = worker.outgoing.sent_frames();
             worker.standing.opened(number, sent_frames);
@@ -611,6 +618,7 @@ impl Exchange {
         let worker = self.workers.get_mut(&id);
         let worker = worker.expect("a client's worker is known");
         worker.load -= 1;
+        worker.standing.connects.forget(number);
         let is_too_much = worker.farewell_bytes + client.cost() > FAREWELL_BYTES_MAX;
         if is_too_much && !client.is_opened {
             // The worker never hears of it.

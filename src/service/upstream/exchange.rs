@@ -104,6 +104,10 @@ pub struct ExchangeStats {
     pub links_joined: u64,
     /// Links that were closed for what they said, or for saying nothing.
     pub links_refused: u64,
+    /// Links that are not read now, as clients or shards have too much before them.
+    pub links_paused: u64,
+    /// Times that links were paused so.
+    pub links_pauses: u64,
     /// Links of peers that had lied too often.
     pub links_turned_away: u64,
     /// Links that came back in time.
@@ -261,6 +265,10 @@ impl Exchange {
             sessions_waiting: self.recovery.sessions_waiting(),
             log_bytes: self.recovery.log_bytes(),
             workers_isolated: self.isolated() as u64,
+            links_paused: match self.blocked {
+                true => self.links.len() as u64,
+                false => 0,
+            },
             ..self.stats
         }
     }
@@ -283,7 +291,7 @@ impl Exchange {
     /// A link was accepted; `nonce` is unpredictable.
     pub(crate) fn accepted(&mut self, now: Now, conn: ConnId, nonce: [u64; 2], peer: &LinkPeer) {
         self.stats.links_accepted += 1;
-        if self.turns_away(now, &peer.name) {
+        if self.turns_away(now, peer) {
             self.stats.links_turned_away += 1;
             self.orders.push(Order::Close(conn));
             return;
@@ -299,6 +307,12 @@ impl Exchange {
         if self.blocked {
             self.orders.push(Order::Pause(conn));
         }
+    }
+
+    /// A link was accepted, and closed before it was one.
+    pub(crate) const fn refused_unheard(&mut self) {
+        self.stats.links_accepted += 1;
+        self.stats.links_refused += 1;
     }
 
     /// Bytes of a link.
@@ -420,7 +434,8 @@ impl Exchange {
             worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
         }
         let frame = Frame::parse(raw, Side::Worker)?;
-        self.obey(id, raw, &frame)?;
+        self.obey(now, id, raw, &frame)?;
+        self.note_connects(id, raw, &frame);
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }
@@ -563,6 +578,9 @@ impl Exchange {
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;
             link.welcome(id, &welcome, settings.secret.as_ref(), hello);
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.peer = link.peer().into();
+            }
             self.orders.push(Order::Dirty(conn));
         }
     }
@@ -628,6 +646,7 @@ impl Exchange {
             return;
         }
         self.blocked = blocked;
+        self.stats.links_pauses += u64::from(blocked);
         let conns: Vec<ConnId> = self.links.keys().copied().collect();
         for conn in conns {
             if blocked {

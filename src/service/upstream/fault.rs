@@ -39,6 +39,8 @@ pub(super) enum Fault {
     Silent,
     /// It has dealt with nothing for too long.
     Stalled,
+    /// It has answered no CONNECT for too long.
+    Unanswered,
 }
 
 impl Fault {
@@ -64,7 +66,7 @@ impl Fault {
             Self::TooMany(_) => "too-many",
             Self::NoOffset => "bad-value",
             Self::Silent => "silent",
-            Self::Stalled => "stalled",
+            Self::Stalled | Self::Unanswered => "stalled",
         }
     }
 }
@@ -107,6 +109,7 @@ impl core::fmt::Display for Fault {
             }
             Self::Silent => f.write_str("nothing was said for too long"),
             Self::Stalled => f.write_str("nothing was dealt with for too long"),
+            Self::Unanswered => f.write_str("no CONNECT was answered for too long"),
         }
     }
 }

@@ -26,6 +26,11 @@ pub struct LinkPeer {
     pub needs_proof: bool,
 }
 
+impl LinkPeer {
+    /// The name of a process that the system does not tell from others, as those of another container.
+    pub const UNKNOWN: &str = "an unknown process";
+}
+
 /// What a link is late with.
 pub(super) enum Lateness {
     None,

@@ -6,6 +6,7 @@ use super::applications::AppId;
 use super::breaker::{Circuit, Probe};
 use super::exchange::Exchange;
 use super::fault::Fault;
+use super::link::LinkPeer;
 use super::mail::{ClientNumber, ToClients};
 use super::owning::called_kin;
 use super::worker::{Worker, WorkerId};
@@ -27,6 +28,10 @@ pub enum Failure {
     Stalled,
     /// The worker judges none of the requests that it is asked about.
     Mute,
+    /// The worker answers no CONNECT.
+    Unanswered,
+    /// The worker says of requests what no client could be told.
+    Misjudged,
     /// Workers of the name died again and again, soon after they had come.
     Died,
     /// Workers of the name said again and again what they must not.
@@ -40,6 +45,8 @@ impl Failure {
         match self {
             Self::Stalled => "it deals with nothing of what it was sent",
             Self::Mute => "it judges none of the requests that it is asked about",
+            Self::Unanswered => "it lets no client in, and refuses none",
+            Self::Misjudged => "it says of requests what no client can be told (RW-2612)",
             Self::Died => "it died again and again",
             Self::Lied => "it said again and again what it must not",
         }
@@ -176,7 +183,9 @@ impl Exchange {
             if self.worker_mut(id).is_emitter() {
                 continue;
             }
-            let owes_for_us = self.owes_for_us(now_us, id, is_late || !is_reading);
+            let is_forgiven = is_late || !is_reading;
+            let owes_for_us = self.owes_for_us(now_us, id, is_forgiven);
+            self.look_at_connects(now, id, is_forgiven);
             self.mend_one(now, id, owes_for_us);
         }
     }
@@ -200,13 +209,25 @@ impl Exchange {
         progress.owes_for_us(now_us)
     }
 
+    /// Whether it lets anybody in, or refuses anybody.
+    fn look_at_connects(&mut self, now: Now, id: WorkerId, is_forgiven: bool) {
+        let (now_us, within_us) = (now.monotonic_us, self.breaker.stall_us());
+        let worker = self.worker_mut(id);
+        let connects = &mut worker.standing.connects;
+        if is_forgiven || worker.link.is_none() {
+            connects.forgive(now_us);
+        } else if within_us > 0 && connects.fails(now_us, within_us) {
+            self.note_unanswered(now, id);
+        }
+    }
+
     fn mend_one(&mut self, now: Now, id: WorkerId, owes_for_us: u64) {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
         let is_stuck = self.breaker.is_stall(owes_for_us);
         match worker.standing.circuit {
-            Circuit::Open { .. } if is_stuck => self.leave_if_possible(now, id),
+            Circuit::Open { .. } if is_stuck => self.leave_if_possible(now, id, &Fault::Stalled),
             _ if is_stuck => self.stall(now, id),
             Circuit::Closed => {}
             Circuit::Open { until_us } => {
@@ -215,7 +236,9 @@ impl Exchange {
                 }
             }
             // It had clients when it got stuck, and deals with them again.
-            Circuit::HalfOpen { probe: None } if worker.load > 0 && !worker.standing.is_mute => {
+            Circuit::HalfOpen { probe: None }
+                if worker.load > 0 && !worker.standing.wants_proof() =>
+            {
                 self.close_circuit(id);
             }
             Circuit::HalfOpen { probe: None } => self.call_one(worker.app),
@@ -232,14 +255,14 @@ impl Exchange {
         let until_us = self.breaker.open(now.monotonic_us, &kin);
         self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
         self.tell_opened(now, id, Failure::Stalled, until_us);
-        self.leave_if_possible(now, id);
+        self.leave_if_possible(now, id, &Fault::Stalled);
     }
 
     /// Clients of a stuck worker go to others. Alone it keeps them, as it may go on: it is the only one that has what it was sent.
-    fn leave_if_possible(&mut self, now: Now, id: WorkerId) {
+    fn leave_if_possible(&mut self, now: Now, id: WorkerId, fault: &Fault) {
         let app = self.app_of(id);
         if self.has_sound_worker(app) || self.breaker.refuses() {
-            self.cut_off(now, id, &Fault::Stalled);
+            self.cut_off(now, id, fault);
             self.refuse_the_waiting(now, app);
         }
     }
@@ -264,6 +287,7 @@ impl Exchange {
         let worker = self.worker_mut(id);
         worker.standing.circuit = Circuit::Closed;
         worker.standing.is_mute = false;
+        worker.standing.lets_nobody_in = false;
         let (app, kin, worker) = (worker.app, worker.standing.kin.clone(), called(worker));
         self.breaker.close(&kin);
         self.stats.circuits_closed += 1;
@@ -273,18 +297,24 @@ impl Exchange {
 
     /// A worker got a client: perhaps it is its one.
     pub(super) fn note_probe(&mut self, now: Now, id: WorkerId, client: ClientNumber) {
-        if let Circuit::HalfOpen { probe } = &mut self.worker_mut(id).standing.circuit {
+        let standing = &mut self.worker_mut(id).standing;
+        let answers_before = standing.connects.answers();
+        if let Circuit::HalfOpen { probe } = &mut standing.circuit {
             *probe = Some(Probe {
                 client,
                 since_us: now.monotonic_us,
                 opened_at: None,
+                answers_before,
+                has_asked: false,
             });
         }
     }
 
     fn judge(&mut self, now: Now, id: WorkerId, probe: Probe, owes_for_us: u64) {
-        let done_frames = self.worker_mut(id).outgoing.done_frames();
+        let worker = self.worker_mut(id);
+        let done_frames = worker.outgoing.done_frames();
         let is_dealt = probe.opened_at.is_some_and(|at| done_frames >= at);
+        let is_dealt = is_dealt && worker.standing.has_answered(&probe);
         let is_over = now.monotonic_us >= probe.since_us + PROBE_US;
         if is_dealt && is_over && owes_for_us < PROBE_OWES_US {
             self.close_circuit(id);
@@ -316,35 +346,76 @@ impl Exchange {
     /// A worker has judged nothing for as long as it may think about one request. It keeps the clients that it has, and is asked about no others for a while; then
     /// about one.
     pub(super) fn note_mute(&mut self, now: Now, id: WorkerId) {
-        if matches!(self.worker_mut(id).standing.circuit, Circuit::Open { .. }) {
-            return;
-        }
-        if let Some(until_us) = self.fail(now, id, Failure::Mute) {
-            let standing = &mut self.worker_mut(id).standing;
-            standing.circuit = Circuit::Open { until_us };
-            standing.is_mute = true;
-            self.refuse_the_waiting(now, self.app_of(id));
+        if self.keep_away(now, id, Failure::Mute) {
+            self.worker_mut(id).standing.is_mute = true;
         }
     }
 
-    /// A worker has judged a request in time.
+    /// A worker has said of a request what no client could be told. One request, whose client may be why, is nothing while it judges others well.
+    pub(super) fn note_bad_answer(&mut self, now: Now, id: WorkerId, answers_before: u64) {
+        if self.worker_mut(id).standing.answers == answers_before {
+            let is_mute = self.keep_away(now, id, Failure::Misjudged);
+            self.worker_mut(id).standing.is_mute |= is_mute;
+        }
+    }
+
+    /// A worker has answered no CONNECT for as long as it may deal with nothing. One that has let nobody in ever has nothing to lose: its clients go to others, if
+    /// there are some. Else it keeps those whom it has let in.
+    fn note_unanswered(&mut self, now: Now, id: WorkerId) {
+        if !self.keep_away(now, id, Failure::Unanswered) {
+            return;
+        }
+        let standing = &mut self.worker_mut(id).standing;
+        standing.lets_nobody_in = true;
+        if standing.connects.answers() == 0 {
+            self.leave_if_possible(now, id, &Fault::Unanswered);
+        }
+    }
+
+    /// Whether that opens the worker's circuit. It keeps the clients that it has.
+    fn keep_away(&mut self, now: Now, id: WorkerId, failure: Failure) -> bool {
+        if matches!(self.worker_mut(id).standing.circuit, Circuit::Open { .. }) {
+            return false;
+        }
+        let until_us = self.fail(now, id, failure);
+        if let Some(until_us) = until_us {
+            self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
+            self.refuse_the_waiting(now, self.app_of(id));
+        }
+        until_us.is_some()
+    }
+
+    /// A worker has judged a request in time, and well.
     pub(super) fn note_answer(&mut self, id: WorkerId) {
         let standing = &mut self.worker_mut(id).standing;
         standing.answers += 1;
-        if standing.is_mute && standing.wants_probe() {
+        if standing.is_mute && !standing.lets_nobody_in && standing.wants_probe() {
             self.close_circuit(id);
         }
     }
 
     /// Whether a peer's link is closed as soon as it comes: its waiting time is not over.
-    pub(super) fn turns_away(&self, now: Now, peer: &str) -> bool {
-        let circuit = self.door.join(now.monotonic_us, peer);
-        matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us)
+    ///
+    /// A host may be many: behind its address are others, which prove that they are sound. So whence a worker has come is challenged all the same, and of another
+    /// host one link now and then, whatever the rest of them say.
+    pub(super) fn turns_away(&mut self, now: Now, peer: &LinkPeer) -> bool {
+        let circuit = self.door.join(now.monotonic_us, &peer.name);
+        let is_shut = matches!(circuit, Circuit::Open { until_us } if now.monotonic_us < until_us);
+        if !is_shut || !peer.needs_proof {
+            return is_shut;
+        }
+        let has_worker = self
+            .workers
+            .values()
+            .any(|worker| *worker.peer == *peer.name);
+        !has_worker && !self.door.lets_one_in(now.monotonic_us, &peer.name)
     }
 
     /// A link was refused for what it said.
     pub(super) fn note_refused(&mut self, now: Now, conn: ConnId) {
-        let Some(peer) = self.link_mut(conn).map(|link| link.peer().to_owned()) else {
+        let peer = self.link_mut(conn).map(|link| link.peer().to_owned());
+        // Nobody knows whose fault that is.
+        let Some(peer) = peer.filter(|peer| peer != LinkPeer::UNKNOWN) else {
             return;
         };
         if let Some(until_us) = self.door.fail(now.monotonic_us, &peer) {

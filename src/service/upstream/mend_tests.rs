@@ -7,7 +7,7 @@ use super::mend::{Failure, Notice};
 use super::stage::{Stage, breaker, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::Frame;
+use ringway_proto::link::{Frame, Part, Payload};
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -43,6 +43,8 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Died => "died",
             Failure::Lied => "lied",
             Failure::Mute => "mute",
+            Failure::Unanswered => "unanswered connects",
+            Failure::Misjudged => "misjudged",
         },
         Notice::TurnedAway { .. } => "turned away",
         Notice::Refused { .. } => "refused",
@@ -416,4 +418,108 @@ fn a_peer_that_lies_again_and_again_waits_and_no_other_does() {
     assert!(stage.peer(conn).is_closed, "and it waits for twice as long");
     stage.pass(10 * SECOND_US);
     stage.worker("honest by now");
+}
+
+const CONNECT: &str = "0";
+
+/// A client that asks to be let in.
+fn knock(stage: &mut Stage, number: u64) {
+    stage.open(number, &[]);
+    stage.data(number, CONNECT);
+}
+
+/// The worker refuses a client.
+fn turn_down(stage: &mut Stage, conn: ConnId, number: u64) {
+    let payload = Payload(Part::Text(r#"4{"message":"no"}"#));
+    stage.say(conn, client(number).0, &Frame::Send { payload });
+}
+
+#[test]
+fn a_worker_that_lets_nobody_in_loses_its_clients_to_another_one() {
+    let mut stage = stage(OnFailure::Hold);
+    let mute = stage.worker("a");
+    knock(&mut stage, 1);
+    let well = stage.accept();
+    stage.hello_named(well, "b", "another");
+    pass_with(&mut stage, &[mute, well], 49 * SECOND_US);
+    assert_eq!(notices(&mut stage), [""; 0], "it may be slow");
+    pass_with(&mut stage, &[mute, well], 2 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["unanswered connects"]);
+    assert_eq!(stage.take_told(), ["again 1"]);
+    // Its next life is tried with one client, and dealing with its frames is not enough.
+    let again = stage.worker("a");
+    pass_with(&mut stage, &[again, well], SECOND_US);
+    knock(&mut stage, 2);
+    pass_with(&mut stage, &[again, well], 9 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["half open"]);
+    pass_with(&mut stage, &[again, well], 2 * SECOND_US);
+    assert_eq!(notices(&mut stage), ["unanswered connects"]);
+    assert_eq!(stage.take_told(), ["again 2"]);
+}
+
+#[test]
+fn a_worker_that_refuses_its_one_client_is_sound() {
+    let mut stage = stage(OnFailure::Hold);
+    let conn = stage.worker("a");
+    knock(&mut stage, 1);
+    pass_with(&mut stage, &[conn], 53 * SECOND_US);
+    let told = ["unanswered connects", "half open"];
+    assert_eq!(notices(&mut stage), told, "alone it stays");
+    knock(&mut stage, 2);
+    pass_with(&mut stage, &[conn], 2 * SECOND_US);
+    assert_eq!(stage.exchange.stats().workers_isolated, 1);
+    turn_down(&mut stage, conn, 2);
+    pass_with(&mut stage, &[conn], SECOND_US);
+    assert_eq!(notices(&mut stage), ["closed"]);
+}
+
+#[test]
+fn a_worker_that_is_slow_to_answer_is_not_kept_from_clients() {
+    let mut stage = stage(OnFailure::Hold);
+    let conn = stage.worker("a");
+    for number in 0..10 {
+        knock(&mut stage, 2 * number);
+        knock(&mut stage, 2 * number + 1);
+        // The other one is never answered, and is its own affair.
+        pass_with(&mut stage, &[conn], 25 * SECOND_US);
+        turn_down(&mut stage, conn, 2 * number);
+    }
+    assert_eq!(notices(&mut stage), [""; 0]);
+}
+
+/// A peer's links are refused until they are turned away.
+fn shut_the_door(stage: &mut Stage) {
+    for _ in 0..20 {
+        let conn = stage.accept();
+        stage.say(conn, 0, &Frame::Ping { number: 1 });
+        stage.cut(conn);
+    }
+    assert_eq!(notices(stage), ["turned away"]);
+}
+
+#[test]
+fn a_host_whose_links_are_turned_away_is_let_in_now_and_then() {
+    let mut stage = stage(OnFailure::Hold);
+    stage.is_over_tcp = true;
+    shut_the_door(&mut stage);
+    let conn = stage.accept();
+    assert_eq!(stage.read(conn), ["CHALLENGE 0"], "it may be another one");
+    let conn = stage.accept();
+    assert!(stage.peer(conn).is_closed);
+    stage.pass(SECOND_US);
+    let conn = stage.accept();
+    assert!(!stage.peer(conn).is_closed);
+}
+
+#[test]
+fn nobody_is_turned_away_for_what_another_process_said_that_is_not_told_from_it() {
+    let mut stage = stage(OnFailure::Hold);
+    stage.peer = super::link::LinkPeer::UNKNOWN.to_owned();
+    for _ in 0..40 {
+        let conn = stage.accept();
+        stage.say(conn, 0, &Frame::Ping { number: 1 });
+        stage.cut(conn);
+    }
+    assert_eq!(notices(&mut stage), [""; 0]);
+    stage.worker("honest");
 }

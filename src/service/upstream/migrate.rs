@@ -188,7 +188,9 @@ impl Exchange {
         let since_us = self.breaker.looked_us;
         let client = self.clients.get_mut(&number);
         client.expect("it was just found").move_on(since_us);
-        self.worker_mut(id).load -= 1;
+        let worker = self.worker_mut(id);
+        worker.load -= 1;
+        worker.standing.connects.forget(number);
         self.waiting.insert((since_us, number));
         self.stats.clients_migrated += 1;
         self.call(number);

@@ -16,6 +16,7 @@ mod binding;
 mod books;
 mod breaker;
 mod clients;
+mod connects;
 mod deal;
 #[cfg(test)]
 mod deal_tests;

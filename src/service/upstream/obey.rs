@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId, ToClients};
 use super::window::Sum;
 use super::worker::{Going, Worker, WorkerId};
+use crate::time::Now;
 use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Part, Raw};
 use std::rc::Rc;
 
@@ -35,6 +36,7 @@ impl Exchange {
     /// A frame of a worker.
     pub(super) fn obey(
         &mut self,
+        now: Now,
         id: WorkerId,
         raw: &Raw<'_>,
         frame: &Frame<'_>,
@@ -101,7 +103,7 @@ impl Exchange {
             Frame::MigrateOut {} => self.handed_over(id, ClientNumber(raw.conn)),
             Frame::Bus { .. } => self.bus(id, raw, frame),
             Frame::Bind { json } => self.bind(id, json),
-            Frame::HsRes { request, json } => self.take_answer(id, *request, json),
+            Frame::HsRes { request, json } => self.take_answer(now, id, *request, json),
             // Its words, and those of later versions, change nothing.
             Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => Ok(()),
             Frame::Hello { .. } => Err(Fault::Turn("a second HELLO")),

@@ -128,6 +128,16 @@ fn verdict(asked: &Asked, said: Ruling<'_>) -> Verdict {
     judged(asked, worker, &answer).unwrap_or(Verdict::Failed(Refusal::BadAnswer))
 }
 
+/// Whether a client could be told it, whatever it asked for: the links count answers by that, and have no sessions.
+pub(super) fn can_be_said(answer: &HsResponse<'_>) -> bool {
+    let sid = Sid::new([0, 0], 0, 0);
+    let asked = Asked {
+        key: Key::from_bits(0),
+        sid: Some(sid),
+    };
+    judged(&asked, 0, answer).is_some()
+}
+
 /// `None`: it cannot be said to a client.
 fn judged(asked: &Asked, worker: u64, answer: &HsResponse<'_>) -> Option<Verdict> {
     let headers = headers(answer)?;

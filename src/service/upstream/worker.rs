@@ -67,6 +67,8 @@ pub(super) struct Worker {
     pub(super) instance: Box<str>,
     pub(super) weight: u32,
     pub(super) link: Option<ConnId>,
+    /// Whence that came last.
+    pub(super) peer: Box<str>,
     /// Since when it has no link.
     pub(super) lost_us: u64,
     pub(super) going: Option<Going>,
@@ -132,6 +134,7 @@ impl Worker {
             instance: instance.into(),
             weight: weight.max(1),
             link: Some(link),
+            peer: Box::default(),
             lost_us: 0,
             going: None,
             knows: false,
