@@ -1,22 +1,31 @@
-// A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`; MODULES is a `node_modules` with another NestJS.
+// A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`; MODULES is a `node_modules` with another NestJS,
+// KIND says how the handlers wait: by their Promise, behind an interceptor, which makes an Observable of it, or by an Observable of their own.
 import { createRequire } from "node:module";
 
 const require = createRequire(process.env.MODULES ?? new URL("../../packages/realtime-sdk/package.json", import.meta.url));
 require("reflect-metadata");
 const { Module } = require("@nestjs/common");
 const { NestFactory } = require("@nestjs/core");
+const { UseInterceptors } = require("@nestjs/common");
 const { SubscribeMessage, WebSocketGateway } = require("@nestjs/websockets");
+const { from } = require("rxjs");
 const { RingwayAdapter } = require("@ecommerce-enterprise/realtime-sdk/nest");
 
 let begun = 0;
 let isOpen = false;
 let waiting = [];
 
+const KIND = process.env.KIND ?? "promise";
+
+async function waited(number) {
+  begun += 1;
+  if (!isOpen) await new Promise((resolve) => { waiting.push(resolve); });
+  return { number };
+}
+
 class Gateway {
-  async wait(_socket, [number]) {
-    begun += 1;
-    if (!isOpen) await new Promise((resolve) => { waiting.push(resolve); });
-    return { number };
+  wait(_socket, [number]) {
+    return KIND === "observable" ? from(waited(number)) : waited(number);
   }
 
   go() {
@@ -32,6 +41,7 @@ class Gateway {
   }
 }
 for (const name of ["wait", "go", "look"]) SubscribeMessage(name)(Gateway.prototype, name, Object.getOwnPropertyDescriptor(Gateway.prototype, name));
+if (KIND === "interceptor") UseInterceptors({ intercept: (_context, next) => next.handle() })(Gateway);
 // What the gateway says of its server, as JSON.
 WebSocketGateway(JSON.parse(process.env.GATEWAY ?? "{}"))(Gateway);
 class Application {}

@@ -145,6 +145,36 @@ for (const [whose, make] of Object.entries(ADAPTERS)) {
   });
 }
 
+test("a handler runs until its value, or the first of its Observable, or the end of that", async () => {
+  const streams: Subject<unknown>[] = [];
+  const gives: Record<string, () => unknown> = {
+    value: () => 1,
+    never: () => new Promise(() => {}),
+    stream: () => { const stream = new Subject<unknown>(); streams.push(stream); return stream; },
+    empty: () => from([]),
+    wrong: () => { throw new Error("wrong"); },
+  };
+  const running = { begun: 0, finished: 0 };
+  const socket = Object.assign(new PretendedSocket(), { conn: { begin: () => { running.begun += 1; }, finish: () => { running.finished += 1; } } });
+  const handlers = Object.entries(gives).map(([message, callback]) => ({ message, methodName: message, callback: callback as never, isAckHandledManually: false }));
+  bind(new RingwayAdapter(undefined, unused), socket, handlers);
+  const after = async (what: () => void): Promise<number> => { what(); await turn(); return running.begun - running.finished; };
+  const error = Logger.prototype.error;
+  Logger.prototype.error = () => {};
+  try {
+    assert.equal(await after(() => { socket.receive("value"); socket.receive("empty"); socket.receive("wrong"); }), 0);
+    assert.equal(await after(() => { for (let count = 0; count < 4; count += 1) socket.receive("stream"); }), 4);
+    assert.equal(await after(() => streams[0]?.next("first")), 3);
+    assert.equal(await after(() => { streams[0]?.next("second"); streams[0]?.complete(); }), 3, "once each");
+    assert.equal(await after(() => streams[1]?.complete()), 2);
+    assert.equal(await after(() => streams[2]?.error(new Error("broken"))), 1);
+    assert.equal(await after(() => socket.receive("never")), 2);
+    assert.equal(await after(() => socket.receive("disconnect", "transport close")), 1, "the stream is over, the Promise is not");
+  } finally {
+    Logger.prototype.error = error;
+  }
+});
+
 test("an exception that no filter took is logged; the event is served again", async () => {
   const logged: unknown[] = [];
   const error = Logger.prototype.error;

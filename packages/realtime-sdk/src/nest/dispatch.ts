@@ -18,10 +18,18 @@ type Listener = (this: NestSocket, ...values: unknown[]) => void;
 /** What an event brought: data, and how it is acknowledged. */
 type Payload = ReturnType<IoAdapter["mapPayload"]>;
 
-/** While a handler runs its client does not go to another worker. What an Observable gives later is not waited for. */
+/** While a handler runs its client does not go to another worker, and counts as busy. One that gives an Observable runs until that has given its first
+ * value, or has ended: with an interceptor NestJS makes one of every handler, which does nothing before it is listened to. What comes later is not waited for. */
 interface Counting {
   begin?(): void;
   finish?(): void;
+}
+
+/** Who listens to an Observable; `first` is called once, behind its first value or when it is over, however that came. */
+interface Follower {
+  next(value: unknown): void;
+  error(error: unknown): void;
+  first(): void;
 }
 
 /** The handlers of one socket. */
@@ -34,10 +42,21 @@ class Listening {
     return this.handlers.some((handler) => handler.message === message);
   }
 
-  follow(stream: Observable<unknown>, next: (value: unknown) => void, error: (error: unknown) => void): void {
+  follow(stream: Observable<unknown>, follower: Follower): void {
+    let isFirst = true;
+    const first = (): void => {
+      if (isFirst) follower.first();
+      isFirst = false;
+    };
+    const next = (value: unknown): void => {
+      follower.next(value);
+      first();
+    };
     // It forgets by itself the ones that end.
     this.#streams ??= new Subscription();
-    this.#streams.add(stream.subscribe({ next, error }));
+    const subscription = stream.subscribe({ next, error: (error: unknown) => follower.error(error) });
+    subscription.add(first);
+    this.#streams.add(subscription);
   }
 
   leave(): void {
@@ -99,6 +118,7 @@ export class Dispatch {
   async #run(socket: NestSocket, listening: Listening, handler: Handler, payload: unknown): Promise<void> {
     const connection = socket.conn as Counting | undefined;
     connection?.begin?.();
+    let isFollowed = false;
     try {
       const { data, ack } = this.#payloadOf(payload);
       const result: unknown = await handler.callback(data, ack);
@@ -107,11 +127,12 @@ export class Dispatch {
       const next = (value: unknown): void => this.#attempt(() => {
         if (!listening.isGone) answer(socket, handler, ack, value);
       });
-      listening.follow(result, next, (error) => this.#logger.error(error));
+      isFollowed = true;
+      listening.follow(result, { next, error: (error) => this.#logger.error(error), first: () => connection?.finish?.() });
     } catch (error) {
       this.#logger.error(error);
     } finally {
-      connection?.finish?.();
+      if (!isFollowed) connection?.finish?.();
     }
   }
 
