@@ -2,7 +2,7 @@
 
 use crate::bulk::Fetched;
 use crate::load::Latency;
-use crate::process::Memory;
+use crate::process::{Memory, Stolen};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,9 @@ pub(crate) struct Outcome {
     /// The load's own.
     pub(crate) load_cpu_seconds: f64,
     pub(crate) load_waiting_seconds: f64,
+    /// What the hypervisor took of the CPUs of server and load meanwhile; older results do not say.
+    #[serde(default)]
+    pub(crate) stolen: Option<Stolen>,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,
@@ -73,6 +76,13 @@ impl Outcome {
     pub(crate) fn waiting_share(&self) -> Option<f64> {
         let share = self.waiting_seconds.max(self.load_waiting_seconds) / self.seconds;
         (!self.shares_cpus && share.is_finite()).then_some(share)
+    }
+
+    /// How much of the time of its CPUs the hypervisor took.
+    pub(crate) fn stolen_share(&self) -> Option<f64> {
+        let stolen = self.stolen?;
+        let share = stolen.seconds / (self.seconds * stolen.cpus as f64);
+        share.is_finite().then_some(share)
     }
 
     /// What is wrong with it, for people.

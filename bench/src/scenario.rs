@@ -230,6 +230,14 @@ impl Scenario {
             .any(|cpu| self.load_cpus.contains(cpu))
     }
 
+    /// The CPUs of server and load, each once.
+    pub(crate) fn cpus(&self) -> Vec<usize> {
+        let mut cpus = [&*self.server_cpus, &*self.load_cpus].concat();
+        cpus.sort_unstable();
+        cpus.dedup();
+        cpus
+    }
+
     pub(crate) const fn members_of_room(&self) -> usize {
         self.connections / self.rooms
     }
