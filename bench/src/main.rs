@@ -264,10 +264,10 @@ fn hold_million(args: MillionArgs) -> Result<ExitCode, String> {
     let server = servers(&["ringway".to_owned()])?.remove(0);
     let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
     print(&held.render());
-    let name = "million".to_owned();
+    let (name, is_whole) = ("million".to_owned(), held.is_whole());
     let report = Report::begin([(name, scenario)].into(), !args.here);
     outcome::write_json(&Million { report, held }, &args.out)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code(is_whole))
 }
 
 fn be_cohort(cohort: &str) -> Result<ExitCode, String> {
@@ -343,7 +343,8 @@ fn smoke_million(load_cpu: usize) -> Result<(), String> {
     let server = servers(&["ringway".to_owned()])?.remove(0);
     let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
     let heard = held.broadcasts.iter().map(|one| one.deliveries);
-    match heard.sum::<u64>() == (scenario.connections * held.broadcasts.len()) as u64 {
+    let all = (scenario.connections * held.broadcasts.len()) as u64;
+    match held.is_whole() && heard.sum::<u64>() == all {
         true => Ok(()),
         false => Err(format!("{held:?}")),
     }
