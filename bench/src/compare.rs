@@ -10,6 +10,9 @@ const PASSES_MIN: usize = 2;
 
 /// What differs, for people.
 pub(crate) fn render(before: &Report, after: &Report) -> String {
+    let runs = before.outcomes.len() + after.outcomes.len();
+    let (before, after) = (&before.whole(), &after.whole());
+    let broken = runs - before.outcomes.len() - after.outcomes.len();
     let (mut out, mut compared, mut skipped) = (String::new(), 0, 0);
     for (scenario, measure, what, old, new) in pairs(before, after) {
         if old.passes.min(new.passes) < PASSES_MIN {
@@ -40,12 +43,16 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
     } else {
         String::new()
     };
+    let broken = match broken {
+        0 => String::new(),
+        count => format!(" {count} runs do not count: they were not whole."),
+    };
     let skipped = match skipped {
         0 => String::new(),
         count => format!(" {count} were left out: a noise band wants two passes of each."),
     };
     format!(
-        "{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}\n"
+        "{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}{broken}\n"
     )
 }
 
@@ -113,5 +120,16 @@ mod tests {
         );
         let same = render(&before, &before);
         assert!(same.starts_with("0 of 3 numbers differ"), "{same}");
+    }
+
+    #[test]
+    fn runs_that_are_not_whole_do_not_count() {
+        let before = report(&[("echo", "ringway", &[Some(8.0), Some(8.2), Some(8.4)])]);
+        let mut after = report(&[("echo", "ringway", &[Some(8.0), Some(8.2), Some(1.0), None])]);
+        after.outcomes[2].missing = 1;
+        assert_eq!(
+            render(&before, &after),
+            "0 of 1 numbers differ by more than both results' noise. 2 runs do not count: they were not whole.\n"
+        );
     }
 }

@@ -200,7 +200,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let report = plan.run(|report| report.write(&args.out))?;
     print(&table::render(&report));
-    Ok(ExitCode::SUCCESS)
+    Ok(code(!report.outcomes.iter().any(Outcome::is_fatal)))
 }
 
 /// Enters a network of our own; how this program ended in one, if it was not there yet.
