@@ -94,7 +94,7 @@ enum Command {
 
 #[derive(Args)]
 struct RunArgs {
-    /// Scenarios of bench/scenarios, by name; those of the table without any.
+    /// Scenarios of bench/scenarios, by name, by a beginning that no other has, or `fanout` and `echo`; those of the table without any.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
     /// Servers of bench/servers.toml, by name; all without any.
@@ -135,7 +135,7 @@ struct MillionArgs {
 
 #[derive(Args)]
 struct FlameArgs {
-    /// A scenario of bench/scenarios, by name.
+    /// A scenario of bench/scenarios, by name, by a beginning that no other has, or `fanout` or `echo`.
     scenario: String,
     /// A Ringway with frame pointers, as `make flame` builds it.
     #[arg(long)]
@@ -221,17 +221,18 @@ fn flame(args: FlameArgs) -> Result<ExitCode, String> {
         return Ok(ended);
     }
     let said = |error: std::io::Error| error.to_string();
-    let scenario = scenarios(slice::from_ref(&args.scenario))?[&args.scenario].clone();
-    let mut named = scenario.servers.iter();
-    let named = named.find(|name| name.starts_with("ringway"));
-    let name = named.map_or("ringway", |name| name);
-    let mut server = servers(&[name.to_owned()])?.remove(0);
+    let mut named = scenarios(slice::from_ref(&args.scenario))?;
+    let (name, scenario) = named.pop_first().expect("it was named");
+    let mut those = scenario.servers.iter();
+    let ours = those.find(|name| name.starts_with(outcome::OURS));
+    let ours = ours.map_or(outcome::OURS, |name| name);
+    let mut server = servers(&[ours.to_owned()])?.remove(0);
     let binary = args.binary.canonicalize().map_err(said)?;
     server.command[0] = binary.display().to_string();
     let data = args.out.with_extension("perf");
     let job = Job {
         scenario,
-        name: args.scenario,
+        name,
         server,
         pass: 1,
         profile: Some(data.clone()),
@@ -282,18 +283,18 @@ fn be_bulk(task: &str) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scenarios of these names, in the order of names.
+/// The scenarios of these names, which may be short, in the order of names; those of the table without any.
 fn scenarios(names: &[String]) -> Result<BTreeMap<String, Scenario>, String> {
     let mut all = Scenario::read_all(&run::root().join("bench/scenarios"))?;
-    if let Some(unknown) = names.iter().find(|name| !all.contains_key(*name)) {
-        let known: Vec<&String> = all.keys().collect();
-        return Err(format!("no scenario {unknown}; there are {known:?}"));
+    if names.is_empty() {
+        all.retain(|_, scenario| scenario.in_table);
+        return Ok(all);
     }
-    all.retain(|name, scenario| match names {
-        [] => scenario.in_table,
-        names => names.contains(name),
+    let named = names.iter().map(|written| {
+        let name = Scenario::whole_name(&all, written)?;
+        Ok((name.to_owned(), all[name].clone()))
     });
-    Ok(all)
+    named.collect()
 }
 
 fn servers(names: &[String]) -> Result<Vec<server::Server>, String> {
