@@ -255,6 +255,19 @@ impl Scenario {
             .any(|cpu| self.load_cpus.contains(cpu))
     }
 
+    /// Whether it is the same for a server, however it is described and whatever the table shows of it.
+    pub(crate) fn does_the_same(&self, other: &Self) -> bool {
+        let done = |scenario: &Self| Self {
+            what: String::new(),
+            in_table: false,
+            servers: Vec::new(),
+            beside: None,
+            shows: Vec::new(),
+            ..scenario.clone()
+        };
+        done(self) == done(other)
+    }
+
     /// The CPUs of server and load, each once.
     pub(crate) fn cpus(&self) -> Vec<usize> {
         let mut cpus = [&*self.server_cpus, &*self.load_cpus].concat();
