@@ -10,6 +10,10 @@ const PASSES_MIN: usize = 2;
 
 /// What differs, for people.
 pub(crate) fn render(before: &Report, after: &Report) -> String {
+    let warnings = warnings(before, after);
+    let runs = before.outcomes.len() + after.outcomes.len();
+    let (before, after) = (&before.whole(), &after.whole());
+    let broken = runs - before.outcomes.len() - after.outcomes.len();
     let (mut out, mut compared, mut skipped) = (String::new(), 0, 0);
     for (scenario, measure, what, old, new) in pairs(before, after) {
         if old.passes.min(new.passes) < PASSES_MIN {
@@ -40,13 +44,45 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
     } else {
         String::new()
     };
+    let broken = match broken {
+        0 => String::new(),
+        count => format!(" {count} runs do not count: they were not whole."),
+    };
     let skipped = match skipped {
         0 => String::new(),
         count => format!(" {count} were left out: a noise band wants two passes of each."),
     };
     format!(
-        "{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}\n"
+        "{warnings}{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}{broken}\n"
     )
+}
+
+/// What was not the same for both, so that a difference may be due to it: a line each, and an empty one.
+fn warnings(before: &Report, after: &Report) -> String {
+    let network = |report: &Report| match report.has_own_network {
+        true => "its own".to_owned(),
+        false => "the machine's".to_owned(),
+    };
+    let conditions = [
+        ("machine", before.machine.clone(), after.machine.clone()),
+        ("kernel", before.kernel.clone(), after.kernel.clone()),
+        ("network", network(before), network(after)),
+    ];
+    let differ = conditions.into_iter().filter(|(_, old, new)| old != new);
+    let conditions = differ.map(|(what, old, new)| format!("the {what} was {old} and is {new}"));
+    let scenarios = before.scenarios.iter().filter(|(name, old)| {
+        let new = after.scenarios.get(*name);
+        new.is_some_and(|new| !new.does_the_same(old))
+    });
+    let scenarios = scenarios.map(|(name, _)| format!("scenario {name} is defined differently"));
+    let mut text = String::new();
+    for warning in conditions.chain(scenarios) {
+        writeln!(text, "warning: {warning}").expect("memory takes it");
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 type Pair<'a> = (&'a str, &'static str, String, Spread, Spread);
@@ -113,5 +149,43 @@ mod tests {
         );
         let same = render(&before, &before);
         assert!(same.starts_with("0 of 3 numbers differ"), "{same}");
+    }
+
+    #[test]
+    fn what_was_not_the_same_is_told() {
+        let before = report(&[
+            ("echo", "ringway", &[Some(8.0), Some(8.2)]),
+            ("rooms", "ringway", &[Some(8.0), Some(8.2)]),
+        ]);
+        assert_eq!(warnings(&before, &before), "");
+        let mut after = before.clone();
+        (after.machine, after.kernel) = ("2 CPUs".to_owned(), "6.18".to_owned());
+        after.has_own_network = false;
+        after.scenarios.get_mut("echo").unwrap().payload_bytes = 128;
+        // How it is described and shown is not what is done.
+        after.scenarios.get_mut("rooms").unwrap().what = "y".to_owned();
+        after.scenarios.get_mut("rooms").unwrap().shows.clear();
+        let lines = [
+            "warning: the machine was 1 CPU and is 2 CPUs",
+            "warning: the kernel was 6.1 and is 6.18",
+            "warning: the network was its own and is the machine's",
+            "warning: scenario echo is defined differently",
+        ];
+        assert_eq!(
+            warnings(&before, &after),
+            format!("{}\n\n", lines.join("\n"))
+        );
+        assert!(render(&before, &after).starts_with(lines[0]));
+    }
+
+    #[test]
+    fn runs_that_are_not_whole_do_not_count() {
+        let before = report(&[("echo", "ringway", &[Some(8.0), Some(8.2), Some(8.4)])]);
+        let mut after = report(&[("echo", "ringway", &[Some(8.0), Some(8.2), Some(1.0), None])]);
+        after.outcomes[2].missing = 1;
+        assert_eq!(
+            render(&before, &after),
+            "0 of 1 numbers differ by more than both results' noise. 2 runs do not count: they were not whole.\n"
+        );
     }
 }

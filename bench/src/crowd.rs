@@ -138,6 +138,22 @@ impl Crowd {
         )
     }
 
+    /// Clients that are in, on a listener that takes whatever they say and never answers: for tests of loads.
+    #[cfg(test)]
+    pub(crate) fn pretended(dialect: Dialect, clients: usize) -> (Self, std::net::TcpListener) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let std::net::SocketAddr::V4(address) = listener.local_addr().unwrap() else {
+            unreachable!("it was bound to such a one");
+        };
+        let mut crowd = Self::new(dialect, address, 0).unwrap();
+        for number in 0..clients {
+            let mut client = crowd.fresh(number).unwrap();
+            client.stage = Stage::Ready;
+            crowd.clients.push(client);
+        }
+        (crowd, listener)
+    }
+
     /// Keeps what the server did wrong, if it is the first thing.
     pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
         self.failure.get_or_insert_with(what);

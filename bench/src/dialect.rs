@@ -97,9 +97,10 @@ impl Dialect {
         .into_bytes()
     }
 
-    pub(crate) fn echo(self, payload: &str) -> Vec<u8> {
+    /// Asks for an echo, under a number where the language has such.
+    pub(crate) fn echo(self, number: u32, payload: &str) -> Vec<u8> {
         match self {
-            Self::SocketIo => format!(r#"420["echo","{payload}"]"#),
+            Self::SocketIo => format!(r#"42{number}["echo","{payload}"]"#),
             Self::Bare => format!("e{payload}"),
             Self::Bytes => payload.to_owned(),
             Self::Http => unreachable!("{NO_MESSAGES}"),
@@ -147,6 +148,14 @@ impl Dialect {
         }
     }
 
+    /// Whether an answer may be that to what was asked under this number; where the language has no numbers, each may.
+    pub(crate) fn answers(self, answer: &[u8], number: u32) -> bool {
+        match self {
+            Self::SocketIo => ack_id(answer) == Some(number),
+            Self::Bare | Self::Bytes | Self::Http => true,
+        }
+    }
+
     /// Whether an answer says that it was done.
     pub(crate) fn is_good(self, answer: &[u8]) -> bool {
         match self {
@@ -154,6 +163,13 @@ impl Dialect {
             Self::Bare | Self::Bytes | Self::Http => true,
         }
     }
+}
+
+/// The number of an acknowledgement: "43", digits, and an array.
+fn ack_id(answer: &[u8]) -> Option<u32> {
+    let rest = answer.strip_prefix(b"43")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -173,6 +189,14 @@ mod tests {
         assert_eq!(Dialect::Bare.understand(b"jx"), Incoming::Answer(b"jx"));
         assert_eq!(Dialect::Bare.understand(b""), Incoming::Other(b""));
         assert_eq!(Dialect::Bytes.understand(b"2"), Incoming::Answer(b"2"));
+    }
+
+    #[test]
+    fn an_answer_has_the_number_of_what_was_asked() {
+        let answers = |text: &str, number| Dialect::SocketIo.answers(text.as_bytes(), number);
+        assert!(answers("430[]", 0) && answers("43107[1]", 107));
+        assert!(!answers("431[]", 0) && !answers("43[]", 0) && !answers("4399999999999[]", 0));
+        assert!(Dialect::Bare.answers(b"ex", 5));
     }
 
     #[test]

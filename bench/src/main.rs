@@ -94,7 +94,7 @@ enum Command {
 
 #[derive(Args)]
 struct RunArgs {
-    /// Scenarios of bench/scenarios, by name; those of the table without any.
+    /// Scenarios of bench/scenarios, by name, by a beginning that no other has, or `fanout` and `echo`; those of the table without any.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
     /// Servers of bench/servers.toml, by name; all without any.
@@ -135,7 +135,7 @@ struct MillionArgs {
 
 #[derive(Args)]
 struct FlameArgs {
-    /// A scenario of bench/scenarios, by name.
+    /// A scenario of bench/scenarios, by name, by a beginning that no other has, or `fanout` or `echo`.
     scenario: String,
     /// A Ringway with frame pointers, as `make flame` builds it.
     #[arg(long)]
@@ -200,7 +200,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let report = plan.run(|report| report.write(&args.out))?;
     print(&table::render(&report));
-    Ok(ExitCode::SUCCESS)
+    Ok(code(!report.outcomes.iter().any(Outcome::is_fatal)))
 }
 
 /// Enters a network of our own; how this program ended in one, if it was not there yet.
@@ -221,17 +221,18 @@ fn flame(args: FlameArgs) -> Result<ExitCode, String> {
         return Ok(ended);
     }
     let said = |error: std::io::Error| error.to_string();
-    let scenario = scenarios(slice::from_ref(&args.scenario))?[&args.scenario].clone();
-    let mut named = scenario.servers.iter();
-    let named = named.find(|name| name.starts_with("ringway"));
-    let name = named.map_or("ringway", |name| name);
-    let mut server = servers(&[name.to_owned()])?.remove(0);
+    let mut named = scenarios(slice::from_ref(&args.scenario))?;
+    let (name, scenario) = named.pop_first().expect("it was named");
+    let mut those = scenario.servers.iter();
+    let ours = those.find(|name| name.starts_with(outcome::OURS));
+    let ours = ours.map_or(outcome::OURS, |name| name);
+    let mut server = servers(&[ours.to_owned()])?.remove(0);
     let binary = args.binary.canonicalize().map_err(said)?;
     server.command[0] = binary.display().to_string();
     let data = args.out.with_extension("perf");
     let job = Job {
         scenario,
-        name: args.scenario,
+        name,
         server,
         pass: 1,
         profile: Some(data.clone()),
@@ -264,10 +265,10 @@ fn hold_million(args: MillionArgs) -> Result<ExitCode, String> {
     let server = servers(&["ringway".to_owned()])?.remove(0);
     let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
     print(&held.render());
-    let name = "million".to_owned();
+    let (name, is_whole) = ("million".to_owned(), held.is_whole());
     let report = Report::begin([(name, scenario)].into(), !args.here);
     outcome::write_json(&Million { report, held }, &args.out)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code(is_whole))
 }
 
 fn be_cohort(cohort: &str) -> Result<ExitCode, String> {
@@ -282,18 +283,18 @@ fn be_bulk(task: &str) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scenarios of these names, in the order of names.
+/// The scenarios of these names, which may be short, in the order of names; those of the table without any.
 fn scenarios(names: &[String]) -> Result<BTreeMap<String, Scenario>, String> {
     let mut all = Scenario::read_all(&run::root().join("bench/scenarios"))?;
-    if let Some(unknown) = names.iter().find(|name| !all.contains_key(*name)) {
-        let known: Vec<&String> = all.keys().collect();
-        return Err(format!("no scenario {unknown}; there are {known:?}"));
+    if names.is_empty() {
+        all.retain(|_, scenario| scenario.in_table);
+        return Ok(all);
     }
-    all.retain(|name, scenario| match names {
-        [] => scenario.in_table,
-        names => names.contains(name),
+    let named = names.iter().map(|written| {
+        let name = Scenario::whole_name(&all, written)?;
+        Ok((name.to_owned(), all[name].clone()))
     });
-    Ok(all)
+    named.collect()
 }
 
 fn servers(names: &[String]) -> Result<Vec<server::Server>, String> {
@@ -343,7 +344,8 @@ fn smoke_million(load_cpu: usize) -> Result<(), String> {
     let server = servers(&["ringway".to_owned()])?.remove(0);
     let held = million::hold(&scenario, &server).map_err(|error| error.to_string())?;
     let heard = held.broadcasts.iter().map(|one| one.deliveries);
-    match heard.sum::<u64>() == (scenario.connections * held.broadcasts.len()) as u64 {
+    let all = (scenario.connections * held.broadcasts.len()) as u64;
+    match held.is_whole() && heard.sum::<u64>() == all {
         true => Ok(()),
         false => Err(format!("{held:?}")),
     }

@@ -2,7 +2,7 @@
 
 use crate::bulk::Fetched;
 use crate::load::Latency;
-use crate::process::Memory;
+use crate::process::{Memory, Stolen};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,9 @@ pub(crate) struct Outcome {
     /// The load's own.
     pub(crate) load_cpu_seconds: f64,
     pub(crate) load_waiting_seconds: f64,
+    /// What the hypervisor took of the CPUs of server and load meanwhile; older results do not say.
+    #[serde(default)]
+    pub(crate) stolen: Option<Stolen>,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,
@@ -64,6 +67,13 @@ impl Outcome {
             && self.bulk_flowed()
     }
 
+    /// Whether it speaks against the bench or against Ringway: it did not run at all, or Ringway lost or disordered something. A peer may lose what it
+    /// likes, and anybody may refuse; the table says so.
+    pub(crate) fn is_fatal(&self) -> bool {
+        let is_ours = self.server.split('-').any(|part| part == OURS);
+        self.failure.is_some() || (is_ours && self.disordered + self.missing > 0)
+    }
+
     fn bulk_flowed(&self) -> bool {
         self.bulk
             .is_none_or(|bulk| bulk.refused == 0 && bulk.bytes > 0)
@@ -73,6 +83,13 @@ impl Outcome {
     pub(crate) fn waiting_share(&self) -> Option<f64> {
         let share = self.waiting_seconds.max(self.load_waiting_seconds) / self.seconds;
         (!self.shares_cpus && share.is_finite()).then_some(share)
+    }
+
+    /// How much of the time of its CPUs the hypervisor took.
+    pub(crate) fn stolen_share(&self) -> Option<f64> {
+        let stolen = self.stolen?;
+        let share = stolen.seconds / (self.seconds * stolen.cpus as f64);
+        share.is_finite().then_some(share)
     }
 
     /// What is wrong with it, for people.
@@ -119,6 +136,13 @@ impl Report {
             scenarios,
             outcomes: Vec::new(),
         }
+    }
+
+    /// The same without runs that were not whole, whose numbers are of something else.
+    pub(crate) fn whole(&self) -> Self {
+        let mut whole = self.clone();
+        whole.outcomes.retain(Outcome::is_whole);
+        whole
     }
 
     /// # Errors
@@ -198,4 +222,41 @@ fn machine() -> String {
     let model = model.map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cpus} CPUs, {model}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(server: &str, [refused, disordered, missing]: [u64; 3]) -> Outcome {
+        Outcome {
+            server: server.to_owned(),
+            refused,
+            disordered,
+            missing,
+            ..Outcome::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(outcome: &Outcome, is_whole: bool, is_fatal: bool) {
+        assert_eq!(
+            (outcome.is_whole(), outcome.is_fatal()),
+            (is_whole, is_fatal)
+        );
+    }
+
+    #[test]
+    fn a_loss_is_fatal_to_ringway_alone_and_a_failure_to_all() {
+        check(&outcome("ringway", [0, 0, 0]), true, false);
+        check(&outcome("ringway", [1, 0, 0]), false, false);
+        check(&outcome("ringway", [0, 1, 0]), false, true);
+        check(&outcome("nest-ringway", [0, 0, 1]), false, true);
+        check(&outcome("floor", [0, 1, 1]), false, false);
+        let failed = Outcome {
+            failure: Some("gone".to_owned()),
+            ..outcome("floor", [0, 0, 0])
+        };
+        check(&failed, false, true);
+    }
 }

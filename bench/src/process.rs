@@ -40,6 +40,43 @@ impl Cpu {
     }
 }
 
+/// Ticks of /proc/stat in a second, on every architecture that this runs on (`USER_HZ`).
+const TICKS: f64 = 100.0;
+
+/// What the hypervisor took of some CPUs: time in which one of them had something to do and did not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stolen {
+    /// Over all of them.
+    pub(crate) seconds: f64,
+    pub(crate) cpus: usize,
+}
+
+impl Stolen {
+    /// So far, of the CPUs named.
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub(crate) fn of(cpus: &[usize]) -> io::Result<Self> {
+        Ok(Self::in_stat(&fs::read_to_string("/proc/stat")?, cpus))
+    }
+
+    fn in_stat(stat: &str, cpus: &[usize]) -> Self {
+        // "cpu0 user nice system idle iowait irq softirq steal guest guest_nice"; the space tells cpu1 from cpu10.
+        let ticks = cpus.iter().map(|cpu| field(stat, &format!("cpu{cpu} "), 8));
+        Self {
+            seconds: ticks.sum::<i64>() as f64 / TICKS,
+            cpus: cpus.len(),
+        }
+    }
+
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            seconds: self.seconds - before.seconds,
+            cpus: self.cpus,
+        }
+    }
+}
+
 /// Memory at one moment, in bytes. The kernel's is that of the whole machine, both ends of each connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
@@ -116,6 +153,24 @@ mod tests {
         assert_eq!(slope(&[(1.0, 5.0)]), None);
         assert_eq!(slope(&[(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)]), Some(2.0));
         assert_eq!(slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 1.0)]), Some(0.0));
+    }
+
+    #[test]
+    fn what_was_stolen_is_that_of_the_cpus_named() {
+        let stat = "cpu  9 9 9 9 9 9 9 999 0 0\ncpu0 1 2 3 4 5 6 7 150 0 0\ncpu1 1 2 3 4 5 6 7 50 0 0\n\
+                    cpu10 1 2 3 4 5 6 7 7000 0 0\n";
+        let seconds = |cpus: &[usize]| Stolen::in_stat(stat, cpus).seconds;
+        assert_eq!(seconds(&[0]), 1.5);
+        assert_eq!(seconds(&[0, 1]), 2.0);
+        assert_eq!(seconds(&[3]), 0.0);
+        let (before, after) = (Stolen::in_stat(stat, &[1]), Stolen::in_stat(stat, &[1]));
+        assert_eq!(
+            after.since(before),
+            Stolen {
+                seconds: 0.0,
+                cpus: 1
+            }
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! All runs, one after the other: pass by pass, in each scenario server by server, so that a machine that changes changes for all.
+//! All runs, one after the other: pass by pass, in each scenario server by server, so that a machine that changes changes for all. In each pass another
+//! server is the first, as who comes after whom may matter too.
 
 use crate::job::Job;
 use crate::outcome::{Outcome, Report};
@@ -39,8 +40,8 @@ impl Plan {
         let passes = 1..=self.passes;
         passes.flat_map(move |pass| {
             self.scenarios.iter().flat_map(move |(name, scenario)| {
-                let servers = self.servers.iter().filter(|server| server.takes(scenario));
-                servers.map(move |server| Job {
+                let servers = self.servers_of(scenario, pass);
+                servers.into_iter().map(move |server| Job {
                     name: name.clone(),
                     scenario: scenario.clone(),
                     server: server.clone(),
@@ -49,6 +50,17 @@ impl Plan {
                 })
             })
         })
+    }
+
+    /// Those to which a scenario is done, in the order of a pass: one further each time.
+    fn servers_of(&self, scenario: &Scenario, pass: u32) -> Vec<&Server> {
+        let servers = self.servers.iter();
+        let mut servers: Vec<&Server> = servers.filter(|server| server.takes(scenario)).collect();
+        if !servers.is_empty() {
+            let first = (pass - 1) as usize % servers.len();
+            servers.rotate_left(first);
+        }
+        servers
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
     use crate::scenario::Kind;
 
     #[test]
-    fn servers_alternate_within_each_pass() {
+    fn servers_alternate_within_each_pass_and_each_is_first_in_turn() {
         let scenario = |servers: &str| {
             let text = format!(
                 "what = \"x\"\nload = \"echo\"\nconnections = 1\nshows = []\nservers = {servers}\n"
@@ -142,7 +154,7 @@ mod tests {
                 server("z", Dialect::Bytes, &[]),
                 server("never", Dialect::Bare, &[Kind::Publish]),
             ],
-            passes: 2,
+            passes: 3,
             has_own_network: false,
         };
         let jobs = plan
@@ -150,7 +162,9 @@ mod tests {
             .map(|job| format!("{}{}{}", job.pass, job.name, job.server.name));
         assert_eq!(
             jobs.collect::<Vec<_>>(),
-            ["1ax", "1ay", "1by", "1bz", "2ax", "2ay", "2by", "2bz"]
+            [
+                "1ax", "1ay", "1by", "1bz", "2ay", "2ax", "2bz", "2by", "3ax", "3ay", "3by", "3bz"
+            ]
         );
     }
 }

@@ -15,6 +15,9 @@ const QUICK_CONNECTIONS: usize = 32;
 const QUICK_RATE: u64 = 200;
 const QUICK_MS: u64 = 250;
 
+/// Short names of those that are asked for most.
+const ALIASES: [(&str, &str); 2] = [("fanout", "fanout-1000"), ("echo", "echo-64")];
+
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +162,28 @@ impl Scenario {
         named.collect()
     }
 
+    /// The whole name of a scenario of which somebody wrote the name, a short name, or a beginning that no other has.
+    pub(crate) fn whole_name<'a>(
+        all: &'a BTreeMap<String, Self>,
+        written: &'a str,
+    ) -> Result<&'a str, String> {
+        let alias = ALIASES.iter().find(|(short, _)| *short == written);
+        let name = alias.map_or(written, |(_, name)| name);
+        if let Some((name, _)) = all.get_key_value(name) {
+            return Ok(name);
+        }
+        let names = all.keys().map(String::as_str);
+        let begun: Vec<&str> = names.clone().filter(|one| one.starts_with(name)).collect();
+        match *begun {
+            [name] => Ok(name),
+            [] => Err(format!(
+                "no scenario {written}; there are {:?}",
+                names.collect::<Vec<_>>()
+            )),
+            _ => Err(format!("{written} may be any of {begun:?}")),
+        }
+    }
+
     /// The same with a handful of connections and for a moment: whether everything works, not how fast.
     #[must_use]
     pub(crate) fn quick(mut self, load_cpus: Vec<usize>) -> Self {
@@ -230,6 +255,27 @@ impl Scenario {
             .any(|cpu| self.load_cpus.contains(cpu))
     }
 
+    /// Whether it is the same for a server, however it is described and whatever the table shows of it.
+    pub(crate) fn does_the_same(&self, other: &Self) -> bool {
+        let done = |scenario: &Self| Self {
+            what: String::new(),
+            in_table: false,
+            servers: Vec::new(),
+            beside: None,
+            shows: Vec::new(),
+            ..scenario.clone()
+        };
+        done(self) == done(other)
+    }
+
+    /// The CPUs of server and load, each once.
+    pub(crate) fn cpus(&self) -> Vec<usize> {
+        let mut cpus = [&*self.server_cpus, &*self.load_cpus].concat();
+        cpus.sort_unstable();
+        cpus.dedup();
+        cpus
+    }
+
     pub(crate) const fn members_of_room(&self) -> usize {
         self.connections / self.rooms
     }
@@ -257,6 +303,21 @@ mod tests {
             assert!(quick.connections <= QUICK_CONNECTIONS, "{name}");
         }
         assert!(all.len() >= 15, "{} scenarios", all.len());
+    }
+
+    #[test]
+    fn a_short_name_is_whole_or_has_one_meaning() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let all = Scenario::read_all(&folder).unwrap();
+        let whole = |written| Scenario::whole_name(&all, written);
+        assert_eq!(whole("fanout"), Ok("fanout-1000"));
+        assert_eq!(whole("echo"), Ok("echo-64"));
+        assert_eq!(whole("fanout-10000"), Ok("fanout-10000"));
+        assert_eq!(whole("chu"), Ok("churn"));
+        let (many, none) = (whole("nest-e").unwrap_err(), whole("never").unwrap_err());
+        assert!(many.starts_with("nest-e may be any of"), "{many}");
+        assert!(none.starts_with("no scenario never"), "{none}");
+        whole("").unwrap_err();
     }
 
     #[test]

@@ -106,14 +106,9 @@ fn conditions(report: &Report, out: &mut String) {
             report.commit, report.date, report.machine, report.kernel
         ),
     );
-    if let Some(waiting) = Spread::of(report.outcomes.iter().filter_map(Outcome::waiting_share)) {
-        let (median, most) = (waiting.median * 100.0, waiting.most * 100.0);
-        line(
-            out,
-            &format!(
-                "other processes had a CPU that was wanted for {median:.0}% of the time (median run; worst {most:.0}%)"
-            ),
-        );
+    let noise = noise(report);
+    if !noise.is_empty() {
+        line(out, &noise);
     }
     line(
         out,
@@ -121,6 +116,24 @@ fn conditions(report: &Report, out: &mut String) {
             "{passes} passes, interleaved; medians, ± half of how far the passes lie apart; ratios are formed within each pass\n"
         ),
     );
+}
+
+/// What else had the CPUs: other processes, as the scheduler saw, and other machines, which it cannot see.
+fn noise(report: &Report) -> String {
+    let share = |of: fn(&Outcome) -> Option<f64>, says: &str| {
+        let shares = Spread::of(report.outcomes.iter().filter_map(of))?;
+        let (median, most) = (shares.median * 100.0, shares.most * 100.0);
+        Some(format!(
+            "{says} {median:.0}% of the time (median run; worst {most:.0}%)"
+        ))
+    };
+    let others = share(
+        Outcome::waiting_share,
+        "other processes had a CPU that was wanted for",
+    );
+    let stolen = share(Outcome::stolen_share, "the hypervisor took");
+    let both: Vec<String> = others.into_iter().chain(stolen).collect();
+    both.join("; ")
 }
 
 /// Scenarios that were done to the same servers.
@@ -264,6 +277,7 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::process::Stolen;
     use crate::scenario::Scenario;
 
     /// Each row: a scenario, a server, and CPU microseconds of each pass; `None` for a pass that failed.
@@ -289,6 +303,10 @@ pub(crate) mod tests {
                 cpu_seconds: cpu_us.unwrap_or(0.0),
                 load_cpu_seconds: 2.5,
                 load_waiting_seconds: 0.1,
+                stolen: (pass > 1).then_some(Stolen {
+                    seconds: f64::from(pass) * 0.2,
+                    cpus: 2,
+                }),
                 ..Outcome::default()
             });
             report.outcomes.extend(outcomes);
@@ -341,7 +359,8 @@ pub(crate) mod tests {
             lines,
             [
                 "c0ffee of today; 1 CPU, Linux 6.1; a network namespace of its own",
-                "other processes had a CPU that was wanted for 1% of the time (median run; worst 1%)",
+                "other processes had a CPU that was wanted for 1% of the time (median run; worst 1%); \
+                 the hypervisor took 2% of the time (median run; worst 3%)",
                 "3 passes, interleaved; medians, ± half of how far the passes lie apart; ratios are formed within each pass",
                 "",
                 "| scenario | measure | ringway | floor | ratio |",

@@ -142,6 +142,8 @@ impl Work for Publish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::stamp::STAMP_BYTES;
 
     #[test]
     fn a_publish_is_complete_when_its_last_reader_has_it() {
@@ -170,5 +172,70 @@ mod tests {
                 "{room} {number}"
             );
         }
+    }
+
+    /// Two readers of one room, to whom four messages were published, get these numbers.
+    fn heard(numbers: [&[u32]; 2]) -> Publish {
+        let scenario = toml::from_str(
+            "what = \"x\"\nload = \"publish\"\nconnections = 2\nrooms = 1\noutstanding = 4\nshows = []\n",
+        );
+        let (mut crowd, _listener) = Crowd::pretended(Dialect::Bare, 2);
+        let mut publish = Publish::new(&scenario.unwrap());
+        publish.due(&mut crowd);
+        for (who, numbers) in numbers.into_iter().enumerate() {
+            for number in numbers {
+                let stamp = Stamp {
+                    due_ns: 0,
+                    number: *number,
+                };
+                let message = format!("m{}", stamp.payload(STAMP_BYTES));
+                let incoming = Dialect::Bare.understand(message.as_bytes());
+                publish.on_message(&mut crowd, who, incoming);
+            }
+        }
+        publish
+    }
+
+    #[track_caller]
+    fn check(numbers: [&[u32]; 2], operations: u64, disordered: u64, missing: u64) {
+        let publish = heard(numbers);
+        let tally = &publish.tally;
+        assert_eq!(tally.refused, 0);
+        assert_eq!(
+            (tally.operations, tally.disordered, publish.missing()),
+            (operations, disordered, missing)
+        );
+    }
+
+    #[test]
+    fn all_in_order_is_whole() {
+        check([&[0, 1, 2, 3], &[0, 1, 2, 3]], 8, 0, 0);
+    }
+
+    #[test]
+    fn a_duplicate_is_out_of_order_and_hides_no_loss() {
+        check([&[0, 1, 1, 2, 3], &[0, 1, 2, 3]], 8, 1, 0);
+        check([&[0, 1, 1, 2, 3], &[0, 1, 2]], 7, 1, 1);
+        check([&[0, 0, 1, 2], &[0, 1, 2, 3]], 7, 1, 1);
+    }
+
+    #[test]
+    fn of_a_swap_the_later_one_counts() {
+        check([&[0, 2, 1, 3], &[0, 1, 2, 3]], 7, 1, 1);
+    }
+
+    #[test]
+    fn a_gap_is_missing() {
+        check([&[0, 2, 3], &[0, 1, 2, 3]], 7, 0, 1);
+        check([&[], &[0, 1, 2, 3]], 4, 0, 4);
+    }
+
+    #[test]
+    fn what_has_no_number_is_refused() {
+        let (mut crowd, _listener) = Crowd::pretended(Dialect::Bare, 1);
+        let mut publish = heard([&[], &[]]);
+        publish.on_message(&mut crowd, 0, Incoming::Message(b"mx"));
+        publish.on_message(&mut crowd, 0, Incoming::Answer(b"ex"));
+        assert_eq!((publish.tally.refused, publish.missing()), (2, 8));
     }
 }

@@ -31,7 +31,7 @@ impl Say {
         Self {
             tally: Tally::new(),
             said: crowd.dialect.say(&payload),
-            echo: crowd.dialect.echo("e"),
+            echo: crowd.dialect.echo(0, "e"),
             interval_ns: 1_000_000_000 / scenario.publishes_per_second,
             due_ns: 0,
             count: 0,

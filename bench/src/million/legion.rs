@@ -5,6 +5,7 @@ use crate::dialect::{Dialect, Incoming};
 use crate::job::{self, prepare_load};
 use crate::load::publish::Publish;
 use crate::scenario::Scenario;
+use crate::stamp::{STAMP_BYTES, Stamp};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::env;
@@ -58,7 +59,11 @@ impl Cohort {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Count {
     pub(crate) pings: u64,
+    /// Numbers that clients got for the first time.
     pub(crate) messages: u64,
+    /// Numbers that a client had already, or had a later one of.
+    #[serde(default)]
+    pub(crate) duplicates: u64,
     /// When the last message came, by the machine's monotonic clock.
     pub(crate) last_message_ns: u64,
 }
@@ -131,6 +136,7 @@ impl Legion {
             let count = member.hear()?;
             all.pings += count.pings;
             all.messages += count.messages;
+            all.duplicates += count.duplicates;
             all.last_message_ns = all.last_message_ns.max(count.last_message_ns);
         }
         Ok(all)
@@ -147,19 +153,34 @@ pub(super) fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+impl Count {
+    /// A client whose next number is `next` got a message of this number. A sum alone would let one that came twice hide one that was lost.
+    const fn heard(&mut self, next: &mut u32, number: u32, now_ns: u64) {
+        if number < *next {
+            self.duplicates += 1;
+            return;
+        }
+        *next = number + 1;
+        self.messages += 1;
+        self.last_message_ns = now_ns;
+    }
+}
+
 /// Counts what comes.
 #[derive(Default)]
 struct Listener(Count);
 
 impl Work for Listener {
     fn on_message(&mut self, crowd: &mut Crowd, who: usize, incoming: Incoming<'_>) {
-        match incoming {
-            Incoming::Message(_) => {
-                self.0.messages += 1;
-                self.0.last_message_ns = now_ns();
-            }
-            other => crowd.fail(|| format!("client {who} got {other:?}")),
-        }
+        let stamp = match incoming {
+            Incoming::Message(message) => Stamp::find(message),
+            _ => None,
+        };
+        let Some(stamp) = stamp else {
+            return crowd.fail(|| format!("client {who} got {incoming:?}"));
+        };
+        let next = &mut crowd.client(who).next_number;
+        self.0.heard(next, stamp.number, now_ns());
     }
 }
 
@@ -176,7 +197,7 @@ pub(crate) fn serve(cohort: &Cohort) -> io::Result<()> {
         numbers.map(|number| job::guest(number, vec![Publish::room_of(number, cohort.rooms)]));
     crowd.open(guests.collect::<io::Result<_>>()?)?;
     let told = lines();
-    let mut listener = Listener::default();
+    let (mut listener, mut published) = (Listener::default(), 0);
     say(listener.0)?;
     loop {
         crowd.turn(WAIT, &mut listener)?;
@@ -185,18 +206,24 @@ pub(crate) fn serve(cohort: &Cohort) -> io::Result<()> {
                 listener.0.pings = crowd.pings();
                 say(listener.0)?;
             }
-            Ok(_) => publish(&mut crowd, cohort.rooms),
+            Ok(_) => {
+                publish(&mut crowd, cohort.rooms, published);
+                published += 1;
+            }
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return Ok(()),
         }
     }
 }
 
-fn publish(crowd: &mut Crowd, rooms: usize) {
+/// The first client of each room publishes the message of this number.
+fn publish(crowd: &mut Crowd, rooms: usize, number: u32) {
+    let due_ns = crowd.clock_ns();
+    let payload = Stamp { due_ns, number }.payload(STAMP_BYTES);
     for room in 0..rooms.min(crowd.len()) {
         let message = crowd
             .dialect
-            .publish(&Publish::room_of(room, rooms), "to all");
+            .publish(&Publish::room_of(room, rooms), &payload);
         crowd.send(room, &message);
     }
 }
@@ -216,4 +243,27 @@ fn say(count: Count) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{}", serde_json::to_string(&count)?)?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client that gets these numbers counts: first times, and duplicates.
+    #[track_caller]
+    fn check(numbers: &[u32], messages: u64, duplicates: u64) {
+        let (mut count, mut next) = (Count::default(), 0);
+        for number in numbers {
+            count.heard(&mut next, *number, 1);
+        }
+        assert_eq!((count.messages, count.duplicates), (messages, duplicates));
+    }
+
+    #[test]
+    fn each_number_counts_once() {
+        check(&[0, 1, 2], 3, 0);
+        check(&[0, 0, 1], 2, 1);
+        check(&[0, 2], 2, 0);
+        check(&[1, 0], 1, 1);
+    }
 }
