@@ -33,7 +33,7 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   const worker = await stage.worker();
   const sockets = await Promise.all([...Array(20).keys()].map((who) => stage.connected({ auth: { who } })));
   const quiet = await stage.connected();
-  const before = resident(stage.daemon.process.pid);
+  const daemon = growth(stage.daemon.process.pid);
   worker.child.kill("SIGSTOP");
   const text = "x".repeat(3_000);
   const answers = sockets.map((socket) => Promise.all([...Array(500).keys()].map((number) => socket.emitWithAck("echo", [number, text]))));
@@ -43,9 +43,9 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   let pings = 0;
   quiet.io.engine.on("ping", () => { pings += 1; });
   await until(() => pings >= 7);
-  const growth = resident(stage.daemon.process.pid) - before;
   // Each has 64 KiB on the way and as much in buffers, the link its window, in memory that grows by doubling.
-  assert.ok(growth < 20 * 128 * 1024 + 12 * MIB, `${growth} bytes for 30 MB that nobody reads`);
+  assert.ok(daemon.most() < 20 * 128 * 1024 + 12 * MIB, `${daemon.most()} bytes at most, for 30 MB that nobody reads`);
+  daemon.end();
   assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
   worker.child.kill("SIGCONT");
   for (const all of await Promise.all(answers)) {
