@@ -13,7 +13,7 @@ use ringway_sim::{Client, Config, Kernel, Random, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 120;
 const LIVES: usize = 4;
 const STEPS: usize = 3_000;
 const SETTLE_STEPS_MAX: usize = 200_000;
@@ -23,7 +23,7 @@ const IDS: u128 = 60;
 const SERVED: usize = 0;
 const JOURNALS: usize = 1;
 const TEXT: &[u8] = b"for you alone";
-const FOR_EVER: u64 = 99_999_999_999;
+const FOR_EVER: u64 = 9_999_999_999;
 
 struct Reader {
     client: Option<Client>,
