@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -38,11 +39,16 @@ const inUploads = (folder) => `[uploads]\ndirectory = "${folder}/uploads"`;
 const inUsed = (folder) => `used_urls = "${folder}/used"`;
 const forgetful = () => "";
 
-/** The status, and the text or the code of the refusal. */
-async function get(daemon, url, method = "GET") {
-  const answer = await fetch(daemon.url + url, { method });
-  const text = await answer.text();
-  return [answer.status, text.startsWith("{") ? JSON.parse(text).code : text];
+/** The status, and the text or the code of the refusal; on a connection of its own, as one of a daemon that has ended is no use. */
+function get(daemon, url, method = "GET") {
+  return new Promise((resolve, reject) => {
+    const asked = request(daemon.url + url, { method, agent: false }, async (answer) => {
+      const text = Buffer.concat(await answer.toArray()).toString();
+      resolve([answer.statusCode, text.startsWith("{") ? JSON.parse(text).code : text]);
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
 }
 
 const USED = [410, "RW-2708"];
