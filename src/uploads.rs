@@ -163,15 +163,19 @@ pub fn claim(config: &Config) -> Result<Option<fs::File>, StartError> {
     let Some(directory) = &config.uploads.directory else {
         return Ok(None);
     };
-    let unusable = |error: io::Error| StartError::uploads_unusable(directory, &error);
-    let claim = fs::File::open(directory).map_err(unusable)?;
-    match claim.try_lock() {
-        Ok(()) => Ok(Some(claim)),
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
-        Err(fs::TryLockError::WouldBlock) => {
-            let what = "another daemon keeps its uploads there";
-            Err(unusable(io::Error::new(ErrorKind::ResourceBusy, what)))
-        }
+    let claim = fs::File::open(directory);
+    let claim = claim.and_then(|claim| lock(claim, "another daemon keeps its uploads there"));
+    claim
+        .map(Some)
+        .map_err(|error| StartError::uploads_unusable(directory, &error))
+}
+
+/// Locks a directory for as long as it is open. `taken` says what is so when another process has.
+pub(crate) fn lock(directory: fs::File, taken: &str) -> io::Result<fs::File> {
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(ErrorKind::ResourceBusy, taken)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::uploads;
 use ringway_service::files::{Entry, Replay, UsedUrls, generation_of, merged_names};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -59,16 +59,11 @@ pub fn claim(config: &Config) -> Result<Option<File>, StartError> {
     let (Some(parent), Some(directory)) = (parent(config), directory(config)?) else {
         return Ok(None);
     };
-    let unusable = |error: io::Error| StartError::used_urls_unusable(parent, &error);
-    let claim = File::from(directory);
-    match claim.try_lock() {
-        Ok(()) => Ok(Some(claim)),
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
-        Err(fs::TryLockError::WouldBlock) => {
-            let what = "another daemon writes down there which one-time URLs were used";
-            Err(unusable(io::Error::new(ErrorKind::ResourceBusy, what)))
-        }
-    }
+    let taken = "another daemon writes down there which one-time URLs were used";
+    let claim = uploads::lock(File::from(directory), taken);
+    claim
+        .map(Some)
+        .map_err(|error| StartError::used_urls_unusable(parent, &error))
 }
 
 /// What earlier processes wrote down and what counts still, which is one file afterwards.
