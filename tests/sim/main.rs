@@ -16,6 +16,7 @@ mod wire;
 mod world;
 
 use links::LinkWorld;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -74,6 +75,33 @@ fn run<R: Send>(
     match failed.into_inner() {
         u64::MAX => Ok(reports),
         seed => Err(seed),
+    }
+}
+
+/// Runs the seeds of a world that counts what happened, prints the sums, and demands each of `events` of as many seeds as are usual.
+#[expect(clippy::print_stdout, reason = "the table is what a run is for")]
+fn run_and_sum(
+    what: &str,
+    usual: u64,
+    events: &[&str],
+    one: impl Fn(u64) -> BTreeMap<String, u64> + Sync,
+) {
+    let seeds = seeds(usual);
+    let is_full = seeds.end - seeds.start >= usual;
+    let reports = match run(seeds, one) {
+        Ok(reports) => reports,
+        Err(seed) => panic!("seed {seed} failed; replay it with: make sim SEED={seed}"),
+    };
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in reports.iter().flatten() {
+        *sums.entry(name).or_default() += count;
+    }
+    println!("{what:<32}{:>14}", reports.len());
+    for (name, count) in &sums {
+        println!("{name:<32}{count:>14}");
+    }
+    for name in events {
+        assert!(sums.contains_key(name) || !is_full, "{name}: none");
     }
 }
 

@@ -373,24 +373,7 @@ const EVENTS: [&str; 5] = [
     "uses that could not be written",
 ];
 
-#[expect(clippy::print_stdout, reason = "the table is what a run is for")]
 #[test]
 fn every_promise_of_urls_for_one_use_holds_under_all_faults() {
-    let seeds = crate::seeds(SEEDS);
-    let is_full = seeds.end - seeds.start >= SEEDS;
-    let reports = match crate::run(seeds, run) {
-        Ok(reports) => reports,
-        Err(seed) => panic!("seed {seed} failed; replay it with: make sim SEED={seed}"),
-    };
-    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-    for (name, count) in reports.iter().flatten() {
-        *sums.entry(name.clone()).or_default() += count;
-    }
-    println!("{:<32}{:>14}", "seeds of URLs for one use", reports.len());
-    for (name, count) in &sums {
-        println!("{name:<32}{count:>14}");
-    }
-    for name in EVENTS {
-        assert!(sums.contains_key(name) || !is_full, "{name}: none");
-    }
+    crate::run_and_sum("seeds of URLs for one use", SEEDS, &EVENTS, run);
 }
