@@ -546,12 +546,12 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2812",
         "The disk of uploads is full; what was stored before counts, and the request was answered 507.",
-        "Make room; the client goes on from where it was.",
+        "Make room; the client goes on from where it was. The log says it once a minute, with how often meanwhile.",
     ),
     entry(
         "RW-2813",
         "The system refused to write, sync or rename an upload's file; what was synced before counts, and the request was answered 500.",
-        "See the daemon's log for the error; check the disk.",
+        "See the daemon's log for the error, which is there once a minute with how often meanwhile; check the disk.",
     ),
     entry(
         "RW-2814",

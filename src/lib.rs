@@ -8,6 +8,7 @@ pub mod cli;
 pub mod codes;
 pub mod config;
 pub mod control;
+pub mod disk;
 pub mod files;
 pub mod links;
 pub mod log;

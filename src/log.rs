@@ -1,4 +1,4 @@
-//! Log lines of the control thread, as text or JSON. Shards never log: they count.
+//! Log lines, as text or JSON. Shards count; what they log is rare, and bounded where peers could have it said.
 
 use crate::config::{Log, LogFormat};
 use crate::start::StartError;

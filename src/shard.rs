@@ -3,6 +3,7 @@
 //! Nothing is decided here. Connections, time, mail and commands change their type and go on.
 
 use crate::control::Message;
+use crate::disk::DiskLog;
 use crate::uploads::StoreRoots;
 use crate::{files, uploads};
 use core::time::Duration;
@@ -28,6 +29,7 @@ pub struct Application {
     own_user: Option<u32>,
     /// The roots that it writes to.
     roots: StoreRoots,
+    disk: DiskLog,
 }
 
 impl Application {
@@ -43,6 +45,7 @@ impl Application {
             outputs: Vec::new(),
             asked: false,
             own_user: crate::links::own_user().ok(),
+            disk: DiskLog::default(),
         }
     }
 
@@ -320,6 +323,10 @@ impl Handler for Application {
     fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         if token & uploads::TOKEN != 0 {
+            if let Some(refused) = self.disk.look(&outcome, cx.now.monotonic) {
+                let (code, error, times) = (refused.code, refused.error, refused.times);
+                tracing::warn!(code, error, times, "the disk of uploads refused");
+            }
             let (token, answer) = (token & !uploads::TOKEN, uploads::answer_of(outcome));
             let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
             self.hub

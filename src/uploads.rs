@@ -398,7 +398,8 @@ const fn error_of(errno: Errno) -> StoreError {
     not_opened(OpenError::of(errno))
 }
 
-const fn not_opened(error: OpenError) -> StoreError {
+/// Why the shard could not, of what the system said.
+pub(crate) const fn not_opened(error: OpenError) -> StoreError {
     match error {
         OpenError::Absent => StoreError::Absent,
         OpenError::Exists => StoreError::Exists,

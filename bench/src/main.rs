@@ -154,7 +154,7 @@ struct SmokeArgs {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "ringway,ringway-files,ringway-files-anew,ringway-both,ringway-uploads,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
+        default_value = "ringway,ringway-files,ringway-files-anew,ringway-files-once,ringway-both,ringway-uploads,floor,runtime-own,nest-ringway,nest-stock,plain-ringway,plain-stock"
     )]
     server: Vec<String>,
 }

@@ -369,6 +369,7 @@ test("a full disk is said, what came before it counts, and other clients go on",
   const [where, other] = [await create(small, 4 << 20), await create(small, 10)];
   const full = await patch(small, where, 0, randomBytes(3 << 20)).catch((error) => error);
   assert.ok(full.status === 507 ? codeOf(full) === "RW-2812" : full.code !== undefined, String(full.status));
+  await until(() => /RW-2812.*no space left/.test(small.log()));
   const offset = await until(() => offsetOf(small, where).catch(() => false).then((found) => found !== false && { found }));
   assert.ok(offset.found <= 1 << 20);
   assert.equal((await request(small, "DELETE", where, VERSION)).status, 204);
