@@ -30,10 +30,11 @@ run-nest: setup-nest ## a NestJS application behind the daemon: open the address
 test: setup-test check unit mutants it sdk upstream bench-smoke load autobahn ## all tests
 	@scripts/summary
 
-check: deny ## format, clippy, what deny says, and instruction counts
+check: deny ## format, clippy, the fuzzer's lock file, what deny says, and instruction counts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --locked --test load -- -D warnings
+	cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/run/Cargo.toml >/dev/null
 	scripts/instructions
 
 deny: setup-check ## licences, bans, sources, and advisories where they can be fetched
