@@ -1,4 +1,4 @@
-// Handlers that do not return: their client is held, and nobody else.
+// Handlers that do not return: their client is held, or the clients whose they are together, and nobody else.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -35,4 +35,47 @@ for (const kind of ["promise", "interceptor", "observable"]) test(`handlers that
   await until(() => answers.length === EVENTS);
   assert.deepEqual(answers, [...Array(EVENTS).keys()]);
   assert.deepEqual([busy.disconnects, await refusals(stage.daemon)], [[], {}]);
+}));
+
+const TALKERS = 10;
+const EACH = 2_000;
+/** Of all clients; the bound of one client is its default, and none reaches it. */
+const WORKER = { handlers_max: 100_000, worker_handlers_max: 200 };
+const TEXT = "x".repeat(2_000);
+/** The bound, one more of each client, and what was on the way: a window of the link. */
+const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS + (4 << 20) / TEXT.length;
+
+/** Clients that all say more than a worker may have running, and the answers of each. */
+async function crowd(stage) {
+  const talkers = await Promise.all(Array.from({ length: TALKERS }, () => stage.connected()));
+  const answers = talkers.map(() => []);
+  talkers.forEach((talker, who) => {
+    for (let number = 0; number < EACH; number += 1) talker.emit("wait", [number, TEXT], (answer) => answers[who].push(answer.number));
+  });
+  return { talkers, answers };
+}
+
+const ALL = Array.from({ length: TALKERS }, () => [...Array(EACH).keys()]);
+
+test("as many handlers as all clients may have do not return: who says more is received from no more and not timed out, who says little goes on, and so does a client that comes", on({ args: ARGS }, async (stage, t) => {
+  const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
+  const other = await stage.connected();
+  const before = await other.emitWithAck("look");
+  const { talkers, answers } = await crowd(stage);
+  await until(async () => (await other.emitWithAck("look")).begun >= WORKER.worker_handlers_max);
+  let pings = 0;
+  other.io.engine.on("ping", () => { pings += 1; });
+  await until(() => pings >= 7);
+  const during = await other.emitWithAck("look");
+  t.diagnostic(`of ${TALKERS * EACH} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap`);
+  assert.ok(during.begun <= BEGUN_MAX, `${during.begun} had begun`);
+  assert.match(worker.errors, /handlers-full: 200 handlers run/);
+  const late = await stage.connected();
+  assert.equal((await late.emitWithAck("look")).begun, during.begun);
+  assert.deepEqual([...talkers, other].flatMap(({ disconnects }) => disconnects), []);
+  assert.equal(await total(stage.daemon, "ringway_upstream_stalls_total"), 0);
+  await late.emitWithAck("go");
+  await until(() => answers.every(({ length }) => length === EACH));
+  assert.deepEqual(answers, ALL, "each once, in order");
+  assert.deepEqual([talkers.flatMap(({ disconnects }) => disconnects), await refusals(stage.daemon)], [[], {}]);
 }));

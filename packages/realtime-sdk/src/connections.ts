@@ -2,6 +2,7 @@
 //
 // Deliberately absent: rooms and broadcasts (namespaces.ts).
 
+import { Busy } from "./busy.js";
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
 import { fileOf, serveFile } from "./files.js";
@@ -34,6 +35,14 @@ export type ConnectionFrame = Extract<Frame, {
 /** Of these, the ones that come when the connection is known. */
 type KnownFrame = Exclude<ConnectionFrame, { name: "OPEN" | "RESUME" | "HS_REQ" | "CONN_ERROR" }>;
 
+/** Handlers that may run before no more is received. */
+export interface HandlerBounds {
+  /** Of one client. */
+  readonly handlers_max: number;
+  /** Of all clients of the worker. */
+  readonly worker_handlers_max: number;
+}
+
 /** The connections of one engine. */
 export class Connections implements ConnectionPort {
   readonly #byRef = new Map<Conn, VirtualConnection>();
@@ -43,11 +52,12 @@ export class Connections implements ConnectionPort {
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
   readonly #link: Pick<Link, "send" | "isWritable" | "can">;
-  readonly #handlers_max: number;
+  readonly #bounds: HandlerBounds;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
   readonly overheard = new Set<VirtualConnection>();
+  readonly busy: Busy;
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
   /** Clients that went to other workers. */
@@ -60,13 +70,15 @@ export class Connections implements ConnectionPort {
     io: ServerInternals,
     link: Pick<Link, "send" | "isWritable" | "can">,
     saveData: (connection: VirtualConnection) => void,
-    handlers_max = Infinity,
+    bounds: HandlerBounds,
+    tell: (error: LinkError) => void,
   ) {
     this.#engine = engine;
     this.#io = io;
     this.#link = link;
     this.#saveData = saveData;
-    this.#handlers_max = handlers_max;
+    this.#bounds = bounds;
+    this.busy = new Busy(() => this.canHold ? bounds.worker_handlers_max : Infinity, tell);
   }
 
   get isWritable(): boolean {
@@ -78,7 +90,7 @@ export class Connections implements ConnectionPort {
   }
 
   get handlers_max(): number {
-    return this.canHold ? this.#handlers_max : Infinity;
+    return this.canHold ? this.#bounds.handlers_max : Infinity;
   }
 
   get parsesText(): boolean {
@@ -92,6 +104,7 @@ export class Connections implements ConnectionPort {
   forget(connection: VirtualConnection): void {
     this.#byRef.delete(connection.ref);
     this.overheard.delete(connection);
+    this.busy.forget(connection);
     this.#engine.remove(connection);
     if (this.#byRef.size === 0 && this.onEmpty) setImmediate(this.onEmpty);
   }
