@@ -1,5 +1,5 @@
 // A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`; MODULES is a `node_modules` with another NestJS,
-// BOUNDS are those of the adapter as JSON; KIND says how the handlers wait: by their Promise, behind an interceptor, which makes an Observable of it, or by an Observable of their own.
+// BOUNDS are those of the adapter as JSON; with OPEN=1 none waits; KIND says how the handlers wait: by their Promise, behind an interceptor, which makes an Observable of it, or by an Observable of their own.
 import { createRequire } from "node:module";
 
 const require = createRequire(process.env.MODULES ?? new URL("../../packages/realtime-sdk/package.json", import.meta.url));
@@ -12,7 +12,7 @@ const { from } = require("rxjs");
 const { RingwayAdapter } = require("@ecommerce-enterprise/realtime-sdk/nest");
 
 let begun = 0;
-let isOpen = false;
+let isOpen = process.env.OPEN === "1";
 let waiting = [];
 
 const KIND = process.env.KIND ?? "promise";
@@ -36,7 +36,10 @@ class Gateway {
   }
 
   leave() {
-    setImmediate(() => app.close());
+    setImmediate(async () => {
+      await app.close();
+      console.log(begun);
+    });
   }
 
   look() {

@@ -37,27 +37,28 @@ for (const kind of ["promise", "interceptor", "observable"]) test(`handlers that
   assert.deepEqual([busy.disconnects, await refusals(stage.daemon)], [[], {}]);
 }));
 
-const TALKERS = 10;
-const EACH = 2_000;
-/** Of all clients; the bound of one client is its default, and none reaches it. */
+const TALKERS = 5;
+const EACH = 1_000;
+/** Of all clients; a client's own none of them reaches. */
 const WORKER = { handlers_max: 100_000, worker_handlers_max: 200 };
-const TEXT = "x".repeat(2_000);
-/** The bound, one more of each client, and what was on the way: a window of the link. */
-const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS + (4 << 20) / TEXT.length;
+const TEXT = "x".repeat(8_000);
+/** The bound, and of each client what was on the way before it was held: a window of the link at most, and half of what it says. */
+const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS * (1 + (4 << 20) / TEXT.length);
+const ALL = Array(TALKERS).fill([...Array(EACH).keys()]);
 
-/** Clients that all say more than a worker may have running, and the answers of each. */
+/** Clients that together say more than a worker may have running, and the answers of each. */
 async function crowd(stage) {
   const talkers = await Promise.all(Array.from({ length: TALKERS }, () => stage.connected()));
   const answers = talkers.map(() => []);
-  talkers.forEach((talker, who) => {
-    for (let number = 0; number < EACH; number += 1) talker.emit("wait", [number, TEXT], (answer) => answers[who].push(answer.number));
-  });
+  for (let number = 0; number < EACH; number += 1) {
+    talkers.forEach((talker, who) => talker.emit("wait", [number, TEXT], (answer) => answers[who].push(answer.number)));
+  }
   return { talkers, answers };
 }
 
-const ALL = Array.from({ length: TALKERS }, () => [...Array(EACH).keys()]);
+const ended = (clients) => clients.flatMap(({ disconnects }) => disconnects);
 
-test("as many handlers as all clients may have do not return: who says more is received from no more and not timed out, who says little goes on, and so does a client that comes", on({ args: ARGS }, async (stage, t) => {
+test("as many handlers as all clients may have do not return: who says more is received from no more and not timed out, and others go on, also one that comes then", on({ args: ARGS }, async (stage, t) => {
   const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
   const other = await stage.connected();
   const before = await other.emitWithAck("look");
@@ -72,10 +73,25 @@ test("as many handlers as all clients may have do not return: who says more is r
   assert.match(worker.errors, /handlers-full: 200 handlers run/);
   const late = await stage.connected();
   assert.equal((await late.emitWithAck("look")).begun, during.begun);
-  assert.deepEqual([...talkers, other].flatMap(({ disconnects }) => disconnects), []);
-  assert.equal(await total(stage.daemon, "ringway_upstream_stalls_total"), 0);
+  assert.deepEqual([ended([...talkers, other]), await total(stage.daemon, "ringway_upstream_stalls_total")], [[], 0]);
   await late.emitWithAck("go");
   await until(() => answers.every(({ length }) => length === EACH));
   assert.deepEqual(answers, ALL, "each once, in order");
-  assert.deepEqual([talkers.flatMap(({ disconnects }) => disconnects), await refusals(stage.daemon)], [[], {}]);
+  assert.deepEqual([ended([...talkers, other, late]), await refusals(stage.daemon)], [[], {}]);
+}));
+
+test("a worker leaves while as many handlers as all clients may have do not return: its clients go, and what had not begun the next worker hears", on({ args: ["--shards", "2", ...RATES] }, async (stage, t) => {
+  const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
+  const other = await stage.connected();
+  const { talkers, answers } = await crowd(stage);
+  await until(async () => (await other.emitWithAck("look")).begun >= WORKER.worker_handlers_max);
+  await stage.join(["--expose-gc", held, stage.link], { OPEN: "1" });
+  other.emit("leave");
+  await worker.until(() => worker.lines.length > 0);
+  const begun = Number(worker.lines[0]);
+  t.diagnostic(`of ${TALKERS * EACH} events ${begun} had begun where nobody answers`);
+  assert.ok(begun <= BEGUN_MAX, `${begun} had begun`);
+  await until(() => answers.flat().length === TALKERS * EACH - begun);
+  for (const [who, answered] of answers.entries()) assert.deepEqual(answered, ALL[who].slice(EACH - answered.length), `client ${who}: the rest, each once, in order`);
+  assert.deepEqual([ended([...talkers, other]), await refusals(stage.daemon)], [[], {}]);
 }));

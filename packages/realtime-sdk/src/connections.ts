@@ -2,7 +2,7 @@
 //
 // Deliberately absent: rooms and broadcasts (namespaces.ts).
 
-import { Busy } from "./busy.js";
+import { Busy, type BusyHost } from "./busy.js";
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
 import { fileOf, serveFile } from "./files.js";
@@ -44,20 +44,21 @@ export interface HandlerBounds {
 }
 
 /** The connections of one engine. */
-export class Connections implements ConnectionPort {
+export class Connections implements ConnectionPort, BusyHost {
   readonly #byRef = new Map<Conn, VirtualConnection>();
   readonly #prepared = new Map<string, VirtualRequest>();
   /** Sessions that were lost. */
   #life = 0;
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
-  readonly #link: Pick<Link, "send" | "isWritable" | "can">;
+  readonly #link: Pick<Link, "send" | "flush" | "isWritable" | "can">;
   readonly #bounds: HandlerBounds;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
   readonly overheard = new Set<VirtualConnection>();
   readonly busy: Busy;
+  readonly fault: (error: LinkError) => void;
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
   /** Clients that went to other workers. */
@@ -68,17 +69,18 @@ export class Connections implements ConnectionPort {
   constructor(
     engine: RingwayEngine,
     io: ServerInternals,
-    link: Pick<Link, "send" | "isWritable" | "can">,
+    link: Pick<Link, "send" | "flush" | "isWritable" | "can">,
     saveData: (connection: VirtualConnection) => void,
     bounds: HandlerBounds,
-    tell: (error: LinkError) => void,
+    fault: (error: LinkError) => void,
   ) {
     this.#engine = engine;
     this.#io = io;
     this.#link = link;
     this.#saveData = saveData;
     this.#bounds = bounds;
-    this.busy = new Busy(() => this.canHold ? bounds.worker_handlers_max : Infinity, tell);
+    this.fault = fault;
+    this.busy = new Busy(this);
   }
 
   get isWritable(): boolean {
@@ -91,6 +93,14 @@ export class Connections implements ConnectionPort {
 
   get handlers_max(): number {
     return this.canHold ? this.#bounds.handlers_max : Infinity;
+  }
+
+  get worker_handlers_max(): number {
+    return this.canHold ? this.#bounds.worker_handlers_max : Infinity;
+  }
+
+  flush(): void {
+    this.#link.flush();
   }
 
   get parsesText(): boolean {

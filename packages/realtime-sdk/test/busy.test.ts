@@ -48,7 +48,7 @@ interface Crowd { clients: [Client, Client, Client]; faults: string[]; busy: Bus
 /** Three clients that may have ten handlers running. */
 function crowd(): Crowd {
   const faults: string[] = [];
-  const busy = new Busy(() => 10, ({ message }) => faults.push(message));
+  const busy = new Busy({ worker_handlers_max: 10, fault: ({ message }) => { faults.push(message); }, flush: () => {} });
   const clients: Crowd["clients"] = [new Client(busy), new Client(busy), new Client(busy)];
   return { clients, faults, busy, waiting: () => clients.map(({ waits }) => waits ? "w" : "-").join("") };
 }
