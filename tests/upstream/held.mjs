@@ -1,5 +1,5 @@
 // A NestJS application whose handlers wait until they are let go. Started as `node --expose-gc held.mjs LINK`; MODULES is a `node_modules` with another NestJS,
-// KIND says how the handlers wait: by their Promise, behind an interceptor, which makes an Observable of it, or by an Observable of their own.
+// BOUNDS are those of the adapter as JSON; with OPEN=1 none waits; KIND says how the handlers wait: by their Promise, behind an interceptor, which makes an Observable of it, or by an Observable of their own.
 import { createRequire } from "node:module";
 
 const require = createRequire(process.env.MODULES ?? new URL("../../packages/realtime-sdk/package.json", import.meta.url));
@@ -12,7 +12,7 @@ const { from } = require("rxjs");
 const { RingwayAdapter } = require("@ecommerce-enterprise/realtime-sdk/nest");
 
 let begun = 0;
-let isOpen = false;
+let isOpen = process.env.OPEN === "1";
 let waiting = [];
 
 const KIND = process.env.KIND ?? "promise";
@@ -35,19 +35,26 @@ class Gateway {
     return { ok: true };
   }
 
+  leave() {
+    setImmediate(async () => {
+      await app.close();
+      console.log(begun);
+    });
+  }
+
   look() {
     globalThis.gc();
     return { begun, heap: process.memoryUsage().heapUsed };
   }
 }
-for (const name of ["wait", "go", "look"]) SubscribeMessage(name)(Gateway.prototype, name, Object.getOwnPropertyDescriptor(Gateway.prototype, name));
+for (const name of ["wait", "go", "leave", "look"]) SubscribeMessage(name)(Gateway.prototype, name, Object.getOwnPropertyDescriptor(Gateway.prototype, name));
 if (KIND === "interceptor") UseInterceptors({ intercept: (_context, next) => next.handle() })(Gateway);
 // What the gateway says of its server, as JSON.
 WebSocketGateway(JSON.parse(process.env.GATEWAY ?? "{}"))(Gateway);
 class Application {}
 Module({ providers: [Gateway] })(Application);
 
-const options = { url: process.argv[2], bounds: { handlers_max: 100 }, ...(process.env.MODULES ? { resolveFrom: require.resolve("@nestjs/platform-socket.io") } : {}) };
+const options = { url: process.argv[2], bounds: JSON.parse(process.env.BOUNDS ?? '{"handlers_max":100}'), ...(process.env.MODULES ? { resolveFrom: require.resolve("@nestjs/platform-socket.io") } : {}) };
 const app = await NestFactory.create(Application, { logger: ["error", "warn"] });
 app.useWebSocketAdapter(new RingwayAdapter(app, options));
 await app.listen(0, "127.0.0.1");

@@ -1,4 +1,4 @@
-// Handlers that do not return: their client is held, and nobody else.
+// Handlers that do not return: their client is held, or the clients whose they are together, and nobody else.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -35,4 +35,63 @@ for (const kind of ["promise", "interceptor", "observable"]) test(`handlers that
   await until(() => answers.length === EVENTS);
   assert.deepEqual(answers, [...Array(EVENTS).keys()]);
   assert.deepEqual([busy.disconnects, await refusals(stage.daemon)], [[], {}]);
+}));
+
+const TALKERS = 5;
+const EACH = 1_000;
+/** Of all clients; a client's own none of them reaches. */
+const WORKER = { handlers_max: 100_000, worker_handlers_max: 200 };
+const TEXT = "x".repeat(8_000);
+/** The bound, and of each client what was on the way before it was held: a window of the link at most, and half of what it says. */
+const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS * (1 + (4 << 20) / TEXT.length);
+const ALL = Array(TALKERS).fill([...Array(EACH).keys()]);
+
+/** Clients that together say more than a worker may have running, and the answers of each. */
+async function crowd(stage) {
+  const talkers = await Promise.all(Array.from({ length: TALKERS }, () => stage.connected()));
+  const answers = talkers.map(() => []);
+  for (let number = 0; number < EACH; number += 1) {
+    talkers.forEach((talker, who) => talker.emit("wait", [number, TEXT], (answer) => answers[who].push(answer.number)));
+  }
+  return { talkers, answers };
+}
+
+const ended = (clients) => clients.flatMap(({ disconnects }) => disconnects);
+
+test("as many handlers as all clients may have do not return: who says more is received from no more and not timed out, and others go on, also one that comes then", on({ args: ARGS }, async (stage, t) => {
+  const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
+  const other = await stage.connected();
+  const before = await other.emitWithAck("look");
+  const { talkers, answers } = await crowd(stage);
+  await until(async () => (await other.emitWithAck("look")).begun >= WORKER.worker_handlers_max);
+  let pings = 0;
+  other.io.engine.on("ping", () => { pings += 1; });
+  await until(() => pings >= 7);
+  const during = await other.emitWithAck("look");
+  t.diagnostic(`of ${TALKERS * EACH} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap`);
+  assert.ok(during.begun <= BEGUN_MAX, `${during.begun} had begun`);
+  assert.match(worker.errors, /handlers-full: 200 handlers run/);
+  const late = await stage.connected();
+  assert.equal((await late.emitWithAck("look")).begun, during.begun);
+  assert.deepEqual([ended([...talkers, other]), await total(stage.daemon, "ringway_upstream_stalls_total")], [[], 0]);
+  await late.emitWithAck("go");
+  await until(() => answers.every(({ length }) => length === EACH));
+  assert.deepEqual(answers, ALL, "each once, in order");
+  assert.deepEqual([ended([...talkers, other, late]), await refusals(stage.daemon)], [[], {}]);
+}));
+
+test("a worker leaves while as many handlers as all clients may have do not return: its clients go, and what had not begun the next worker hears", on({ args: ["--shards", "2", ...RATES] }, async (stage, t) => {
+  const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
+  const other = await stage.connected();
+  const { talkers, answers } = await crowd(stage);
+  await until(async () => (await other.emitWithAck("look")).begun >= WORKER.worker_handlers_max);
+  await stage.join(["--expose-gc", held, stage.link], { OPEN: "1" });
+  other.emit("leave");
+  await worker.until(() => worker.lines.length > 0);
+  const begun = Number(worker.lines[0]);
+  t.diagnostic(`of ${TALKERS * EACH} events ${begun} had begun where nobody answers`);
+  assert.ok(begun <= BEGUN_MAX, `${begun} had begun`);
+  await until(() => answers.flat().length === TALKERS * EACH - begun);
+  for (const [who, answered] of answers.entries()) assert.deepEqual(answered, ALL[who].slice(EACH - answered.length), `client ${who}: the rest, each once, in order`);
+  assert.deepEqual([ended([...talkers, other]), await refusals(stage.daemon)], [[], {}]);
 }));

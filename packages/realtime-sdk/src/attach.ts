@@ -69,6 +69,11 @@ export interface RingwayBounds {
    * them are done; others go on. @defaultValue 1000
    */
   handlers_max?: number;
+  /**
+   * The same of all clients of this worker together: a client that begins one more waits until all of its own are done, or half of this number; others go on.
+   * `fault` says `handlers-full` when it begins, and when it is over. @defaultValue 100000
+   */
+  worker_handlers_max?: number;
 }
 
 /**
@@ -103,6 +108,7 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
     onClose: options.onClose ?? "keep",
     drain_ms: bounds.drain_ms ?? 10_000,
     handlers_max: bounds.handlers_max ?? 1_000,
+    worker_handlers_max: bounds.worker_handlers_max ?? 100_000,
     ...(options.secret === undefined ? {} : { secret: Buffer.from(options.secret as string) }),
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.weight === undefined ? {} : { weight: options.weight }),

@@ -5,6 +5,7 @@
 import { EventEmitter } from "node:events";
 
 import { Answers } from "./answers.js";
+import type { Busy } from "./busy.js";
 import { FLAG, type Conn, type Fields, type FrameName } from "./link/frames.js";
 import type { Open } from "./link/json.js";
 import { listenersClass, slim } from "./listeners.js";
@@ -45,6 +46,8 @@ export interface ConnectionPort {
   readonly canHold: boolean;
   /** Handlers that one client may have running before no more is received from it. */
   readonly handlers_max: number;
+  /** The handlers of all clients. */
+  readonly busy: Busy;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
@@ -105,8 +108,10 @@ export class VirtualConnection extends EventEmitter {
   /** What the client waits for. */
   readonly #answers = new Answers();
   #running = 0;
-  /** The daemon was told to receive no more from the client. */
-  #isPaused = false;
+  /** Of its own as many handlers run as may. */
+  #isFull = false;
+  /** Of all clients together (busy.ts). */
+  #waits = false;
   #settling: { done: () => void; timer: NodeJS.Timeout } | undefined;
   /** Who waits until nothing is held. */
   #awaited: (() => void) | undefined;
@@ -346,24 +351,43 @@ export class VirtualConnection extends EventEmitter {
     awaited?.();
   }
 
+  /** @internal Handlers of the client's that run. */
+  get running(): number {
+    return this.#running;
+  }
+
   /** @internal A handler of the client's runs, until {@link finish}. */
   begin(): void {
     this.#running += 1;
-    if (this.#running >= this.#port.handlers_max && !this.#isPaused) this.#pause(true);
+    if (this.#running >= this.#port.handlers_max) this.#pause(true, this.#waits);
+    this.#port.busy.begin(this);
   }
 
   /** @internal */
   finish(): void {
     this.#running -= 1;
     // Not at once: a client at its bound would go to and fro.
-    if (this.#isPaused && this.#running <= this.#port.handlers_max / 2) this.#pause(false);
+    if (this.#isFull && this.#running <= this.#port.handlers_max / 2) this.#pause(false, this.#waits);
+    this.#port.busy.finish(this);
     if (this.#settling) this.#settleSoon();
   }
 
-  #pause(on: boolean): void {
+  /** @internal All clients together have as many handlers running as may, and this one began another; or it is over. */
+  wait(on: boolean): void {
+    if (this.#port.canHold) this.#pause(this.#isFull, on);
+  }
+
+  /** Whether the daemon was told to receive no more from the client. */
+  get #isPaused(): boolean {
+    return this.#isFull || this.#waits;
+  }
+
+  #pause(isFull: boolean, waits: boolean): void {
     if (this.readyState !== "open") return;
-    this.#isPaused = on;
-    this.#sendHold(on);
+    const wasPaused = this.#isPaused;
+    this.#isFull = isFull;
+    this.#waits = waits;
+    if (this.#isPaused !== wasPaused) this.#sendHold(this.#isPaused);
   }
 
   #sendHold(on: boolean): void {

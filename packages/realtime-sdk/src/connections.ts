@@ -2,6 +2,7 @@
 //
 // Deliberately absent: rooms and broadcasts (namespaces.ts).
 
+import { Busy, type BusyHost } from "./busy.js";
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
 import { fileOf, serveFile } from "./files.js";
@@ -34,20 +35,30 @@ export type ConnectionFrame = Extract<Frame, {
 /** Of these, the ones that come when the connection is known. */
 type KnownFrame = Exclude<ConnectionFrame, { name: "OPEN" | "RESUME" | "HS_REQ" | "CONN_ERROR" }>;
 
+/** Handlers that may run before no more is received. */
+export interface HandlerBounds {
+  /** Of one client. */
+  readonly handlers_max: number;
+  /** Of all clients of the worker. */
+  readonly worker_handlers_max: number;
+}
+
 /** The connections of one engine. */
-export class Connections implements ConnectionPort {
+export class Connections implements ConnectionPort, BusyHost {
   readonly #byRef = new Map<Conn, VirtualConnection>();
   readonly #prepared = new Map<string, VirtualRequest>();
   /** Sessions that were lost. */
   #life = 0;
   readonly #engine: RingwayEngine;
   readonly #io: ServerInternals;
-  readonly #link: Pick<Link, "send" | "isWritable" | "can">;
-  readonly #handlers_max: number;
+  readonly #link: Pick<Link, "send" | "flush" | "isWritable" | "can">;
+  readonly #bounds: HandlerBounds;
   /** Says the data of a connection's sockets, before it goes elsewhere. */
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
   readonly overheard = new Set<VirtualConnection>();
+  readonly busy: Busy;
+  readonly fault: (error: LinkError) => void;
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
   unknownFrames = 0;
   /** Clients that went to other workers. */
@@ -58,15 +69,18 @@ export class Connections implements ConnectionPort {
   constructor(
     engine: RingwayEngine,
     io: ServerInternals,
-    link: Pick<Link, "send" | "isWritable" | "can">,
+    link: Pick<Link, "send" | "flush" | "isWritable" | "can">,
     saveData: (connection: VirtualConnection) => void,
-    handlers_max = Infinity,
+    bounds: HandlerBounds,
+    fault: (error: LinkError) => void,
   ) {
     this.#engine = engine;
     this.#io = io;
     this.#link = link;
     this.#saveData = saveData;
-    this.#handlers_max = handlers_max;
+    this.#bounds = bounds;
+    this.fault = fault;
+    this.busy = new Busy(this);
   }
 
   get isWritable(): boolean {
@@ -78,7 +92,15 @@ export class Connections implements ConnectionPort {
   }
 
   get handlers_max(): number {
-    return this.canHold ? this.#handlers_max : Infinity;
+    return this.canHold ? this.#bounds.handlers_max : Infinity;
+  }
+
+  get worker_handlers_max(): number {
+    return this.canHold ? this.#bounds.worker_handlers_max : Infinity;
+  }
+
+  flush(): void {
+    this.#link.flush();
   }
 
   get parsesText(): boolean {
@@ -92,6 +114,7 @@ export class Connections implements ConnectionPort {
   forget(connection: VirtualConnection): void {
     this.#byRef.delete(connection.ref);
     this.overheard.delete(connection);
+    this.busy.forget(connection);
     this.#engine.remove(connection);
     if (this.#byRef.size === 0 && this.onEmpty) setImmediate(this.onEmpty);
   }

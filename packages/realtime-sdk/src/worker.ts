@@ -6,7 +6,7 @@ import type { AdapterHost } from "./adapter.js";
 import { aside } from "./aside.js";
 import { bindingOf, type Rpc } from "./binding.js";
 import type { VirtualConnection } from "./connection.js";
-import { Connections } from "./connections.js";
+import { Connections, type HandlerBounds } from "./connections.js";
 import { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import type { LinkError } from "./link/errors.js";
@@ -41,14 +41,12 @@ export interface RingwayEvents {
 }
 
 /** What a worker is made of. */
-export interface WorkerOptions extends LinkOptions {
+export interface WorkerOptions extends LinkOptions, HandlerBounds {
   readonly rpc?: Rpc;
   /** What `io.close()` means to the clients. */
   readonly onClose: OnClose;
   /** How long clients may take to go to other workers, unless it is said. */
   readonly drain_ms: number;
-  /** Handlers that one client may have running. */
-  readonly handlers_max: number;
 }
 
 /** What `io.close()` means to the clients. */
@@ -99,16 +97,14 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       retrying: (cause, delay_ms) => this.#tell("retry", cause, delay_ms),
       lost: (cause) => this.#lost(cause),
       frame: (frame) => this.#receive(frame),
-      fault: (error) => {
-        if (this.listenerCount("fault") > 0) this.#tell("fault", error);
-        else this.#warned.tell(error);
-      },
+      fault: (error) => this.#fault(error),
     };
     const link = new Link(options, handler);
     this.#link = link;
     this.engine = new RingwayEngine({ ...io.opts, path: io.opts["path"] || io.path() }, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
     this.#namespaces = new Namespaces(options.instance, link);
-    this.#connections = new Connections(this.engine, io, link, (connection: VirtualConnection) => this.#namespaces.saveData(connection), options.handlers_max);
+    const saveData = (connection: VirtualConnection): void => this.#namespaces.saveData(connection);
+    this.#connections = new Connections(this.engine, io, link, saveData, options, (error) => this.#fault(error));
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
     this.host = {
       instance: options.instance,
@@ -227,6 +223,11 @@ export class Ringway extends EventEmitter<RingwayEvents> {
     this.#namespaces.lose();
     this.#connections.endAll("transport close");
     this.#tell("lost", cause);
+  }
+
+  #fault(error: LinkError): void {
+    if (this.listenerCount("fault") > 0) this.#tell("fault", error);
+    else this.#warned.tell(error);
   }
 
   /** The link has more to do than to tell. */

@@ -160,6 +160,11 @@ export class Link {
     }
   }
 
+  /** What was sent goes now, and not with the rest of this turn of the event loop. */
+  flush(): void {
+    this.#pump();
+  }
+
   /** Calls `heard` when the daemon has dealt with all that was sent so far; never when the session is lost before. */
   whenHeard(heard: () => void): void {
     this.#listeners.push({ frames: this.#outgoing.allFrames, heard });
