@@ -12,6 +12,8 @@ use ringway_proto::link::{Frame, Part};
 
 const SECOND_US: u64 = 1_000_000;
 const TICK_US: u64 = 100_000;
+/// What whoever floods says in a tick.
+const LOUD_BYTES: usize = 64 << 10;
 
 fn stage() -> Stage {
     Stage::with_applications(Window::default(), &[("shop", &["/shop"])])
@@ -180,9 +182,9 @@ fn a_worker_that_floods_is_isolated_unread_and_tried_with_one_client() {
     let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
     stage.open(1, &[]);
     stage.open(2, &[]);
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 299);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 299);
     assert_eq!(notices(&mut stage), nothing(), "not yet");
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 3);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 3);
     assert_eq!(notices(&mut stage), ["loud Flooded"]);
     let told = stage.take_told();
     assert!(told.contains(&"again 1".to_owned()), "{told:?}");
@@ -215,15 +217,15 @@ fn a_worker_that_floods_is_isolated_unread_and_tried_with_one_client() {
 fn one_that_floods_again_on_trial_is_isolated_sooner() {
     let mut stage = stage();
     let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 302);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
     assert_eq!(notices(&mut stage), ["loud Flooded"]);
     let back = worker(&mut stage, "loud");
     calm(&mut stage, &[well, back], 11);
     assert_eq!(notices(&mut stage), ["loud half open"]);
     stage.open(1, &[]);
-    storm(&mut stage, &[(back, 128 << 10), (well, 0)], 74);
+    storm(&mut stage, &[(back, LOUD_BYTES), (well, 0)], 74);
     assert_eq!(notices(&mut stage), nothing(), "it is on trial");
-    storm(&mut stage, &[(back, 128 << 10), (well, 0)], 3);
+    storm(&mut stage, &[(back, LOUD_BYTES), (well, 0)], 3);
     assert_eq!(notices(&mut stage), ["loud Flooded"]);
     assert!(stage.take_told().contains(&"again 1".to_owned()));
 }
@@ -241,18 +243,18 @@ fn a_burst_a_job_and_slow_clients_are_no_flood() {
         ),
         ("a burst in each second", |stage, [loud, well], at| {
             match at % 10 {
-                0..8 => storm(stage, &[(loud, 128 << 10), (well, 0)], 1),
+                0..8 => storm(stage, &[(loud, LOUD_BYTES), (well, 0)], 1),
                 _ => calm(stage, &[loud, well], 1),
             }
         }),
         ("much, which clients take", |stage, [loud, well], _| {
-            shout(stage, loud, 128 << 10);
+            shout(stage, loud, LOUD_BYTES);
             calm(stage, &[loud, well], 1);
         }),
         (
             "clients for which nobody waits at last",
             |stage, [loud, well], at| {
-                shout(stage, loud, 128 << 10);
+                shout(stage, loud, LOUD_BYTES);
                 // Two seconds of patience, and two of rest.
                 match at % 40 {
                     0..20 => storm(stage, &[(loud, 0), (well, 0)], 1),
@@ -263,9 +265,9 @@ fn a_burst_a_job_and_slow_clients_are_no_flood() {
         ("workers that take turns", |stage, [one, other], at| {
             let is_first = at / 20 % 2 == 0;
             let (one_says, other_says) = if is_first {
-                (128 << 10, 0)
+                (LOUD_BYTES, 0)
             } else {
-                (0, 128 << 10)
+                (0, LOUD_BYTES)
             };
             storm(stage, &[(one, one_says), (other, other_says)], 1);
         }),
@@ -286,13 +288,13 @@ fn one_that_nobody_can_stand_in_for_only_waits() {
     let loud = worker(&mut stage, "loud");
     let other = stage.worker_of("shop", "of the shop");
     stage.open(1, &[]);
-    storm(&mut stage, &[(loud, 128 << 10), (other, 0)], 600);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (other, 0)], 600);
     assert_eq!(notices(&mut stage), nothing());
     stage.hold(Hold::Heaviest);
     assert!(stage.peer(loud).is_paused && !stage.peer(other).is_paused);
     stage.hold(Hold::Nobody);
     let well = worker(&mut stage, "well");
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0), (other, 0)], 1);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0), (other, 0)], 1);
     assert_eq!(
         notices(&mut stage),
         ["loud Flooded"],
@@ -304,15 +306,15 @@ fn one_that_nobody_can_stand_in_for_only_waits() {
 fn one_on_trial_that_is_alone_gets_all_clients() {
     let mut stage = stage();
     let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 302);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
     let back = worker(&mut stage, "loud");
     stage.kill(well);
     notices(&mut stage);
     stage.open(1, &[]);
-    storm(&mut stage, &[(back, 128 << 10)], 10);
+    storm(&mut stage, &[(back, LOUD_BYTES)], 10);
     stage.open(1, &[]);
     stage.open(2, &[]);
-    storm(&mut stage, &[(back, 128 << 10)], 30);
+    storm(&mut stage, &[(back, LOUD_BYTES)], 30);
     assert_eq!(notices(&mut stage), ["loud half open", "loud closed"]);
     assert!(stage.take_told().contains(&"again 2".to_owned()));
 }
@@ -324,9 +326,9 @@ fn an_emitter_waits_and_has_nothing_to_be_isolated_from() {
     let loud = stage.accept();
     stage.hello_as("emitter", loud, "loud", None);
     stage.say(loud, 1, &Frame::Nsp { name: "/" });
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 600);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 600);
     assert_eq!(notices(&mut stage), nothing());
-    shout(&mut stage, loud, 128 << 10);
+    shout(&mut stage, loud, LOUD_BYTES);
     stage.hold(Hold::Heaviest);
     assert!(stage.peer(loud).is_paused && !stage.peer(well).is_paused);
 }
@@ -338,7 +340,7 @@ fn nobody_is_isolated_for_it_where_that_is_not_wanted() {
     settings.breaker.flood_ms = 0;
     stage.exchange = Exchange::new(settings, 1, [1, 2]);
     let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
-    storm(&mut stage, &[(loud, 128 << 10), (well, 0)], 900);
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 900);
     assert_eq!(notices(&mut stage), nothing());
     assert_eq!(stage.exchange.stats().floods, 0);
 }
@@ -348,7 +350,7 @@ fn a_daemon_that_did_not_run_does_not_count_that_time() {
     let mut stage = stage();
     let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
     for _ in 0..10 {
-        shout(&mut stage, loud, 128 << 10);
+        shout(&mut stage, loud, LOUD_BYTES);
         stage.hold(Hold::Heaviest);
         stage.now_us += 60 * SECOND_US;
         stage.pass(TICK_US);

@@ -42,8 +42,9 @@ impl Exchange {
     fn add_heavy(&mut self, now: Now) {
         let workers = &self.workers;
         self.heavy.retain(|id| workers.contains_key(id));
-        for id in self.shares.heavy(now.monotonic_us) {
-            if self.workers.contains_key(&id) && !self.heavy.contains(&id) {
+        let is_there = |id: &WorkerId| workers.contains_key(id);
+        for id in self.shares.heavy(now.monotonic_us, is_there) {
+            if !self.heavy.contains(&id) {
                 self.heavy.push(id);
             }
         }

@@ -62,8 +62,12 @@ impl Shares {
         self.of_shards.insert(shard, weights);
     }
 
-    /// Those that have said their fair share at least, whoever said most first. There is one if anybody has said anything.
-    pub(super) fn heavy(&mut self, now_us: u64) -> Vec<WorkerId> {
+    /// Of those that are there the ones that have said their fair share at least, whoever said most first. There is one if anybody has said anything.
+    pub(super) fn heavy(
+        &mut self,
+        now_us: u64,
+        is_there: impl Fn(&WorkerId) -> bool,
+    ) -> Vec<WorkerId> {
         let mut bytes: BTreeMap<WorkerId, u64> = BTreeMap::new();
         for weights in self.of_shards.values_mut().chain([&mut self.mail]) {
             weights.fade(now_us);
@@ -71,7 +75,9 @@ impl Shares {
                 *bytes.entry(*id).or_default() += said;
             }
         }
-        let fair = bytes.values().sum::<u64>() / bytes.len().max(1) as u64;
+        bytes.retain(|id, said| *said >= LEAST_BYTES && is_there(id));
+        let count = bytes.len().max(1) as u64;
+        let fair = bytes.values().sum::<u64>().div_ceil(count);
         let mut heavy: Vec<(u64, WorkerId)> = bytes
             .into_iter()
             .filter(|(_, said)| *said >= fair)
@@ -94,7 +100,7 @@ mod tests {
         for (id, bytes) in said {
             shares.mailed(0, WorkerId(*id), *bytes);
         }
-        let found: Vec<u64> = shares.heavy(0).iter().map(|id| id.0).collect();
+        let found: Vec<u64> = shares.heavy(0, |_| true).iter().map(|id| id.0).collect();
         assert_eq!(found, heavy, "{said:?}");
     }
 
@@ -113,11 +119,14 @@ mod tests {
         let mut shares = Shares::default();
         shares.mailed(0, WorkerId(1), 1 << 20);
         shares.mailed(3 * SECOND_US, WorkerId(2), (1 << 17) + 1);
-        assert_eq!(shares.heavy(3 * SECOND_US), [WorkerId(2)]);
-        assert_eq!(shares.heavy(60 * SECOND_US), []);
+        assert_eq!(shares.heavy(3 * SECOND_US, |_| true), [WorkerId(2)]);
+        let is_there = |id: &WorkerId| id.0 != 2;
+        let left = shares.heavy(3 * SECOND_US, is_there);
+        assert_eq!(left, [WorkerId(1)], "the other one is gone");
+        assert_eq!(shares.heavy(60 * SECOND_US, |_| true), []);
         assert_eq!(shares.mail.bytes.len(), 0, "and takes no room");
         shares.mailed(u64::MAX, WorkerId(1), 1 << 20);
-        assert_eq!(shares.heavy(u64::MAX), [WorkerId(1)]);
+        assert_eq!(shares.heavy(u64::MAX, |_| true), [WorkerId(1)]);
     }
 
     #[test]
@@ -125,14 +134,14 @@ mod tests {
         let mut shares = Shares::default();
         shares.mailed(0, WorkerId(1), 10 << 20);
         shares.mailed(0, WorkerId(2), 1 << 20);
-        assert_eq!(shares.heavy(0), [WorkerId(1)]);
+        assert_eq!(shares.heavy(0, |_| true), [WorkerId(1)]);
         let mut weights = Weights::default();
         weights.add(0, WorkerId(1), 10 << 20);
         weights.add(0, WorkerId(2), 1_000 << 20);
         // A shard says what it has, and not what is new.
         (0..3).for_each(|_| shares.heard(1, weights.clone()));
-        assert_eq!(shares.heavy(0), [WorkerId(2)]);
+        assert_eq!(shares.heavy(0, |_| true), [WorkerId(2)]);
         shares.heard(1, Weights::default());
-        assert_eq!(shares.heavy(0), [WorkerId(1)]);
+        assert_eq!(shares.heavy(0, |_| true), [WorkerId(1)]);
     }
 }
