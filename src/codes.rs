@@ -424,6 +424,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Nothing, if it meant to.",
     ),
     entry(
+        "RW-2614",
+        "A worker floods: for link.flood_ms it said more than can be carried to clients, though it was made to wait. Its clients went to other workers of its application; nothing of it is read for a while, and then it is tried with one client.",
+        "Look for what emits in a loop, or for each event to everybody. A job that has much to say says it in pieces; link.flood_ms says how long it may take.",
+    ),
+    entry(
         "RW-2701",
         "A request's path under a file root cannot be a file: `..`, an encoded slash, a control character, a wrong escape, an empty name, bytes that are not UTF-8 (400), or more than 4,096 bytes (414).",
         "Correct the client: names are escaped once, and separated by plain slashes.",

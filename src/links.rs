@@ -24,7 +24,7 @@ const SOCKET_MODE: u32 = 0o600;
 /// Unsent bytes that the kernel holds for one link.
 const NOTSENT_BYTES_MAX: u32 = 256 * 1024;
 
-/// The shortest `link.stall_ms`.
+/// The shortest `link.stall_ms` and `link.flood_ms`.
 const STALL_MS_MIN: u32 = 500;
 /// The largest `link.migrations_per_second`.
 const MIGRATIONS_MAX: u32 = 1_000_000;
@@ -117,9 +117,14 @@ fn secret(config: &Config) -> Result<Option<Secret>, StartError> {
 /// When workers are kept from clients.
 fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
     // A worker pings every five seconds and collects its garbage for one: what is shorter than this is no sign.
-    if (1..STALL_MS_MIN).contains(&link.stall_ms) {
-        let what = format!("it is 0, or {STALL_MS_MIN} at least");
-        return Err(StartError::invalid_value("link.stall_ms", &what));
+    for (key, ms) in [
+        ("link.stall_ms", link.stall_ms),
+        ("link.flood_ms", link.flood_ms),
+    ] {
+        if (1..STALL_MS_MIN).contains(&ms) {
+            let what = format!("it is 0, or {STALL_MS_MIN} at least");
+            return Err(StartError::invalid_value(key, &what));
+        }
     }
     if link.failures_max as usize > FAILURES_MAX {
         let what = format!("it is {FAILURES_MAX} at most");
@@ -131,6 +136,7 @@ fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
     }
     Ok(BreakerSettings {
         stall_ms: link.stall_ms,
+        flood_ms: link.flood_ms,
         failures_max: link.failures_max,
         failures_within_ms: link.failures_within_ms,
         isolate_ms_min: link.isolate_ms_min,
@@ -403,6 +409,7 @@ mod tests {
             assert!(refused.is_some_and(|text| text.contains(key)), "{key}");
         };
         check("link.stall_ms", |link| link.stall_ms = 499);
+        check("link.flood_ms", |link| link.flood_ms = 499);
         check("link.migrations_per_second", |link| {
             link.migrations_per_second = 0;
         });

@@ -361,15 +361,21 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
     ),
     (
         "ringway_links_paused",
-        "Links that are not read now, as clients or shards have too much before them: all at once.",
+        "Links that are not read now: of workers that say most while clients or shards have too much before them, all when that is not enough, and of workers that flooded (RW-2614).",
         true,
         |stats, _| stats.exchange.links_paused,
     ),
     (
         "ringway_links_pauses_total",
-        "Times that all links were paused so.",
+        "Times that all links were paused, as pausing those of workers that say most was not enough.",
         false,
         |stats, _| stats.exchange.links_pauses,
+    ),
+    (
+        "ringway_links_heaviest_pauses_total",
+        "Times that the links of workers that say most were paused, and the others were read on.",
+        false,
+        |stats, _| stats.exchange.heaviest_pauses,
     ),
     (
         "ringway_links_turned_away_total",
@@ -484,6 +490,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         "Times that a worker dealt with nothing for link.stall_ms.",
         false,
         |stats, _| stats.exchange.stalls,
+    ),
+    (
+        "ringway_upstream_floods_total",
+        "Times that a worker was isolated as it said more than can be carried to clients for link.flood_ms (RW-2614).",
+        false,
+        |stats, _| stats.exchange.floods,
     ),
     (
         "ringway_upstream_circuits_opened_total",

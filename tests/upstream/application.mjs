@@ -49,6 +49,13 @@ io.use((socket, next) => {
   return next();
 });
 
+let isPouring = false;
+function pour(text) {
+  for (let number = 0; number < 50; number += 1) io.to("lobby").emit("told", number, text);
+  if (isPouring) setImmediate(pour, text);
+}
+process.on("SIGUSR2", () => { isPouring = false; });
+
 io.on("connection", (socket) => {
   tell({ event: "connection", id: socket.id, recovered: socket.recovered });
   // A version that cannot serve anybody.
@@ -80,6 +87,11 @@ io.on("connection", (socket) => {
   socket.on("ring", async (answer) => answer(await io.serverSideEmitWithAck("who are you")));
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });
   socket.on("storm", (count, text) => { for (let number = 0; number < count; number += 1) io.to("lobby").emit("told", number, text); });
+  // What no client can take, for as long as nobody says to stop.
+  socket.on("pour", (text) => {
+    isPouring = true;
+    pour(text);
+  });
   socket.on("remember", (value, answer) => { socket.data.value = value; answer(); });
   // As an application does that has much to say to one client: it waits while the client cannot follow.
   socket.on("stream", async (count, text, answer) => {

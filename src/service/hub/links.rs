@@ -9,7 +9,7 @@ use crate::post::{Class, Post};
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::time::{ConnId, Now};
-use crate::upstream::{Exchange, LinkPeer, Notice, Order, Pressed, ToLinks};
+use crate::upstream::{Exchange, Hold, LinkPeer, Notice, Order, Pressed, ToLinks};
 use std::collections::btree_map::Entry;
 
 /// How often links and workers are looked after.
@@ -17,11 +17,17 @@ const TICK_US: u64 = 100_000;
 /// How long workers wait for a client that takes nothing: much less than for all of them, or it would use up what the others need.
 const PATIENCE_US: u64 = 500_000;
 /// Bytes of mail that are dealt with before the links hear of it: an eighth of what may be on the way.
-const CARRIED_BYTES: u64 = 256 << 10;
+const CARRIED_BYTES: u64 = 128 << 10;
 /// What a client can take in a moment: of a worker's words alone, which are bounded by sixteen times as much.
 const PRESSED_AT: OutboxBounds = OutboxBounds {
     packets_max: 4096,
     bytes_max: 256 << 10,
+};
+/// What makes all workers wait, and not only those that say most: what stands before it when these wait, and what was on the way by then, is less. What may be on
+/// the way behind that still fits.
+const MUCH_AT: OutboxBounds = OutboxBounds {
+    packets_max: 24 << 10,
+    bytes_max: 1 << 20,
 };
 /// What it comes down to until workers go on.
 const RELIEVED_AT: OutboxBounds = OutboxBounds {
@@ -31,6 +37,15 @@ const RELIEVED_AT: OutboxBounds = OutboxBounds {
 
 fn is_pressed(outbox: &Outbox, bounds: OutboxBounds) -> bool {
     outbox.len() > bounds.packets_max || outbox.bytes() > bounds.bytes_max
+}
+
+/// Who is to wait for such a client.
+fn hold_for(outbox: &Outbox, pressed: &Pressed, now_us: u64) -> Hold {
+    match is_pressed(outbox, MUCH_AT) {
+        _ if now_us >= pressed.took_us + PATIENCE_US => Hold::Nobody,
+        true => Hold::All,
+        false => Hold::Heaviest,
+    }
 }
 
 impl Hub {
@@ -188,32 +203,38 @@ impl Hub {
     /// Tells the links when clients of this shard come to have more before them than they can take in a moment, and when that is over. One that takes
     /// nothing is not waited for.
     fn say_pressure(&mut self, turn: &mut Turn<'_>) {
-        if self.upstream.pressed.is_empty() && !self.upstream.is_pressed {
+        if self.upstream.pressed.is_empty() && self.upstream.hold == Hold::Nobody {
             return;
         }
         let sessions = &self.sessions;
         let now_us = turn.now.monotonic_us;
+        let mut hold = Hold::Nobody;
         self.upstream.pressed.retain(|key, pressed| {
             let outbox = sessions.get(*key).map(|session| &session.outbox);
             let outbox = outbox.filter(|outbox| is_pressed(outbox, RELIEVED_AT));
             outbox.is_some_and(|outbox| {
                 pressed.look(outbox.bytes(), now_us);
+                hold = hold.max(hold_for(outbox, pressed, now_us));
                 true
             })
         });
-        let mut pressed = self.upstream.pressed.values();
-        let is_pressed = pressed.any(|pressed| now_us < pressed.took_us + PATIENCE_US);
-        if is_pressed != self.upstream.is_pressed {
-            self.tell_pressure(is_pressed, turn);
+        if hold != self.upstream.hold {
+            self.tell_pressure(hold, turn);
         }
     }
 
-    fn tell_pressure(&mut self, is_pressed: bool, turn: &mut Turn<'_>) {
+    fn tell_pressure(&mut self, hold: Hold, turn: &mut Turn<'_>) {
         // Before it is said: links that are set free may press again at once.
-        self.upstream.is_pressed = is_pressed;
-        let shard = self.shard;
-        if !self.say_to_links(&ToLinks::Pressed { shard, is_pressed }, turn) {
-            self.upstream.is_pressed = !is_pressed;
+        let known = core::mem::replace(&mut self.upstream.hold, hold);
+        self.upstream.weigh(turn.now);
+        self.upstream.weights.fade(turn.now.monotonic_us);
+        let mail = ToLinks::Pressed {
+            shard: self.shard,
+            hold,
+            weights: self.upstream.weights.clone(),
+        };
+        if !self.say_to_links(&mail, turn) {
+            self.upstream.hold = known;
         }
     }
 
@@ -238,18 +259,28 @@ impl Hub {
         if bytes > SLOW_BYTES {
             self.note_slow(key, bytes, turn);
         }
-        if !is_pressed {
-            return;
+        if is_pressed {
+            self.note_pressed(key, bytes, turn);
         }
+    }
+
+    /// It has more before it than it can take in a moment. What the links read until this lap's end would be too much.
+    fn note_pressed(&mut self, key: Key, bytes: usize, turn: &mut Turn<'_>) {
+        let now_us = turn.now.monotonic_us;
         if let Entry::Vacant(place) = self.upstream.pressed.entry(key) {
-            let took_us = turn.now.monotonic_us;
+            let took_us = now_us;
             place.insert(Pressed { took_us, bytes });
             // One that takes nothing causes no lap.
             self.arm_tick(turn);
-            // What the links read until this lap's end would be too much.
-            if !self.upstream.is_pressed {
-                self.tell_pressure(true, turn);
-            }
+        }
+        let session = self.sessions.get(key);
+        let pressed = self.upstream.pressed.get(&key);
+        let Some((session, pressed)) = session.zip(pressed) else {
+            return;
+        };
+        let hold = hold_for(&session.outbox, pressed, now_us);
+        if hold > self.upstream.hold {
+            self.tell_pressure(hold, turn);
         }
     }
 

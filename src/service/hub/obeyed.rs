@@ -128,6 +128,7 @@ impl Hub {
                     body,
                 };
                 let frame = Frame::parse(&raw, Side::Worker).expect("the exchange has parsed it");
+                self.upstream.speaker = Some(worker);
                 match client {
                     Some(client) => {
                         let space = space.map(|space| (space, worker));
@@ -135,6 +136,7 @@ impl Hub {
                     }
                     None => self.upstream_broadcast((space, worker), flags, &frame, turn),
                 }
+                self.upstream.weigh(turn.now);
             }
         }
     }

@@ -16,6 +16,8 @@ pub const FAILURES_MAX: usize = 1_000;
 
 /// Links of one peer that may be refused for what they said. More than of one worker: behind a peer may be several.
 const PEER_LIES_MAX: u32 = 20;
+/// Of the time for which a worker may flood, the part after which one that has done so before does it again.
+const FLOOD_AGAIN: u64 = 4;
 /// Time between two links of a host that are let in although others of its links are refused.
 const LET_IN_US: u64 = 1_000_000;
 
@@ -33,6 +35,8 @@ pub enum OnFailure {
 pub struct BreakerSettings {
     /// How long a worker may deal with nothing of what it was sent, in milliseconds; 0: for ever.
     pub stall_ms: u32,
+    /// How long a worker may say more than can be carried to clients, in milliseconds; 0: for ever.
+    pub flood_ms: u32,
     /// Failures of a kin that open its circuit; 0: none do.
     pub failures_max: u32,
     /// The time within which they are counted, in milliseconds. A worker that lived longer has not failed when it dies.
@@ -111,6 +115,8 @@ pub(super) struct Standing {
     pub(super) connects: Connects,
     /// Its circuit opened as it answered none: one that it answers closes it.
     pub(super) lets_nobody_in: bool,
+    /// Its circuit opened as one of its kin flooded: one that does not closes it.
+    pub(super) has_flooded: bool,
 }
 
 impl Standing {
@@ -122,6 +128,11 @@ impl Standing {
 
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.circuit, Circuit::Closed)
+    }
+
+    /// Whether nothing of it is read: what it says goes to others' clients, too, though it has none of its own.
+    pub(super) const fn is_unread(&self) -> bool {
+        self.has_flooded && matches!(self.circuit, Circuit::Open { .. })
     }
 
     /// Whether it waits for its one client.
@@ -173,6 +184,8 @@ struct Record {
     /// How often its circuit opened in a row.
     openings: u32,
     is_open: bool,
+    /// It is open as one of them flooded.
+    has_flooded: bool,
     until_us: u64,
     /// Of a peer: when one of its links is let in next, though it is open.
     next_us: u64,
@@ -220,6 +233,13 @@ impl Breaker {
         self.settings.stall_ms as u64 * 1000
     }
 
+    /// Whether a worker that has flooded for so long is to be kept from clients.
+    pub(super) fn is_flood(&self, flooded_us: u64, has_flooded: bool) -> bool {
+        let flood_us = u64::from(self.settings.flood_ms) * 1000;
+        let part = if has_flooded { FLOOD_AGAIN } else { 1 };
+        flood_us > 0 && flooded_us >= flood_us / part
+    }
+
     const fn within_us(&self) -> u64 {
         self.settings.failures_within_ms as u64 * 1000
     }
@@ -233,6 +253,13 @@ impl Breaker {
             },
             None => Circuit::Closed,
         }
+    }
+
+    /// Whether that is so as one of the kin flooded.
+    pub(super) fn has_flooded(&self, kin: &str) -> bool {
+        self.records
+            .get(kin)
+            .is_some_and(|record| record.has_flooded)
     }
 
     /// Whether a link of the peer is let in while its circuit is open: one in a while.
@@ -285,6 +312,13 @@ impl Breaker {
         }
     }
 
+    /// The same for a kin of which one floods.
+    pub(super) fn open_for_flood(&mut self, now_us: u64, kin: &str) -> u64 {
+        let until_us = self.open(now_us, kin);
+        self.record(kin).has_flooded = true;
+        until_us
+    }
+
     /// Opens the circuit of a kin: each time in a row for twice as long.
     pub(super) fn open(&mut self, now_us: u64, kin: &str) -> u64 {
         let (least_ms, most_ms) = (self.settings.isolate_ms_min, self.settings.isolate_ms_max);
@@ -298,6 +332,7 @@ impl Breaker {
         let delay_us = doubled_ms.min(u64::from(most_ms)) * 1000;
         record.openings += 1;
         record.is_open = true;
+        record.has_flooded = false;
         // Workers that failed together do not come back together.
         record.until_us = now_us + delay_us / 2 + random % (delay_us / 2 + 1);
         record.until_us
@@ -307,6 +342,7 @@ impl Breaker {
     pub(super) fn close(&mut self, kin: &str) {
         if let Some(record) = self.records.get_mut(kin) {
             record.is_open = false;
+            record.has_flooded = false;
         }
     }
 
@@ -336,6 +372,7 @@ mod tests {
     fn breaker(failures_max: u32) -> Breaker {
         let settings = BreakerSettings {
             stall_ms: 10_000,
+            flood_ms: 30_000,
             failures_max,
             failures_within_ms: 60_000,
             isolate_ms_min: 1_000,

@@ -349,8 +349,13 @@ impl Exchange {
                 self.forward(client, frame);
             }
             ToLinks::Entered { client, space } => self.entered(client, space),
-            ToLinks::Pressed { shard, is_pressed } => {
-                self.pressure.set(now.monotonic_us, shard, is_pressed);
+            ToLinks::Pressed {
+                shard,
+                hold,
+                ref weights,
+            } => {
+                self.shares.heard(shard, weights.clone());
+                self.pressure.set(now.monotonic_us, shard, hold);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),

@@ -17,9 +17,10 @@ use super::migrate::Pace;
 use super::owed::OnWorkerLoss;
 use super::owning::Told;
 use super::parsing::Parser;
-use super::pressure::Pressure;
+use super::pressure::{Hold, Pressure};
 use super::proof::Secret;
 use super::recovery::Recovery;
+use super::shares::Shares;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
@@ -104,10 +105,12 @@ pub struct ExchangeStats {
     pub links_joined: u64,
     /// Links that were closed for what they said, or for saying nothing.
     pub links_refused: u64,
-    /// Links that are not read now, as clients or shards have too much before them.
+    /// Links that are not read now, as clients or shards have too much before them, or as their workers have flooded.
     pub links_paused: u64,
-    /// Times that links were paused so.
+    /// Times that all links were paused so.
     pub links_pauses: u64,
+    /// Times that those alone were whose workers said most.
+    pub heaviest_pauses: u64,
     /// Links of peers that had lied too often.
     pub links_turned_away: u64,
     /// Links that came back in time.
@@ -144,6 +147,8 @@ pub struct ExchangeStats {
     pub workers_isolated: u64,
     /// Times that a worker was stuck.
     pub stalls: u64,
+    /// Times that a worker was kept from clients as it flooded.
+    pub floods: u64,
     /// Times that a circuit opened.
     pub circuits_opened: u64,
     /// Times that a worker was tried with one client.
@@ -162,7 +167,7 @@ pub(crate) struct Exchange {
     pub(super) settings: ExchangeSettings,
     pub(super) shards: u16,
     epoch: String,
-    links: BTreeMap<ConnId, Link>,
+    pub(super) links: BTreeMap<ConnId, Link>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     next_worker: u64,
     pub(super) clients: HashMap<ClientNumber, Client>,
@@ -189,8 +194,12 @@ pub(crate) struct Exchange {
     pub(super) orders: Vec<Order>,
     pub(super) pressure: Pressure,
     pub(super) recovery: Recovery,
-    /// Other shards or clients cannot follow: no link is read.
-    blocked: bool,
+    /// Who says how much.
+    pub(super) shares: Shares,
+    /// Other shards or clients cannot follow: these links are not read.
+    pub(super) hold: Hold,
+    /// Whose those are, if it is not all; whoever said most is the first.
+    pub(super) heavy: Vec<WorkerId>,
     /// Links whose input has not been read to its end.
     unread: BTreeSet<ConnId>,
     /// The one that was read last: the one behind it is next.
@@ -243,7 +252,9 @@ impl Exchange {
             native: BTreeSet::new(),
             orders: Vec::new(),
             pressure: Pressure::new(shards),
-            blocked: false,
+            shares: Shares::default(),
+            hold: Hold::Nobody,
+            heavy: Vec::new(),
             unread: BTreeSet::new(),
             read_last: None,
             ping_us: 0,
@@ -265,10 +276,7 @@ impl Exchange {
             sessions_waiting: self.recovery.sessions_waiting(),
             log_bytes: self.recovery.log_bytes(),
             workers_isolated: self.isolated() as u64,
-            links_paused: match self.blocked {
-                true => self.links.len() as u64,
-                false => 0,
-            },
+            links_paused: self.links.values().filter(|link| link.is_paused()).count() as u64,
             ..self.stats
         }
     }
@@ -304,9 +312,7 @@ impl Exchange {
         let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US, peer);
         self.links.insert(conn, link);
         self.orders.push(Order::Dirty(conn));
-        if self.blocked {
-            self.orders.push(Order::Pause(conn));
-        }
+        self.settle_links();
     }
 
     /// A link was accepted, and closed before it was one.
@@ -328,9 +334,6 @@ impl Exchange {
 
     /// Reads some of what links have said, one after the other. `false`: there is nothing, or it is to wait.
     pub(crate) fn read_on(&mut self, now: Now) -> bool {
-        if self.blocked {
-            return false;
-        }
         let next = self.next_unread();
         if let Some(conn) = next {
             self.unread.remove(&conn);
@@ -343,7 +346,9 @@ impl Exchange {
     fn next_unread(&self) -> Option<ConnId> {
         let behind = self.read_last.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = self.unread.range((behind, Bound::Unbounded));
-        rest.next().or_else(|| self.unread.first()).copied()
+        let is_read = |conn: &&ConnId| !self.links.get(conn).is_some_and(Link::is_paused);
+        let next = rest.find(is_read);
+        next.or_else(|| self.unread.iter().find(is_read)).copied()
     }
 
     /// Takes frames out of a link's input.
@@ -434,7 +439,9 @@ impl Exchange {
             worker.incoming.receive(bytes).map_err(|_| Fault::Window)?;
         }
         let frame = Frame::parse(raw, Side::Worker)?;
+        let sent_bytes = self.pressure.sent_bytes;
         self.obey(now, id, raw, &frame)?;
+        self.weigh(now, id, self.pressure.sent_bytes - sent_bytes);
         self.note_connects(id, raw, &frame);
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
@@ -535,6 +542,8 @@ impl Exchange {
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {
             worker.standing.circuit = self.breaker.join(now.monotonic_us, &kin);
+            worker.standing.has_flooded =
+                self.breaker.has_flooded(&kin) && !worker.standing.is_closed();
         }
         worker.standing.kin = kin;
         worker.standing.join(now.monotonic_us);
@@ -583,6 +592,7 @@ impl Exchange {
             }
             self.orders.push(Order::Dirty(conn));
         }
+        self.settle_links();
     }
 
     /// The optional parts of docs/link.md that are obeyed here. About requests the main application is asked alone.
@@ -635,28 +645,6 @@ impl Exchange {
         }
     }
 
-    /// Whether links are not to be read for the sake of clients.
-    pub(crate) fn holds_back(&mut self, now: Now) -> bool {
-        self.pressure.holds(now.monotonic_us)
-    }
-
-    /// Other shards can follow again, or cannot: links are read, or not.
-    pub(crate) fn set_blocked(&mut self, blocked: bool) {
-        if self.blocked == blocked {
-            return;
-        }
-        self.blocked = blocked;
-        self.stats.links_pauses += u64::from(blocked);
-        let conns: Vec<ConnId> = self.links.keys().copied().collect();
-        for conn in conns {
-            if blocked {
-                self.orders.push(Order::Pause(conn));
-            } else {
-                self.orders.push(Order::Resume(conn));
-            }
-        }
-    }
-
     /// Now and then: links that are silent, workers that do not come back, clients that wait too long.
     pub(crate) fn tick(&mut self, now: Now) {
         self.recovery.pass(now.monotonic_us);
@@ -683,7 +671,8 @@ impl Exchange {
             self.lose(now, id);
             self.refuse_the_waiting(now, app);
         }
-        self.mend(now, !self.blocked);
+        self.hold_on(now);
+        self.mend(now);
         self.migrate(now);
         self.settle(now);
         self.end_late_questions(now);
@@ -703,7 +692,7 @@ impl Exchange {
         for (conn, link) in &mut self.links {
             match link.lateness(now.monotonic_us) {
                 // What it has said may not have been read.
-                Lateness::Hello if !self.blocked => silent.push(*conn),
+                Lateness::Hello if !link.is_paused() => silent.push(*conn),
                 Lateness::None | Lateness::Hello => {}
                 Lateness::Closing => stuck.push(*conn),
             }
@@ -717,17 +706,15 @@ impl Exchange {
         }
     }
 
-    /// Nobody is silent while nothing is read.
+    /// Nobody is silent who is not read.
     fn ping(&mut self, now: Now) {
-        if self.blocked {
-            return;
-        }
         let number = self.ping_us;
         let mut silent = Vec::new();
         for (conn, link) in self
             .links
             .iter_mut()
             .filter(|(_, link)| link.worker().is_some() && !link.is_closing())
+            .filter(|(_, link)| !link.is_paused())
         {
             match link.ping(number) {
                 true => self.orders.push(Order::Dirty(*conn)),

@@ -3,6 +3,7 @@
 use super::applications::AppId;
 use super::exchange::{Exchange, ExchangeSettings};
 use super::mend::Notice;
+use super::pressure::Hold;
 use super::proof::Secret;
 use super::stage::{Stage, client};
 use super::window::Window;
@@ -435,7 +436,7 @@ fn links_are_read_one_after_the_other() {
         stage.say(loud, 1, &bus);
     }
     stage.say(quiet, 1, &Frame::Nsp { name: "/" });
-    stage.exchange.set_blocked(false);
+    stage.exchange.set_hold(stage.now(), Hold::Nobody);
     for _ in 0..2 {
         stage.exchange.read_on(stage.now());
     }

@@ -41,6 +41,8 @@ pub(super) enum Fault {
     Stalled,
     /// It has answered no CONNECT for too long.
     Unanswered,
+    /// It has said more than others can take, for too long.
+    Flooded,
 }
 
 impl Fault {
@@ -67,6 +69,7 @@ impl Fault {
             Self::NoOffset => "bad-value",
             Self::Silent => "silent",
             Self::Stalled | Self::Unanswered => "stalled",
+            Self::Flooded => "flooded",
         }
     }
 }
@@ -110,6 +113,7 @@ impl core::fmt::Display for Fault {
             Self::Silent => f.write_str("nothing was said for too long"),
             Self::Stalled => f.write_str("nothing was dealt with for too long"),
             Self::Unanswered => f.write_str("no CONNECT was answered for too long"),
+            Self::Flooded => f.write_str("more was said than clients can take, for too long"),
         }
     }
 }

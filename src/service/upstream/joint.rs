@@ -6,7 +6,10 @@ use super::clients::Clients;
 use super::exchange::{Exchange, Order};
 use super::mail::ClientNumber;
 use super::parsing::Parser;
+use super::pressure::Hold;
 use super::questions::{Judged, Questions};
+use super::shares::Weights;
+use super::worker::WorkerId;
 use crate::hub::{Gathered, Key};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -19,6 +22,8 @@ use std::sync::Arc;
 pub(crate) const LINKS: u16 = 0;
 /// Bytes for other shards that may wait for ring space; then no link is read.
 const MAIL_BYTES_MAX: usize = 1 << 20;
+/// From then on the heaviest say no more, so that it does not come to that.
+const MAIL_BYTES_MUCH: usize = MAIL_BYTES_MAX / 2;
 
 /// How a client that has much before it takes it.
 #[derive(Clone, Copy, Debug)]
@@ -55,16 +60,21 @@ pub(crate) struct Joint {
     pub(crate) ending: BTreeSet<Key>,
     /// Clients that have more before them than they can take in a moment.
     pub(crate) pressed: BTreeMap<Key, Pressed>,
-    /// What the links know of that.
-    pub(crate) is_pressed: bool,
+    /// What the links know of that: who is to wait.
+    pub(crate) hold: Hold,
+    /// Whose words stand before clients here.
+    pub(crate) weights: Weights,
+    /// Who says the frame at hand, and what it has put before clients.
+    pub(crate) speaker: Option<WorkerId>,
+    pub(crate) spoken_bytes: u64,
     /// Clients that do not keep up, and the applications that know it, by what they call them.
     pub(crate) slow: BTreeMap<Key, Vec<ClientNumber>>,
     /// Of these, those that do again, and of whom that was not said to all of these yet.
     pub(crate) eased: BTreeSet<Key>,
     /// Bytes of the links' mail that were dealt with here, and of which they have not heard.
     pub(crate) carried_bytes: u64,
-    /// Too much mail waits.
-    is_mail_blocked: bool,
+    /// Who waits until no mail does.
+    mail_hold: Hold,
     /// What the application wants, and the operator's settings beneath that, once it has said so.
     pub(crate) binding: Binding,
     pub(crate) operator: Option<Arc<Settings>>,
@@ -108,9 +118,12 @@ impl Joint {
             pressed: BTreeMap::new(),
             slow: BTreeMap::new(),
             eased: BTreeSet::new(),
-            is_pressed: false,
+            hold: Hold::Nobody,
+            weights: Weights::default(),
+            speaker: None,
+            spoken_bytes: 0,
             carried_bytes: 0,
-            is_mail_blocked: false,
+            mail_hold: Hold::Nobody,
             binding: Binding::default(),
             operator: None,
             unsaid_obeyed: 0,
@@ -178,15 +191,25 @@ impl Joint {
         }
     }
 
-    /// Whether links are not to be read: not while much mail waits, and then not until none does; and not while clients are pressed.
+    /// What was put before clients is its speaker's.
+    pub(crate) fn weigh(&mut self, now: Now) {
+        let bytes = core::mem::take(&mut self.spoken_bytes);
+        if let Some(id) = self.speaker {
+            self.weights.add(now.monotonic_us, id, bytes);
+        }
+    }
+
+    /// Which links are not to be read: not while much mail waits, and then not until none does; and not while clients are pressed.
     pub(crate) fn block_links(&mut self, now: Now) {
-        self.is_mail_blocked = match self.is_mail_blocked {
-            true => !self.waiting.is_empty(),
-            false => self.waiting_bytes > MAIL_BYTES_MAX,
+        self.mail_hold = match self.waiting_bytes {
+            0 => Hold::Nobody,
+            bytes if bytes > MAIL_BYTES_MAX => Hold::All,
+            bytes if bytes > MAIL_BYTES_MUCH => self.mail_hold.max(Hold::Heaviest),
+            _ => self.mail_hold,
         };
         if let Some(exchange) = &mut self.exchange {
-            let holds_back = exchange.holds_back(now);
-            exchange.set_blocked(self.is_mail_blocked || holds_back);
+            let hold = exchange.holds_back(now).max(self.mail_hold);
+            exchange.set_hold(now, hold);
         }
     }
 }

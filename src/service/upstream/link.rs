@@ -67,6 +67,8 @@ pub(super) struct Link {
     worker: Option<WorkerId>,
     hello_by_us: u64,
     pings_missed: u32,
+    /// Nothing is read for now.
+    is_paused: bool,
     /// Nothing more is read.
     is_closing: bool,
     /// When that was first seen too late.
@@ -96,6 +98,7 @@ impl Link {
             worker: None,
             hello_by_us,
             pings_missed: 0,
+            is_paused: false,
             is_closing: false,
             closing_by_us: None,
         }
@@ -107,6 +110,15 @@ impl Link {
 
     pub(super) const fn worker(&self) -> Option<WorkerId> {
         self.worker
+    }
+
+    pub(super) const fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// It is read, or not.
+    pub(super) const fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {

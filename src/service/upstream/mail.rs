@@ -2,6 +2,8 @@
 
 use super::applications::AppId;
 use super::parsing::Parser;
+use super::pressure::Hold;
+use super::shares::Weights;
 use super::worker::WorkerId;
 use ringway_proto::link::Part;
 use serde::{Deserialize, Serialize};
@@ -100,8 +102,12 @@ pub(crate) enum ToLinks<'a> {
         client: ClientNumber,
         space: SpaceId,
     },
-    /// Whether clients of this shard have more before them than they can take in a moment.
-    Pressed { shard: u16, is_pressed: bool },
+    /// Who is to wait, as clients of this shard have more before them than they can take in a moment; and of whom that is.
+    Pressed {
+        shard: u16,
+        hold: Hold,
+        weights: Weights,
+    },
     /// So many bytes of mail of the links were dealt with on this shard.
     Carried { shard: u16, bytes: u64 },
     /// So many clients of a shard were asked by a broadcast.

@@ -6,9 +6,10 @@ use super::applications::AppId;
 use super::breaker::{Circuit, Probe};
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::link::LinkPeer;
+use super::link::{Link, LinkPeer};
 use super::mail::{ClientNumber, ToClients};
 use super::owning::called_kin;
+use super::pressure::Hold;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 
@@ -32,6 +33,8 @@ pub enum Failure {
     Unanswered,
     /// The worker says of requests what no client could be told.
     Misjudged,
+    /// The worker says more than can be carried to clients, and goes on.
+    Flooded,
     /// Workers of the name died again and again, soon after they had come.
     Died,
     /// Workers of the name said again and again what they must not.
@@ -47,6 +50,7 @@ impl Failure {
             Self::Mute => "it judges none of the requests that it is asked about",
             Self::Unanswered => "it lets no client in, and refuses none",
             Self::Misjudged => "it says of requests what no client can be told (RW-2612)",
+            Self::Flooded => "it says more than can be carried to clients, and goes on (RW-2614)",
             Self::Died => "it died again and again",
             Self::Lied => "it said again and again what it must not",
         }
@@ -172,22 +176,70 @@ impl Exchange {
         self.breaker.refuses() && !self.has_sound_worker(app) && is_failing()
     }
 
-    /// Now and then: who is stuck, who may try, and who has shown that it is sound.
-    pub(super) fn mend(&mut self, now: Now, is_reading: bool) {
+    /// Now and then: who is stuck or floods, who may try, and who has shown that it is sound.
+    pub(super) fn mend(&mut self, now: Now) {
         let now_us = now.monotonic_us;
-        let is_late = now_us > self.breaker.looked_us + LATE_US;
-        self.breaker.looked_us = now_us;
+        let passed_us = now_us - core::mem::replace(&mut self.breaker.looked_us, now_us);
+        let is_late = passed_us > LATE_US;
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
             // What it owes is no client's.
             if self.worker_mut(id).is_emitter() {
                 continue;
             }
-            let is_forgiven = is_late || !is_reading;
+            let is_forgiven = is_late || self.is_paused(id);
+            self.look_at_flood(id, passed_us, is_late);
             let owes_for_us = self.owes_for_us(now_us, id, is_forgiven);
             self.look_at_connects(now, id, is_forgiven);
-            self.mend_one(now, id, owes_for_us);
+            match self.is_to_be_isolated(id) {
+                true => self.isolate_flooder(now, id),
+                false => self.mend_one(now, id, owes_for_us),
+            }
         }
+        self.settle_links();
+    }
+
+    /// Whether nothing of the worker is read.
+    fn is_paused(&self, id: WorkerId) -> bool {
+        let link = self.workers.get(&id).and_then(|worker| worker.link);
+        let link = link.and_then(|conn| self.links.get(&conn));
+        link.is_some_and(Link::is_paused)
+    }
+
+    /// For how long it has been the heaviest of those that wait.
+    fn look_at_flood(&mut self, id: WorkerId, passed_us: u64, is_late: bool) {
+        let is_held = self.hold != Hold::Nobody && self.heavy.first() == Some(&id);
+        if !is_late {
+            self.worker_mut(id).flood.pass(passed_us, is_held);
+        }
+    }
+
+    /// Whether a worker has flooded for too long, and another one can take its clients. One that is alone goes on waiting while others of the daemon's are read:
+    /// without it its clients would have nobody.
+    fn is_to_be_isolated(&self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get(&id).filter(|worker| worker.link.is_some()) else {
+            return false;
+        };
+        let (standing, flooded_us) = (&worker.standing, worker.flood.for_us());
+        let is_open = matches!(standing.circuit, Circuit::Open { .. });
+        let is_flood = self.breaker.is_flood(flooded_us, standing.has_flooded);
+        is_flood && !is_open && self.has_other(worker.app, id)
+    }
+
+    /// Whether the application has another worker that takes clients as ever.
+    fn has_other(&self, app: AppId, id: WorkerId) -> bool {
+        let mut workers = self.workers_of(app).filter(|(other, _)| *other != id);
+        workers.any(|(_, worker)| worker.takes_clients() && worker.link.is_some())
+    }
+
+    /// The worker's clients go to another one. It comes back, and nothing of it is read until it is tried with one client.
+    fn isolate_flooder(&mut self, now: Now, id: WorkerId) {
+        self.stats.floods += 1;
+        let kin = self.worker_mut(id).standing.kin.clone();
+        let until_us = self.breaker.open_for_flood(now.monotonic_us, &kin);
+        self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
+        self.tell_opened(now, id, Failure::Flooded, until_us);
+        self.cut_off(now, id, &Fault::Flooded);
     }
 
     /// For how long the worker has owed something and dealt with nothing.
@@ -237,7 +289,7 @@ impl Exchange {
             }
             // It had clients when it got stuck, and deals with them again.
             Circuit::HalfOpen { probe: None }
-                if worker.load > 0 && !worker.standing.wants_proof() =>
+                if worker.load > 0 && !worker.standing.wants_proof() && !self.is_on_trial(id) =>
             {
                 self.close_circuit(id);
             }
@@ -288,6 +340,7 @@ impl Exchange {
         worker.standing.circuit = Circuit::Closed;
         worker.standing.is_mute = false;
         worker.standing.lets_nobody_in = false;
+        worker.standing.has_flooded = false;
         let (app, kin, worker) = (worker.app, worker.standing.kin.clone(), called(worker));
         self.breaker.close(&kin);
         self.stats.circuits_closed += 1;
@@ -310,13 +363,21 @@ impl Exchange {
         }
     }
 
+    /// Whether it has flooded before, and is not calm.
+    fn is_on_trial(&self, id: WorkerId) -> bool {
+        let worker = &self.workers[&id];
+        let is_calm = !worker.standing.has_flooded || worker.flood.is_calm();
+        !is_calm && self.has_other(worker.app, id)
+    }
+
     fn judge(&mut self, now: Now, id: WorkerId, probe: Probe, owes_for_us: u64) {
+        let is_on_trial = self.is_on_trial(id);
         let worker = self.worker_mut(id);
         let done_frames = worker.outgoing.done_frames();
         let is_dealt = probe.opened_at.is_some_and(|at| done_frames >= at);
         let is_dealt = is_dealt && worker.standing.has_answered(&probe);
         let is_over = now.monotonic_us >= probe.since_us + PROBE_US;
-        if is_dealt && is_over && owes_for_us < PROBE_OWES_US {
+        if is_dealt && is_over && owes_for_us < PROBE_OWES_US && !is_on_trial {
             self.close_circuit(id);
         } else if !is_dealt && !self.clients.contains_key(&probe.client) {
             // It left before it was any use.

@@ -45,6 +45,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
             Failure::Mute => "mute",
             Failure::Unanswered => "unanswered connects",
             Failure::Misjudged => "misjudged",
+            Failure::Flooded => "flooded",
         },
         Notice::TurnedAway { .. } => "turned away",
         Notice::Refused { .. } => "refused",

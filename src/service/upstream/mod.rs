@@ -27,12 +27,16 @@ mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 mod fault;
+mod flood;
+#[cfg(test)]
+mod flood_tests;
 mod gather;
 #[cfg(test)]
 mod gather_tests;
 mod hold;
 #[cfg(test)]
 mod hold_tests;
+mod holding;
 mod joint;
 mod keeping;
 mod lately;
@@ -64,6 +68,7 @@ mod recovery;
 mod recovery_tests;
 mod rejoin;
 mod sessions;
+mod shares;
 mod space;
 #[cfg(test)]
 mod space_tests;
@@ -87,9 +92,12 @@ pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
 pub use owed::OnWorkerLoss;
 pub(crate) use parsing::Parser;
+pub(crate) use pressure::Hold;
 pub use proof::{Prover, Secret, is_proof, prove};
 pub(crate) use questions::{Admitted, Asked, Judged, Unsaid, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
+#[cfg(test)]
+pub(crate) use shares::Weights;
 pub use space::{Member, Space, SpaceError};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};
 pub use worker::WorkerId;

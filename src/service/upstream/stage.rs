@@ -6,6 +6,7 @@ use super::exchange::{Exchange, ExchangeSettings, Order};
 use super::link::LinkPeer;
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::OnWorkerLoss;
+use super::pressure::Hold;
 use super::window::{Sum, Window};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, Hello, Json, Kind, Part, Raw, ResumePoint, Side};
@@ -54,6 +55,7 @@ pub(super) const fn client(number: u64) -> ClientNumber {
 pub(super) const fn breaker() -> BreakerSettings {
     BreakerSettings {
         stall_ms: 10_000,
+        flood_ms: 30_000,
         failures_max: 5,
         failures_within_ms: 60_000,
         isolate_ms_min: 1_000,
@@ -107,7 +109,11 @@ impl Stage {
 
     /// Links are read, or not.
     pub(super) fn block(&mut self, is_blocked: bool) {
-        self.exchange.set_blocked(is_blocked);
+        self.hold(if is_blocked { Hold::All } else { Hold::Nobody });
+    }
+
+    pub(super) fn hold(&mut self, hold: Hold) {
+        self.exchange.set_hold(self.now(), hold);
         self.carry();
     }
 

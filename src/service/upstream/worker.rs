@@ -6,6 +6,7 @@ use super::applications::AppId;
 use super::begun::Begun;
 use super::breaker::Standing;
 use super::emitter::Role;
+use super::flood::Flood;
 use super::gather::Replies;
 use super::mail::{ClientNumber, SpaceId};
 use super::migrate::Departure;
@@ -118,6 +119,8 @@ pub(super) struct Worker {
     pub(super) departure: Departure,
     /// Whether it gets more of them.
     pub(super) standing: Standing,
+    /// Whether it says more than others can take.
+    pub(super) flood: Flood,
 }
 
 impl Worker {
@@ -161,6 +164,7 @@ impl Worker {
             asked: 0,
             departure: Departure::default(),
             standing: Standing::default(),
+            flood: Flood::default(),
         }
     }
 

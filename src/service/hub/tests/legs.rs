@@ -7,7 +7,7 @@ use crate::post::Class;
 use crate::settings::{Settings, UpstreamSettings};
 use crate::time::ConnId;
 use crate::upstream::stage::{self, described};
-use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Sum, ToLinks, Window};
+use crate::upstream::{Affinity, FRAME_BODY_BYTES_MAX, Hold, Sum, ToLinks, Weights, Window};
 use ringway_proto::link::{
     self, Flags, Frame, GoAway, GoAwayMode, Hello, Json, Long, Part, Payload,
 };
@@ -143,7 +143,8 @@ fn what_the_links_say_while_a_client_ends_finds_none_of_its_legs() {
     let now = world.now;
     let pressed = ToLinks::Pressed {
         shard: 0,
-        is_pressed: true,
+        hold: Hold::All,
+        weights: Weights::default(),
     };
     world.with(0, |hub, post, _, out| {
         hub.mail(now, 0, Class::Request, &pressed.encode(), post, out);
@@ -383,7 +384,8 @@ fn a_connect_that_crosses_a_parting_is_said_anew() {
     let now = world.now;
     let pressed = ToLinks::Pressed {
         shard: 0,
-        is_pressed: true,
+        hold: Hold::All,
+        weights: Weights::default(),
     };
     world.with(0, |hub, post, _, out| {
         hub.mail(now, 0, Class::Request, &pressed.encode(), post, out);
