@@ -43,14 +43,18 @@ class Client {
   }
 }
 
-interface Crowd { clients: [Client, Client, Client]; faults: string[]; busy: Busy; waiting: () => string }
+interface Crowd { clients: [Client, Client, Client]; faults: string[]; busy: Busy; waiting: () => string; flushed: string[] }
 
 /** Three clients that may have ten handlers running. */
 function crowd(): Crowd {
   const faults: string[] = [];
-  const busy = new Busy({ worker_handlers_max: 10, fault: ({ message }) => { faults.push(message); }, flush: () => {} });
+  /** Who waited each time that it was brought on its way. */
+  const flushed: string[] = [];
+  const flush = (): void => { flushed.push(waiting()); };
+  const busy = new Busy({ worker_handlers_max: 10, fault: ({ message }) => { faults.push(message); }, flush });
   const clients: Crowd["clients"] = [new Client(busy), new Client(busy), new Client(busy)];
-  return { clients, faults, busy, waiting: () => clients.map(({ waits }) => waits ? "w" : "-").join("") };
+  const waiting = (): string => clients.map(({ waits }) => waits ? "w" : "-").join("");
+  return { clients, faults, busy, waiting, flushed };
 }
 
 test("below the bound nobody waits", async () => {
@@ -80,6 +84,13 @@ test("at the bound those wait who begin another, until half of all are done; it 
   one.begin(4);
   await turn();
   assert.equal(waiting(), "---", "nine again");
+});
+
+test("those who are to wait are told so at once, all of a turn together", async () => {
+  const { clients, flushed } = crowd();
+  for (const client of clients) client.begin(9);
+  await turn();
+  assert.deepEqual(flushed, ["-ww"]);
 });
 
 test("a client whose own are done goes on, and one whose are done in the turn never waits", async () => {
