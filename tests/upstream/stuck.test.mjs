@@ -1,33 +1,16 @@
 // Workers that do not follow: memory stays bounded on both sides, and no client is cut off for it.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import net from "node:net";
 import { once } from "node:events";
 import test from "node:test";
 import { Socket as Engine } from "engine.io-client";
 import { event, until } from "../it/daemon.mjs";
 import { refusals, total } from "../it/metrics.mjs";
+import { growth, MIB } from "./memory.mjs";
 import { on } from "./stage.mjs";
 
 const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
 const HEARTBEAT = ["--set", "engine.ping_interval_ms=1000", "--set", "engine.ping_timeout_ms=4000"];
-const MIB = 1 << 20;
-
-/** Resident bytes of a process, without what it shares. */
-function resident(pid) {
-  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(kilobytes) * 1024;
-}
-
-/** By how much a process grew at most since now, looked at again and again: what is there in the end says little of what there was. */
-function growth(pid) {
-  const before = resident(pid);
-  let most = before;
-  const look = () => { try { most = Math.max(most, resident(pid)); } catch { /* It is gone. */ } };
-  const timer = setInterval(look, 10);
-  timer.unref();
-  return { most: () => { look(); return most - before; }, end: () => clearInterval(timer) };
-}
 
 test("a worker that stops reading: its clients are held, not timed out, and then answered in order", on({ args: ["--shards", "2", ...RATES, ...HEARTBEAT] }, async (stage) => {
   const worker = await stage.worker();
