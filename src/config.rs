@@ -270,7 +270,7 @@ section! {
         migrations_per_second: u32 = 200,
         /// How long a worker may deal with nothing of what it was sent; then its clients go to others, and it gets none. 0: for ever.
         stall_ms: u32 = 10_000,
-        /// How long a worker may flood: nearly all that time clients could not take what it said, though it was made to wait, and it said more. Then its clients go to
+        /// How long a worker may flood: so much longer many clients could not take what it said, and it was made to wait and said more, than it was not. Then its clients go to
         /// other workers of its application, and it is not read for a while (RW-2614); one that is alone is only made to wait. 0: for ever.
         flood_ms: u32 = 30_000,
         /// So many failures of workers of one name (those without a name count as one) within `failures_within_ms` open their circuit: the next one gets no

@@ -29,6 +29,11 @@ const MUCH_AT: OutboxBounds = OutboxBounds {
     packets_max: 24 << 10,
     bytes_max: 1 << 20,
 };
+/// So many clients of a shard, and which part of all, are many: what a few cannot take says more of them than of their worker.
+const MANY_CLIENTS_MIN: usize = 4;
+const MANY_PART: usize = 4;
+/// For how long a client counts among those.
+const LATELY_US: u64 = 2_000_000;
 /// What it comes down to until workers go on.
 const RELIEVED_AT: OutboxBounds = OutboxBounds {
     packets_max: 512,
@@ -226,16 +231,27 @@ impl Hub {
     fn tell_pressure(&mut self, hold: Hold, turn: &mut Turn<'_>) {
         // Before it is said: links that are set free may press again at once.
         let known = core::mem::replace(&mut self.upstream.hold, hold);
+        let now_us = turn.now.monotonic_us;
+        self.upstream
+            .lately
+            .retain(|_, at_us| now_us < *at_us + LATELY_US);
+        self.upstream.are_many = self.are_many();
         self.upstream.weigh(turn.now);
-        self.upstream.weights.fade(turn.now.monotonic_us);
+        self.upstream.weights.fade(now_us);
         let mail = ToLinks::Pressed {
             shard: self.shard,
             hold,
+            is_many: self.upstream.are_many,
             weights: self.upstream.weights.clone(),
         };
         if !self.say_to_links(&mail, turn) {
             self.upstream.hold = known;
         }
+    }
+
+    fn are_many(&self) -> bool {
+        let count = self.upstream.lately.len();
+        count >= MANY_CLIENTS_MIN && count * MANY_PART >= self.sessions.len()
     }
 
     fn say_carried(&mut self, turn: &mut Turn<'_>) {
@@ -270,6 +286,9 @@ impl Hub {
         if let Entry::Vacant(place) = self.upstream.pressed.entry(key) {
             let took_us = now_us;
             place.insert(Pressed { took_us, bytes });
+            self.upstream.lately.insert(key, now_us);
+            // All that it could not take, of which most is whose this is.
+            self.upstream.spoken_bytes += bytes as u64;
             // One that takes nothing causes no lap.
             self.arm_tick(turn);
         }
@@ -279,7 +298,8 @@ impl Hub {
             return;
         };
         let hold = hold_for(&session.outbox, pressed, now_us);
-        if hold > self.upstream.hold {
+        let hold = hold.max(self.upstream.hold);
+        if hold > self.upstream.hold || self.are_many() && !self.upstream.are_many {
             self.tell_pressure(hold, turn);
         }
     }

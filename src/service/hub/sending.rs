@@ -100,7 +100,10 @@ impl Hub {
 
     /// Queues what a worker says to one of its clients.
     pub(crate) fn push_of_worker(&mut self, key: Key, packet: Rc<Packet>, turn: &mut Turn<'_>) {
-        self.upstream.spoken_bytes += packet.payload_bytes() as u64;
+        // Whoever speaks to clients that follow is in nobody's way.
+        if self.upstream.pressed.contains_key(&key) {
+            self.upstream.spoken_bytes += packet.payload_bytes() as u64;
+        }
         self.push_within(key, packet, WORKER_BOUNDS, turn);
         self.note_pressure(key, turn);
     }

@@ -332,7 +332,6 @@ impl Breaker {
         let delay_us = doubled_ms.min(u64::from(most_ms)) * 1000;
         record.openings += 1;
         record.is_open = true;
-        record.has_flooded = false;
         // Workers that failed together do not come back together.
         record.until_us = now_us + delay_us / 2 + random % (delay_us / 2 + 1);
         record.until_us

@@ -352,10 +352,12 @@ impl Exchange {
             ToLinks::Pressed {
                 shard,
                 hold,
+                is_many,
                 ref weights,
             } => {
+                self.count_held(now);
                 self.shares.heard(shard, weights.clone());
-                self.pressure.set(now.monotonic_us, shard, hold);
+                self.pressure.set(now.monotonic_us, shard, hold, is_many);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),

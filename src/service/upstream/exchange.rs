@@ -200,6 +200,10 @@ pub(crate) struct Exchange {
     pub(super) hold: Hold,
     /// Whose those are, if it is not all; whoever said most is the first.
     pub(super) heavy: Vec<WorkerId>,
+    /// Of these, those that say as much as the first, or half of it at least.
+    pub(super) flooders: Vec<WorkerId>,
+    /// Until when it was counted how long these have waited.
+    pub(super) held_looked_us: u64,
     /// Links whose input has not been read to its end.
     unread: BTreeSet<ConnId>,
     /// The one that was read last: the one behind it is next.
@@ -255,6 +259,8 @@ impl Exchange {
             shares: Shares::default(),
             hold: Hold::Nobody,
             heavy: Vec::new(),
+            flooders: Vec::new(),
+            held_looked_us: 0,
             unread: BTreeSet::new(),
             read_last: None,
             ping_us: 0,
@@ -374,6 +380,11 @@ impl Exchange {
     fn take_frames(&mut self, now: Now, conn: ConnId, input: &[u8]) -> (usize, Result<(), Fault>) {
         let mut taken = 0;
         while taken + self.recovery.given_bytes < READ_BYTES {
+            // Its first frame may have said that it is one that is not to be read.
+            if self.links.get(&conn).is_some_and(Link::is_paused) {
+                self.unread.insert(conn);
+                break;
+            }
             let body_bytes_max = self.links.get(&conn).map_or(0, Link::body_bytes_max);
             let frame = match link::split(&input[taken..], body_bytes_max) {
                 Ok(Some((raw, bytes))) => self.frame(now, conn, &raw, bytes).map(|()| bytes),
@@ -441,7 +452,8 @@ impl Exchange {
         let frame = Frame::parse(raw, Side::Worker)?;
         let sent_bytes = self.pressure.sent_bytes;
         self.obey(now, id, raw, &frame)?;
-        self.weigh(now, id, self.pressure.sent_bytes - sent_bytes);
+        let mail_bytes = self.pressure.sent_bytes - sent_bytes;
+        self.weigh(now, id, (bytes as u64, mail_bytes));
         self.note_connects(id, raw, &frame);
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);

@@ -168,6 +168,7 @@ fn what_shards_say_of_their_clients_decides_with_it() {
     stage.mail(&ToLinks::Pressed {
         shard: 0,
         hold: Hold::Heaviest,
+        is_many: false,
         weights,
     });
     let hold = stage.exchange.holds_back(stage.now());
@@ -243,7 +244,7 @@ fn a_burst_a_job_and_slow_clients_are_no_flood() {
         ),
         ("a burst in each second", |stage, [loud, well], at| {
             match at % 10 {
-                0..8 => storm(stage, &[(loud, LOUD_BYTES), (well, 0)], 1),
+                0..4 => storm(stage, &[(loud, LOUD_BYTES), (well, 0)], 1),
                 _ => calm(stage, &[loud, well], 1),
             }
         }),
@@ -362,4 +363,64 @@ fn a_daemon_that_did_not_run_does_not_count_that_time() {
         .iter()
         .any(|told| told.contains(&format!("{:?}", Failure::Flooded)));
     assert!(!floods, "{told:?}");
+}
+
+/// For so many ticks, or until it is isolated, it says much, and a shard's clients cannot take it: many of them, or a few.
+fn press(stage: &mut Stage, [loud, well]: [ConnId; 2], is_many: bool, ticks: u64) {
+    let (loud_id, _) = stage
+        .exchange
+        .workers
+        .first_key_value()
+        .expect("it is there");
+    let loud_id = *loud_id;
+    for _ in 0..ticks {
+        if stage.exchange.stats().floods > 0 {
+            return;
+        }
+        shout(stage, loud, LOUD_BYTES);
+        let mut weights = Weights::default();
+        weights.add(stage.now_us, loud_id, 10 << 20);
+        for hold in [Hold::Heaviest, Hold::Nobody] {
+            let weights = weights.clone();
+            stage.mail(&ToLinks::Pressed {
+                shard: 0,
+                hold,
+                is_many,
+                weights,
+            });
+            let hold = stage.exchange.holds_back(stage.now());
+            stage.hold(hold);
+            if hold == Hold::Heaviest {
+                let paused = [loud, well].map(|conn| stage.peer(conn).is_paused);
+                assert_eq!(paused, [true, false]);
+                tick(stage, &[loud, well]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_few_clients_cannot_take_makes_a_worker_wait_and_is_no_flood() {
+    let mut stage = stage();
+    let workers = ["loud", "well"].map(|name| worker(&mut stage, name));
+    press(&mut stage, workers, false, 900);
+    assert_eq!(notices(&mut stage), nothing(), "they read slowly");
+    press(&mut stage, workers, true, 310);
+    assert_eq!(notices(&mut stage), ["loud Flooded"]);
+}
+
+#[test]
+fn one_of_its_name_that_dies_does_not_have_the_next_one_read() {
+    let mut stage = stage();
+    let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
+    assert_eq!(notices(&mut stage), ["loud Flooded"]);
+    let back = stage.accept();
+    stage.hello_named(back, "loud again", "loud");
+    stage.kill(back);
+    calm(&mut stage, &[well], 6);
+    let next = stage.accept();
+    stage.hello_named(next, "loud once more", "loud");
+    assert!(stage.heard(next).contains(&"WELCOME 0".to_owned()));
+    assert!(stage.peer(next).is_paused);
 }

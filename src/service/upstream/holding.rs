@@ -15,12 +15,16 @@ impl Exchange {
 
     /// Clients and other shards can follow again, or cannot: links are read, or not.
     pub(crate) fn set_hold(&mut self, now: Now, hold: Hold) {
+        self.count_held(now);
         let was = core::mem::replace(&mut self.hold, hold);
         if was == hold {
             return;
         }
         match hold {
-            Hold::Nobody => self.heavy.clear(),
+            Hold::Nobody => {
+                self.heavy.clear();
+                self.flooders.clear();
+            }
             Hold::Heaviest if was == Hold::Nobody => self.stats.heaviest_pauses += 1,
             Hold::Heaviest => {}
             Hold::All => self.stats.links_pauses += 1,
@@ -33,6 +37,7 @@ impl Exchange {
 
     /// As long as that lasts: who says most by now waits, too. Nobody goes on before it is over.
     pub(super) fn hold_on(&mut self, now: Now) {
+        self.count_held(now);
         if self.hold != Hold::Nobody {
             self.add_heavy(now);
             self.settle_links();
@@ -43,19 +48,37 @@ impl Exchange {
         let workers = &self.workers;
         self.heavy.retain(|id| workers.contains_key(id));
         let is_there = |id: &WorkerId| workers.contains_key(id);
-        for id in self.shares.heavy(now.monotonic_us, is_there) {
+        let is_of_clients = self.pressure.is_of_clients();
+        let heavy = self.shares.heavy(now.monotonic_us, is_of_clients, is_there);
+        // Two that say as much flood as one does.
+        let least = heavy.first().map_or(0, |(bytes, _)| bytes / 2);
+        let flooders = heavy.iter().filter(|(bytes, _)| *bytes >= least);
+        self.flooders = flooders.map(|(_, id)| *id).collect();
+        for (_, id) in heavy {
             if !self.heavy.contains(&id) {
                 self.heavy.push(id);
             }
         }
-        let heaviest = self.heavy.first().and_then(|id| self.workers.get_mut(id));
-        heaviest.into_iter().for_each(|worker| worker.flood.hold());
     }
 
-    /// A worker's frame became so much mail.
-    pub(super) fn weigh(&mut self, now: Now, id: WorkerId, bytes: u64) {
-        self.shares.mailed(now.monotonic_us, id, bytes);
-        if let Some(worker) = self.workers.get_mut(&id) {
+    /// The time since the last look was one in which those had to wait who say most, if it says something of them.
+    pub(super) fn count_held(&mut self, now: Now) {
+        let now_us = now.monotonic_us;
+        let us = now_us.saturating_sub(core::mem::replace(&mut self.held_looked_us, now_us));
+        if self.hold == Hold::Nobody || !self.pressure.is_of_many() {
+            return;
+        }
+        for id in &self.flooders {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.flood.hold(us);
+            }
+        }
+    }
+
+    /// A worker's frame of so many bytes became so much mail.
+    pub(super) fn weigh(&mut self, now: Now, id: WorkerId, (bytes, mail_bytes): (u64, u64)) {
+        self.shares.mailed(now.monotonic_us, id, mail_bytes);
+        if let Some(worker) = self.workers.get_mut(&id).filter(|_| mail_bytes > 0) {
             worker.flood.said(bytes);
         }
         // There was pressure, and nobody who had said anything.

@@ -60,11 +60,14 @@ pub(crate) struct Joint {
     pub(crate) ending: BTreeSet<Key>,
     /// Clients that have more before them than they can take in a moment.
     pub(crate) pressed: BTreeMap<Key, Pressed>,
-    /// What the links know of that: who is to wait.
+    /// Those that came to that in the last moments, and when.
+    pub(crate) lately: BTreeMap<Key, u64>,
+    /// What the links know of that: who is to wait, and whether these are many.
     pub(crate) hold: Hold,
-    /// Whose words stand before clients here.
+    pub(crate) are_many: bool,
+    /// Whose words stand before clients that do not follow.
     pub(crate) weights: Weights,
-    /// Who says the frame at hand, and what it has put before clients.
+    /// Who says the frame at hand, and what it has put before such clients.
     pub(crate) speaker: Option<WorkerId>,
     pub(crate) spoken_bytes: u64,
     /// Clients that do not keep up, and the applications that know it, by what they call them.
@@ -116,6 +119,8 @@ impl Joint {
             called: BTreeSet::new(),
             ending: BTreeSet::new(),
             pressed: BTreeMap::new(),
+            lately: BTreeMap::new(),
+            are_many: false,
             slow: BTreeMap::new(),
             eased: BTreeSet::new(),
             hold: Hold::Nobody,
@@ -191,7 +196,7 @@ impl Joint {
         }
     }
 
-    /// What was put before clients is its speaker's.
+    /// What was put before clients that do not follow is its speaker's.
     pub(crate) fn weigh(&mut self, now: Now) {
         let bytes = core::mem::take(&mut self.spoken_bytes);
         if let Some(id) = self.speaker {

@@ -106,6 +106,8 @@ pub(crate) enum ToLinks<'a> {
     Pressed {
         shard: u16,
         hold: Hold,
+        /// Whether it is a good part of its clients that could not follow lately, and not a few that read slowly.
+        is_many: bool,
         weights: Weights,
     },
     /// So many bytes of mail of the links were dealt with on this shard.

@@ -9,7 +9,6 @@ use super::fault::Fault;
 use super::link::{Link, LinkPeer};
 use super::mail::{ClientNumber, ToClients};
 use super::owning::called_kin;
-use super::pressure::Hold;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
 
@@ -206,11 +205,12 @@ impl Exchange {
         link.is_some_and(Link::is_paused)
     }
 
-    /// For how long it has been the heaviest of those that wait.
+    /// For how long it has been one of those that say most and wait.
     fn look_at_flood(&mut self, id: WorkerId, passed_us: u64, is_late: bool) {
-        let is_held = self.hold != Hold::Nobody && self.heavy.first() == Some(&id);
-        if !is_late {
-            self.worker_mut(id).flood.pass(passed_us, is_held);
+        let flood = &mut self.worker_mut(id).flood;
+        match is_late {
+            true => flood.skip(),
+            false => flood.pass(passed_us),
         }
     }
 
@@ -305,9 +305,16 @@ impl Exchange {
         self.stats.stalls += 1;
         let kin = self.worker_mut(id).standing.kin.clone();
         let until_us = self.breaker.open(now.monotonic_us, &kin);
-        self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
+        self.keep_open(id, until_us);
         self.tell_opened(now, id, Failure::Stalled, until_us);
         self.leave_if_possible(now, id, &Fault::Stalled);
+    }
+
+    /// It has clients, or may have: what it says of them is read, also of one that had flooded and was on trial.
+    fn keep_open(&mut self, id: WorkerId, until_us: u64) {
+        let standing = &mut self.worker_mut(id).standing;
+        standing.circuit = Circuit::Open { until_us };
+        standing.has_flooded = false;
     }
 
     /// Clients of a stuck worker go to others. Alone it keeps them, as it may go on: it is the only one that has what it was sent.
@@ -440,7 +447,7 @@ impl Exchange {
         }
         let until_us = self.fail(now, id, failure);
         if let Some(until_us) = until_us {
-            self.worker_mut(id).standing.circuit = Circuit::Open { until_us };
+            self.keep_open(id, until_us);
             self.refuse_the_waiting(now, self.app_of(id));
         }
         until_us.is_some()

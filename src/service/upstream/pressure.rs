@@ -33,8 +33,8 @@ pub(crate) enum Hold {
 /// Shards whose clients are pressed, and how far shards have followed.
 #[derive(Debug)]
 pub(super) struct Pressure {
-    /// Who is to wait for their sake.
-    shards: BTreeMap<u16, Hold>,
+    /// Who is to wait for their sake, and whether these are many of their clients.
+    shards: BTreeMap<u16, (Hold, bool)>,
     /// Since when there was some, without a break.
     since_us: u64,
     /// Until when nobody is waited for.
@@ -72,14 +72,24 @@ impl Pressure {
         *on_way = left.expect("what is dealt with was sent");
     }
 
-    pub(super) fn set(&mut self, now_us: u64, shard: u16, hold: Hold) {
+    pub(super) fn set(&mut self, now_us: u64, shard: u16, hold: Hold, is_many: bool) {
         if self.shards.is_empty() {
             self.since_us = now_us;
         }
         match hold {
             Hold::Nobody => self.shards.remove(&shard),
-            hold => self.shards.insert(shard, hold),
+            hold => self.shards.insert(shard, (hold, is_many)),
         };
+    }
+
+    /// Whether clients have too much before them; otherwise it is shards that do not follow.
+    pub(super) fn is_of_clients(&self) -> bool {
+        !self.shards.is_empty()
+    }
+
+    /// Whether that says something of who speaks: many clients cannot take it, or their shards cannot.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.shards.is_empty() || self.shards.values().any(|(_, is_many)| *is_many)
     }
 
     /// Which workers are to wait.
@@ -97,7 +107,8 @@ impl Pressure {
     }
 
     fn for_clients(&mut self, now_us: u64) -> Hold {
-        let hold = self.shards.values().copied().max().unwrap_or_default();
+        let holds = self.shards.values().map(|(hold, _)| *hold);
+        let hold = holds.max().unwrap_or_default();
         if hold == Hold::Nobody || now_us < self.rests_until_us {
             return Hold::Nobody;
         }
@@ -124,9 +135,9 @@ mod tests {
     fn workers_wait_for_pressed_clients_and_not_for_ever() {
         let mut pressure = Pressure::new(3);
         assert_eq!(pressure.holds(0), Nobody);
-        pressure.set(0, 1, Heaviest);
+        pressure.set(0, 1, Heaviest, true);
         assert_eq!(pressure.holds(0), Heaviest);
-        pressure.set(1_000_000, 2, All);
+        pressure.set(1_000_000, 2, All, true);
         assert_eq!(pressure.holds(1_900_000), All);
         assert_eq!(pressure.holds(2_000_000), Nobody, "it is at its end");
         assert_eq!(pressure.holds(3_900_000), Nobody);
@@ -140,9 +151,9 @@ mod tests {
         let mut pressure = Pressure::new(3);
         for step in 0..100 {
             let now_us = step * 1_500_000;
-            pressure.set(now_us, 1, Heaviest);
+            pressure.set(now_us, 1, Heaviest, true);
             assert_eq!(pressure.holds(now_us + 1_400_000), Heaviest, "{step}");
-            pressure.set(now_us + 1_450_000, 1, Nobody);
+            pressure.set(now_us + 1_450_000, 1, Nobody, true);
             assert_eq!(pressure.holds(now_us + 1_450_000), Nobody);
         }
     }

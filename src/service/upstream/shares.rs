@@ -1,7 +1,7 @@
 //! Who has said how much lately: what workers cause is theirs, so that whoever says most is the one that waits.
 //!
-//! Two things are counted, both in bytes: mail to clients' shards, and what that became before clients there, once for each. Deliberately absent: when anybody
-//! waits (`pressure`), and for how long somebody may say most (`flood`).
+//! Two things are counted, both in bytes: mail to clients' shards, for when these do not follow; and what stands before clients there that do not, once for each.
+//! Deliberately absent: when anybody waits (`pressure`), and for how long somebody may say most (`flood`).
 
 use super::worker::WorkerId;
 use serde::{Deserialize, Serialize};
@@ -62,19 +62,27 @@ impl Shares {
         self.of_shards.insert(shard, weights);
     }
 
-    /// Of those that are there the ones that have said their fair share at least, whoever said most first. There is one if anybody has said anything.
+    /// Of those that are there the ones that have said their fair share at least, with how much, whoever said most first: to clients that do not follow, if it is
+    /// for their sake. There is one if anybody has said anything.
     pub(super) fn heavy(
         &mut self,
         now_us: u64,
+        is_of_clients: bool,
         is_there: impl Fn(&WorkerId) -> bool,
-    ) -> Vec<WorkerId> {
-        let mut bytes: BTreeMap<WorkerId, u64> = BTreeMap::new();
-        for weights in self.of_shards.values_mut().chain([&mut self.mail]) {
+    ) -> Vec<(u64, WorkerId)> {
+        let mut of_clients: BTreeMap<WorkerId, u64> = BTreeMap::new();
+        for weights in self.of_shards.values_mut() {
             weights.fade(now_us);
             for (id, said) in &weights.bytes {
-                *bytes.entry(*id).or_default() += said;
+                *of_clients.entry(*id).or_default() += said;
             }
         }
+        self.mail.fade(now_us);
+        of_clients.retain(|id, said| *said >= LEAST_BYTES && is_there(id));
+        let mut bytes = match is_of_clients && !of_clients.is_empty() {
+            true => of_clients,
+            false => self.mail.bytes.clone(),
+        };
         bytes.retain(|id, said| *said >= LEAST_BYTES && is_there(id));
         let count = bytes.len().max(1) as u64;
         let fair = bytes.values().sum::<u64>().div_ceil(count);
@@ -84,7 +92,7 @@ impl Shares {
             .map(|(id, said)| (said, id))
             .collect();
         heavy.sort_unstable_by(|one, other| other.cmp(one));
-        heavy.into_iter().map(|(_, id)| id).collect()
+        heavy
     }
 }
 
@@ -94,14 +102,19 @@ mod tests {
 
     const SECOND_US: u64 = 1_000_000;
 
+    /// Who is heavy for clients' sake.
+    fn ids(shares: &mut Shares, now_us: u64) -> Vec<u64> {
+        let heavy = shares.heavy(now_us, true, |_| true).into_iter();
+        heavy.map(|(_, id)| id.0).collect()
+    }
+
     #[track_caller]
     fn check(said: &[(u64, u64)], heavy: &[u64]) {
         let mut shares = Shares::default();
         for (id, bytes) in said {
             shares.mailed(0, WorkerId(*id), *bytes);
         }
-        let found: Vec<u64> = shares.heavy(0, |_| true).iter().map(|id| id.0).collect();
-        assert_eq!(found, heavy, "{said:?}");
+        assert_eq!(ids(&mut shares, 0), heavy, "{said:?}");
     }
 
     #[test]
@@ -119,29 +132,36 @@ mod tests {
         let mut shares = Shares::default();
         shares.mailed(0, WorkerId(1), 1 << 20);
         shares.mailed(3 * SECOND_US, WorkerId(2), (1 << 17) + 1);
-        assert_eq!(shares.heavy(3 * SECOND_US, |_| true), [WorkerId(2)]);
+        assert_eq!(ids(&mut shares, 3 * SECOND_US), [2]);
         let is_there = |id: &WorkerId| id.0 != 2;
-        let left = shares.heavy(3 * SECOND_US, is_there);
-        assert_eq!(left, [WorkerId(1)], "the other one is gone");
-        assert_eq!(shares.heavy(60 * SECOND_US, |_| true), []);
+        let left = shares.heavy(3 * SECOND_US, true, is_there);
+        assert_eq!(left, [(1 << 17, WorkerId(1))], "the other one is gone");
+        assert!(ids(&mut shares, 60 * SECOND_US).is_empty());
         assert_eq!(shares.mail.bytes.len(), 0, "and takes no room");
         shares.mailed(u64::MAX, WorkerId(1), 1 << 20);
-        assert_eq!(shares.heavy(u64::MAX, |_| true), [WorkerId(1)]);
+        assert_eq!(ids(&mut shares, u64::MAX), [1]);
     }
 
     #[test]
-    fn a_broadcast_weighs_as_much_as_stands_before_clients() {
+    fn for_clients_it_counts_what_stands_before_those_that_do_not_follow() {
         let mut shares = Shares::default();
-        shares.mailed(0, WorkerId(1), 10 << 20);
+        shares.mailed(0, WorkerId(1), 1_000 << 20);
         shares.mailed(0, WorkerId(2), 1 << 20);
-        assert_eq!(shares.heavy(0, |_| true), [WorkerId(1)]);
+        assert_eq!(
+            ids(&mut shares, 0),
+            [1],
+            "nobody has said anything of clients"
+        );
         let mut weights = Weights::default();
-        weights.add(0, WorkerId(1), 10 << 20);
-        weights.add(0, WorkerId(2), 1_000 << 20);
+        weights.add(0, WorkerId(1), 1 << 20);
+        weights.add(0, WorkerId(2), 10 << 20);
         // A shard says what it has, and not what is new.
         (0..3).for_each(|_| shares.heard(1, weights.clone()));
-        assert_eq!(shares.heavy(0, |_| true), [WorkerId(2)]);
+        let heavy = shares.heavy(0, true, |_| true);
+        assert_eq!(heavy, [(10 << 20, WorkerId(2))]);
+        let heavy = shares.heavy(0, false, |_| true);
+        assert_eq!(heavy, [(1_000 << 20, WorkerId(1))], "shards do not follow");
         shares.heard(1, Weights::default());
-        assert_eq!(shares.heavy(0, |_| true), [WorkerId(1)]);
+        assert_eq!(ids(&mut shares, 0), [1]);
     }
 }

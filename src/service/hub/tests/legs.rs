@@ -144,6 +144,7 @@ fn what_the_links_say_while_a_client_ends_finds_none_of_its_legs() {
     let pressed = ToLinks::Pressed {
         shard: 0,
         hold: Hold::All,
+        is_many: false,
         weights: Weights::default(),
     };
     world.with(0, |hub, post, _, out| {
@@ -385,6 +386,7 @@ fn a_connect_that_crosses_a_parting_is_said_anew() {
     let pressed = ToLinks::Pressed {
         shard: 0,
         hold: Hold::All,
+        is_many: false,
         weights: Weights::default(),
     };
     world.with(0, |hub, post, _, out| {
