@@ -29,6 +29,18 @@ test("a fault is said once in a minute of each code, with who has found it", asy
   assert.deepEqual(said, [closed, "RingwayWarning RINGWAY_LINK the link to the daemon: queue-full: much", closed]);
 });
 
+test("what is the worker's own is not said of the link; who reads that it began reads that it is over", async () => {
+  const warned = new Warned();
+  const said = await warnings(() => {
+    for (const at_ms of [0, 1, 30_000, 60_000, 60_001]) {
+      warned.tell(new LinkError("handlers-full", `${at_ms}`), at_ms);
+      warned.tell(new LinkError("handlers-free", `${at_ms}`), at_ms);
+    }
+  });
+  const codes = ["handlers-full: 0", "handlers-free: 0", "handlers-full: 60000", "handlers-free: 60000"];
+  assert.deepEqual(said, codes.map((code) => `RingwayWarning RINGWAY_LINK the worker: ${code}`));
+});
+
 test("codes that a daemon makes up are not all said", async () => {
   const warned = new Warned();
   const said = await warnings(() => {
