@@ -71,7 +71,7 @@ export interface RingwayBounds {
   handlers_max?: number;
   /**
    * The same of all clients of this worker together: a client that begins one more waits until all of its own are done, or half of this number; others go on.
-   * `fault` says `handlers-full` when it begins, and when it is over. @defaultValue 100000
+   * Those of a client that is gone count for a minute. `fault` says `handlers-full` when it begins, and `handlers-free` when it is over. @defaultValue 100000
    */
   worker_handlers_max?: number;
 }

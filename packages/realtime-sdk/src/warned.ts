@@ -16,7 +16,13 @@ export class Warned {
     for (const [code, at_ms] of this.#said) if (now_ms >= at_ms + AGAIN_MS) this.#said.delete(code);
     if (this.#said.has(error.code) || this.#said.size >= CODES_MAX) return;
     this.#said.set(error.code, now_ms);
-    const who = error.remote ? "the daemon has closed the link" : "the link to the daemon";
-    process.emitWarning(`${who}: ${error.message}`, { type: "RingwayWarning", code: "RINGWAY_LINK" });
+    // Who reads that it begins is to read that it is over, however short ago another one was.
+    if (error.code === "handlers-full") this.#said.delete("handlers-free");
+    process.emitWarning(`${whoseIs(error)}: ${error.message}`, { type: "RingwayWarning", code: "RINGWAY_LINK" });
   }
+}
+
+function whoseIs(error: LinkError): string {
+  if (error.remote) return "the daemon has closed the link";
+  return error.code.startsWith("handlers-") ? "the worker" : "the link to the daemon";
 }

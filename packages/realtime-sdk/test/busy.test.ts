@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mock } from "node:test";
 
 import { Server, type Socket } from "socket.io";
 
@@ -16,7 +17,10 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 /** A client that counts as a connection does. */
 class Client {
   running = 0;
+  readyState: "open" | "closed" = "open";
   waits = false;
+  /** What else comes of it that it is told to wait. */
+  told = (): void => {};
   readonly #busy: Busy;
 
   constructor(busy: Busy) {
@@ -25,7 +29,14 @@ class Client {
 
   wait(on: boolean): void {
     assert.notEqual(on, this.waits, "it is told once");
+    assert.equal(this.readyState, "open", "it is not told when it is gone");
     this.waits = on;
+    if (on) this.told();
+  }
+
+  leave(): void {
+    this.readyState = "closed";
+    this.#busy.forget(this);
   }
 
   begin(count = 1): void {
@@ -43,7 +54,7 @@ class Client {
   }
 }
 
-interface Crowd { clients: [Client, Client, Client]; faults: string[]; busy: Busy; waiting: () => string; flushed: string[] }
+interface Crowd { clients: [Client, Client, Client]; faults: string[]; waiting: () => string; flushed: string[]; pass: (time_ms: number) => void }
 
 /** Three clients that may have ten handlers running. */
 function crowd(): Crowd {
@@ -51,10 +62,27 @@ function crowd(): Crowd {
   /** Who waited each time that it was brought on its way. */
   const flushed: string[] = [];
   const flush = (): void => { flushed.push(waiting()); };
-  const busy = new Busy({ worker_handlers_max: 10, fault: ({ message }) => { faults.push(message); }, flush });
+  let now_ms = 0;
+  const busy = new Busy({ worker_handlers_max: 10, fault: ({ message }) => { faults.push(message); }, flush }, () => now_ms);
+  const pass = (time_ms: number): void => {
+    now_ms += time_ms;
+    mock.timers.tick(time_ms);
+  };
   const clients: Crowd["clients"] = [new Client(busy), new Client(busy), new Client(busy)];
   const waiting = (): string => clients.map(({ waits }) => waits ? "w" : "-").join("");
-  return { clients, faults, busy, waiting, flushed };
+  return { clients, faults, waiting, flushed, pass };
+}
+
+/** A test whose time is its own. */
+function timed(name: string, body: (crowd: Crowd) => Promise<void>): void {
+  test(name, async () => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      await body(crowd());
+    } finally {
+      mock.timers.reset();
+    }
+  });
 }
 
 test("below the bound nobody waits", async () => {
@@ -79,7 +107,7 @@ test("at the bound those wait who begin another, until half of all are done; it 
   one.finish(2);
   assert.equal(waiting(), "---");
   assert.deepEqual(faults, [
-    "handlers-full: 10 handlers run: clients whose handlers do not return wait until half of them have", "handlers-full: 5 handlers run: no client waits any more",
+    "handlers-full: 10 handlers run: clients whose handlers do not return wait until half of them have", "handlers-free: 5 handlers run: no client waits any more",
   ]);
   one.begin(4);
   await turn();
@@ -114,15 +142,108 @@ test("a client whose own are done goes on, and one whose are done in the turn ne
 });
 
 test("what a client that is gone has running counts on, and it is told nothing", async () => {
-  const { clients: [gone, other], busy, waiting } = crowd();
+  const { clients: [gone, other], waiting } = crowd();
   gone.begin(10);
   await turn();
-  busy.forget(gone);
+  gone.leave();
   other.begin();
   await turn();
   assert.equal(waiting(), "ww-");
   gone.finish(6);
   assert.equal(waiting(), "w--", "the first one is not there to be told");
+});
+
+timed("what a client that is gone has running counts for a minute, and no longer", async ({ clients: [gone, other], faults, waiting, pass }) => {
+  gone.begin(10);
+  gone.leave();
+  other.begin(2);
+  await turn();
+  pass(59_999);
+  assert.equal(waiting(), "-w-");
+  pass(1);
+  assert.equal(waiting(), "---");
+  assert.equal(faults.at(-1), "handlers-free: 2 handlers run: no client waits any more");
+  gone.finish(10);
+  other.begin(7);
+  await turn();
+  assert.deepEqual([waiting(), faults.length], ["---", 2], "nine run: those that are done all the same were not counted twice");
+  other.begin();
+  await turn();
+  assert.deepEqual([waiting(), faults.length], ["-w-", 3]);
+});
+
+timed("of clients that are gone each counts for its own minute, with what of it still runs", async ({ clients: [first, second, third], faults, waiting, pass }) => {
+  first.begin(6);
+  first.leave();
+  pass(20_000);
+  second.begin(6);
+  second.leave();
+  third.begin(2);
+  await turn();
+  first.finish();
+  third.finish();
+  pass(40_000);
+  assert.equal(waiting(), "--w", "those of the second one, and its own");
+  pass(19_999);
+  assert.equal(waiting(), "--w");
+  pass(1);
+  assert.deepEqual([waiting(), faults.at(-1)], ["---", "handlers-free: 1 handlers run: no client waits any more"]);
+  first.begin(20);
+  first.finish(25);
+  second.finish(6);
+  third.begin(8);
+  assert.equal(faults.length, 2, "one that was written off counts no more, whatever it does");
+  third.begin();
+  assert.equal(faults.length, 3);
+});
+
+timed("who goes when all others that were gone are written off, or are done, counts for its own minute", async ({ clients: [first, second, third], waiting, pass }) => {
+  first.begin(10);
+  first.leave();
+  pass(30_000);
+  first.finish(10);
+  second.begin(10);
+  second.leave();
+  third.begin();
+  await turn();
+  pass(59_999);
+  assert.equal(waiting(), "--w");
+  pass(1);
+  assert.equal(waiting(), "---");
+});
+
+timed("what begins behind the end of its client counts for a minute, too, and waits for nothing", async ({ clients: [gone, other], faults, waiting, pass }) => {
+  gone.leave();
+  gone.begin(10);
+  await turn();
+  assert.deepEqual([waiting(), faults.length], ["---", 1]);
+  other.begin();
+  await turn();
+  pass(60_000);
+  assert.deepEqual([waiting(), faults.at(-1)], ["---", "handlers-free: 1 handlers run: no client waits any more"]);
+});
+
+test("clients that go while one of them is told to wait are not told, and wait for nothing", async () => {
+  const { clients: [first, second, third], faults, waiting } = crowd();
+  first.told = () => {
+    first.leave();
+    second.leave();
+  };
+  for (const client of [first, second, third]) client.begin(10);
+  await turn();
+  assert.equal(waiting(), "w-w");
+  // None that is gone is told that it goes on: each says so itself.
+  for (const client of [first, second, third]) client.finish(10);
+  assert.deepEqual([waiting(), faults.length], ["w--", 2]);
+});
+
+test("nobody is told to wait when telling another one has ended it", async () => {
+  const { clients: [first, second], waiting } = crowd();
+  first.told = () => first.finish(9);
+  first.begin(10);
+  second.begin();
+  await turn();
+  assert.equal(waiting(), "---");
 });
 
 interface Stage { link: PeerLink; connections: VirtualConnection[]; faults: string[] }
@@ -181,7 +302,7 @@ test("the daemon is told to hold a client once, whichever bound it is for, and t
   assert.deepEqual(await holds(stage), [], "its own bound is over, and that of all is not");
   repeat(2, () => two.finish());
   assert.deepEqual(await holds(stage), [[2, 0], [1, 0]]);
-  assert.deepEqual(stage.faults, ["handlers-full", "handlers-full"]);
+  assert.deepEqual(stage.faults, ["handlers-full", "handlers-free"]);
 }));
 
 test("a daemon that does not know HOLD is told nothing", () => staged([], async (stage) => {

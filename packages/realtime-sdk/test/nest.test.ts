@@ -153,6 +153,8 @@ test("a handler runs until its value, or the first of its Observable, or the end
     stream: () => { const stream = new Subject<unknown>(); streams.push(stream); return stream; },
     empty: () => from([]),
     wrong: () => { throw new Error("wrong"); },
+    closed: () => { const stream = new Subject<unknown>(); stream.unsubscribe(); return stream; },
+    late: () => Object.assign(new Observable(), { subscribe: ({ next }: { next(value: unknown): void }) => { next(1); throw new Error("late"); } }),
   };
   const running = { begun: 0, finished: 0 };
   const socket = Object.assign(new PretendedSocket(), { conn: { begin: () => { running.begun += 1; }, finish: () => { running.finished += 1; } } });
@@ -163,6 +165,8 @@ test("a handler runs until its value, or the first of its Observable, or the end
   Logger.prototype.error = () => {};
   try {
     assert.equal(await after(() => { socket.receive("value"); socket.receive("empty"); socket.receive("wrong"); }), 0);
+    assert.equal(await after(() => socket.receive("closed")), 0, "nobody can listen to it");
+    assert.equal(await after(() => socket.receive("late")), 0, "nor twice");
     assert.equal(await after(() => { for (let count = 0; count < 4; count += 1) socket.receive("stream"); }), 4);
     assert.equal(await after(() => streams[0]?.next("first")), 3);
     assert.equal(await after(() => { streams[0]?.next("second"); streams[0]?.complete(); }), 3, "once each");

@@ -29,6 +29,17 @@ test("a fault is said once in a minute of each code, with who has found it", asy
   assert.deepEqual(said, [closed, "RingwayWarning RINGWAY_LINK the link to the daemon: queue-full: much", closed]);
 });
 
+test("what is the worker's own is not said of the link; who reads that it began reads that it is over", async () => {
+  const warned = new Warned();
+  const said = await warnings(() => {
+    for (const [code, at_ms] of [["full", 0], ["free", 30_000], ["full", 30_001], ["free", 30_002], ["full", 60_000], ["free", 60_001], ["free", 60_002]] as const) {
+      warned.tell(new LinkError(`handlers-${code}`, `${at_ms}`), at_ms);
+    }
+  });
+  const codes = ["handlers-full: 0", "handlers-free: 30000", "handlers-full: 60000", "handlers-free: 60001"];
+  assert.deepEqual(said, codes.map((code) => `RingwayWarning RINGWAY_LINK the worker: ${code}`));
+});
+
 test("codes that a daemon makes up are not all said", async () => {
   const warned = new Warned();
   const said = await warnings(() => {

@@ -20,8 +20,9 @@ export type LinkErrorCode =
   // Not on the wire: the peer fell silent, or what waits for it is more than may wait.
   | "silent"
   | "queue-full"
-  // Nor this: so many handlers of NestJS run as the application allows.
+  // Nor these: so many handlers of NestJS run as the application allows, and that it is over.
   | "handlers-full"
+  | "handlers-free"
   // Of an emitter: a link was lost, and nobody knows what of the last messages was heard; or it ends, and some were not sent.
   | "unsure"
   | "unsent";

@@ -54,9 +54,15 @@ class Listening {
     };
     // It forgets by itself the ones that end.
     this.#streams ??= new Subscription();
-    const subscription = stream.subscribe({ next, error: (error: unknown) => follower.error(error) });
-    subscription.add(first);
-    this.#streams.add(subscription);
+    try {
+      const subscription = stream.subscribe({ next, error: (error: unknown) => follower.error(error) });
+      subscription.add(first);
+      this.#streams.add(subscription);
+    } catch (error) {
+      // There is nothing that could end, a Subject that was unsubscribed say; its first value may have come before.
+      first();
+      throw error;
+    }
   }
 
   leave(): void {
