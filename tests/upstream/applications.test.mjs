@@ -166,7 +166,7 @@ describe("several applications", () => {
     assert.deepEqual(manager.closes, []);
     assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 0);
     assert.equal(main.child.exitCode, null);
-    assert.match(stage.daemon.log(), /RW-2607.*\/orders/);
+    await until(() => /RW-2607.*\/orders/.test(stage.daemon.log()));
   }));
 
   test("a dynamic namespace that a client has made of another one's name goes to that one with its maker", on({ args: SET }, async (stage) => {
