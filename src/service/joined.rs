@@ -58,6 +58,7 @@ impl Joined {
 }
 
 /// How many packets go into one send, and their bytes.
+#[inline(always)]
 fn extent(queue: &[Rc<Packet>], encoding: Encoding) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
     for packet in queue {
