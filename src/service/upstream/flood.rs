@@ -34,7 +34,7 @@ impl Flood {
     }
 
     /// Nobody knows what the time was that went by.
-    pub(super) const fn skip(&mut self) {
+    pub(super) const fn forgive(&mut self) {
         self.held_us = 0;
     }
 
@@ -129,7 +129,7 @@ mod tests {
         flood.pass(TICK_US);
         assert!(flood.is_calm());
         flood.hold(TICK_US);
-        flood.skip();
+        flood.forgive();
         assert!(flood.is_calm());
     }
 }

@@ -84,6 +84,15 @@ fn notices(stage: &mut Stage) -> Vec<String> {
     told.collect()
 }
 
+/// A worker has been isolated as it flooded; the other one.
+fn flooded() -> (Stage, ConnId) {
+    let mut stage = stage();
+    let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
+    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
+    assert_eq!(notices(&mut stage), ["loud Flooded"]);
+    (stage, well)
+}
+
 fn nothing() -> Vec<String> {
     Vec::new()
 }
@@ -216,10 +225,7 @@ fn a_worker_that_floods_is_isolated_unread_and_tried_with_one_client() {
 
 #[test]
 fn one_that_floods_again_on_trial_is_isolated_sooner() {
-    let mut stage = stage();
-    let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
-    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
-    assert_eq!(notices(&mut stage), ["loud Flooded"]);
+    let (mut stage, well) = flooded();
     let back = worker(&mut stage, "loud");
     calm(&mut stage, &[well, back], 11);
     assert_eq!(notices(&mut stage), ["loud half open"]);
@@ -411,10 +417,7 @@ fn what_a_few_clients_cannot_take_makes_a_worker_wait_and_is_no_flood() {
 
 #[test]
 fn one_of_its_name_that_dies_does_not_have_the_next_one_read() {
-    let mut stage = stage();
-    let [loud, well] = ["loud", "well"].map(|name| worker(&mut stage, name));
-    storm(&mut stage, &[(loud, LOUD_BYTES), (well, 0)], 302);
-    assert_eq!(notices(&mut stage), ["loud Flooded"]);
+    let (mut stage, well) = flooded();
     let back = stage.accept();
     stage.hello_named(back, "loud again", "loud");
     stage.kill(back);

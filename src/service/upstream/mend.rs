@@ -209,7 +209,7 @@ impl Exchange {
     fn look_at_flood(&mut self, id: WorkerId, passed_us: u64, is_late: bool) {
         let flood = &mut self.worker_mut(id).flood;
         match is_late {
-            true => flood.skip(),
+            true => flood.forgive(),
             false => flood.pass(passed_us),
         }
     }

@@ -70,20 +70,20 @@ impl Shares {
         is_of_clients: bool,
         is_there: impl Fn(&WorkerId) -> bool,
     ) -> Vec<(u64, WorkerId)> {
-        let mut of_clients: BTreeMap<WorkerId, u64> = BTreeMap::new();
+        let mut bytes: BTreeMap<WorkerId, u64> = BTreeMap::new();
         for weights in self.of_shards.values_mut() {
             weights.fade(now_us);
             for (id, said) in &weights.bytes {
-                *of_clients.entry(*id).or_default() += said;
+                *bytes.entry(*id).or_default() += said;
             }
         }
         self.mail.fade(now_us);
-        of_clients.retain(|id, said| *said >= LEAST_BYTES && is_there(id));
-        let mut bytes = match is_of_clients && !of_clients.is_empty() {
-            true => of_clients,
-            false => self.mail.bytes.clone(),
-        };
-        bytes.retain(|id, said| *said >= LEAST_BYTES && is_there(id));
+        let counts = |id: &WorkerId, said: &mut u64| *said >= LEAST_BYTES && is_there(id);
+        bytes.retain(counts);
+        if !is_of_clients || bytes.is_empty() {
+            bytes = self.mail.bytes.clone();
+            bytes.retain(counts);
+        }
         let count = bytes.len().max(1) as u64;
         let fair = bytes.values().sum::<u64>().div_ceil(count);
         let mut heavy: Vec<(u64, WorkerId)> = bytes
