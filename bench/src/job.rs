@@ -58,6 +58,7 @@ impl Job {
             server: self.server.name.clone(),
             pass: self.pass,
             connections: self.scenario.connections,
+            members: self.scenario.members_of_room(),
             shares_cpus: self.scenario.shares_cpus(),
             ..Outcome::default()
         }

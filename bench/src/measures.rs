@@ -72,7 +72,7 @@ impl Measure {
             Self::CpuUs => outcome.cpu_seconds * 1e6 / outcome.operations as f64,
             Self::GigabyteCpuS => outcome.cpu_seconds * 1e9 / outcome.bytes as f64,
             Self::PublishCpuUs => {
-                outcome.cpu_seconds * 1e6 * outcome.connections as f64 / outcome.operations as f64
+                outcome.cpu_seconds * 1e6 * outcome.heard_by() as f64 / outcome.operations as f64
             }
             Self::Cores => outcome.cpu_seconds / outcome.seconds,
             Self::P50Us => outcome.latency.as_ref()?.p50_us,
@@ -118,13 +118,19 @@ mod tests {
         let of = |measure: Measure| measure.of(&outcome);
         assert_eq!(of(Measure::CpuUs), Some(2.0));
         assert_eq!(of(Measure::GigabyteCpuS), Some(0.5));
-        assert_eq!(of(Measure::PublishCpuUs), Some(200.0));
+        assert_eq!(
+            of(Measure::PublishCpuUs),
+            Some(200.0),
+            "of a result that does not say who hears it"
+        );
         assert_eq!(of(Measure::Cores), Some(0.5));
         assert_eq!(of(Measure::HeapBytes), None);
         assert_eq!(of(Measure::ResidentBytes), Some(50.0));
         assert_eq!(of(Measure::ResidentMib), Some(3.0));
         assert_eq!(of(Measure::P99Ms), None);
         assert_eq!(of(Measure::ResidentMibPerHour), None);
+        outcome.members = 20;
+        assert_eq!(Measure::PublishCpuUs.of(&outcome), Some(40.0));
         outcome.operations = 0;
         assert_eq!(Measure::CpuUs.of(&outcome), None);
         outcome.failure = Some(String::new());

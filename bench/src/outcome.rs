@@ -22,6 +22,9 @@ pub(crate) struct Outcome {
     /// Why there is nothing below.
     pub(crate) failure: Option<String>,
     pub(crate) connections: usize,
+    /// Those that hear a publish; older results do not say, and 0 stands for all connections.
+    #[serde(default)]
+    pub(crate) members: usize,
     /// Whether server and load may run on the same CPU.
     pub(crate) shares_cpus: bool,
     /// Echoes, deliveries or cycles within the measured time.
@@ -60,6 +63,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// How many connections a publish goes to.
+    pub(crate) const fn heard_by(&self) -> usize {
+        match self.members {
+            0 => self.connections,
+            members => members,
+        }
+    }
+
     /// Whether everything was done that was to be done, each thing once and in order.
     pub(crate) fn is_whole(&self) -> bool {
         self.failure.is_none()

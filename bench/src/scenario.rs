@@ -276,8 +276,12 @@ impl Scenario {
         cpus
     }
 
+    /// All connections, where there are no rooms.
     pub(crate) const fn members_of_room(&self) -> usize {
-        self.connections / self.rooms
+        match self.connections.checked_div(self.rooms) {
+            Some(members) => members,
+            None => self.connections,
+        }
     }
 }
 
