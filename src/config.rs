@@ -136,6 +136,8 @@ section! {
         slots: u16 = 16,
         /// Bytes of each.
         slot_bytes: u32 = 128 * 1024,
+        /// Whether what was read into them is sent without a copy (SEND_ZC) where the kernel's notices say that it is avoided; where they do not, it is tried ever more rarely.
+        zero_copy: bool = true,
         /// Files that each shard may have open.
         open_max: u32 = 1024,
         /// Whether what compresses and has no compressed file beside it is compressed while it is sent.

@@ -126,6 +126,7 @@ pub fn ring_files(config: &Config) -> Option<FilesConfig> {
             .clamp(page, 16 << 20)
             .next_multiple_of(page),
         files_max: files.open_max.max(64),
+        zero_copy: files.zero_copy,
         ..FilesConfig::default()
     })
 }

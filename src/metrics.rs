@@ -204,6 +204,18 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |_, laps| laps.file_bytes_copied,
     ),
     (
+        "ringway_file_sends_avoided_copy_total",
+        "Sends of what was read of files in which the kernel avoided a copy, as its notices say.",
+        false,
+        |_, laps| laps.notices.avoided,
+    ),
+    (
+        "ringway_file_sends_not_avoided_copy_total",
+        "Sends of what was read of files in which the kernel was to avoid a copy and did not; it is then asked more rarely.",
+        false,
+        |_, laps| laps.notices.copied,
+    ),
+    (
         "ringway_used_urls",
         "One-time URLs that are remembered to have been used.",
         true,

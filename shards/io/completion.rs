@@ -51,9 +51,9 @@ pub enum Outcome {
     FileSent(FileSend),
     /// The terminal completion of a send from a slot: how many bytes went. `EAGAIN` when the socket took nothing.
     SlotSent {
-        /// The slot.
+        /// A slot, to be filled anew: the one that was sent from, or another in its place while the kernel still reads that one.
         slot: SlotLease,
-        /// How much of it went.
+        /// How much of what was sent went.
         result: Result<u32, Errno>,
     },
     /// The socket takes something, or never will.

@@ -9,6 +9,15 @@ pub trait Entropy {
     fn draw(&mut self) -> u64;
 }
 
+/// What became of sends that were to avoid the copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    /// Those that did.
+    pub avoided: u64,
+    /// Those of which the kernel copied the bytes nevertheless.
+    pub copied: u64,
+}
+
 /// Moves bytes for one shard. One thread owns it; nothing in it is shared.
 pub trait Driver {
     /// Where its unpredictable bits come from.
@@ -54,6 +63,11 @@ pub trait Driver {
 
     /// The slot's bytes.
     fn slot_bytes<'a>(&'a mut self, slot: &'a mut SlotLease) -> &'a mut [u8];
+
+    /// What the kernel's notices said so far of sends from slots.
+    fn notices(&self) -> Notices {
+        Notices::default()
+    }
 
     /// Wakes another shard's `wait`, now or when it next would sleep. Cheap only when that shard is asleep; callers
     /// consult the mesh's parked flag first.

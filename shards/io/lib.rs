@@ -17,7 +17,7 @@ mod slot;
 mod sparse;
 
 pub use completion::{Completion, Outcome, PoolFull, RecvEnd};
-pub use driver::{Driver, Entropy};
+pub use driver::{Driver, Entropy, Notices};
 pub use file::{
     Directory, File, FileDone, FileKind, FileName, FileOp, FileSend, FileStat, NAME_BYTES_MAX,
     OpenError, OpenHow, Opened, PATH_BYTES_MAX, RelativePath, Root, Symlinks, SyncWhat,

@@ -88,7 +88,7 @@ pub enum Op {
     SendSlot {
         /// To whom.
         socket: Socket,
-        /// The bytes; the completion brings the slot back.
+        /// The bytes; the completion brings a slot back, not always this one.
         slot: SlotLease,
         /// Which of them.
         piece: Range<u32>,

@@ -176,6 +176,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         });
         self.stats.laps += 1;
         self.stats.connections = u64::from(self.table.live());
+        self.stats.notices = self.driver.notices();
         self.stats
             .lap_took((self.driver.now() - started).as_micros() as u64);
     }

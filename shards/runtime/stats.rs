@@ -1,5 +1,7 @@
 //! What the loop counts: plain numbers of one thread; whoever publishes them copies them out.
 
+use ringway_io::Notices;
+
 /// Buckets of the lap time, powers of two of a microsecond: below 1, 2, 4 … 2^19, and beyond.
 pub(crate) const LAP_BUCKETS: usize = 21;
 
@@ -62,6 +64,8 @@ pub struct LoopStats {
     pub file_bytes_direct: u64,
     /// Bytes of files that were sent from slots.
     pub file_bytes_copied: u64,
+    /// What the kernel said of those of them that were to avoid the copy.
+    pub notices: Notices,
     /// Lap times, sleeping not counted.
     pub lap_us: [u64; LAP_BUCKETS],
 }

@@ -478,18 +478,32 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.submit_file(work, op);
     }
 
-    /// A slot is free: whoever has waited longest gets it.
+    /// A slot is free: whoever has waited longest gets it, and whoever is next one that the kernel has let go of meanwhile.
     pub(crate) fn return_slot(&mut self, slot: SlotLease) {
+        let mut free = Some(slot);
+        while let Some(slot) = free {
+            let Some((conn, from)) = self.next_slotless() else {
+                return self.driver.return_slot(slot);
+            };
+            self.read_into(conn, from, slot);
+            free = match self.transfers.slotless.is_empty() {
+                true => None,
+                false => self.driver.take_slot(),
+            };
+        }
+    }
+
+    /// Who waits for a slot, and from where on it reads.
+    fn next_slotless(&mut self) -> Option<(Conn, u64)> {
         while let Some(conn) = self.transfers.slotless.pop_front() {
             if let Some(transfer) = self.transfers.get(conn)
                 && transfer.stand == Stand::Slotless
             {
                 transfer.stand = Stand::Reading;
-                let from = transfer.at;
-                return self.read_into(conn, from, slot);
+                return Some((conn, transfer.at));
             }
         }
-        self.driver.return_slot(slot);
+        None
     }
 
     /// A transfer's read ended. The transfer may be gone, or may have gone on without it.

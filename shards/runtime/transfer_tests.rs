@@ -253,8 +253,8 @@ fn a_slow_reader_has_no_slot() {
     send_file(&mut bench, (100, CHUNK_BYTES_MAX));
 }
 
-#[test]
-fn who_finds_no_slot_waits_in_its_order() {
+/// The only slot is being read into for `CONN`, and two others wait for one, which read from their first and from their second byte on.
+fn two_wait() -> (Bench, [Conn; 2], (Key, SlotLease)) {
     let mut bench = sending(1, 0..100);
     bench.accept(1);
     bench.accept(2);
@@ -279,12 +279,31 @@ fn who_finds_no_slot_waits_in_its_order() {
     }
     assert_eq!(bench.shard.stats.slot_waits, 2);
     bench.kinds();
+    (bench, conns, first)
+}
+
+#[test]
+fn who_finds_no_slot_waits_in_its_order() {
+    let (mut bench, conns, first) = two_wait();
     // The first is gone while its read is under way, and so is the second.
     bench.command(Command::Close(CONN));
     bench.command(Command::Close(conns[0]));
     was_read(&mut bench, first, Ok(100));
     let (_, _second) = slot_read(&mut bench, 2);
     assert!(bench.shard.driver.slots.is_empty());
+}
+
+/// The driver has got another slot back of the kernel, which nobody was told.
+#[test]
+fn a_slot_that_comes_back_brings_those_along_that_the_driver_has() {
+    let (mut bench, _, first) = two_wait();
+    bench.command(Command::Close(CONN));
+    bench.shard.driver.slots.extend([7, 8]);
+    bench.kinds();
+    was_read(&mut bench, first, Ok(100));
+    let both_read_and_a_file_closes = [OpKind::File; 3];
+    assert_eq!(bench.kinds(), both_read_and_a_file_closes);
+    assert_eq!(bench.shard.driver.slots, [7], "and no more are taken");
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub enum Fault {
     ShortFileSend,
     /// No slot was free.
     SlotsOut,
+    /// The kernel read a slot on beyond its send.
+    NoticeLate,
     /// A file was cut short while it was in use.
     FileCut,
     /// A file was replaced by another one.
@@ -98,7 +100,7 @@ impl Fault {
     ];
 
     /// Those of files, which only a kernel that serves some has.
-    pub const OF_FILES: [Self; 14] = [
+    pub const OF_FILES: [Self; 15] = [
         Self::ShortRead,
         Self::ShortWrite,
         Self::ReadFailed,
@@ -110,6 +112,7 @@ impl Fault {
         Self::SendPutOff,
         Self::ShortFileSend,
         Self::SlotsOut,
+        Self::NoticeLate,
         Self::FileCut,
         Self::FileReplaced,
         Self::PowerLost,
@@ -133,7 +136,7 @@ impl Fault {
             Self::ShortRead | Self::ShortWrite => 150,
             Self::ReadFailed | Self::WriteFailed => 4,
             Self::DiskFull | Self::SyncFailed | Self::OpenRefused => 10,
-            Self::ColdPage => 300,
+            Self::ColdPage | Self::NoticeLate => 300,
             Self::SendPutOff => 50,
             Self::ShortFileSend => 150,
             Self::Reordered

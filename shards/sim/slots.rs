@@ -16,6 +16,8 @@ struct Slot {
 pub(crate) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u16>,
+    /// Those that the kernel reads on beyond their send, and the sum of what must stand in each.
+    lent: Vec<(SlotLease, u64)>,
     slot_bytes: usize,
 }
 
@@ -28,6 +30,7 @@ impl Slots {
         Self {
             slots: (0..slots).map(slot).collect(),
             free: (0..slots).collect(),
+            lent: Vec::new(),
             slot_bytes,
         }
     }
@@ -36,8 +39,9 @@ impl Slots {
         self.slot_bytes
     }
 
+    /// Those that somebody other than the kernel has.
     pub(crate) const fn out(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() - self.lent.len()
     }
 
     fn slot(&mut self, lease: &SlotLease) -> &mut Slot {
@@ -81,6 +85,33 @@ impl Slots {
             lease.id()
         );
         slot.bytes[..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// A send ended, and the kernel reads its slot on: another one comes back instead, if there is one.
+    pub(crate) fn lend(&mut self, lease: SlotLease) -> SlotLease {
+        let Some(other) = self.take() else {
+            return lease;
+        };
+        let checksum = self.checksum(&lease);
+        self.lent.push((lease, checksum));
+        other
+    }
+
+    pub(crate) const fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// The notice of a slot comes.
+    pub(crate) fn notice(&mut self, index: usize) {
+        let (lease, checksum) = self.lent.swap_remove(index);
+        let now = self.checksum(&lease);
+        assert_eq!(
+            now,
+            checksum,
+            "slot {} changed before its notice",
+            lease.id()
+        );
+        self.give_back(&lease);
     }
 
     pub(crate) fn checksum(&mut self, lease: &SlotLease) -> u64 {

@@ -65,6 +65,7 @@ fn is_due(state: &State, shard: usize, operation: &InFlight) -> bool {
 
 /// One wait of a shard.
 pub(crate) fn run(state: &mut State, shard: usize, batch: &mut Vec<Completion>) {
+    storage::notice_some(state, shard);
     if !can_progress(state, shard) || roll(state, Fault::SpuriousReturn) {
         return;
     }

@@ -18,6 +18,9 @@ const EISDIR: Errno = Errno(21);
 const ENOSPC: Errno = Errno(28);
 const ECONNRESET: Errno = Errno(104);
 
+/// Of a thousand waits in so many a notice comes.
+const NOTICE_PERMILLE: u16 = 200;
+
 const DIRECTORY: FileStat = FileStat {
     kind: FileKind::Directory,
     size: 0,
@@ -396,7 +399,19 @@ pub(crate) fn send_slot(state: &mut State, shard: usize, index: usize) -> Progre
         Ok(0) => Err(EAGAIN),
         Ok(_) => Ok(push(state, pair, &bytes) as u32),
     };
+    let is_read_on = result.is_ok() && roll(state, Fault::NoticeLate);
+    let slots = &mut state.rings[shard].slots;
+    let slot = if is_read_on { slots.lend(slot) } else { slot };
     ended_slot(slot, result)
+}
+
+/// Notices of slots come when they like.
+pub(crate) fn notice_some(state: &mut State, shard: usize) {
+    for index in (0..state.rings[shard].slots.lent()).rev() {
+        if state.random.chance(NOTICE_PERMILLE) {
+            state.rings[shard].slots.notice(index);
+        }
+    }
 }
 
 fn ended_slot(slot: SlotLease, result: Result<u32, Errno>) -> Progress {

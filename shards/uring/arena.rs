@@ -19,6 +19,8 @@ pub struct FilesConfig {
     pub files_max: u32,
     /// Sockets that have an ordinary descriptor beside their place in the table, for sendfile(2). One more takes the place of the one that has it longest.
     pub installed_max: u32,
+    /// Whether sends from slots avoid the copy where the kernel's notices say that they do (SEND_ZC).
+    pub zero_copy: bool,
 }
 
 impl Default for FilesConfig {
@@ -28,6 +30,7 @@ impl Default for FilesConfig {
             slot_bytes: 128 * 1024,
             files_max: 4096,
             installed_max: 1024,
+            zero_copy: true,
         }
     }
 }
@@ -144,6 +147,7 @@ mod tests {
         slot_bytes: 4096,
         files_max: 1,
         installed_max: 1,
+        zero_copy: false,
     };
 
     #[test]

@@ -157,6 +157,7 @@ impl UringBuilder {
         let abilities = Abilities {
             installs: probe.is_supported(opcode::FixedFdInstall::CODE),
             truncates: probe.is_supported(opcode::Ftruncate::CODE),
+            zero_copy: probe.is_supported(opcode::SendZc::CODE),
         };
         let arena = Arena::new(config)?;
         arena.register(&self.ring)?;

@@ -10,15 +10,16 @@ use crate::filetable::Files;
 use crate::inflight::{Cancel, Cancels, FromFile, HeldSend, Receives, Sends, is_in_flight};
 use crate::pool::PoolPort;
 use crate::recv::{GROUP, RecvPool};
-use crate::ring::{Ring, TOP_BYTE};
+use crate::ring::{Ring, TOP_BYTE, ZERO_COPY};
 use crate::sys::{Entropy, ProcessClock, Waker};
+use crate::zerocopy::{Ended, REPORT_USAGE};
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::time::Duration;
 use io_uring::{cqueue, opcode, squeue, types};
 use ringway_io::{
-    Completion, Driver, Entropy as _, Errno, Frame, Job, Key, Listener, Op, OpKind, Outcome,
-    PoolFull, RecvEnd, RecvLease, ShardId, SlotLease, Socket,
+    Completion, Driver, Entropy as _, Errno, Frame, Job, Key, Listener, Notices, Op, OpKind,
+    Outcome, PoolFull, RecvEnd, RecvLease, ShardId, SlotLease, Socket,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -130,6 +131,7 @@ impl UringDriver {
             INSTALL => self.installed(data, result),
             OWN_CANCEL => self.accept_cancel_seen(data, result),
             CANCEL => self.cancel_seen(data & !TOP_BYTE, result),
+            ZERO_COPY => self.zero_copy_ended(data as u16, result, entry.flags()),
             _ => self.complete(Key::from_bits(data), result, entry.flags()),
         }
     }
@@ -264,6 +266,7 @@ impl UringDriver {
             HeldSend::Frame(_) => Outcome::Sent(result),
             HeldSend::Slot(slot) => Outcome::SlotSent { slot, result },
             HeldSend::Install(send) => Outcome::FileSent(self.socket_installed(send, result)),
+            HeldSend::ZeroCopy => unreachable!("its completion has its slot's number"),
         }
     }
 
@@ -273,12 +276,58 @@ impl UringDriver {
         assert!(piece.end <= arena.slot_bytes(), "a slot has so many bytes");
         // SAFETY: the piece lies within the slot, as was just asked.
         let start = unsafe { arena.start_of(slot.id()).add(piece.start as usize) };
+        let (socket, length) = (types::Fixed(socket.0), piece.end - piece.start);
+        if self.memory.files.zero_copy.wants(length)
+            && let Some(other) = self.arena().take()
+        {
+            return self.send_in_place(key, socket, (slot, other), (start, length));
+        }
         self.memory.sends.hold(key, HeldSend::Slot(slot));
-        let entry = opcode::Send::new(types::Fixed(socket.0), start, piece.end - piece.start)
+        let entry = opcode::Send::new(socket, start, length)
             .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             .build();
         // SAFETY: `sends` holds the slot's only lease until `release` saw the send's only completion; the arena's memory never moves.
         unsafe { self.ring.push(entry, key.to_bits()) };
+    }
+
+    /// Without a copy, if the kernel finds a way.
+    fn send_in_place(
+        &mut self,
+        key: Key,
+        socket: types::Fixed,
+        (slot, other): (SlotLease, SlotLease),
+        (start, length): (*mut u8, u32),
+    ) {
+        let number = slot.id();
+        self.memory.sends.hold(key, HeldSend::ZeroCopy);
+        self.memory.files.zero_copy.begin(key, slot, other);
+        let entry = opcode::SendZc::new(socket, start, length)
+            .buf_index(Some(number))
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .zc_flags(REPORT_USAGE)
+            .build();
+        // SAFETY: `zero_copy` holds the slot's only lease until its notice, or until its completion if that promises none; the arena's memory never moves.
+        unsafe { self.ring.push(entry, ZERO_COPY | u64::from(number)) };
+    }
+
+    fn zero_copy_ended(&mut self, slot: u16, result: i32, flags: u32) {
+        let kind = (cqueue::notif(flags), cqueue::more(flags));
+        match self.memory.files.zero_copy.ended(slot, result, kind) {
+            Ended::Free(slot) => self.arena().give_back(&slot),
+            Ended::Sent {
+                key,
+                slot,
+                free,
+                result,
+            } => {
+                self.memory.sends.release(key);
+                if let Some(free) = free {
+                    self.arena().give_back(&free);
+                }
+                let outcome = Outcome::SlotSent { slot, result };
+                self.backlog.push_back(Completion { key, outcome });
+            }
+        }
     }
 
     fn await_writable(&mut self, key: Key, socket: Socket) {
@@ -436,6 +485,10 @@ impl Driver for UringDriver {
 
     fn slot_bytes<'a>(&'a mut self, slot: &'a mut SlotLease) -> &'a mut [u8] {
         self.arena().bytes(slot)
+    }
+
+    fn notices(&self) -> Notices {
+        self.memory.files.zero_copy.notices()
     }
 
     fn wake(&mut self, shard: ShardId) {

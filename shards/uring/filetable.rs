@@ -2,6 +2,7 @@
 
 use crate::arena::{Arena, FilesConfig};
 use crate::sys::{set_tcp_option, tcp_option};
+use crate::zerocopy::ZeroCopy;
 use ringway_io::{Directory, File, FileName, Key, OpenHow, Root, SlotLease, Sparse};
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -14,6 +15,8 @@ pub(crate) struct Abilities {
     pub(crate) installs: bool,
     /// FTRUNCATE, 6.9: without it truncating is refused, since the call might wait for the disk.
     pub(crate) truncates: bool,
+    /// SEND_ZC, 6.0: without it sends from slots copy.
+    pub(crate) zero_copy: bool,
 }
 
 /// An open file.
@@ -151,6 +154,7 @@ pub(crate) struct Files {
     files_max: u32,
     pub(crate) abilities: Abilities,
     pub(crate) arena: Option<Arena>,
+    pub(crate) zero_copy: ZeroCopy,
     pub(crate) installed: Installed,
     /// By the slot of the operation's key.
     held: Sparse<(Key, HeldFile)>,
@@ -166,6 +170,7 @@ impl Files {
             files_max: 0,
             abilities: Abilities::default(),
             arena: None,
+            zero_copy: ZeroCopy::default(),
             installed: Installed {
                 fds: Sparse::default(),
                 order: VecDeque::new(),
@@ -186,6 +191,9 @@ impl Files {
         self.files_max = config.files_max;
         self.installed.max = config.installed_max as usize;
         self.arena = Some(arena);
+        if config.zero_copy && abilities.zero_copy {
+            self.zero_copy = ZeroCopy::new(config.slots);
+        }
         self.abilities = abilities;
     }
 

@@ -9,6 +9,8 @@ pub(crate) enum HeldSend {
     Frame(Frame),
     /// The kernel reads it.
     Slot(SlotLease),
+    /// What it reads stands elsewhere, since it outlasts the send (see `zerocopy`).
+    ZeroCopy,
     /// A send from a file, whose socket gets a descriptor first.
     Install(FromFile),
 }

@@ -19,6 +19,7 @@ mod recv;
 mod ring;
 mod sendfile;
 mod sys;
+mod zerocopy;
 
 pub use arena::FilesConfig;
 pub use builder::{UringBuilder, UringConfig};

@@ -17,8 +17,19 @@ const DRAIN_ROUNDS_PER_CANCEL: u32 = 4;
 const DRAIN_ROUND: Duration = Duration::from_millis(100);
 /// The byte of user_data that tells the kind of operation.
 pub(crate) const TOP_BYTE: u64 = 0xff << 56;
+/// user_data of a send without a copy and of its notice, with the slot's number in the low bits.
+pub(crate) const ZERO_COPY: u64 = 0xa6 << 56;
 /// What a peer's MSG_RING posts here: a completion without an operation of ours.
 const ARRIVE: u64 = (OpKind::Arrive as u64) << 56;
+
+/// A send without a copy ended and its notice follows, or that came.
+fn count_notice(entry: &cqueue::Entry, noticing: &mut u64) {
+    if cqueue::more(entry.flags()) {
+        *noticing += 1;
+    } else if cqueue::notif(entry.flags()) {
+        *noticing -= 1;
+    }
+}
 
 /// The ring of the thread that enabled it.
 pub(crate) struct Ring {
@@ -26,6 +37,8 @@ pub(crate) struct Ring {
     /// Completions that have left the queue and wait to be handled, in the kernel's order.
     completed: VecDeque<cqueue::Entry>,
     in_flight: u64,
+    /// Those of them of which only the notice is to come, which it does when a peer wants it to.
+    noticing: u64,
 }
 
 impl Ring {
@@ -34,6 +47,7 @@ impl Ring {
             io,
             completed: VecDeque::new(),
             in_flight: 0,
+            noticing: 0,
         }
     }
 
@@ -99,6 +113,9 @@ impl Ring {
                 assert!(self.in_flight > 0, "a completion without an operation");
                 self.in_flight -= 1;
             }
+            if entry.user_data() & TOP_BYTE == ZERO_COPY {
+                count_notice(&entry, &mut self.noticing);
+            }
             self.completed.push_back(entry);
         }
     }
@@ -108,8 +125,8 @@ impl Ring {
         self.completed.pop_front()
     }
 
-    /// Cancels everything and waits for the last completions, which `abandon` sees. Says whether the kernel has let go of all memory (it has,
-    /// unless it is broken).
+    /// Cancels everything and waits for the last completions, which `abandon` sees. Says whether the kernel has let go of all memory: it has, unless it is broken or
+    /// reads what a peer has not acknowledged, which is not waited for.
     pub(crate) fn drain(&mut self, abandon: impl Fn(&cqueue::Entry)) -> bool {
         for round in 0..DRAIN_ROUNDS {
             // More than once, because the kernel does not find an operation that it is about to try again; not each time, because the cancel's
@@ -122,8 +139,8 @@ impl Ring {
             self.enter(true, Some(DRAIN_ROUND));
             self.collect();
             self.completed.drain(..).for_each(|entry| abandon(&entry));
-            if self.in_flight == 0 {
-                return true;
+            if self.in_flight == self.noticing {
+                return self.noticing == 0;
             }
         }
         false

@@ -136,6 +136,7 @@ fn serve(name: &str) -> Served {
         slot_bytes: 64 << 10,
         files_max: 100,
         installed_max: 8,
+        zero_copy: true,
     };
     builder
         .serve_files(&files, vec![root(&place)])

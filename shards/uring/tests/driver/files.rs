@@ -18,15 +18,16 @@ const FILES: FilesConfig = FilesConfig {
     slot_bytes: 64 << 10,
     files_max: 3,
     installed_max: 2,
+    zero_copy: false,
 };
 const ROOT: Directory = Directory::Root(Root(0));
 const READ: OpenHow = OpenHow::Read(Symlinks::Beneath);
 
 /// A directory of its own, which goes with the value.
-struct Place(PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 impl Place {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory");
         Self(path)

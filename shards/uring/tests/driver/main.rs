@@ -15,3 +15,4 @@ mod receiving;
 mod sending;
 mod unix;
 mod waking;
+mod zerocopy;
