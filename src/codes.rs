@@ -429,6 +429,11 @@ pub static CATALOGUE: &[Entry] = &[
         "Look for what emits in a loop, or for each event to everybody. A job that has much to say says it in pieces; link.flood_ms says how long it may take.",
     ),
     entry(
+        "RW-2615",
+        "Workers die on a client: so many in a row as link.client_deaths_max says ended by an exception while they had something of it, and the last of them had nobody else who was suspect. It was told to leave its namespaces, or that it does not get in, and its connection was closed; clients do not come back after that by themselves.",
+        "Look into the log of the worker for the exception, and mend the handler that throws it. ringway_upstream_clients_dismissed_total counts such clients.",
+    ),
+    entry(
         "RW-2701",
         "A request's path under a file root cannot be a file: `..`, an encoded slash, a control character, a wrong escape, an empty name, bytes that are not UTF-8 (400), or more than 4,096 bytes (414).",
         "Correct the client: names are escaped once, and separated by plain slashes.",

@@ -279,6 +279,9 @@ section! {
         /// clients for a while, and then one to begin with. Failures are deaths of workers that did not live longer, and links that were refused for what
         /// they said. 0: never.
         failures_max: u32 = 5,
+        /// A client on whom so many workers in a row died by an exception, and that was alone with the last of them, is told to go and not to come back (RW-2615). From the last
+        /// death but one on it waits until it is tried, apart from those with whom workers live. 0: clients are not looked at.
+        client_deaths_max: u32 = 3,
         /// The time within which failures are counted.
         failures_within_ms: u32 = 60_000,
         /// How long such a worker waits for its one client; each time in a row twice as long.

@@ -138,6 +138,7 @@ fn breaker(link: &config::Link) -> Result<BreakerSettings, StartError> {
         stall_ms: link.stall_ms,
         flood_ms: link.flood_ms,
         failures_max: link.failures_max,
+        client_deaths_max: link.client_deaths_max,
         failures_within_ms: link.failures_within_ms,
         isolate_ms_min: link.isolate_ms_min,
         isolate_ms_max: link.isolate_ms_max,
@@ -305,6 +306,14 @@ pub fn log(notice: &Notice) {
                 ?worker,
                 clients,
                 "a worker is gone, and clients were closed that waited for its acknowledgements"
+            );
+        }
+        Notice::Dismissed { worker, deaths } => {
+            tracing::warn!(
+                code = "RW-2615",
+                ?worker,
+                deaths,
+                "a client was told to go and not to come back, as workers died on it"
             );
         }
         Notice::Taken {

@@ -546,6 +546,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |stats, _| stats.exchange.clients_unanswered,
     ),
     (
+        "ringway_upstream_clients_dismissed_total",
+        "Clients that were told to go and not to come back, as workers died on them (RW-2615).",
+        false,
+        |stats, _| stats.exchange.clients_dismissed,
+    ),
+    (
         "ringway_upstream_frames_stale_total",
         "Frames of workers about clients that had gone.",
         false,

@@ -60,6 +60,10 @@ io.on("connection", (socket) => {
   tell({ event: "connection", id: socket.id, recovered: socket.recovered });
   // A version that cannot serve anybody.
   if (process.env.CRASHES) setImmediate(() => process.exit(1));
+  // A handler that nobody has tried with such a client.
+  if (socket.handshake.query.filter) JSON.parse(socket.handshake.query.filter);
+  socket.on("parse", (text) => JSON.parse(text));
+  socket.on("parse later", (text) => Promise.resolve(text).then(JSON.parse));
   socket.join("lobby");
   socket.on("echo", (value, answer) => { ran(socket, value); answer(value); });
   counting?.begin(socket);

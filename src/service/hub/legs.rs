@@ -7,7 +7,8 @@ use super::upstream::close_body;
 use super::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::session::Cause;
-use crate::upstream::AppId;
+use crate::upstream::{AppId, ClientNumber};
+use ringway_proto::link::{Flags, Part};
 
 /// How long behind a DISCONNECT of its own a worker's CLOSE_CONN belongs to it: `disconnect(true)` says both at once, and means the connection. What it means
 /// later is that the client has connected to nothing in time.
@@ -40,6 +41,41 @@ impl Hub {
         if is_meant || !self.part((key, app), cause, turn) {
             self.upstream.ending.insert(key);
         }
+    }
+
+    /// Workers die on a client: it is told to leave, as clients do not come back after that by themselves. Who has a parser of its own is only closed.
+    pub(super) fn dismiss(&mut self, client: ClientNumber, turn: &mut Turn<'_>) {
+        let Some((key, app)) = self.upstream.clients.find_leg(client) else {
+            return;
+        };
+        if !self.is_opaque() {
+            for words in self.dismissals((key, app)) {
+                self.upstream_send((key, app), Flags::NONE, Part::Text(&words), turn);
+            }
+        }
+        self.worker_closes((key, app), false, turn);
+    }
+
+    /// DISCONNECT for each of its sockets, CONNECT_ERROR for each that it asked for.
+    fn dismissals(&mut self, (key, app): (Key, AppId)) -> Vec<String> {
+        let place = |name: &str| match name {
+            "/" => String::new(),
+            name => format!("{name},"),
+        };
+        let session = self.sessions.get(key);
+        let upstream = session.and_then(|session| session.upstream());
+        let connects = upstream.map_or(&[][..], |upstream| &upstream.connects);
+        let asked = connects.iter().filter(|connect| connect.app == app);
+        let asked: Vec<&str> = asked.map(|connect| &*connect.namespace).collect();
+        let sockets = self.upstream.clients.sockets((key, app));
+        let names = sockets.map(|(named, _)| &*named.name);
+        let left = names.filter(|name| !asked.contains(name));
+        let left = left.map(|name| format!("1{}", place(name)));
+        let refused = asked.iter().map(|name| {
+            let place = place(name);
+            format!("4{place}{{\"message\":\"the application dies on this client\",\"data\":{{\"code\":\"RW-2615\"}}}}")
+        });
+        left.chain(refused).collect()
     }
 
     /// An application has nothing to do with a client any more. `false`: the client has something there, or nothing elsewhere.

@@ -111,6 +111,7 @@ impl Hub {
             ToClients::Failing { client } => {
                 self.end_client(client, Refusal::WorkersFailing, turn);
             }
+            ToClients::Dismissed { client } => self.dismiss(client, turn),
             ToClients::Frame {
                 client,
                 space,
@@ -242,7 +243,7 @@ impl Hub {
         }
     }
 
-    fn upstream_send(
+    pub(super) fn upstream_send(
         &mut self,
         (key, app): (Key, AppId),
         flags: Flags,

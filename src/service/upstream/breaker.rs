@@ -39,6 +39,8 @@ pub struct BreakerSettings {
     pub flood_ms: u32,
     /// Failures of a kin that open its circuit; 0: none do.
     pub failures_max: u32,
+    /// Workers in a row that die by an exception until the client is told to go that was alone with the last of them; 0: it is not looked for.
+    pub client_deaths_max: u32,
     /// The time within which they are counted, in milliseconds. A worker that lived longer has not failed when it dies.
     pub failures_within_ms: u32,
     /// The first waiting time, in milliseconds.
@@ -373,6 +375,7 @@ mod tests {
             stall_ms: 10_000,
             flood_ms: 30_000,
             failures_max,
+            client_deaths_max: 3,
             failures_within_ms: 60_000,
             isolate_ms_min: 1_000,
             isolate_ms_max: 10_000,

@@ -158,6 +158,10 @@ pub(super) struct Client {
     pub(super) is_called: bool,
     /// How often a worker was tried with it alone.
     pub(super) probes: u32,
+    /// How many workers in a row an exception ended that it may be the cause of (`suspects`).
+    pub(super) deaths: u32,
+    /// When its worker was sent OPEN or RESUME.
+    pub(super) opened_us: u64,
     pub(super) leaving: Leaving,
     /// Its worker wants nothing more of what it says.
     pub(super) is_held: bool,
@@ -555,6 +559,7 @@ impl Exchange {
             worker.standing.asked(now_us, number);
         }
         if client.is_sent(frame.kind, frame.has_more) {
+            client.opened_us = now_us;
             let sent_frames = worker.outgoing.sent_frames();
             worker.standing.opened(number, sent_frames);
         }
@@ -660,9 +665,14 @@ impl Exchange {
         }
     }
 
-    /// A new worker of an application is there: whoever waits for one says again who it is.
+    /// A new worker of an application is there: whoever waits for one says again who it is, but for those who are tried one after the other.
     pub(super) fn call_the_waiting(&mut self, app: AppId) {
-        let waiting = self.waiting_for(app);
+        let is_aside = |number: &ClientNumber| {
+            let client = self.clients.get(number);
+            client.is_some_and(|client| self.is_aside(client))
+        };
+        let mut waiting = self.waiting_for(app);
+        waiting.retain(|(_, number)| !is_aside(number));
         waiting
             .into_iter()
             .for_each(|(_, number)| self.call(number));

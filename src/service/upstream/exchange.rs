@@ -21,6 +21,7 @@ use super::pressure::{Hold, Pressure};
 use super::proof::Secret;
 use super::recovery::Recovery;
 use super::shares::Shares;
+use super::suspects::Suspects;
 use super::window::Window;
 use super::worker::{Worker, WorkerId};
 use crate::time::{ConnId, Now};
@@ -161,6 +162,8 @@ pub struct ExchangeStats {
     pub clients_refused: u64,
     /// Clients that were closed, as they waited for an acknowledgement of a worker that is gone.
     pub clients_unanswered: u64,
+    /// Clients that were told to go, as workers died on them.
+    pub clients_dismissed: u64,
 }
 
 pub(crate) struct Exchange {
@@ -196,6 +199,7 @@ pub(crate) struct Exchange {
     pub(super) recovery: Recovery,
     /// Who says how much.
     pub(super) shares: Shares,
+    pub(super) suspects: Suspects,
     /// Other shards or clients cannot follow: these links are not read.
     pub(super) hold: Hold,
     /// Whose those are, if it is not all; whoever said most is the first.
@@ -257,6 +261,7 @@ impl Exchange {
             orders: Vec::new(),
             pressure: Pressure::new(shards),
             shares: Shares::default(),
+            suspects: Suspects::default(),
             hold: Hold::Nobody,
             heavy: Vec::new(),
             flooders: Vec::new(),
@@ -680,11 +685,13 @@ impl Exchange {
         for id in lost {
             let app = self.app_of(id);
             self.note_death(now, id);
+            self.suspect(id);
             self.lose(now, id);
             self.refuse_the_waiting(now, app);
         }
         self.hold_on(now);
         self.mend(now);
+        self.try_suspects(now);
         self.migrate(now);
         self.settle(now);
         self.end_late_questions(now);

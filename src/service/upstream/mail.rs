@@ -197,6 +197,8 @@ pub(crate) enum ToClients<'a> {
     Unanswered { client: ClientNumber },
     /// Every worker is failing, and clients are not to wait.
     Failing { client: ClientNumber },
+    /// Workers die on the client.
+    Dismissed { client: ClientNumber },
 }
 
 /// What became of a question.

@@ -104,6 +104,13 @@ pub enum Notice {
         /// How many.
         clients: u64,
     },
+    /// A client was told to go and not to come back, as workers died on it.
+    Dismissed {
+        /// The last of these, as of [`Self::Opened`].
+        worker: String,
+        /// How many in a row.
+        deaths: u32,
+    },
     /// A worker has a namespace that is another application's, and is not given its clients.
     Taken {
         /// As of [`Self::Opened`].
@@ -555,19 +562,20 @@ impl Exchange {
         self.say(client.shard(), &ToClients::Failing { client });
     }
 
-    /// One of those that wait says again who it is: whoever has been tried least, so that one on whom workers die does not keep all others out.
+    /// One of those that wait says again who it is: whoever is suspected least and has been tried least, so that one on whom workers die does not keep all others out.
     fn call_one(&mut self, app: AppId) {
         let waiting = self.waiting.iter().map(|(_, number)| *number);
         let waiting = waiting.filter_map(|number| Some((self.clients.get(&number)?, number)));
         let waiting = waiting.filter(|(client, _)| client.app == app);
         let is_called = |client: &super::deal::Client| client.is_called;
-        let mut best: Option<(u32, ClientNumber)> = None;
+        let mut best: Option<((u32, u32), ClientNumber)> = None;
         for (client, number) in waiting {
             if is_called(client) {
                 return;
             }
-            if best.is_none_or(|(probes, _)| client.probes < probes) {
-                best = Some((client.probes, number));
+            let tried = (client.deaths, client.probes);
+            if best.is_none_or(|(least, _)| tried < least) {
+                best = Some((tried, number));
             }
         }
         if let Some((_, number)) = best {

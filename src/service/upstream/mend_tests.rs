@@ -51,6 +51,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
         Notice::Refused { .. } => "refused",
         Notice::Kept { .. } => "kept",
         Notice::Unanswered { .. } => "unanswered",
+        Notice::Dismissed { .. } => "dismissed",
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
         Notice::Taken { .. } => "taken",

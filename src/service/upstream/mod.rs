@@ -74,6 +74,9 @@ mod space;
 mod space_tests;
 #[cfg(test)]
 pub(crate) mod stage;
+mod suspects;
+#[cfg(test)]
+mod suspects_tests;
 mod window;
 mod worker;
 

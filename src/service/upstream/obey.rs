@@ -12,6 +12,9 @@ use crate::time::Now;
 use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Part, Raw};
 use std::rc::Rc;
 
+/// The code of a worker that an exception ends.
+const EXCEPTION: &str = "exception";
+
 /// Namespaces of an application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
 pub(super) const SPACES_MAX: usize = 1024;
 /// A namespace's name.
@@ -104,8 +107,14 @@ impl Exchange {
             Frame::Bus { .. } => self.bus(id, raw, frame),
             Frame::Bind { json } => self.bind(id, json),
             Frame::HsRes { request, json } => self.take_answer(now, id, *request, json),
+            Frame::Error { code, .. } => {
+                if *code == EXCEPTION {
+                    self.note_exception(id);
+                }
+                Ok(())
+            }
             // Its words, and those of later versions, change nothing.
-            Frame::Pong { .. } | Frame::Error { .. } | Frame::Later { .. } => Ok(()),
+            Frame::Pong { .. } | Frame::Later { .. } => Ok(()),
             Frame::Hello { .. } => Err(Fault::Turn("a second HELLO")),
             // WELCOME offers none of these.
             _ => Err(Fault::Turn(raw.kind.name())),

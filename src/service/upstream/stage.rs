@@ -57,6 +57,7 @@ pub(super) const fn breaker() -> BreakerSettings {
         stall_ms: 10_000,
         flood_ms: 30_000,
         failures_max: 5,
+        client_deaths_max: 3,
         failures_within_ms: 60_000,
         isolate_ms_min: 1_000,
         isolate_ms_max: 10_000,
@@ -390,6 +391,7 @@ impl Stage {
         self.told.push(match mail {
             ToClients::Again { client } => format!("again {}", client.0),
             ToClients::Unanswered { client } => format!("unanswered {}", client.0),
+            ToClients::Dismissed { client } => format!("dismissed {}", client.0),
             ToClients::Lost { client } => format!("lost {}", client.0),
             ToClients::Refused { client } => format!("refused {}", client.0),
             ToClients::Moved { client } => format!("moved {}", client.0),

@@ -72,6 +72,8 @@ pub(super) struct Worker {
     pub(super) peer: Box<str>,
     /// Since when it has no link.
     pub(super) lost_us: u64,
+    /// When it said last that an exception ends it.
+    pub(super) fell_us: Option<u64>,
     pub(super) going: Option<Going>,
     /// It has said something since WELCOME, and so knows of this life of its own: before, what it says of another one is of another one.
     pub(super) knows: bool,
@@ -139,6 +141,7 @@ impl Worker {
             link: Some(link),
             peer: Box::default(),
             lost_us: 0,
+            fell_us: None,
             going: None,
             knows: false,
             is_first: false,

@@ -9,6 +9,7 @@ import { Backoff, type BackoffOptions } from "./backoff.js";
 import { decode, encode, FrameReader, type RawFrame } from "./codec.js";
 import { Dropping } from "./dropping.js";
 import { LinkError } from "./errors.js";
+import { beforeFall } from "./fall.js";
 import { FLAG, FRAMES, HEADER_BYTES, type Conn, type Fields, type Frame, type FrameName } from "./frames.js";
 import { json, type Challenge, type Goaway, type Hello, type Json, type Welcome } from "./json.js";
 import { isProof, nonce, prove, SECRET_BYTES_MIN } from "./proof.js";
@@ -110,6 +111,7 @@ export class Link {
   #graceTimer: NodeJS.Timeout | undefined;
   #goaway: Goaway | undefined;
   #holds = false;
+  #forgetFall: () => void = () => {};
   #resolveStopped: () => void = () => {};
   readonly #stopped = new Promise<void>((resolve) => { this.#resolveStopped = resolve; });
 
@@ -135,7 +137,15 @@ export class Link {
   }
 
   start(): void {
-    if (this.#phase === "idle") this.#connect();
+    if (this.#phase !== "idle") return;
+    this.#forgetFall = beforeFall(() => this.#fall());
+    this.#connect();
+  }
+
+  /** By that the daemon tells a process that dies of what a client says from one that is killed. */
+  #fall(): void {
+    if (this.#phase !== "open" || this.#isEmitter) return;
+    this.#writeNow(encode("ERROR", 0, 0, { code: "exception", message: "an exception ends the process" }));
   }
 
   /** Sends a counted frame, now or when the link is back. */
@@ -588,6 +598,7 @@ export class Link {
   #finish(): void {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
+    this.#forgetFall();
     this.#tellUnsent();
     const socket = this.#socket;
     this.#socket = undefined;
