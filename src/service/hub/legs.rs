@@ -57,7 +57,7 @@ impl Hub {
     }
 
     /// DISCONNECT for each of its sockets, CONNECT_ERROR for each that it asked for.
-    fn dismissals(&mut self, (key, app): (Key, AppId)) -> Vec<String> {
+    fn dismissals(&self, (key, app): (Key, AppId)) -> Vec<String> {
         let place = |name: &str| match name {
             "/" => String::new(),
             name => format!("{name},"),
