@@ -1,7 +1,7 @@
 // The link itself: the handshake, proofs, cuts, and peers that lie.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { once, type EventEmitter } from "node:events";
 import { afterEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
@@ -56,6 +56,24 @@ test("HELLO says who the worker is", async () => {
   assert.deepEqual(hello.proto, [1, 0]);
   assert.match(hello.nonce, /^[0-9a-f]{32}$/);
   await ringway.ready;
+});
+
+test("an exception is told before it ends the process, and an end of the link takes that back", async () => {
+  const listeners = process.listenerCount("uncaughtExceptionMonitor");
+  await start();
+  const link = await open();
+  await ringway.ready;
+  assert.equal(process.listenerCount("uncaughtExceptionMonitor"), listeners + 1);
+  // As the process itself does; one of them is enough for two in a moment.
+  const emitter: EventEmitter = process;
+  for (let times = 0; times < 2; times += 1) emitter.emit("uncaughtExceptionMonitor", new Error("a handler"), "uncaughtException");
+  assert.equal((await link.next("ERROR")).code, "exception");
+  // It has gone on: so has the link.
+  const socket = await client(link, 1);
+  socket.emit("still here");
+  assert.equal(await link.text(1), '2["still here"]');
+  await io.close();
+  assert.equal(process.listenerCount("uncaughtExceptionMonitor"), listeners);
 });
 
 test("over TCP both prove that they know the secret", async () => {
