@@ -176,6 +176,8 @@ test("listeners that throw do not hold the link up", async () => {
     assert.equal(await link.text(1), '2["said",1]');
     // A fault that this side names, and so closes for: it must come back all the same.
     link.socket.write(Buffer.from([10, 0, 0, 0, 127, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    // The listener of `goaway` has thrown.
+    assert.equal((await link.next("ERROR")).code, "exception");
     assert.equal((await link.next("ERROR")).code, "unknown-type");
     const again = await daemon.accept();
     daemon.received = { ...before };
