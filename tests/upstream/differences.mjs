@@ -326,6 +326,29 @@ export const DIFFERENCES = [
     ringway: [[0, 200], 1_001],
   },
   {
+    says: "a room whose name is longer than 4 KiB stands, when a client comes back or is another worker's, in `socket.rooms` by its SHA-256; `to`, `leave` and the others find it by its name",
+    why: "names on the link have a bound, and the daemon gives back what it was told",
+    serves: false,
+    async behaviour(side) {
+      const long = "r".repeat(70_000);
+      const { client, socket, leave, back } = await recoverable(side);
+      socket.join(long);
+      side.io.to(long).emit("told", 1);
+      await leave();
+      const again = await back();
+      side.io.to(long).emit("told", 2);
+      await side.mark();
+      const found = (await side.io.in(long).fetchSockets()).length;
+      const rooms = [...again.rooms].filter((room) => room !== again.id).map((room) => room.slice(0, 25));
+      again.leave(long);
+      side.io.to(long).emit("told", 3);
+      await side.mark();
+      return [rooms, client.heard.filter(([what]) => what === "told").map(([, number]) => number), found, again.rooms.size];
+    },
+    stock: [["r".repeat(25)], [1, 2], 1, 1],
+    ringway: [["ringway.long-room.sha256."], [1, 2], 1, 1],
+  },
+  {
     says: "`onAnyOutgoing` and `packetCreate` hear what their own worker sends, and not what another worker broadcasts to its client",
     why: "a broadcast is one frame to the daemon, and comes to no other worker",
     serves: false,

@@ -25,6 +25,7 @@ import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
+import { isLong, withWireNames, wireRoom } from "./rooms.js";
 
 /** The application's own copy of socket.io-adapter. */
 export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
@@ -52,8 +53,8 @@ export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapt
 /** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts); `kept` is an offset (kept.ts). */
 type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown; readonly kept?: unknown };
 
-/** A list on the wire has a u16 in front. */
-const LIST_MAX = 0xffff;
+/** Rooms in one JOIN or LEAVE: a list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
+const LIST_MAX = 4_000;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
 const MEMBER_ROOMS = 64;
 /** A private id, or an offset. */
@@ -133,6 +134,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Whether the socket was not in the room. The events are those of socket.io-adapter, in its order. */
     #enter(id: string, room: string): boolean {
       if (this.#sids.holds(id, room)) return false;
+      // It was in it by the name that another worker gave it.
+      if (isLong(String(room))) this.#exit(id, wireRoom(room));
       this.#sids.put(id, room);
       const isNew = !this.#rooms.has(room);
       this.#rooms.open(room);
@@ -144,10 +147,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override del(id: string, room: string): void {
-      const had = this.#sids.take(id, room);
-      this.#leave(room, id);
+      let had = this.#exit(id, room);
+      if (isLong(String(room)) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
+    }
+
+    /** Whether the socket was in the room. */
+    #exit(id: string, room: string): boolean {
+      const had = this.#sids.take(id, room);
+      this.#leave(room, id);
+      return had;
     }
 
     #leave(room: string, id: string): void {
@@ -194,12 +204,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** A broadcast that has its offset. */
     #broadcastKept(kept: Kept, offset: string, packet: Packet, opts: BroadcastOptions): Promise<void> {
       if (this.#isMine(opts)) {
-        kept.add(offset, packet.data as unknown[], opts, 0);
+        kept.add(offset, packet.data as unknown[], withWireNames(opts), 0);
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
       const parts = this.#encode(packet, opts);
-      kept.add(offset, packet.data as unknown[], opts, parts.reduce((sum, { bytes }) => sum + bytes.length, 0));
+      kept.add(offset, packet.data as unknown[], withWireNames(opts), parts.reduce((sum, { bytes }) => sum + bytes.length, 0));
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
     }
@@ -277,7 +287,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (member?.isHandedOver) return;
       if (this.#kept) return this.#kept.save({ ...session, rooms: rooms.map(String) });
       const conn = member?.ref ?? 0;
-      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(String), sid, data: jsonText(session.data) });
+      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(wireRoom), sid, data: jsonText(session.data) });
     }
 
     override restoreSession(pid: string, offset: string): Promise<StoredSession> {
@@ -396,7 +406,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       hookSocketClass(socket);
       slim(socket as unknown as EventEmitter, SocketListeners);
       // The socket's own room needs no saying.
-      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(String);
+      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(wireRoom);
       host.send("MEMBER", 0, connection.ref, {
         nsp: this.#number,
         sid: id,
@@ -421,7 +431,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
       for (let from = 0; from < rooms.length; from += LIST_MAX) {
-        const some = rooms.slice(from, from + LIST_MAX).map(String);
+        const some = rooms.slice(from, from + LIST_MAX).map(wireRoom);
         host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
       }
     }
@@ -445,8 +455,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     #target(opts: BroadcastOptions, parts: Part[]): Fields<"BCAST"> {
-      const except = [...(opts.except ?? [])].map(String);
-      return { nsp: this.#number, rooms: [...opts.rooms].map(String), except, parts };
+      const except = [...(opts.except ?? [])].map(wireRoom);
+      return { nsp: this.#number, rooms: [...opts.rooms].map(wireRoom), except, parts };
     }
 
     #flags(packet: Packet, flags: BroadcastFlags = {}, parts: readonly Part[]): number {
@@ -505,6 +515,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       }
     }
   }
+
+  // All that chooses sockets of this worker goes by it.
+  const { apply } = inMemory as unknown as Applied;
+  (RingwayAdapter.prototype as unknown as Applied).apply = function applyTo(opts, callback) {
+    apply.call(this, withWireNames(opts), callback);
+  };
 
   return RingwayAdapter as unknown as AdapterClass;
 }

@@ -8,6 +8,7 @@ import { bytesOf } from "../connection.js";
 import { LinkError } from "../link/errors.js";
 import { FLAG, type Part } from "../link/frames.js";
 import { Link } from "../link/link.js";
+import { wireRoom } from "../rooms.js";
 import { PlainEncoder, eventPacket, type EmitterEncoder } from "./packet.js";
 
 /** A namespace's number is a u16, and the daemon takes so many of an emitter. */
@@ -90,7 +91,7 @@ export class Publisher {
     const bits =
       (flags.volatile === true ? FLAG.VOLATILE : 0) | (flags.compress === false ? FLAG.NO_COMPRESS : 0) |
       (isKept ? FLAG.RECOVER : 0) | (isAscii ? FLAG.ASCII : 0);
-    this.#link.send("BCAST", bits, 0, { nsp: this.#number(nsp), rooms: target.rooms, except: target.except, parts });
+    this.#link.send("BCAST", bits, 0, { nsp: this.#number(nsp), rooms: target.rooms.map(wireRoom), except: target.except.map(wireRoom), parts });
   }
 
   /** Something that each worker does. */
