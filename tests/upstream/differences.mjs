@@ -349,6 +349,21 @@ export const DIFFERENCES = [
     ringway: [["ringway.long-room.sha256."], [1, 2], 1, 1],
   },
   {
+    says: "a namespace's name has at most 1 KiB, and an application has at most 1,024: a client that is let into another one is closed",
+    why: "the daemon keeps each for as long as there is a worker that has it, and clients may make them",
+    async behaviour(side) {
+      side.io.of(/^\/x+$/);
+      const { client } = await side.meet();
+      const long = side.watch(client.io.socket(`/${"x".repeat(70_000)}`));
+      const outcome = await Promise.race([event(long, "connect").then(() => "connects"), event(long.io, "close").then(([reason]) => reason)]);
+      // The server lives.
+      await side.meet({ namespace: "/xxx" });
+      return outcome;
+    },
+    stock: "connects",
+    ringway: "transport close",
+  },
+  {
     says: "`onAnyOutgoing` and `packetCreate` hear what their own worker sends, and not what another worker broadcasts to its client",
     why: "a broadcast is one frame to the daemon, and comes to no other worker",
     serves: false,

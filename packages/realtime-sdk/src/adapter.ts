@@ -441,7 +441,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     #sendBus(to: string, message: object): void {
-      host.send("BUS", 0, 0, { nsp: this.#nsp.name, to, from: host.instance, opaque: encodeBus(message) });
+      host.namespaces.sendBus(this.#nsp.name, to, encodeBus(message));
     }
 
     /** A broadcast to this worker's clients that the daemon would give to all: each is sent it from here. */

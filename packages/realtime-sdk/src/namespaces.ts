@@ -5,8 +5,12 @@ import { LinkError } from "./link/errors.js";
 import { FLAG, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
 
-/** A namespace's number is a u16. */
-const NAMESPACES_MAX = 0x1_0000;
+/** A namespace's number is a u16, and the last one is for all that have none of their own. */
+const NUMBER_NONE = 0xffff;
+/** What the daemon takes for a namespace's name (docs/link.md). */
+const NAME_BYTES_MAX = 1_024;
+/** One that is longer: the daemon closes whoever is said to be in it. */
+const NAME_NONE = `/${"-".repeat(NAME_BYTES_MAX)}`;
 
 /** What an adapter is to the link. */
 export interface NamespaceAdapter {
@@ -39,6 +43,7 @@ export class Namespaces {
   readonly #numbers = new Map<string, number>();
   readonly #adapters = new Map<string, NamespaceAdapter>();
   readonly #free: number[] = [];
+  #numbersGiven = 0;
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
 
@@ -52,11 +57,16 @@ export class Namespaces {
     this.#adapters.set(name, adapter);
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
-    if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
-    const number = this.#free.pop() ?? this.#numbers.size;
+    const number = this.#numberOf(name);
     this.#numbers.set(name, number);
     this.#say(name, number);
     return number;
+  }
+
+  /** Clients make dynamic namespaces, of what names and as many as they like: what is too much for the link must not be an exception in the middle of that. */
+  #numberOf(name: string): number {
+    if (Buffer.byteLength(name) > NAME_BYTES_MAX) return NUMBER_NONE;
+    return this.#free.pop() ?? (this.#numbersGiven < NUMBER_NONE ? this.#numbersGiven++ : NUMBER_NONE);
   }
 
   /** Frames are in order, so that the number may serve another namespace behind this. */
@@ -65,6 +75,7 @@ export class Namespaces {
     if (number === undefined || this.#adapters.get(name) !== adapter) return;
     this.#numbers.delete(name);
     this.#adapters.delete(name);
+    if (number === NUMBER_NONE) return;
     this.#free.push(number);
     this.#link.send("NSP", FLAG.REMOVED, number, { namespace: name });
   }
@@ -76,7 +87,7 @@ export class Namespaces {
 
   /** Whose namespace the daemon serves itself would wait for clients that never come. Names are said once: the operator has listed so many. */
   #say(name: string, number: number): void {
-    this.#link.send("NSP", 0, number, { namespace: name });
+    this.#link.send("NSP", 0, number, { namespace: number === NUMBER_NONE ? NAME_NONE : name });
     if (!this.#link.isNative(name) || this.#warned.has(name)) return;
     this.#warned.add(name);
     const message = `the namespace ${name} is the daemon's own (namespaces.native of its configuration): no client comes to it here`;
@@ -114,6 +125,13 @@ export class Namespaces {
     timer.unref();
     this.#requests.set(number, { request, timer });
     return number;
+  }
+
+  /** Says something to the other workers that have a namespace, or to one of them. */
+  sendBus(nsp: string, to: string, opaque: Uint8Array): void {
+    // Nobody else has it.
+    if (this.#numbers.get(nsp) === NUMBER_NONE) return;
+    this.#link.send("BUS", 0, 0, { nsp, to, from: this.#instance, opaque });
   }
 
   close(number: number): void {

@@ -234,6 +234,12 @@ test("the application is asked before a client is let in, and finds again what i
   assert.deepEqual(errors.at(-1), [1, "Session ID unknown", { sid: "x" }]);
 });
 
+test("an answer that no frame can say is said as one that no client can be told", async () => {
+  const one = await worker({ allowRequest: (_request: unknown, decide: (error: string, ok: boolean) => void) => decide("n".repeat(17 << 20), false) });
+  one.link.send("HS_REQ", 0, 0, { request: 9, json: json(ASKED) });
+  assert.deepEqual((await one.link.next("HS_RES")).json.value, { ok: false, status: 0 });
+});
+
 test("BIND says when the application has to be asked, and again when that changes", async () => {
   const one = await worker();
   assert.equal((await one.link.next("BIND")).json.value.rpc, "none");

@@ -13,6 +13,8 @@ import { PlainEncoder, eventPacket, type EmitterEncoder } from "./packet.js";
 
 /** A namespace's number is a u16, and the daemon takes so many of an emitter. */
 const NAMESPACES_MAX = 1024;
+/** And such names (docs/link.md). */
+const NAME_BYTES_MAX = 1024;
 /** How long an emitter that ends waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
 
@@ -116,6 +118,8 @@ export class Publisher {
     const known = this.#numbers.get(nsp);
     if (known !== undefined) return known;
     if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
+    // Before it is kept: it is said again on the next link, where nobody would hear of the error.
+    if (Buffer.byteLength(nsp) > NAME_BYTES_MAX) throw new RangeError(`a namespace's name of more than ${NAME_BYTES_MAX} bytes`);
     const number = this.#numbers.size;
     this.#numbers.set(nsp, number);
     this.#link.send("NSP", 0, number, { namespace: nsp });
