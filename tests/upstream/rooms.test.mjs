@@ -208,6 +208,23 @@ alike("rooms over two servers", { serves: false }, {
   },
 });
 
+/** More than a frame of the link may have. */
+const MUCH = 18 << 20;
+
+alike("much is asked of another server", { serves: false }, {
+  async "sockets with much data, and long answers"(side) {
+    const [a, b] = await side.pair();
+    b.socket.data.much = "x".repeat(MUCH);
+    b.socket.data.bytes = Buffer.alloc(1 << 20, 7);
+    b.io.on("tell", (length, answer) => answer("y".repeat(length)));
+    // One behind the other, and at once with what is short.
+    const asked = [a.io.fetchSockets(), a.io.serverSideEmitWithAck("tell", MUCH), a.io.serverSideEmitWithAck("tell", 3), a.io.fetchSockets()];
+    const [first, [long], [short], second] = await Promise.all(asked);
+    const seen = (sockets) => sockets.map(({ id, data }) => [id === b.socket.id, data.much?.length, data.bytes?.equals(b.socket.data.bytes)]).sort();
+    return { first: seen(first), second: seen(second), long: long === "y".repeat(MUCH), short };
+  },
+});
+
 alike("what the adapter says", {}, {
   async "create, join, leave and delete of rooms, in order"(side) {
     const events = [];

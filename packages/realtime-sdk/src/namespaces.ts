@@ -2,8 +2,10 @@
 
 import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
-import { FLAG, type Frame, type Part } from "./link/frames.js";
+import { FLAG, FRAME_BODY_BYTES_MAX, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
+import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
+import { warnOnce } from "./warned.js";
 
 /** A namespace's number is a u16, and the last one is for all that have none of their own. */
 const NUMBER_NONE = 0xffff;
@@ -11,6 +13,9 @@ const NUMBER_NONE = 0xffff;
 const NAME_BYTES_MAX = 1_024;
 /** One that is longer: the daemon closes whoever is said to be in it. */
 const NAME_NONE = `/${"-".repeat(NAME_BYTES_MAX)}`;
+
+/** Of one frame, with room for names: what is longer goes in pieces. */
+const ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - PIECE_BYTES_MAX;
 
 /** What an adapter is to the link. */
 export interface NamespaceAdapter {
@@ -46,10 +51,12 @@ export class Namespaces {
   #numbersGiven = 0;
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
+  readonly #pieces: Pieces;
 
   constructor(instance: string, link: Pick<Link, "send" | "isNative">) {
     this.#instance = instance;
     this.#link = link;
+    this.#pieces = new Pieces((nsp, to, opaque) => this.#sendBus(nsp, to, opaque), (why) => warnOfAnswer(`an answer to another worker is lost: ${why}`));
   }
 
   /** The number of a namespace; an adapter that replaces another one takes its over. */
@@ -100,6 +107,7 @@ export class Namespaces {
       this.close(number);
       request.fail();
     }
+    this.#pieces.lose();
     for (const adapter of this.#adapters.values()) adapter.lose();
   }
 
@@ -127,8 +135,18 @@ export class Namespaces {
     return number;
   }
 
-  /** Says something to the other workers that have a namespace, or to one of them. */
-  sendBus(nsp: string, to: string, opaque: Uint8Array): void {
+  /** Says something to all other workers that have a namespace. Throws a `RangeError` when it is more than a frame can say. */
+  publish(nsp: string, opaque: Buffer): void {
+    this.#sendBus(nsp, "", opaque);
+  }
+
+  /** Answers one of them. */
+  answer(nsp: string, to: string, opaque: Buffer): void {
+    if (opaque.length <= ANSWER_BYTES_MAX) this.#sendBus(nsp, to, opaque);
+    else this.#pieces.send(nsp, to, opaque);
+  }
+
+  #sendBus(nsp: string, to: string, opaque: Buffer): void {
     // Nobody else has it.
     if (this.#numbers.get(nsp) === NUMBER_NONE) return;
     this.#link.send("BUS", 0, 0, { nsp, to, from: this.#instance, opaque });
@@ -157,6 +175,14 @@ export class Namespaces {
     if (frame.to !== "" && frame.to !== this.#instance) {
       throw new LinkError("bad-value", `a message for ${frame.to} came to ${this.#instance}`);
     }
-    this.#adapters.get(frame.nsp)?.takeBus(frame.from, frame.opaque);
+    const { nsp, from } = frame;
+    const adapter = this.#adapters.get(nsp);
+    const opaque = Pieces.is(frame.opaque) ? adapter && this.#pieces.take(nsp, from, frame.opaque) : frame.opaque;
+    if (opaque) adapter?.takeBus(from, opaque);
   }
+}
+
+/** Warns of an answer that another worker waits for and does not get: whoever has asked there hears of a timeout. */
+export function warnOfAnswer(message: string): void {
+  warnOnce("RINGWAY_ANSWER", message, message);
 }

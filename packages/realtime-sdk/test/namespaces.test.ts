@@ -32,7 +32,7 @@ test("a name that is too long is said as one that the daemon does not take, and 
   assert.deepEqual(names.map((name) => namespaces.add(name, adapter)), [0xffff, 0xffff]);
   assert.equal(namespaces.add(`/${"x".repeat(1_023)}`, adapter), 0);
   for (const name of names) {
-    namespaces.sendBus(name, "", Buffer.of());
+    namespaces.publish(name, Buffer.of());
     namespaces.remove(name, adapter);
   }
   const none = ["NSP", 0, 0xffff, `/${"-".repeat(1_024)}`];
