@@ -1,6 +1,7 @@
 // What does not carry over, each with what both sides do: `differences.test.mjs` runs them, and fails when one of them has become the same.
 //
 // `says` stands word for word in docs/upstream.md, "What does not carry over"; `why` is for whoever wants to change it.
+import { EventEmitter } from "node:events";
 import { request } from "node:http";
 import { event, until } from "../it/daemon.mjs";
 import { thrown } from "./both.mjs";
@@ -211,6 +212,47 @@ export const DIFFERENCES = [
     ringway: ["undefined", "undefined", "undefined", "undefined"],
   },
   {
+    says: "`path: \"/\"` is as if nothing were said; `webtransport`, `io.engine.onWebTransportSession` and `wsEngine` are not there",
+    why: "the root is where the daemon has its own pages and files; its sockets are its own",
+    serves: false,
+    async behaviour(side) {
+      let made = 0;
+      class WsEngine extends EventEmitter {
+        constructor() { super(); made += 1; }
+        close() {}
+      }
+      const io = await side.serve({ path: "/", transports: ["polling", "websocket", "webtransport"], wsEngine: WsEngine });
+      const { status } = await get(io, "/?EIO=4&transport=polling");
+      return [status, typeof io.engine.onWebTransportSession, made > 0];
+    },
+    stock: [200, "function", true],
+    ringway: [404, "undefined", false],
+  },
+  {
+    says: "`io.engine` tells of a `connection`, and counts it in `clientsCount`, when the client's first packet has come. `packet` and `packetCreate` of `socket.conn` are told of no pings and pongs",
+    why: "who says nothing is no worker's affair; that clients are there is the daemon's to see",
+    serves: false,
+    async behaviour(side) {
+      const io = await side.serve({ pingInterval: 300 });
+      const connections = [];
+      io.engine.on("connection", (connection) => connections.push(connection));
+      await get(io, HELLO);
+      const counts = [connections.length, io.engine.clientsCount];
+      const { client, socket } = await side.meet();
+      const types = new Set();
+      for (const event of ["packet", "packetCreate"]) socket.conn.on(event, ({ type }) => types.add(type));
+      let pings = 0;
+      client.io.on("ping", () => { pings += 1; });
+      await until(() => pings === 3);
+      socket.emit("told");
+      client.emit("told");
+      await side.mark();
+      return [counts, [...types].sort()];
+    },
+    stock: [[1, 1], ["message", "ping", "pong"]],
+    ringway: [[0, 0], ["message"]],
+  },
+  {
     says: "the client's files (`/socket.io/socket.io.js`) are given to GET and HEAD, and are not compressed",
     why: "they go over the link as text, and a proxy in front compresses what it likes",
     async behaviour({ io }) {
@@ -414,6 +456,29 @@ export const DIFFERENCES = [
     ringway: [[], true],
   },
   {
+    says: "a middleware that refuses a client at its next worker, as its token has expired by then, disconnects it with `io server disconnect`, where stock's client loses its connection, reconnects by itself and hears `connect_error`. Let in whoever has `socket.recovered` (`connectionStateRecovery` with its `skipMiddlewares` does), or let clients call `connect()` with a new token when they hear that",
+    why: "the client believes that it is connected, so that a CONNECT_ERROR would mean nothing to it; and its connection may have other namespaces",
+    serves: false,
+    async behaviour(side) {
+      const reasons = [];
+      const refusing = (io) => io.use((socket, next) => next(socket.recovered ? undefined : new Error("expired")));
+      for (const accepts of [false, true]) {
+        const first = await side.serve({}, { onClose: "keep" });
+        const { client } = await side.meet({ io: first });
+        await first.close();
+        const next = await side.serve({}, { onClose: "keep", prepare: accepts ? refusing : (io) => io.use((_socket, go) => go(new Error("expired"))) });
+        if (accepts && !side.isStock) await until(() => next.sockets.sockets.has(client.id));
+        else await until(() => client.disconnects.length === 1);
+        reasons.push([...client.disconnects]);
+        client.disconnect();
+        await next.close();
+      }
+      return reasons;
+    },
+    stock: [["transport close"], ["transport close"]],
+    ringway: [["io server disconnect"], []],
+  },
+  {
     says: "One part of a message, its text or an attachment, that is longer than 16 MiB is a `RangeError` of `emit`",
     why: "a frame of the link has a bound, and so has what a client may have before it",
     serves: false,
@@ -428,5 +493,16 @@ export const DIFFERENCES = [
     },
     stock: "said",
     ringway: "RangeError",
+  },
+  {
+    says: "more than 65,535 rooms of one `to`, or `except`, are a `RangeError` of `emit`",
+    why: "a list on the link has its length in front as u16",
+    async behaviour(side) {
+      const rooms = [...Array(0x1_0000).keys()].map(String);
+      const said = (operator) => thrown(() => operator.emit("told"))[0];
+      return [side.io.to(rooms.slice(1)), side.io.to(rooms), side.io.except(rooms)].map(said);
+    },
+    stock: ["n", "n", "n"],
+    ringway: ["n", "RangeError", "RangeError"],
   },
 ];
