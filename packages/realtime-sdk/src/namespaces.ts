@@ -184,5 +184,6 @@ export class Namespaces {
 
 /** Warns of an answer that another worker waits for and does not get: whoever has asked there hears of a timeout. */
 export function warnOfAnswer(message: string): void {
-  warnOnce("RINGWAY_ANSWER", message, message);
+  // The same of another size is the same.
+  warnOnce("RINGWAY_ANSWER", message.replaceAll(/\d+/g, "0"), message);
 }

@@ -140,6 +140,17 @@ test("an answer that cannot be said is a warning here, and a timeout for whoever
   assert.deepEqual(warnings, ["an answer to another worker is lost, as it cannot be said: TypeError: Do not know how to serialize a BigInt"]);
 });
 
+test("of answers that are too long, whatever their sizes, the process warns once", async () => {
+  const warnings = warningsOf("RINGWAY_ANSWER");
+  const [one, two] = await pair();
+  two.io.on("tell much", (length: number, answer: (text: string) => void) => answer("x".repeat(length)));
+  for (const length of [129 << 20, 130 << 20]) one.io.serverSideEmit("tell much", length, () => {});
+  two.io.on("tell", (answer: (text: string) => void) => answer("x"));
+  assert.deepEqual(await one.io.serverSideEmitWithAck("tell"), ["x"]);
+  assert.equal(warnings.length, 1);
+  assert.match(String(warnings), /^an answer to another worker is lost: it has \d+ bytes, which is more than one may have \(134217728\)/);
+});
+
 test("what cannot be asked of other workers is an error of whoever asks", async () => {
   const [one] = await pair();
   assert.throws(() => one.io.serverSideEmit("tell", "x".repeat(17 << 20)), RangeError);
