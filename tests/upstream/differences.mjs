@@ -1,6 +1,7 @@
 // What does not carry over, each with what both sides do: `differences.test.mjs` runs them, and fails when one of them has become the same.
 //
 // `says` stands word for word in docs/upstream.md, "What does not carry over"; `why` is for whoever wants to change it.
+import { EventEmitter } from "node:events";
 import { request } from "node:http";
 import { event, until } from "../it/daemon.mjs";
 import { thrown } from "./both.mjs";
@@ -98,18 +99,32 @@ export const DIFFERENCES = [
     ringway: [true, false],
   },
   {
-    says: "`socket.data` of a client that comes back is what JSON keeps of it: a Date is a text",
+    says: "`socket.data` of a client that comes back is what JSON keeps of it: a Date is a text, and a key with a BigInt or a cycle is missing (the warning `RINGWAY_DATA` names it)",
     why: "it waits in the daemon",
     serves: false,
     async behaviour(side) {
       const { socket, leave, back } = await recoverable(side);
-      Object.assign(socket.data, { date: new Date(0), list: [1] });
+      Object.assign(socket.data, { date: new Date(0), list: [1], big: 1n });
       await leave();
       const { data } = await back();
-      return [data.date instanceof Date, JSON.stringify(data)];
+      return [data.date instanceof Date, JSON.stringify(data.list), Object.keys(data)];
     },
-    stock: [true, '{"date":"1970-01-01T00:00:00.000Z","list":[1]}'],
-    ringway: [false, '{"date":"1970-01-01T00:00:00.000Z","list":[1]}'],
+    stock: [true, "[1]", ["date", "list", "big"]],
+    ringway: [false, "[1]", ["date", "list"]],
+  },
+  {
+    says: "a client whose `socket.data` and rooms have more than 256 KiB as JSON starts anew when it comes back (the warning `RINGWAY_SESSION` says so)",
+    why: "the daemon bounds what it keeps of a client that is away",
+    serves: false,
+    async behaviour(side) {
+      const { client, socket, leave, back } = await recoverable(side);
+      socket.data.much = "x".repeat(256 << 10);
+      await leave();
+      await back();
+      return client.recovered;
+    },
+    stock: true,
+    ringway: false,
   },
   {
     says: "`maxDisconnectionDuration` is an hour at most, and a client that missed more than its queue can take, some 1.5 MiB or 10,000 short packets, starts anew",
@@ -195,6 +210,47 @@ export const DIFFERENCES = [
     },
     stock: ["object", "function", "function", "function"],
     ringway: ["undefined", "undefined", "undefined", "undefined"],
+  },
+  {
+    says: "`path: \"/\"` is as if nothing were said; `webtransport`, `io.engine.onWebTransportSession` and `wsEngine` are not there",
+    why: "the root is where the daemon has its own pages and files; its sockets are its own",
+    serves: false,
+    async behaviour(side) {
+      let made = 0;
+      class WsEngine extends EventEmitter {
+        constructor() { super(); made += 1; }
+        close() {}
+      }
+      const io = await side.serve({ path: "/", transports: ["polling", "websocket", "webtransport"], wsEngine: WsEngine });
+      const { status } = await get(io, "/?EIO=4&transport=polling");
+      return [status, typeof io.engine.onWebTransportSession, made > 0];
+    },
+    stock: [200, "function", true],
+    ringway: [404, "undefined", false],
+  },
+  {
+    says: "`io.engine` tells of a `connection`, and counts it in `clientsCount`, when the client's first packet has come. `packet` and `packetCreate` of `socket.conn` are told of no pings and pongs",
+    why: "who says nothing is no worker's affair; that clients are there is the daemon's to see",
+    serves: false,
+    async behaviour(side) {
+      const io = await side.serve({ pingInterval: 300 });
+      const connections = [];
+      io.engine.on("connection", (connection) => connections.push(connection));
+      await get(io, HELLO);
+      const counts = [connections.length, io.engine.clientsCount];
+      const { client, socket } = await side.meet();
+      const types = new Set();
+      for (const event of ["packet", "packetCreate"]) socket.conn.on(event, ({ type }) => types.add(type));
+      let pings = 0;
+      client.io.on("ping", () => { pings += 1; });
+      await until(() => pings === 3);
+      socket.emit("told");
+      client.emit("told");
+      await side.mark();
+      return [counts, [...types].sort()];
+    },
+    stock: [[1, 1], ["message", "ping", "pong"]],
+    ringway: [[0, 0], ["message"]],
   },
   {
     says: "the client's files (`/socket.io/socket.io.js`) are given to GET and HEAD, and are not compressed",
@@ -326,6 +382,44 @@ export const DIFFERENCES = [
     ringway: [[0, 200], 1_001],
   },
   {
+    says: "a room whose name is longer than 4 KiB stands, when a client comes back or is another worker's, in `socket.rooms` by its SHA-256; `to`, `leave` and the others find it by its name",
+    why: "names on the link have a bound, and the daemon gives back what it was told",
+    serves: false,
+    async behaviour(side) {
+      const long = "r".repeat(70_000);
+      const { client, socket, leave, back } = await recoverable(side);
+      socket.join(long);
+      side.io.to(long).emit("told", 1);
+      await leave();
+      const again = await back();
+      side.io.to(long).emit("told", 2);
+      await side.mark();
+      const found = (await side.io.in(long).fetchSockets()).length;
+      const rooms = [...again.rooms].filter((room) => room !== again.id).map((room) => room.slice(0, 25));
+      again.leave(long);
+      side.io.to(long).emit("told", 3);
+      await side.mark();
+      return [rooms, client.heard.filter(([what]) => what === "told").map(([, number]) => number), found, again.rooms.size];
+    },
+    stock: [["r".repeat(25)], [1, 2], 1, 1],
+    ringway: [["ringway.long-room.sha256."], [1, 2], 1, 1],
+  },
+  {
+    says: "a namespace's name has at most 1 KiB, and an application has at most 1,024: a client that is let into another one is closed",
+    why: "the daemon keeps each for as long as there is a worker that has it, and clients may make them",
+    async behaviour(side) {
+      side.io.of(/^\/x+$/);
+      const { client } = await side.meet();
+      const long = side.watch(client.io.socket(`/${"x".repeat(70_000)}`));
+      const outcome = await Promise.race([event(long, "connect").then(() => "connects"), event(long.io, "close").then(([reason]) => reason)]);
+      // The server lives.
+      await side.meet({ namespace: "/xxx" });
+      return outcome;
+    },
+    stock: "connects",
+    ringway: "transport close",
+  },
+  {
     says: "`onAnyOutgoing` and `packetCreate` hear what their own worker sends, and not what another worker broadcasts to its client",
     why: "a broadcast is one frame to the daemon, and comes to no other worker",
     serves: false,
@@ -362,6 +456,29 @@ export const DIFFERENCES = [
     ringway: [[], true],
   },
   {
+    says: "a middleware that refuses a client at its next worker, as its token has expired by then, disconnects it with `io server disconnect`, where stock's client loses its connection, reconnects by itself and hears `connect_error`. Let in whoever has `socket.recovered` (`connectionStateRecovery` with its `skipMiddlewares` does), or let clients call `connect()` with a new token when they hear that",
+    why: "the client believes that it is connected, so that a CONNECT_ERROR would mean nothing to it; and its connection may have other namespaces",
+    serves: false,
+    async behaviour(side) {
+      const reasons = [];
+      const refusing = (io) => io.use((socket, next) => next(socket.recovered ? undefined : new Error("expired")));
+      for (const accepts of [false, true]) {
+        const first = await side.serve({}, { onClose: "keep" });
+        const { client } = await side.meet({ io: first });
+        await first.close();
+        const next = await side.serve({}, { onClose: "keep", prepare: accepts ? refusing : (io) => io.use((_socket, go) => go(new Error("expired"))) });
+        if (accepts && !side.isStock) await until(() => next.sockets.sockets.has(client.id));
+        else await until(() => client.disconnects.length === 1);
+        reasons.push([...client.disconnects]);
+        client.disconnect();
+        await next.close();
+      }
+      return reasons;
+    },
+    stock: [["transport close"], ["transport close"]],
+    ringway: [["io server disconnect"], []],
+  },
+  {
     says: "One part of a message, its text or an attachment, that is longer than 16 MiB is a `RangeError` of `emit`",
     why: "a frame of the link has a bound, and so has what a client may have before it",
     serves: false,
@@ -376,5 +493,16 @@ export const DIFFERENCES = [
     },
     stock: "said",
     ringway: "RangeError",
+  },
+  {
+    says: "more than 65,535 rooms of one `to`, or `except`, are a `RangeError` of `emit`",
+    why: "a list on the link has its length in front as u16",
+    async behaviour(side) {
+      const rooms = [...Array(0x1_0000).keys()].map(String);
+      const said = (operator) => thrown(() => operator.emit("told"))[0];
+      return [side.io.to(rooms.slice(1)), side.io.to(rooms), side.io.except(rooms)].map(said);
+    },
+    stock: ["n", "n", "n"],
+    ringway: ["n", "RangeError", "RangeError"],
   },
 ];

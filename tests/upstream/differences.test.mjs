@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
-import { root } from "../it/daemon.mjs";
+import { event, root, until } from "../it/daemon.mjs";
+import { total } from "../it/metrics.mjs";
 import { outcome, withDaemon } from "./both.mjs";
 import { DIFFERENCES } from "./differences.mjs";
 
@@ -26,4 +27,17 @@ describe("differences", () => {
       assert.deepEqual(await outcome(at, { serves }, behaviour), ringway, "behind the daemon: if it is as stock's now, the entry goes and the behaviour joins a table");
     });
   }
+});
+
+describe("an acknowledgement that a client gives counts as an event", () => {
+  const at = withDaemon(["--set", "limits.connection_events_per_second=1", "--set", "limits.connection_events_burst=20"]);
+  test("and too many of them are too many events", { timeout: 30_000 }, () => outcome(at, {}, async (side) => {
+    const { client, socket } = await side.meet();
+    client.on("ask", (answer) => answer());
+    let answers = 0;
+    for (let count = 0; count < 40; count += 1) socket.emit("ask", () => { answers += 1; });
+    await event(client, "disconnect");
+    assert.ok(answers > 0 && answers <= 20, String(answers));
+    await until(async () => (await total(at.daemon, "ringway_refusals_total", { code: "RW-2201" })) > 0);
+  }));
 });

@@ -10,7 +10,7 @@ import { NEST } from "./witnessed.mjs";
 
 before(() => nest12.build());
 
-const application = fileURLToPath(new URL("held.mjs", import.meta.url));
+const [application, several] = ["held.mjs", "gateways.mjs"].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const SHOP = "https://shop.example";
 const GATEWAY = { cors: { origin: SHOP, credentials: true }, path: "/live/", transports: ["polling"] };
 
@@ -34,4 +34,14 @@ for (const [nest, { modules }] of Object.entries(NEST)) test(`NestJS ${nest}: a 
   assert.equal(socket.io.engine.transport.name, "polling");
   const other = stage.client({ path: "/live/", transports: ["websocket"], reconnection: false });
   await event(other, "connect_error");
+}));
+
+for (const [nest, { modules }] of Object.entries(NEST)) test(`NestJS ${nest}: of several gateways the first one's options are the server's, and they hear of all in their order`, on({ args: ["--shards", "2"] }, async (stage) => {
+  const app = await stage.join([several, stage.link], { GATEWAY: JSON.stringify({ cors: { origin: SHOP } }), MODULES: modules });
+  await until(async () => (await ask(stage, "/socket.io/", SHOP))[0] === 200);
+  assert.equal((await ask(stage, "/socket.io/", "https://evil.example"))[0], 403);
+  await stage.connected();
+  const heard = (what) => app.lines.map((line) => JSON.parse(line)).filter(([name]) => name === what).map(([, name]) => name);
+  await app.until(() => heard("connection").length === 3);
+  assert.deepEqual([heard("init"), heard("connection")], [["first", "second", "news", "last"], ["first", "second", "last"]]);
 }));

@@ -184,6 +184,12 @@ const SAME = {
     assert.deepEqual([heard(ann, "said"), heard(bob, "said")], [[{ room: "hall", from: "operator", text: "closing time" }], []]);
   },
 
+  async "the first gateway's cors: a page of another origin may come"(stage, app) {
+    const response = await fetch(`${stage.url ?? stage.daemon.url}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: app.http } });
+    assert.deepEqual([response.status, response.headers.get("access-control-allow-origin")], [200, "*"]);
+    await response.arrayBuffer();
+  },
+
   async "the page, the client's script, and health"(stage, app) {
     assert.match((await get(app, "")).body, /<title>Nest chat/);
     assert.match((await get(app, "client.js")).body, /Socket\.IO v4/);

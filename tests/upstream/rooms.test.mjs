@@ -186,6 +186,45 @@ alike("whom a broadcast reaches", {}, {
   },
 });
 
+alike("rooms over two servers", { serves: false }, {
+  /** It may be a client's own word, as in `socket.on("join", (room) => socket.join(room))`. */
+  async "rooms with long names, over two servers"(side) {
+    const [a, b] = await side.pair();
+    const [long, other] = ["r".repeat(70_000), `${"r".repeat(69_999)}é`];
+    for (const { socket } of [a, b]) socket.on("join", (room, answer) => { socket.join(room); answer([...socket.rooms].map((name) => name.length)); });
+    const joined = [await a.client.emitWithAck("join", long), await b.client.emitWithAck("join", long), await b.client.emitWithAck("join", other)];
+    await side.mark(a.io);
+    await side.mark(b.io);
+    a.io.to(long).emit("told", "both");
+    a.socket.to(long).emit("told", "b");
+    b.io.to(other).emit("told", "b too");
+    b.io.to(long).except(other).emit("told", "a");
+    a.io.in(other).socketsLeave(long);
+    const found = await a.io.in(long).fetchSockets();
+    a.io.to(long).emit("told", "a alone");
+    await side.mark(a.io);
+    await side.mark(b.io);
+    return { joined, found: found.map(({ id, rooms }) => [id === a.socket.id, [...rooms].map((name) => name.length)]), heard: [a, b].map(({ client }) => client.heard.map(([, what]) => what).sort()), rooms: b.socket.rooms.has(other) };
+  },
+});
+
+/** More than a frame of the link may have. */
+const MUCH = 18 << 20;
+
+alike("much is asked of another server", { serves: false }, {
+  async "sockets with much data, and long answers"(side) {
+    const [a, b] = await side.pair();
+    b.socket.data.much = "x".repeat(MUCH);
+    b.socket.data.bytes = Buffer.alloc(1 << 20, 7);
+    b.io.on("tell", (length, answer) => answer("y".repeat(length)));
+    // One behind the other, and at once with what is short.
+    const asked = [a.io.fetchSockets(), a.io.serverSideEmitWithAck("tell", MUCH), a.io.serverSideEmitWithAck("tell", 3), a.io.fetchSockets()];
+    const [first, [long], [short], second] = await Promise.all(asked);
+    const seen = (sockets) => sockets.map(({ id, data }) => [id === b.socket.id, data.much?.length, data.bytes?.equals(b.socket.data.bytes)]).sort();
+    return { first: seen(first), second: seen(second), long: long === "y".repeat(MUCH), short };
+  },
+});
+
 alike("what the adapter says", {}, {
   async "create, join, leave and delete of rooms, in order"(side) {
     const events = [];

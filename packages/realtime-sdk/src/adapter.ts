@@ -11,20 +11,22 @@ import type {
 
 import { decodeBus, encodeBus } from "./bus.js";
 import { bytesOf, VirtualConnection } from "./connection.js";
+import { isSession, jsonOnly, jsonText, SESSION_BYTES_MAX, type Owner } from "./data.js";
 import { Fence } from "./fence.js";
 import { preEncodedFrame } from "./frame.js";
 import {
-  jsonText, PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
+  PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import { Kept, type Returning } from "./kept.js";
 import { listenersClass, slim } from "./listeners.js";
 import { Mirror } from "./mirror.js";
-import type { Namespaces, NamespaceAdapter } from "./namespaces.js";
+import { warnOfAnswer, type Namespaces, type NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
+import { isLong, withWireNames, wireRoom } from "./rooms.js";
 
 /** The application's own copy of socket.io-adapter. */
 export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
@@ -52,8 +54,8 @@ export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapt
 /** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts); `kept` is an offset (kept.ts). */
 type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown; readonly kept?: unknown };
 
-/** A list on the wire has a u16 in front. */
-const LIST_MAX = 0xffff;
+/** Rooms in one JOIN or LEAVE: a list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
+const LIST_MAX = 4_000;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
 const MEMBER_ROOMS = 64;
 /** A private id, or an offset. */
@@ -78,7 +80,7 @@ interface Applied {
 /** The adapter's class over the application's own copy of socket.io-adapter. */
 export function createAdapterClass(module: AdapterModule, host: AdapterHost): AdapterClass {
   const inMemory = module.Adapter.prototype;
-  const { BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS } = module.MessageType;
+  const { BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS, FETCH_SOCKETS_RESPONSE } = module.MessageType;
   /** What changes which clients hear what comes next, or is heard itself. */
   const changing: ReadonlySet<number> = new Set([BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS]);
 
@@ -133,6 +135,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Whether the socket was not in the room. The events are those of socket.io-adapter, in its order. */
     #enter(id: string, room: string): boolean {
       if (this.#sids.holds(id, room)) return false;
+      // It was in it by the name that another worker gave it.
+      if (isLong(String(room))) this.#exit(id, wireRoom(room));
       this.#sids.put(id, room);
       const isNew = !this.#rooms.has(room);
       this.#rooms.open(room);
@@ -144,10 +148,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override del(id: string, room: string): void {
-      const had = this.#sids.take(id, room);
-      this.#leave(room, id);
+      let had = this.#exit(id, room);
+      if (isLong(String(room)) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
+    }
+
+    /** Whether the socket was in the room. */
+    #exit(id: string, room: string): boolean {
+      const had = this.#sids.take(id, room);
+      this.#leave(room, id);
+      return had;
     }
 
     #leave(room: string, id: string): void {
@@ -194,12 +205,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** A broadcast that has its offset. */
     #broadcastKept(kept: Kept, offset: string, packet: Packet, opts: BroadcastOptions): Promise<void> {
       if (this.#isMine(opts)) {
-        kept.add(offset, packet.data as unknown[], opts, 0);
+        kept.add(offset, packet.data as unknown[], withWireNames(opts), 0);
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
       const parts = this.#encode(packet, opts);
-      kept.add(offset, packet.data as unknown[], opts, parts.reduce((sum, { bytes }) => sum + bytes.length, 0));
+      kept.add(offset, packet.data as unknown[], withWireNames(opts), parts.reduce((sum, { bytes }) => sum + bytes.length, 0));
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
     }
@@ -277,7 +288,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (member?.isHandedOver) return;
       if (this.#kept) return this.#kept.save({ ...session, rooms: rooms.map(String) });
       const conn = member?.ref ?? 0;
-      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, rooms: rooms.slice(0, LIST_MAX).map(String), sid, data: jsonText(session.data) });
+      const [data, names] = [jsonText(this.#dataOf(sid), session.data), rooms.map(wireRoom)];
+      // Said all the same, so that the daemon does not keep what it knows of it itself: as one that is as much too large, whatever a frame can say.
+      const said = isSession(this.#dataOf(sid), data, names) ? { rooms: names, data } : { rooms: [], data: "{}".padEnd(SESSION_BYTES_MAX + 1) };
+      host.send("SESSION_SAVE", 0, conn, { nsp: this.#number, pid, sid, ...said });
     }
 
     override restoreSession(pid: string, offset: string): Promise<StoredSession> {
@@ -321,13 +335,50 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override doPublish(message: ClusterMessage): Promise<string> {
-      this.#sendBus("", message);
+      host.namespaces.publish(this.#nsp.name, encodeBus(message));
       return Promise.resolve("");
     }
 
+    /** It is not the application that calls: nobody would catch what is thrown. Whoever asked has a timeout. */
     override doPublishResponse(requester: string, response: ClusterResponse): Promise<void> {
-      this.#sendBus(requester, response);
+      try {
+        host.namespaces.answer(this.#nsp.name, requester, this.#encodeAnswer(response));
+      } catch (error) {
+        warnOfAnswer(`an answer to another worker is lost, as it cannot be said: ${String(error)}`);
+      }
       return Promise.resolve();
+    }
+
+    #encodeAnswer(response: ClusterResponse): Buffer {
+      try {
+        return encodeBus(response);
+      } catch (error) {
+        if (response.type !== FETCH_SOCKETS_RESPONSE) throw error;
+        // One socket's data that is no JSON must not keep back the others.
+        const sockets = response.data.sockets as { id: string; data: unknown }[];
+        const plain = sockets.map((socket) => ({ ...socket, data: jsonOnly(this.#dataOf(socket.id), socket.data) }));
+        return encodeBus({ ...response, data: { ...response.data, sockets: plain } });
+      }
+    }
+
+    /** `ack` is told of what cannot be said, and without one the caller, who sees no Promise: as of `emit`. */
+    override serverSideEmit(packet: unknown[]): Promise<void> {
+      const ack = packet.at(-1);
+      if (typeof ack !== "function") {
+        this.publish({ type: module.MessageType.SERVER_SIDE_EMIT, data: { packet } });
+        return Promise.resolve();
+      }
+      let isTold = false;
+      const tell = (...values: unknown[]): void => {
+        if (isTold) return;
+        isTold = true;
+        ack(...values);
+      };
+      return super.serverSideEmit([...packet.slice(0, -1), tell]).catch((error: unknown) => {
+        // What `ack` itself has thrown is the process's affair.
+        if (isTold) throw error;
+        tell(error, []);
+      });
     }
 
     setPeers(instances: readonly string[]): void {
@@ -371,7 +422,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (typeof bus.passed === "number") return this.#fence.pass(from, bus.passed);
       this.#dealWith(Object.assign(bus, { uid: from, nsp: this.#nsp.name }));
       // What it did here is said to the daemon already: what the other one says behind this comes behind it.
-      if (typeof bus.fence === "number") this.#sendBus(from, { passed: bus.fence });
+      if (typeof bus.fence === "number") host.namespaces.answer(this.#nsp.name, from, encodeBus({ passed: bus.fence }));
     }
 
     #dealWith(message: BusMessage): void {
@@ -395,15 +446,16 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       this.#members.set(id, connection);
       hookSocketClass(socket);
       slim(socket as unknown as EventEmitter, SocketListeners);
+      const data = jsonText(this.#dataOf(id), socket.data);
       // The socket's own room needs no saying.
-      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(String);
+      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(wireRoom);
       host.send("MEMBER", 0, connection.ref, {
         nsp: this.#number,
         sid: id,
         pid: socket.pid ?? "",
         rooms: rooms.slice(0, MEMBER_ROOMS),
-        auth: jsonText(socket.handshake.auth),
-        data: jsonText(socket.data),
+        auth: jsonText({ what: "socket.handshake.auth", nsp: this.#nsp.name, sid: id }, socket.handshake.auth),
+        data,
       });
       this.#sendRooms("JOIN", connection, rooms.slice(MEMBER_ROOMS));
       this.#giveBack(socket);
@@ -421,17 +473,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
       for (let from = 0; from < rooms.length; from += LIST_MAX) {
-        const some = rooms.slice(from, from + LIST_MAX).map(String);
+        const some = rooms.slice(from, from + LIST_MAX).map(wireRoom);
         host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
       }
     }
 
     #sendData(connection: VirtualConnection, socket: SocketInternals | undefined): void {
-      host.send("SET_DATA", 0, connection.ref, { nsp: this.#number, data: jsonText(socket?.data) });
+      host.send("SET_DATA", 0, connection.ref, { nsp: this.#number, data: jsonText(this.#dataOf(socket?.id ?? ""), socket?.data) });
     }
 
-    #sendBus(to: string, message: object): void {
-      host.send("BUS", 0, 0, { nsp: this.#nsp.name, to, from: host.instance, opaque: encodeBus(message) });
+    #dataOf(sid: string): Owner {
+      return { what: "socket.data", nsp: this.#nsp.name, sid };
     }
 
     /** A broadcast to this worker's clients that the daemon would give to all: each is sent it from here. */
@@ -445,8 +497,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     #target(opts: BroadcastOptions, parts: Part[]): Fields<"BCAST"> {
-      const except = [...(opts.except ?? [])].map(String);
-      return { nsp: this.#number, rooms: [...opts.rooms].map(String), except, parts };
+      const except = [...(opts.except ?? [])].map(wireRoom);
+      return { nsp: this.#number, rooms: [...opts.rooms].map(wireRoom), except, parts };
     }
 
     #flags(packet: Packet, flags: BroadcastFlags = {}, parts: readonly Part[]): number {
@@ -505,6 +557,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       }
     }
   }
+
+  // All that chooses sockets of this worker goes by it.
+  const { apply } = inMemory as unknown as Applied;
+  (RingwayAdapter.prototype as unknown as Applied).apply = function applyTo(opts, callback) {
+    apply.call(this, withWireNames(opts), callback);
+  };
 
   return RingwayAdapter as unknown as AdapterClass;
 }

@@ -117,8 +117,8 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   addCors(ringway, options.resolveFrom);
   if (server.opts.parser === undefined) server._parser = { ...server._parser, Decoder: leanDecoder(server._parser.Decoder) };
   server.adapter(createAdapterClass(module, ringway.host));
-  warnOfSockets(server);
   server.bind(ringway.engine);
+  warnOfSockets(server);
   closeWith(server, ringway);
   return ringway;
 }

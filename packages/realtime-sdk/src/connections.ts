@@ -9,8 +9,8 @@ import { fileOf, serveFile } from "./files.js";
 import { endRequest, greet, isOpen, shakeHands } from "./handshake.js";
 import type { NamespaceInternals, ServerInternals } from "./internals.js";
 import { LinkError } from "./link/errors.js";
-import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
-import { json, type HandshakeRequest, type Open, type ResumedSocket } from "./link/json.js";
+import { FRAME_BODY_BYTES_MAX, type Conn, type Fields, type Frame, type FrameName } from "./link/frames.js";
+import { json, type HandshakeRequest, type HandshakeResponse, type Json, type Open, type ResumedSocket } from "./link/json.js";
 import type { Link } from "./link/link.js";
 import { VirtualRequest } from "./request.js";
 import { canResume, Resumption } from "./resume.js";
@@ -19,6 +19,8 @@ import { canResume, Resumption } from "./resume.js";
 const PREPARED_MAX = 4096;
 /** How long the application may look at a request of a client that is there. */
 const LOOK_MS_MAX = 5_000;
+/** What HS_RES says beside its JSON. */
+const VERDICT_COST_BYTES = 8;
 /** What a client may say while its namespaces come back. */
 const HELD_BYTES_MAX = 1 << 20;
 
@@ -260,7 +262,7 @@ export class Connections implements ConnectionPort, BusyHost {
     if ("request" in shaken && shaken.response.ok && sid !== undefined && shaken.request._query["sid"] === undefined) {
       this.#prepare(sid, shaken.request);
     }
-    this.#link.send("HS_RES", 0, 0, { request, json: json(shaken.response) });
+    this.#link.send("HS_RES", 0, 0, { request, json: verdictOf(shaken.response) });
   }
 
   /** Kept until the client opens, so that what middlewares added is at `socket.request`. The oldest gives way. */
@@ -273,4 +275,11 @@ export class Connections implements ConnectionPort, BusyHost {
     }
     this.#prepared.set(sid, request);
   }
+}
+
+/** What the daemon is told. An answer that no frame can say no client can be told either (RW-2612), as one without such a status. */
+function verdictOf(response: HandshakeResponse): Json<HandshakeResponse> {
+  const verdict = json(response);
+  const bytes = VERDICT_COST_BYTES + Buffer.byteLength(verdict.text);
+  return bytes <= FRAME_BODY_BYTES_MAX ? verdict : json({ ok: false, status: 0 });
 }

@@ -87,15 +87,6 @@ export interface ServerInternals extends EventEmitter {
   close(done?: (error?: Error) => void): Promise<void>;
 }
 
-/** JSON of what an application keeps at a socket; what is no JSON, a cycle or a function, is left behind. */
-export function jsonText(value: unknown): string {
-  try {
-    return JSON.stringify(value ?? {}) ?? "{}";
-  } catch {
-    return "{}";
-  }
-}
-
 /** The object that was JSON: the daemon may give it as the text that it got, or as a part of its own JSON. */
 export function valueOf(value: unknown): object {
   if (typeof value === "string") {

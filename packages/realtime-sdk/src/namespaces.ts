@@ -2,11 +2,20 @@
 
 import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
-import { FLAG, type Frame, type Part } from "./link/frames.js";
+import { FLAG, FRAME_BODY_BYTES_MAX, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
+import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
+import { warnOnce } from "./warned.js";
 
-/** A namespace's number is a u16. */
-const NAMESPACES_MAX = 0x1_0000;
+/** A namespace's number is a u16, and the last one is for all that have none of their own. */
+const NUMBER_NONE = 0xffff;
+/** What the daemon takes for a namespace's name (docs/link.md). */
+const NAME_BYTES_MAX = 1_024;
+/** One that is longer: the daemon closes whoever is said to be in it. */
+const NAME_NONE = `/${"-".repeat(NAME_BYTES_MAX)}`;
+
+/** Of one frame, with room for names: what is longer goes in pieces. */
+const ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - PIECE_BYTES_MAX;
 
 /** What an adapter is to the link. */
 export interface NamespaceAdapter {
@@ -39,12 +48,15 @@ export class Namespaces {
   readonly #numbers = new Map<string, number>();
   readonly #adapters = new Map<string, NamespaceAdapter>();
   readonly #free: number[] = [];
+  #numbersGiven = 0;
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
+  readonly #pieces: Pieces;
 
   constructor(instance: string, link: Pick<Link, "send" | "isNative">) {
     this.#instance = instance;
     this.#link = link;
+    this.#pieces = new Pieces((nsp, to, opaque) => this.#sendBus(nsp, to, opaque), (why) => warnOfAnswer(`an answer to another worker is lost: ${why}`));
   }
 
   /** The number of a namespace; an adapter that replaces another one takes its over. */
@@ -52,11 +64,16 @@ export class Namespaces {
     this.#adapters.set(name, adapter);
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
-    if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
-    const number = this.#free.pop() ?? this.#numbers.size;
+    const number = this.#numberOf(name);
     this.#numbers.set(name, number);
     this.#say(name, number);
     return number;
+  }
+
+  /** Clients make dynamic namespaces, of what names and as many as they like: what is too much for the link must not be an exception in the middle of that. */
+  #numberOf(name: string): number {
+    if (Buffer.byteLength(name) > NAME_BYTES_MAX) return NUMBER_NONE;
+    return this.#free.pop() ?? (this.#numbersGiven < NUMBER_NONE ? this.#numbersGiven++ : NUMBER_NONE);
   }
 
   /** Frames are in order, so that the number may serve another namespace behind this. */
@@ -65,6 +82,7 @@ export class Namespaces {
     if (number === undefined || this.#adapters.get(name) !== adapter) return;
     this.#numbers.delete(name);
     this.#adapters.delete(name);
+    if (number === NUMBER_NONE) return;
     this.#free.push(number);
     this.#link.send("NSP", FLAG.REMOVED, number, { namespace: name });
   }
@@ -76,7 +94,7 @@ export class Namespaces {
 
   /** Whose namespace the daemon serves itself would wait for clients that never come. Names are said once: the operator has listed so many. */
   #say(name: string, number: number): void {
-    this.#link.send("NSP", 0, number, { namespace: name });
+    this.#link.send("NSP", 0, number, { namespace: number === NUMBER_NONE ? NAME_NONE : name });
     if (!this.#link.isNative(name) || this.#warned.has(name)) return;
     this.#warned.add(name);
     const message = `the namespace ${name} is the daemon's own (namespaces.native of its configuration): no client comes to it here`;
@@ -89,6 +107,7 @@ export class Namespaces {
       this.close(number);
       request.fail();
     }
+    this.#pieces.lose();
     for (const adapter of this.#adapters.values()) adapter.lose();
   }
 
@@ -116,6 +135,23 @@ export class Namespaces {
     return number;
   }
 
+  /** Says something to all other workers that have a namespace. Throws a `RangeError` when it is more than a frame can say. */
+  publish(nsp: string, opaque: Buffer): void {
+    this.#sendBus(nsp, "", opaque);
+  }
+
+  /** Answers one of them. */
+  answer(nsp: string, to: string, opaque: Buffer): void {
+    if (opaque.length <= ANSWER_BYTES_MAX) this.#sendBus(nsp, to, opaque);
+    else this.#pieces.send(nsp, to, opaque);
+  }
+
+  #sendBus(nsp: string, to: string, opaque: Buffer): void {
+    // Nobody else has it.
+    if (this.#numbers.get(nsp) === NUMBER_NONE) return;
+    this.#link.send("BUS", 0, 0, { nsp, to, from: this.#instance, opaque });
+  }
+
   close(number: number): void {
     clearTimeout(this.#requests.get(number)?.timer);
     this.#requests.delete(number);
@@ -139,6 +175,15 @@ export class Namespaces {
     if (frame.to !== "" && frame.to !== this.#instance) {
       throw new LinkError("bad-value", `a message for ${frame.to} came to ${this.#instance}`);
     }
-    this.#adapters.get(frame.nsp)?.takeBus(frame.from, frame.opaque);
+    const { nsp, from } = frame;
+    const adapter = this.#adapters.get(nsp);
+    const opaque = Pieces.is(frame.opaque) ? adapter && this.#pieces.take(nsp, from, frame.opaque) : frame.opaque;
+    if (opaque) adapter?.takeBus(from, opaque);
   }
+}
+
+/** Warns of an answer that another worker waits for and does not get: whoever has asked there hears of a timeout. */
+export function warnOfAnswer(message: string): void {
+  // The same of another size is the same.
+  warnOnce("RINGWAY_ANSWER", message.replaceAll(/\d+/g, "0"), message);
 }

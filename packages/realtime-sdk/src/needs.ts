@@ -48,10 +48,17 @@ export function warnOfMissing(io: ServerInternals, engine: RingwayEngine, can: C
   }
 }
 
-/** Warns of clients that would come past the daemon, and be in none of its rooms. */
+/** Warns of clients that would come past the daemon, and be in none of its rooms: now, or when the server is given sockets of its own (`listen`, `attach`). */
 export function warnOfSockets(io: ServerInternals): void {
-  if (io.httpServer === undefined) return;
-  warn("RINGWAY_OWN_SOCKETS", "the Server was given an http server or a port: clients that connect there, and not to the daemon, are in no room");
+  const tell = (): void =>
+    warn("RINGWAY_OWN_SOCKETS", "the Server was given an http server or a port: clients that connect there, and not to the daemon, are in no room");
+  if (io.httpServer !== undefined) return tell();
+  const { bind } = io;
+  io.bind = (engine) => {
+    io.bind = bind;
+    tell();
+    return bind.call(io, engine);
+  };
 }
 
 function warn(code: string, message: string): void {

@@ -26,3 +26,16 @@ function whoseIs(error: LinkError): string {
   if (error.remote) return "the daemon has closed the link";
   return error.code.startsWith("handlers-") ? "the worker" : "the link to the daemon";
 }
+
+/** What was said once, by what it was about. */
+const once = new Set<string>();
+/** Applications make up keys. */
+const ONCE_MAX = 64;
+
+/** Warns of something that is the application's to mend, once of each. */
+export function warnOnce(code: string, about: string, message: string): void {
+  const key = `${code} ${about}`;
+  if (once.has(key) || once.size >= ONCE_MAX) return;
+  once.add(key);
+  process.emitWarning(message, { type: "RingwayWarning", code });
+}

@@ -9,13 +9,15 @@ import { Server, type Socket } from "socket.io";
 
 import { decodeBus, encodeBus } from "../src/bus.js";
 import { FLAG } from "../src/link/frames.js";
-import { json } from "../src/link/json.js";
+import { json, type Welcome } from "../src/link/json.js";
 import { attachRingway, RingwayEngine, type RingwayOptions } from "../src/server.js";
 import { PeerDaemon, type PeerLink, type Said } from "./peer.js";
 import { test } from "./timed.js";
 
 let daemon: PeerDaemon;
 let servers: Server[];
+/** What a test ends with. */
+let ending: (() => unknown)[];
 
 interface Worker {
   io: Server;
@@ -23,21 +25,22 @@ interface Worker {
   instance: string;
 }
 
-async function worker(options: object = {}, ringwayOptions: Partial<RingwayOptions> = {}): Promise<Worker> {
+async function worker(options: object = {}, ringwayOptions: Partial<RingwayOptions> = {}, welcome: Partial<Welcome> = {}): Promise<Worker> {
   const io = new Server(options);
   servers.push(io);
   const ringway = attachRingway(io, { url: daemon.url, ...ringwayOptions });
   const link = await daemon.accept();
   daemon.received = { frames: 0, bytes: 0 };
-  const { instance } = await link.welcome();
+  const { instance } = await link.welcome(welcome);
   await ringway.ready;
   return { io, link, instance };
 }
 
 /** Two workers that know of each other; BUS goes between them as the daemon would carry it. */
 async function pair(): Promise<[Worker, Worker]> {
-  const one = await worker();
-  const two = await worker();
+  const window = { frames: 8192, bytes: 1 << 30 };
+  const one = await worker({}, {}, { window });
+  const two = await worker({}, {}, { window });
   // Frames are counted for one worker at a time by the peer: here nobody says credit, and the window is far.
   one.link.credits = two.link.credits = false;
   for (const [at, other] of [[one, two], [two, one]] as const) {
@@ -67,8 +70,10 @@ async function client({ io, link }: Worker, conn: number): Promise<Socket> {
 beforeEach(async () => {
   daemon = await PeerDaemon.listen();
   servers = [];
+  ending = [];
 });
 afterEach(async () => {
+  for (const end of ending) end();
   for (const io of servers) await io.close();
   daemon.close();
 });
@@ -103,6 +108,104 @@ test("servers speak to each other, and the one that left is not waited for", asy
   await new Promise((resolve) => two.io.on("sum", resolve));
   one.link.send("PEERS", 0, 0, { nsp: "/", instances: [one.instance] });
   assert.deepEqual(await unanswered, []);
+});
+
+/** The warnings of the process of these codes, while a test goes on. */
+function warningsOf(...codes: string[]): string[] {
+  const said: string[] = [];
+  const listener = (warning: NodeJS.ErrnoException): void => { if (codes.includes(warning.code ?? "")) said.push(warning.message); };
+  process.on("warning", listener);
+  ending.push(() => process.off("warning", listener));
+  return said;
+}
+
+test("answers that no frame can say come in pieces, and whole", async () => {
+  const [one, two] = await pair();
+  await client(one, 1);
+  const there = await client(two, 2);
+  there.data = { text: "é".repeat(9 << 20), bytes: Buffer.alloc(3 << 20, 7) };
+  const remote = (await one.io.fetchSockets()).find(({ id }) => id === there.id);
+  assert.deepEqual(remote?.data, there.data);
+  two.io.on("tell", (answer: (text: string) => void) => answer("x".repeat(17 << 20)));
+  assert.deepEqual((await one.io.serverSideEmitWithAck("tell")).map((text: string) => text.length), [17 << 20]);
+});
+
+test("an answer that cannot be said is a warning here, and a timeout for whoever asked", async () => {
+  const warnings = warningsOf("RINGWAY_ANSWER");
+  const [one, two] = await pair();
+  two.io.on("tell", (answer: (value: unknown) => void) => answer(1n));
+  const asked = new Promise((resolve) => { one.io.serverSideEmit("tell", (...values: unknown[]) => resolve(values)); });
+  const [error, responses] = (await asked) as [Error, unknown[]];
+  assert.deepEqual([error.message, responses], ["timeout reached: missing 1 responses", []]);
+  assert.deepEqual(warnings, ["an answer to another worker is lost, as it cannot be said: TypeError: Do not know how to serialize a BigInt"]);
+});
+
+test("of answers that are too long, whatever their sizes, the process warns once", async () => {
+  const warnings = warningsOf("RINGWAY_ANSWER");
+  const [one, two] = await pair();
+  two.io.on("tell much", (length: number, answer: (text: string) => void) => answer("x".repeat(length)));
+  for (const length of [129 << 20, 130 << 20]) one.io.serverSideEmit("tell much", length, () => {});
+  two.io.on("tell", (answer: (text: string) => void) => answer("x"));
+  assert.deepEqual(await one.io.serverSideEmitWithAck("tell"), ["x"]);
+  assert.equal(warnings.length, 1);
+  assert.match(String(warnings), /^an answer to another worker is lost: it has \d+ bytes, which is more than one may have \(134217728\)/);
+});
+
+test("what cannot be asked of other workers is an error of whoever asks", async () => {
+  const [one] = await pair();
+  assert.throws(() => one.io.serverSideEmit("tell", "x".repeat(17 << 20)), RangeError);
+  await assert.rejects(one.io.serverSideEmitWithAck("tell", "x".repeat(17 << 20)), RangeError);
+  assert.throws(() => one.io.serverSideEmit("tell", 1n), TypeError);
+});
+
+test("data that is no JSON is left out by its keys, and the process says so once", async () => {
+  const warnings = warningsOf("RINGWAY_DATA");
+  const [one, two] = await pair();
+  two.io.use((socket, next) => {
+    const cycle: Record<string, unknown> = {};
+    cycle["self"] = cycle;
+    socket.data = { name: "n", big: 1n, cycle, bytes: Buffer.of(1) };
+    next();
+  });
+  await client(one, 1);
+  const there = await client(two, 2);
+  assert.deepEqual(JSON.parse((await two.link.next("MEMBER")).data), { name: "n", bytes: { type: "Buffer", data: [1] } });
+  const remote = (await one.io.fetchSockets()).find(({ id }) => id === there.id);
+  assert.deepEqual(remote?.data, { name: "n", bytes: Buffer.of(1) });
+  const rest = "other workers, and a client that comes back, have nothing of it";
+  assert.deepEqual(warnings, [
+    `socket.data.big of the socket ${there.id} in / is no JSON (TypeError: Do not know how to serialize a BigInt): ${rest}`,
+    `socket.data.cycle of the socket ${there.id} in / is no JSON (TypeError: Converting circular structure to JSON): ${rest}`,
+  ]);
+});
+
+test("data that no frame can say is left out as a whole", async () => {
+  const warnings = warningsOf("RINGWAY_DATA");
+  const one = await worker();
+  one.io.of("/much").use((socket, next) => {
+    socket.data = { text: "x".repeat(20 << 20) };
+    next();
+  });
+  one.link.open(1);
+  await one.link.connect(1, "/much");
+  assert.equal((await one.link.next("MEMBER")).data, "{}");
+  assert.match(warnings.join(), /^socket\.data of the socket \S+ in \/much has 20971531 bytes of JSON, and the link carries 6291456/);
+});
+
+test("a socket of which the daemon cannot keep so much is not kept, and the process says so", async () => {
+  const warnings = warningsOf("RINGWAY_SESSION");
+  const one = await worker({ connectionStateRecovery: {} });
+  for (const [conn, data, rooms] of [[1, { text: "x".repeat(300_000) }, []], [2, {}, ["r".repeat(4_000)]], [3, {}, Array.from({ length: 70_000 }, (_, number) => `room ${number}`)]] as const) {
+    const socket = await client(one, conn);
+    socket.data = data;
+    void socket.join([...rooms]);
+    one.link.send("CLOSE", 0, conn, { reason: 0, code: 1006, text: "" });
+    const saved = await one.link.next("SESSION_SAVE");
+    const isKept = conn === 2;
+    assert.deepEqual([saved.rooms.length, saved.data.length > 256 << 10, JSON.parse(saved.data)], [isKept ? 2 : 0, !isKept, {}], String(conn));
+  }
+  assert.equal(warnings.length, 1);
+  assert.match(String(warnings), /^socket\.data of the socket \S+ in \/ and its rooms have \d+ bytes, and the daemon keeps 262144 of a socket/);
 });
 
 test("with several workers one answer of the daemon's completes a broadcast", async () => {
@@ -232,6 +335,12 @@ test("the application is asked before a client is let in, and finds again what i
   one.link.send("CONN_ERROR", 0, 0, { json: json({ code: 1, message: "Session ID unknown", context: { sid: "x" }, method: "POST", url: "/", headers: [] }) });
   await once(engine, "connection_error");
   assert.deepEqual(errors.at(-1), [1, "Session ID unknown", { sid: "x" }]);
+});
+
+test("an answer that no frame can say is said as one that no client can be told", async () => {
+  const one = await worker({ allowRequest: (_request: unknown, decide: (error: string, ok: boolean) => void) => decide("n".repeat(17 << 20), false) });
+  one.link.send("HS_REQ", 0, 0, { request: 9, json: json(ASKED) });
+  assert.deepEqual((await one.link.next("HS_RES")).json.value, { ok: false, status: 0 });
 });
 
 test("BIND says when the application has to be asked, and again when that changes", async () => {

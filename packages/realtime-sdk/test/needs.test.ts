@@ -111,20 +111,34 @@ test("connectionStateRecovery and a cors with functions are warned of, and nothi
   process.off("warning", warned);
 });
 
-test("a server that takes clients past the daemon is warned of, and no other", async () => {
-  const codes: unknown[] = [];
-  const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") codes.push(warning.code); };
-  process.on("warning", warned);
-  await start([]);
-  await ringway.ready;
-  assert.deepEqual(codes, []);
-  const own = new Server(createServer());
+/** Each way to give a server sockets of its own. */
+const OWN: Record<string, () => Server> = {
+  "new Server(http)": () => attached(new Server(createServer())),
+  "new Server(port)": () => attached(new Server(0)),
+  "listen(port) behind it": () => attached(new Server()).listen(0),
+  "attach(http) behind it": () => attached(new Server()).attach(createServer()),
+};
+
+function attached(own: Server): Server {
   attachRingway(own, { url: daemon.url });
-  await new Promise(setImmediate);
-  assert.deepEqual(codes, ["RINGWAY_OWN_SOCKETS"]);
-  process.off("warning", warned);
-  await own.close();
-});
+  return own;
+}
+
+for (const [how, make] of Object.entries(OWN)) {
+  test(`a server that takes clients past the daemon is warned of, and no other: ${how}`, async () => {
+    const codes: unknown[] = [];
+    const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") codes.push(warning.code); };
+    process.on("warning", warned);
+    await start([]);
+    await ringway.ready;
+    assert.deepEqual(codes, []);
+    const own = make();
+    await new Promise(setImmediate);
+    assert.deepEqual(codes, ["RINGWAY_OWN_SOCKETS"]);
+    process.off("warning", warned);
+    await own.close();
+  });
+}
 
 for (const caps of [["recovery"], []]) {
   test(`what was said before the daemon came is marked for recovery as that one can: ${caps.join() || "not"}`, async () => {

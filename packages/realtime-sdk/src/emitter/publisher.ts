@@ -8,10 +8,13 @@ import { bytesOf } from "../connection.js";
 import { LinkError } from "../link/errors.js";
 import { FLAG, type Part } from "../link/frames.js";
 import { Link } from "../link/link.js";
+import { wireRoom } from "../rooms.js";
 import { PlainEncoder, eventPacket, type EmitterEncoder } from "./packet.js";
 
 /** A namespace's number is a u16, and the daemon takes so many of an emitter. */
 const NAMESPACES_MAX = 1024;
+/** And such names (docs/link.md). */
+const NAME_BYTES_MAX = 1024;
 /** How long an emitter that ends waits for what it said to be taken. */
 const STOP_MS_MAX = 2_000;
 
@@ -90,7 +93,7 @@ export class Publisher {
     const bits =
       (flags.volatile === true ? FLAG.VOLATILE : 0) | (flags.compress === false ? FLAG.NO_COMPRESS : 0) |
       (isKept ? FLAG.RECOVER : 0) | (isAscii ? FLAG.ASCII : 0);
-    this.#link.send("BCAST", bits, 0, { nsp: this.#number(nsp), rooms: target.rooms, except: target.except, parts });
+    this.#link.send("BCAST", bits, 0, { nsp: this.#number(nsp), rooms: target.rooms.map(wireRoom), except: target.except.map(wireRoom), parts });
   }
 
   /** Something that each worker does. */
@@ -115,6 +118,8 @@ export class Publisher {
     const known = this.#numbers.get(nsp);
     if (known !== undefined) return known;
     if (this.#numbers.size >= NAMESPACES_MAX) throw new RangeError(`more than ${NAMESPACES_MAX} namespaces`);
+    // Before it is kept: it is said again on the next link, where nobody would hear of the error.
+    if (Buffer.byteLength(nsp) > NAME_BYTES_MAX) throw new RangeError(`a namespace's name of more than ${NAME_BYTES_MAX} bytes`);
     const number = this.#numbers.size;
     this.#numbers.set(nsp, number);
     this.#link.send("NSP", 0, number, { namespace: nsp });

@@ -8,6 +8,7 @@ import { IoAdapter } from "@nestjs/platform-socket.io";
 import { joinRingway, type RingwayOptions } from "../attach.js";
 import type { Ringway } from "../worker.js";
 import { Dispatch, type Handlers, type NestSocket } from "./dispatch.js";
+import { keepOrder } from "./order.js";
 import { RingwayStatus, statusOf } from "./status.js";
 import { platformFile } from "./tree.js";
 
@@ -27,6 +28,7 @@ const DAEMONS: Readonly<Record<string, string>> = {
 
 /** NestJS gateways on client sockets that the Ringway daemon owns. */
 export class RingwayAdapter extends IoAdapter {
+  readonly #app: object | undefined;
   readonly #options: RingwayOptions | undefined;
   readonly #status: RingwayStatus;
   readonly #dispatch = new Dispatch((values) => this.mapPayload(values));
@@ -36,6 +38,7 @@ export class RingwayAdapter extends IoAdapter {
   /** Without `options` they are those of `RingwayModule.forRoot()`. */
   constructor(app?: INestApplicationContext | object, options?: RingwayOptions) {
     super(app);
+    this.#app = app;
     this.#options = options;
     const httpAdapter = httpAdapterOf(app);
     this.#status = httpAdapter === undefined ? new RingwayStatus() : statusOf(httpAdapter);
@@ -55,6 +58,16 @@ export class RingwayAdapter extends IoAdapter {
     if (this.#ringway === undefined || this.#status.now.state !== "waiting") return;
     this.#status.started();
     this.#ringway.start();
+  }
+
+  override get forceCloseConnections(): boolean {
+    return super.forceCloseConnections;
+  }
+
+  /** NestJS says it before it connects the first gateway. */
+  override set forceCloseConnections(value: boolean) {
+    super.forceCloseConnections = value;
+    keepOrder(this.#app);
   }
 
   override createIOServer(port: number, options?: ServerOptions): Server {
