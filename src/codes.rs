@@ -150,12 +150,12 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2009",
-        "A client asked for a namespace twice, or with a name that cannot be; its session was closed.",
+        "A client asked for a namespace twice, or with a name that cannot be; its session was closed. With an application a name that is too long is refused alone (CONNECT_ERROR).",
         "Correct the client.",
     ),
     entry(
         "RW-2010",
-        "A client asked for more namespaces than limits.namespaces_max; its session was closed.",
+        "A client asked for more namespaces than limits.namespaces_max. One of an application's was refused (CONNECT_ERROR), and its others go on; for one of the daemon's own its session was closed.",
         "Use fewer namespaces, or raise the limit.",
     ),
     entry(
@@ -427,6 +427,11 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2614",
         "A worker floods: for link.flood_ms it said more than can be carried to clients, though it was made to wait. Its clients went to other workers of its application; nothing of it is read for a while, and then it is tried with one client.",
         "Look for what emits in a loop, or for each event to everybody. A job that has much to say says it in pieces; link.flood_ms says how long it may take.",
+    ),
+    entry(
+        "RW-2615",
+        "An application has as many namespaces as link.namespaces_max: a client that asked for a new one was refused (CONNECT_ERROR); its other ones, and clients of those that are there, go on. The line has the application, the namespace and how many there are, once a minute.",
+        "Raise link.namespaces_max; let the server drop those that are empty (cleanupEmptyChildNamespaces); or, if clients make names up, check them where the dynamic namespace is made.",
     ),
     entry(
         "RW-2701",
