@@ -150,12 +150,12 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2009",
-        "A client asked for a namespace twice, or with a name that cannot be; its session was closed.",
+        "A client asked for a namespace twice, or with a name that cannot be; its session was closed. With an application a name that is too long is refused alone (CONNECT_ERROR).",
         "Correct the client.",
     ),
     entry(
         "RW-2010",
-        "A client asked for more namespaces than limits.namespaces_max; its session was closed.",
+        "A client asked for more namespaces than limits.namespaces_max. One of an application's was refused (CONNECT_ERROR), and its others go on; for one of the daemon's own its session was closed.",
         "Use fewer namespaces, or raise the limit.",
     ),
     entry(
@@ -432,6 +432,11 @@ pub static CATALOGUE: &[Entry] = &[
         "RW-2615",
         "Workers die on a client: so many in a row as link.client_deaths_max says ended by an exception while they had something of it, and the last of them had nobody else who was suspect. It was told to leave its namespaces, or that it does not get in, and its connection was closed; clients do not come back after that by themselves.",
         "Look into the log of the worker for the exception, and mend the handler that throws it. ringway_upstream_clients_dismissed_total counts such clients.",
+    ),
+    entry(
+        "RW-2616",
+        "An application has as many namespaces as link.namespaces_max: a client that asked for a new one was refused (CONNECT_ERROR); its other ones, and clients of those that are there, go on. The line has the application, the namespace and how many there are, once a minute.",
+        "Raise link.namespaces_max; let the server drop those that are empty (cleanupEmptyChildNamespaces); or, if clients make names up, check them where the dynamic namespace is made.",
     ),
     entry(
         "RW-2701",

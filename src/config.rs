@@ -255,6 +255,9 @@ section! {
         /// What two clients have in common that are to have one worker, of the request that opens the connection: `header:NAME`, `cookie:NAME`, `query:NAME` or
         /// `address`. Without it, or when a client does not say it, it gets the worker that has least to do.
         affinity: String = String::new(),
+        /// Namespaces of one application that its clients may name, where it has dynamic ones: whoever asks for a new one beyond is refused (CONNECT_ERROR, RW-2616).
+        /// What the application names itself has room for a sixteenth more. One costs some 1.5 KB and its name, on each shard.
+        namespaces_max: u32 = 16_384,
         /// A file with the secret that workers must prove over TCP; at least 16 bytes.
         secret_file: Option<PathBuf> = None,
         /// Allow TCP beyond loopback: what goes over it can be read on the way.
@@ -436,8 +439,9 @@ section! {
         keep_alive_timeout_ms: u32 = 60_000,
         /// Bytes of a request head.
         head_bytes_max: u32 = 16 * 1024,
-        /// Namespaces per session.
-        namespaces_max: u16 = 16,
+        /// Namespaces per session, with those that it has asked for and has no answer about. One more of an application's is refused (CONNECT_ERROR), one more of
+        /// the daemon's own ends the session (RW-2010).
+        namespaces_max: u16 = 64,
         /// Rooms per session.
         session_rooms_max: u16 = 256,
         /// Rooms per shard.

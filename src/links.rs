@@ -26,6 +26,8 @@ const NOTSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// The shortest `link.stall_ms` and `link.flood_ms`.
 const STALL_MS_MIN: u32 = 500;
+/// The largest `link.namespaces_max`: with what is spare they have numbers of 16 bits.
+const NAMESPACES_MAX: u32 = 60_000;
 /// The largest `link.migrations_per_second`.
 const MIGRATIONS_MAX: u32 = 1_000_000;
 
@@ -217,6 +219,10 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             &what,
         ));
     }
+    if !(1..=NAMESPACES_MAX).contains(&link.namespaces_max) {
+        let what = format!("it is between 1 and {NAMESPACES_MAX}");
+        return Err(StartError::invalid_value("link.namespaces_max", &what));
+    }
     let native: BTreeSet<String> = config.namespaces.native.iter().cloned().collect();
     Ok(Some(UpstreamSettings {
         native,
@@ -224,6 +230,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
         exchange: ExchangeSettings {
             application: link.application.clone(),
             applications: applications(config)?,
+            namespaces_max: link.namespaces_max,
             window: Window::default(),
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
@@ -298,6 +305,19 @@ pub fn log(notice: &Notice) {
                 application,
                 ?namespace,
                 "a worker has a namespace that is the daemon's own (namespaces.native), and gets no clients in it"
+            );
+        }
+        Notice::Crowded {
+            application,
+            namespace,
+            namespaces,
+        } => {
+            tracing::warn!(
+                code = "RW-2616",
+                application,
+                ?namespace,
+                namespaces,
+                "an application has as many namespaces as it may have (link.namespaces_max), and whoever asks for a new one is refused"
             );
         }
         Notice::Unanswered { worker, clients } => {
@@ -422,6 +442,8 @@ mod tests {
         check("link.migrations_per_second", |link| {
             link.migrations_per_second = 0;
         });
+        check("link.namespaces_max", |link| link.namespaces_max = 0);
+        check("link.namespaces_max", |link| link.namespaces_max = 60_001);
         check("link.affinity", |link| link.affinity = "path".to_owned());
         check("link.failures_max", |link| link.failures_max = 1_001);
         check("link.isolate_ms_min", |link| link.isolate_ms_min = 10_001);

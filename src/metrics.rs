@@ -421,7 +421,7 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
     ),
     (
         "ringway_upstream_namespaces_refused_total",
-        "Namespaces of workers that were one too many, or had too long a name.",
+        "Namespaces that were one too many, of workers or asked for by clients (RW-2616), or had too long a name.",
         false,
         |stats, _| stats.exchange.namespaces_refused,
     ),

@@ -111,6 +111,8 @@ pub enum Refusal {
     BadAnswer,
     /// RW-2613: the application does not let the client in.
     NotAdmitted,
+    /// RW-2616: the application has as many namespaces as it may have.
+    NamespacesFull,
     /// RW-2701: the path names no file that could be served.
     FilePath,
     /// RW-2702: there is no such file.
@@ -227,6 +229,7 @@ impl Refusal {
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
+        Self::NamespacesFull,
         Self::FilePath,
         Self::FileNotFound,
         Self::FileMethod,
@@ -315,6 +318,7 @@ impl Refusal {
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
+            Self::NamespacesFull => "RW-2616",
             Self::FilePath => "RW-2701",
             Self::FileNotFound => "RW-2702",
             Self::FileMethod => "RW-2703",
@@ -414,6 +418,7 @@ impl Refusal {
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",
+            Self::NamespacesFull => "the application has as many namespaces as it may have",
             Self::FilePath => "the path names no file that could be served",
             Self::FileNotFound => "there is no such file",
             Self::FileMethod => "files are read with GET or HEAD",

@@ -11,7 +11,7 @@ use crate::outbox::OutboxBounds;
 use crate::rooms::RoomsBounds;
 use crate::rooms::SlowConsumerRules;
 use crate::uploads::UploadsSettings;
-use crate::upstream::{Affinity, ExchangeSettings};
+use crate::upstream::{Affinity, ExchangeSettings, SPACE_NAME_BYTES_MAX};
 use ringway_proto::{http1, socketio, ws};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -176,7 +176,10 @@ impl Settings {
 
     pub(crate) const fn packet_bounds(&self) -> socketio::Bounds {
         socketio::Bounds {
-            namespace_bytes_max: NAMESPACE_BYTES_MAX,
+            namespace_bytes_max: match self.upstream {
+                Some(_) => SPACE_NAME_BYTES_MAX as u16,
+                None => NAMESPACE_BYTES_MAX,
+            },
             attachments_max: self.attachments_max,
             message_bytes_max: self.payload_bytes_max,
         }

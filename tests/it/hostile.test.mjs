@@ -7,7 +7,7 @@ import { serve, until } from "./daemon.mjs";
 import { refusals, since, total } from "./metrics.mjs";
 import { BINARY, CLOSE, PING, TEXT, Wire, closing, frame, head, upgrade } from "./raw.mjs";
 
-const [FRAGMENTS_MAX, NAMESPACES_MAX, ATTACHMENTS_MAX, PAYLOAD_MAX] = [64, 16, 32, 1_000_000];
+const [FRAGMENTS_MAX, NAMESPACES_MAX, ATTACHMENTS_MAX, PAYLOAD_MAX] = [64, 64, 32, 1_000_000];
 let daemon, bystander, operator;
 const heard = [];
 

@@ -1,4 +1,5 @@
 // A connection: its handshake, its transport, its request, and every way in which it ends.
+import { request as ask } from "node:http";
 import { PassThrough } from "node:stream";
 import { Socket as EngineSocket } from "engine.io-client";
 import { WebSocket } from "ws";
@@ -111,6 +112,32 @@ alike("the engine", {}, {
     await side.mark();
     const direct = [(await side.meet()).socket, (await side.meet({ transports: ["polling"] })).socket].map(({ conn }) => [conn.transport.name, conn.upgraded]);
     return { events, direct, heard: client.heard };
+  },
+
+  async "subprotocols: the first that a client offers is spoken, behind polling, too"(side) {
+    const spoken = [];
+    for (const [protocols, transports] of [[["x", "y"], ["websocket"]], ["v1.json", ["websocket"]], [["y", "x"], ["polling", "websocket"]], [[], ["websocket"]]]) {
+      const { client, socket } = await side.meet({ protocols, transports });
+      await until(() => client.io.engine.transport.name === "websocket");
+      spoken.push([client.io.engine.transport.ws.protocol, socket.handshake.headers["sec-websocket-protocol"]]);
+    }
+    return spoken;
+  },
+
+  async "subprotocols that are none are refused"(side) {
+    const statuses = [];
+    for (const protocols of ["a b", "a,,b", "a, a", "a;b", "a,b"]) {
+      const headers = {
+        Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": protocols,
+      };
+      const asked = ask(`${side.io.url}/socket.io/?EIO=4&transport=websocket`, { headers });
+      asked.end();
+      const [response, socket] = await Promise.race([event(asked, "upgrade"), event(asked, "response")]);
+      response.resume();
+      socket?.destroy();
+      statuses.push([response.statusCode, response.headers["sec-websocket-protocol"]]);
+    }
+    return statuses;
   },
 
   async "a WebSocket that probes and goes no further: upgrading, and no upgrade"(side) {

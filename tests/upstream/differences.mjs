@@ -479,6 +479,21 @@ export const DIFFERENCES = [
     ringway: [["io server disconnect"], []],
   },
   {
+    says: "A namespace's name has 1 KiB at most: a client that asks for one with a longer name is refused (`Invalid namespace`)",
+    why: "each of a client's packets says it, and the daemon keeps it",
+    async behaviour(side) {
+      const name = `/${"n".repeat(1_024)}`;
+      side.io.of(name);
+      const { client } = await side.meet();
+      const long = side.watch(client.io.socket(name));
+      const came = await Promise.race([event(long, "connect").then(() => "connected"), event(long, "connect_error").then(([error]) => error.message)]);
+      await side.mark();
+      return [came, client.connected];
+    },
+    stock: ["connected", true],
+    ringway: ["Invalid namespace", true],
+  },
+  {
     says: "One part of a message, its text or an attachment, that is longer than 16 MiB is a `RangeError` of `emit`",
     why: "a frame of the link has a bound, and so has what a client may have before it",
     serves: false,

@@ -1,7 +1,8 @@
 // Namespaces: fixed ones, by an expression, by a function; what they share, and what not.
 import assert from "node:assert/strict";
+import { describe, test } from "node:test";
 import { event, until } from "../it/daemon.mjs";
-import { alike } from "./both.mjs";
+import { alike, outcome, withDaemon } from "./both.mjs";
 
 /** One more namespace on the connection of a client that has one. */
 async function beside(side, client, namespace, options = {}) {
@@ -105,6 +106,27 @@ alike("namespaces", {}, {
       heard.push(beneath.client.heard[0][1]);
     }
     return heard;
+  },
+
+  async "sixty asked for at once, and all of them again when the connection comes back"(side) {
+    const numbers = Array.from({ length: 60 }, (_, number) => number);
+    numbers.forEach((number) => side.io.of(`/n${number}`));
+    const first = side.client({ namespace: "/n0", reconnection: true, reconnectionDelay: 1 });
+    const all = [first, ...numbers.slice(1).map((number) => side.watch(first.io.socket(`/n${number}`)))];
+    const areConnected = () => until(() => all.every(({ connected }) => connected));
+    await areConnected();
+    first.io.engine.close();
+    await until(() => all.every(({ disconnects }) => disconnects.length === 1));
+    await areConnected();
+    return [...new Set(all.flatMap(({ disconnects }) => disconnects))];
+  },
+
+  async "a name of 1 KiB is one"(side) {
+    const name = `/${"n".repeat(1_023)}`;
+    side.io.of(name).on("connection", (socket) => socket.emit("welcome", socket.nsp.name.length));
+    const { client } = await side.meet({ namespace: name });
+    await side.mark(side.io.of(name), [client]);
+    return client.heard;
   },
 
   async "leaving one leaves the others; the server may end one or all"(side) {
@@ -277,4 +299,51 @@ alike("cleanupEmptyChildNamespaces", { options: { cleanupEmptyChildNamespaces: t
     assert.equal(new Set(heard).size, 40);
     return { heard, names: names(side.io) };
   },
+});
+
+/** What becomes of a client's CONNECT. */
+const came = (client) => Promise.race([event(client, "connect").then(() => "connected"), refusal(client)]);
+
+describe("more namespaces than there may be", () => {
+  const at = withDaemon(["--set", "link.namespaces_max=8", "--set", "limits.namespaces_max=12"]);
+  const isText = process.env.UPSTREAM_PARSER === undefined;
+
+  test("of an application: a client is refused a new one, and nobody is locked out of those that are there, or that the server makes", { skip: !isText }, async () => {
+    await outcome(at, {}, async (side) => {
+      side.io.of(/^\/tenant-\d+$/);
+      const { client } = await side.meet();
+      const ask = (namespace) => came(side.watch(client.io.socket(namespace)));
+      const asked = [];
+      for (let number = 0; number < 10; number += 1) asked.push(await ask(`/tenant-${number}`));
+      const refused = ["the application has as many namespaces as it may have", { code: "RW-2616" }];
+      // With the main one these are eight.
+      assert.deepEqual(asked, [...Array(7).fill("connected"), refused, refused, refused]);
+      await side.meet({ namespace: "/tenant-3" });
+      side.io.of("/late");
+      await side.mark();
+      await side.meet({ namespace: "/late" });
+      assert.deepEqual([client.connected, client.disconnects], [true, []]);
+      const lines = at.daemon.log().split("\n").filter((line) => line.includes("RW-2616"));
+      assert.equal(lines.length, 1, "the same is told once in a minute");
+      assert.match(lines[0], /WARN.*as many namespaces as it may have.*application="default" namespace="\/tenant-7" namespaces=8/);
+    });
+  });
+
+  test("of a client: it is refused one more, and has its others", { skip: !isText }, async () => {
+    await outcome(at, {}, async (side) => {
+      const names = Array.from({ length: 16 }, (_, number) => `/fixed-${number}`);
+      names.forEach((name) => side.io.of(name));
+      const { client } = await side.meet();
+      await side.mark();
+      const asked = await Promise.all(names.map((name) => came(side.watch(client.io.socket(name)))));
+      const refused = ["the session has as many namespaces as it may have", { code: "RW-2010" }];
+      assert.deepEqual(asked, [...Array(11).fill("connected"), ...Array(5).fill(refused)]);
+      // One that is left makes room for another one.
+      client.io.socket(names[0]).disconnect();
+      await until(() => side.io.of(names[0]).sockets.size === 0);
+      await side.mark();
+      assert.equal(await came(client.io.socket(names[15]).connect()), "connected");
+      assert.deepEqual(client.disconnects, []);
+    });
+  });
 });

@@ -205,10 +205,16 @@ fn websocket_upgrades() {
     replay(vectors!("websocket-upgrades"), |vector| {
         let error = match Upgrade::parse(&parsed(text(vector, "input"), 0)) {
             Ok(upgrade) => {
-                return json!({ "accept": upgrade.accept, "extensions": upgrade.extensions });
+                let Upgrade {
+                    accept,
+                    extensions,
+                    protocol,
+                } = upgrade;
+                return json!({ "accept": accept, "extensions": extensions, "protocol": protocol });
             }
             Err(UpgradeError::NotUpgrade) => "not_upgrade",
             Err(UpgradeError::Key) => "key",
+            Err(UpgradeError::Protocol) => "protocol",
             Err(UpgradeError::Version) => "version",
         };
         json!({ "error": error })

@@ -4,6 +4,7 @@ use crate::http1::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
+use std::collections::BTreeSet;
 
 /// RFC 6455 §1.3.
 const KEY_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -15,6 +16,8 @@ pub struct Upgrade {
     pub accept: String,
     /// What it offers in Sec-WebSocket-Extensions.
     pub extensions: String,
+    /// The subprotocol that is spoken: the first that it offers. Clients give a connection up whose answer names none of theirs.
+    pub protocol: Option<String>,
 }
 
 /// Why a request for a WebSocket is refused.
@@ -24,6 +27,8 @@ pub enum UpgradeError {
     NotUpgrade,
     /// RFC 6455 §4.2.1: the key is not 16 bytes of base64.
     Key,
+    /// RFC 6455 §4.1: a subprotocol is a token, and none is offered twice.
+    Protocol,
     /// RFC 6455 §4.4: another version than 13; answered by 426.
     Version,
 }
@@ -34,7 +39,7 @@ impl UpgradeError {
     pub const fn status(self) -> u16 {
         match self {
             Self::Version => 426,
-            Self::NotUpgrade | Self::Key => 400,
+            Self::NotUpgrade | Self::Key | Self::Protocol => 400,
         }
     }
 }
@@ -77,6 +82,7 @@ impl Upgrade {
         Ok(Self {
             accept: accept_key(key),
             extensions,
+            protocol: protocol(request)?,
         })
     }
 
@@ -92,6 +98,12 @@ impl Upgrade {
             out.push_str(extensions);
             out.push_str("\r\n");
         }
+        // RFC 6455 §4.2.2: only where the client has offered some.
+        if let Some(protocol) = &self.protocol {
+            out.push_str("Sec-WebSocket-Protocol: ");
+            out.push_str(protocol);
+            out.push_str("\r\n");
+        }
         for (name, value) in headers {
             out.push_str(&format!("{}: {}\r\n", name.as_ref(), value.as_ref()));
         }
@@ -100,12 +112,51 @@ impl Upgrade {
     }
 }
 
+/// RFC 9110 §5.6.2.
+fn is_token(name: &str) -> bool {
+    let is_sign = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    let mut bytes = name.bytes();
+    !name.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
+}
+
+/// RFC 6455 §4.2.2: the server names one of the subprotocols that were offered, or none. What they mean is between the client and its application, so it is
+/// the one that the client prefers, as with ws under engine.io. No longer than the head in which it came.
+fn protocol(request: &Request) -> Result<Option<String>, UpgradeError> {
+    let lines = request.headers("sec-websocket-protocol");
+    let offers = lines.flat_map(|line| line.split(','));
+    let (mut first, mut offered) = (None, BTreeSet::new());
+    for offer in offers {
+        let offer = offer.trim_matches([' ', '\t']);
+        if !is_token(offer) || !offered.insert(offer) {
+            return Err(UpgradeError::Protocol);
+        }
+        first.get_or_insert(offer);
+    }
+    Ok(first.map(str::to_owned))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6455_4_2_2_the_answer_names_the_subprotocol_and_nothing_where_none_was_offered() {
+        let answer = |protocol: Option<&str>| {
+            let upgrade = Upgrade {
+                accept: "a".to_owned(),
+                extensions: String::new(),
+                protocol: protocol.map(str::to_owned),
+            };
+            String::from_utf8(upgrade.response::<&str>(None, &[])).unwrap()
+        };
+        assert!(answer(Some("chat")).contains("\r\nSec-WebSocket-Protocol: chat\r\n"));
+        assert!(!answer(None).contains("Sec-WebSocket-Protocol"));
+    }
+
     #[test]
     fn rfc6455_1_3_sample_nonce() {
         assert_eq!(
-            super::accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+            accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
     }

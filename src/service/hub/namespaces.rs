@@ -35,9 +35,7 @@ impl Hub {
             self.close_session(key, Cause::Told(Refusal::BadNamespace, 1002), turn);
             return;
         }
-        if session.namespaces.len() + session.rare().pending.len()
-            >= usize::from(self.settings.namespaces_max)
-        {
+        if self.namespaces_of(key, name) >= usize::from(self.settings.namespaces_max) {
             self.close_session(key, Cause::Told(Refusal::TooManyNamespaces, 1008), turn);
             return;
         }
@@ -81,7 +79,7 @@ impl Hub {
         match self.settings.keys.verify(token, turn.now) {
             Verdict::Done(result) => self.verified(key, name, result, refresh, turn),
             Verdict::Job(job) => {
-                let token_of_job = self.next_job;
+                let (token_of_job, bytes) = (self.next_job, token.len() as u64);
                 self.next_job = self.next_job.wrapping_add(1);
                 if let Some(session) = self.sessions.get_mut(key) {
                     let (namespace, token) = (name.into(), token.into());
@@ -91,8 +89,12 @@ impl Hub {
                         job: token_of_job,
                         refresh,
                     });
+                    self.input_bytes += bytes;
                 }
                 self.start_job(key, token_of_job, job, turn);
+                if self.over_input() {
+                    self.close_session(key, Cause::Told(Refusal::Busy, 1008), turn);
+                }
             }
         }
     }
@@ -170,6 +172,7 @@ impl Hub {
         let Some(at) = pending else { return };
         let pending = session.rare_mut().pending.remove(at);
         session.tidy();
+        self.input_bytes -= pending.token.len() as u64;
         self.verified(key, &pending.namespace, result, pending.refresh, turn);
     }
 
@@ -209,10 +212,21 @@ impl Hub {
     }
 
     fn connect_error(&mut self, key: Key, name: &str, refusal: Refusal, turn: &mut Turn<'_>) {
+        self.refused_connect(key, name, (refusal, refusal.message()), turn);
+    }
+
+    /// Answers a CONNECT: the client may not come in, and is told why by a text and a code.
+    pub(super) fn refused_connect(
+        &mut self,
+        key: Key,
+        name: &str,
+        (refusal, said): (Refusal, &str),
+        turn: &mut Turn<'_>,
+    ) {
         self.stats.refused(refusal);
         self.push_bytes(
             key,
-            &socketio::connect_error(name, refusal.message(), refusal.code()),
+            &socketio::connect_error(name, said, refusal.code()),
             turn,
         );
     }
@@ -224,7 +238,9 @@ impl Hub {
         session.leave(name, now);
         // What is still being verified for it would come too late.
         if let Some(rare) = session.rare_if() {
+            let before = rare.pending_bytes();
             rare.pending.retain(|pending| &*pending.namespace != name);
+            self.input_bytes -= before - rare.pending_bytes();
         }
         session.tidy();
         self.rooms.leave_namespace(key, name);

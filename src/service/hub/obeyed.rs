@@ -85,7 +85,7 @@ impl Hub {
                     .for_each(|key| self.end_moved(key, turn));
             }
             ToClients::Refused { client } => {
-                self.end_client(client, Refusal::TooManyNamespaces, turn)
+                self.end_client(client, Refusal::NamespacesFull, turn);
             }
             ToClients::Moved { client } => {
                 self.end_client(client, Refusal::NamespaceTaken, turn);
@@ -147,10 +147,8 @@ impl Hub {
         let Some(leg) = self.upstream.clients.find_leg(client) else {
             return;
         };
-        let is_about_workers = !matches!(
-            refusal,
-            Refusal::TooManyNamespaces | Refusal::NamespaceTaken
-        );
+        let is_about_workers =
+            !matches!(refusal, Refusal::NamespacesFull | Refusal::NamespaceTaken);
         if !is_about_workers || !self.part(leg, cause, turn) {
             self.close_session(leg.0, cause, turn);
         }
@@ -230,7 +228,7 @@ impl Hub {
         let outcome = self
             .upstream
             .clients
-            .change(id, |space| change(space, key, worker, frame));
+            .change(key, id, |space| change(space, key, worker, frame));
         if let Err(SpaceError::TakenSid | SpaceError::NoMember | SpaceError::TooManyRooms) = outcome
         {
             self.stats.memberships_refused += 1;

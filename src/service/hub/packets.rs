@@ -108,6 +108,9 @@ impl Hub {
         let packet = match socketio::Packet::parse(text, &bounds) {
             Ok(packet) if is_due => packet,
             _ if may_be_opaque => return self.upstream_whole(key, Part::Text(text), turn),
+            Err(SocketIoError::Namespace) if is_due && self.settings.upstream.is_some() => {
+                return self.upstream_too_long(key, text, turn);
+            }
             Ok(_) | Err(SocketIoError::Packet) if self.worker_judges(key) => {
                 return self.upstream_nonsense(key, Inbound::Text(text.into()), turn);
             }

@@ -100,12 +100,12 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let app = self.upstream.clients.routes.of(packet.namespace);
+        let is_connect = packet.kind == socketio::PacketKind::Connect;
+        if is_connect && let Err(refusal) = self.has_place_in((key, app), packet.namespace) {
+            return self.refuse_connect((key, app), packet.namespace, refusal, turn);
+        }
         if !self.upstream_is_open((key, app), turn) {
             return self.park(key, Inbound::Text(text.into()), turn);
-        }
-        let is_connect = packet.kind == socketio::PacketKind::Connect;
-        if is_connect && self.connects_too_often(key, packet.namespace) {
-            return self.close_session(key, Cause::Told(Refusal::TooManyNamespaces, 1008), turn);
         }
         let flags = match text.is_ascii() {
             true => Flags::ASCII,
@@ -127,6 +127,21 @@ impl Hub {
             return self.park(key, Inbound::Text(text.into()), turn);
         }
         self.note_packet((key, app), text, packet);
+    }
+
+    /// A packet of a namespace with a name longer than any. Whoever asks for such a one is refused as for one that is not there; nobody is in one.
+    pub(super) fn upstream_too_long(&mut self, key: Key, text: &str, turn: &mut Turn<'_>) {
+        let bounds = socketio::Bounds {
+            namespace_bytes_max: u16::MAX,
+            ..self.settings.packet_bounds()
+        };
+        match socketio::Packet::parse(text, &bounds) {
+            Ok(packet) if packet.kind == socketio::PacketKind::Connect => {
+                let app = self.upstream.clients.routes.of(packet.namespace);
+                self.refuse_connect((key, app), packet.namespace, Refusal::BadNamespace, turn);
+            }
+            _ => self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn),
+        }
     }
 
     fn number_at(&mut self, (key, app): (Key, AppId)) -> Option<ClientNumber> {
@@ -225,13 +240,58 @@ impl Hub {
         self.sessions.get_mut(key)?.upstream_mut()
     }
 
-    fn connects_too_often(&mut self, key: Key, namespace: &str) -> bool {
-        let namespaces_max = usize::from(self.settings.namespaces_max);
-        self.upstream_of(key).is_some_and(|upstream| {
-            let connects = upstream.connects.iter();
-            let others = connects.filter(|connect| *connect.namespace != *namespace);
-            others.count() >= namespaces_max
-        })
+    /// Namespaces that a client is in, and those that it has asked for and has no answer about, without the one that it asks for.
+    pub(super) fn namespaces_of(&self, key: Key, asked: &str) -> usize {
+        let Some(session) = self.sessions.get(key) else {
+            return 0;
+        };
+        let native = session.namespaces.len() + session.rare().pending.len();
+        let Some(upstream) = session.upstream() else {
+            return native;
+        };
+        let is_counted = |name: &str| name == asked || upstream.asks_for(name);
+        let joined = self.upstream.clients.count_of(key, is_counted);
+        let connects = upstream.connects.iter();
+        let others = connects.filter(|connect| *connect.namespace != *asked);
+        native + joined + others.count()
+    }
+
+    /// Whether a client may ask its application for a namespace.
+    fn has_place_in(&self, (key, app): (Key, AppId), namespace: &str) -> Result<(), Refusal> {
+        let settings = self.settings.upstream.as_ref();
+        let spaces_max = settings.map_or(0, |upstream| upstream.exchange.namespaces_max as usize);
+        if self.namespaces_of(key, namespace) >= usize::from(self.settings.namespaces_max) {
+            return Err(Refusal::TooManyNamespaces);
+        }
+        match self.upstream.clients.has_place(app, namespace, spaces_max) {
+            true => Ok(()),
+            false => Err(Refusal::NamespacesFull),
+        }
+    }
+
+    /// A client may not have a namespace. Its other ones go on, and it does not ask again by itself, as it would if it were closed.
+    fn refuse_connect(
+        &mut self,
+        (key, app): (Key, AppId),
+        namespace: &str,
+        refusal: Refusal,
+        turn: &mut Turn<'_>,
+    ) {
+        if !self.settings.dev
+            && let Err(refusal) = self.charge_event(key, namespace, turn)
+        {
+            return self.close_session(key, Cause::Told(refusal, 1008), turn);
+        }
+        if refusal == Refusal::NamespacesFull {
+            let name = namespace;
+            self.say_to_links(&ToLinks::Crowded { app, name }, turn);
+        }
+        // As a server says it of a namespace that it does not have.
+        let said = match refusal {
+            Refusal::BadNamespace => "Invalid namespace",
+            refusal => refusal.message(),
+        };
+        self.refused_connect(key, namespace, (refusal, said), turn);
     }
 
     /// Whether the client may send its worker at an application something: it is known to the links, and not too much is on the way.

@@ -112,7 +112,14 @@ impl Rare {
         let reassembly = self.reassembly.as_ref();
         let reassembly = reassembly.map_or(0, |packet| packet.kept_bytes()) as u64;
         let upstream = self.upstream.as_ref();
-        self.parked_bytes() + reassembly + upstream.map_or(0, |upstream| upstream.input_bytes())
+        let upstream = upstream.map_or(0, |upstream| upstream.input_bytes());
+        self.parked_bytes() + self.pending_bytes() + reassembly + upstream
+    }
+
+    /// Tokens that wait for their verification.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        let tokens = self.pending.iter().map(|pending| pending.token.len());
+        tokens.sum::<usize>() as u64
     }
 
     pub(crate) fn parked_bytes(&self) -> u64 {

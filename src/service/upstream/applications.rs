@@ -114,6 +114,11 @@ impl Routes {
         }
     }
 
+    /// Whether it is an application's that has named it.
+    pub(crate) fn knows(&self, name: &str, app: AppId) -> bool {
+        self.named.get(name) == Some(&app)
+    }
+
     pub(crate) fn of(&self, name: &str) -> AppId {
         if !self.are_several() {
             return AppId::MAIN;
@@ -143,6 +148,7 @@ pub(crate) fn namespace_of(packet: &str) -> &str {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     of: BTreeMap<AppId, BTreeMap<Rc<str>, SpaceId>>,
+    by_id: HashMap<SpaceId, (AppId, Rc<str>)>,
 }
 
 impl Names {
@@ -157,9 +163,8 @@ impl Names {
 
     /// What an application calls a namespace.
     pub(super) fn find(&self, app: AppId, space: SpaceId) -> Option<Rc<str>> {
-        let mut names = self.all(app);
-        let found = names.find(|(_, other)| *other == space);
-        found.map(|(name, _)| Rc::clone(name))
+        let (owner, name) = self.by_id.get(&space)?;
+        (*owner == app).then(|| Rc::clone(name))
     }
 
     /// How many an application has.
@@ -168,11 +173,14 @@ impl Names {
     }
 
     pub(super) fn insert(&mut self, app: AppId, name: Rc<str>, space: SpaceId) {
+        self.by_id.insert(space, (app, Rc::clone(&name)));
         self.of.entry(app).or_default().insert(name, space);
     }
 
     pub(super) fn remove(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
-        self.of.get_mut(&app)?.remove(name)
+        let space = self.of.get_mut(&app)?.remove(name)?;
+        self.by_id.remove(&space);
+        Some(space)
     }
 
     /// An application's, in the order of their names.

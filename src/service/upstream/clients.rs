@@ -27,6 +27,10 @@ pub(crate) struct Clients {
     pub(crate) routes: Routes,
     /// In the order in which workers named them.
     spaces: BTreeMap<SpaceId, Named>,
+    /// How many an application has.
+    counts: BTreeMap<AppId, usize>,
+    /// The namespaces in which a client has sockets, in their order: an application may have thousands, and a client has a few.
+    by_key: HashMap<Key, Vec<SpaceId>, Seed>,
     /// What workers said of them all.
     bytes: u64,
     /// Mail about clients that are gone, or came back, that could not be said yet.
@@ -44,6 +48,8 @@ impl Clients {
             by_number: HashMap::with_hasher(Seed::new(seed)),
             routes,
             spaces: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            by_key: HashMap::with_hasher(Seed::new(seed)),
             bytes: 0,
             unsaid: Vec::new(),
         }
@@ -69,12 +75,46 @@ impl Clients {
     /// The client is gone, with all its sockets of the application.
     pub(crate) fn forget(&mut self, number: ClientNumber) {
         if let Some((key, app)) = self.by_number.remove(&number) {
-            let spaces = self.spaces.values_mut();
-            for named in spaces.filter(|named| named.app == app) {
-                let before = named.space.bytes();
-                named.space.remove(key);
-                self.bytes -= (before - named.space.bytes()) as u64;
+            for id in self.spaces_of((key, app)) {
+                self.change(key, id, |space| space.remove(key));
             }
+        }
+    }
+
+    /// The namespaces of an application in which a client has sockets.
+    fn spaces_of(&self, (key, app): (Key, AppId)) -> Vec<SpaceId> {
+        let ids = self.ids_of(key).iter().copied();
+        let is_of = |id: &SpaceId| self.named(*id).app == app;
+        ids.filter(is_of).collect()
+    }
+
+    fn ids_of(&self, key: Key) -> &[SpaceId] {
+        self.by_key.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many namespaces a client is in, without those that `is_left_out` names. One that it leaves is among them until its worker has said so.
+    pub(crate) fn count_of(&self, key: Key, is_left_out: impl Fn(&str) -> bool) -> usize {
+        let ids = self.ids_of(key).iter();
+        let names = ids.map(|id| &*self.named(*id).name);
+        names.filter(|name| !is_left_out(name)).count()
+    }
+
+    /// Whether an application may have a namespace that a client asks for: it has it, or has room for one more. Each server has a `/`.
+    pub(crate) fn has_place(&self, app: AppId, name: &str, namespaces_max: usize) -> bool {
+        let count = self.counts.get(&app).copied().unwrap_or_default();
+        count < namespaces_max || name == "/" || self.routes.knows(name, app)
+    }
+
+    /// Whether the client has a socket in the namespace has changed, or not.
+    fn note(&mut self, key: Key, id: SpaceId, is_member: bool) {
+        let ids = self.by_key.entry(key).or_default();
+        match ids.binary_search(&id) {
+            Err(at) if is_member => ids.insert(at, id),
+            Ok(at) if !is_member => drop(ids.remove(at)),
+            _ => {}
+        }
+        if ids.is_empty() {
+            self.by_key.remove(&key);
         }
     }
 
@@ -83,11 +123,10 @@ impl Clients {
         let (seed, rooms_max) = (self.seed, self.rooms_per_member_max);
         let name: Rc<str> = name.into();
         self.routes.note(&name, app);
-        self.spaces.entry(id).or_insert_with(|| Named {
-            app,
-            name,
-            space: Space::new(seed, rooms_max),
-        });
+        let space = Space::new(seed, rooms_max);
+        let was = self.spaces.insert(id, Named { app, name, space });
+        assert!(was.is_none(), "a number is never used twice");
+        *self.counts.entry(app).or_default() += 1;
     }
 
     /// Nobody has a namespace any more: its sockets are no more. Gives the sessions that had one.
@@ -97,24 +136,32 @@ impl Clients {
         };
         self.routes.forget(&named.name, named.app);
         self.bytes -= named.space.bytes() as u64;
-        named.space.plan(&[], &[])
+        self.counts.entry(named.app).and_modify(|count| *count -= 1);
+        let keys = named.space.plan(&[], &[]);
+        keys.iter().for_each(|key| self.note(*key, id, false));
+        keys
     }
 
     /// The client has left a namespace of the application.
     pub(crate) fn leave(&mut self, (key, app): (Key, AppId), name: &str) {
-        let mut spaces = self.spaces.values_mut();
-        if let Some(named) = spaces.find(|named| named.app == app && *named.name == *name) {
-            let before = named.space.bytes();
-            named.space.remove(key);
-            self.bytes -= (before - named.space.bytes()) as u64;
+        if let Some(id) = self.id_of((key, app), name) {
+            self.change(key, id, |space| space.remove(key));
         }
     }
 
     /// The client's sockets at an application are no worker's for now.
     pub(crate) fn disown(&mut self, (key, app): (Key, AppId)) {
-        let spaces = self.spaces.values_mut();
-        let spaces = spaces.filter(|named| named.app == app);
-        spaces.for_each(|named| named.space.disown(key));
+        for id in self.spaces_of((key, app)) {
+            self.change(key, id, |space| space.disown(key));
+        }
+    }
+
+    /// The namespace of that name in which a client has a socket.
+    fn id_of(&self, (key, app): (Key, AppId), name: &str) -> Option<SpaceId> {
+        let ids = self.ids_of(key).iter().copied();
+        let mut named = ids.map(|id| (id, self.named(id)));
+        let found = named.find(|(_, named)| named.app == app && *named.name == *name);
+        found.map(|(id, _)| id)
     }
 
     /// # Panics
@@ -124,16 +171,23 @@ impl Clients {
         named.expect("a namespace is named before it is used")
     }
 
-    /// A worker's word about a namespace's sockets.
+    /// A worker's word about a client's socket in a namespace.
     ///
     /// # Panics
     /// When nobody has named it.
-    pub(crate) fn change<T>(&mut self, id: SpaceId, change: impl FnOnce(&mut Space) -> T) -> T {
+    pub(crate) fn change<T>(
+        &mut self,
+        key: Key,
+        id: SpaceId,
+        change: impl FnOnce(&mut Space) -> T,
+    ) -> T {
         let named = self.spaces.get_mut(&id);
         let space = &mut named.expect("a namespace is named before it is used").space;
         let before = space.bytes() as u64;
         let outcome = change(space);
         self.bytes = self.bytes + space.bytes() as u64 - before;
+        let is_member = space.member(key).is_some();
+        self.note(key, id, is_member);
         outcome
     }
 
@@ -147,20 +201,20 @@ impl Clients {
         &self,
         (key, app): (Key, AppId),
     ) -> impl Iterator<Item = (&Named, &super::Member)> {
-        let named = self.spaces.values();
+        let named = self.ids_of(key).iter().map(|id| self.named(*id));
         let named = named.filter(move |named| named.app == app);
         named.filter_map(move |named| Some((named, named.space.member(key)?)))
     }
 
     /// The sockets of a client that is gone, as far as it may come back to them.
     pub(crate) fn left(&self, (key, app): (Key, AppId)) -> Vec<LeftSocket<'_>> {
-        let spaces = self.spaces.iter();
-        let spaces = spaces.filter(|(_, named)| named.app == app);
-        let sockets = spaces.filter_map(|(id, named)| {
+        let spaces = self.spaces_of((key, app));
+        let sockets = spaces.into_iter().filter_map(|id| {
+            let named = self.named(id);
             let member = named.space.member(key)?;
             let rooms = named.space.rooms_of(key);
             let socket = LeftSocket {
-                space: *id,
+                space: id,
                 sid: &member.sid,
                 pid: &member.pid,
                 rooms: rooms.map(|room| &**room).collect(),
@@ -175,9 +229,8 @@ impl Clients {
     /// A client has left a namespace by its own word: it does not come back to that socket.
     pub(crate) fn forget_pid(&mut self, key: Key, namespace: &str) {
         let app = self.routes.of(namespace);
-        let mut spaces = self.spaces.values_mut();
-        if let Some(named) = spaces.find(|named| named.app == app && *named.name == *namespace) {
-            self.bytes -= named.space.forget_pid(key) as u64;
+        if let Some(id) = self.id_of((key, app), namespace) {
+            self.change(key, id, |space| space.forget_pid(key));
         }
     }
 

@@ -336,6 +336,7 @@ impl Exchange {
             } => self.ask_about(now, (shard, question), affinity, json),
             ToLinks::Refused { json } => self.tell_refused(json),
             ToLinks::Obeyed => self.is_obeyed(),
+            ToLinks::Crowded { app, name } => self.crowded(app, name),
             ToLinks::Frame {
                 client,
                 kind,
@@ -585,11 +586,10 @@ impl Exchange {
             return None;
         }
         let space = self.names.get(self.app_of(id), name);
-        let has_it = |worker: &&Worker| {
-            let mut spaces = worker.spaces.values().flatten();
-            spaces.any(|other| Some(*other) == space)
-        };
-        let workers = self.workers.values().filter(has_it);
+        let holders = space.and_then(|space| self.holders.get(&space));
+        let holders: std::collections::BTreeSet<&WorkerId> =
+            holders.into_iter().flatten().collect();
+        let workers = holders.into_iter().filter_map(|id| self.workers.get(id));
         let instances: Vec<String> = workers.map(|worker| worker.instance.to_string()).collect();
         let body = Frame::Peers {
             nsp: name,
@@ -709,6 +709,7 @@ impl Exchange {
         let Some(mut worker) = self.workers.remove(&id) else {
             return;
         };
+        self.let_spaces_go(id, &worker);
         self.stats.workers_lost += u64::from(!worker.is_emitter());
         if let Some(conn) = worker.link {
             self.end_link(conn);

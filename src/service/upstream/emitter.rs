@@ -4,12 +4,14 @@
 
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::obey::{SPACE_NAME_BYTES_MAX, SPACES_MAX};
+use super::obey::SPACE_NAME_BYTES_MAX;
 use super::worker::{Worker, WorkerId};
 use ringway_proto::link::{Flags, Frame, Hello, Part, Raw};
 
 /// Emitters at a time, those that may come back among them: half of all links, so that workers find a place.
 const EMITTERS_MAX: usize = 32;
+/// Namespaces to which one speaks.
+const NAMES_MAX: usize = 1024;
 
 /// What a process on a link is to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,7 @@ impl Exchange {
         if is_native || name.len() > SPACE_NAME_BYTES_MAX {
             return Err(Fault::NotAllowed("namespace"));
         }
-        if names.len() >= SPACES_MAX && !names.contains_key(&number) {
+        if names.len() >= NAMES_MAX && !names.contains_key(&number) {
             return Err(Fault::TooMany("namespaces"));
         }
         names.insert(number, name.into());

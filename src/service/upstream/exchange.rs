@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::gather::Gather;
 use super::lately::Lately;
 use super::link::{Lateness, Link, LinkPeer, Welcome};
-use super::mail::ClientNumber;
+use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
 use super::migrate::Pace;
 use super::owed::OnWorkerLoss;
@@ -52,6 +52,8 @@ pub struct ExchangeSettings {
     pub application: String,
     /// Those beside it.
     pub applications: Vec<Application>,
+    /// Namespaces of an application that its clients may name; what it names itself has some room beyond.
+    pub namespaces_max: u32,
     /// What a link may have on the way, in each direction.
     pub window: Window,
     /// How long a worker whose link was cut may take to come back, in milliseconds.
@@ -124,7 +126,7 @@ pub struct ExchangeStats {
     pub clients_lost: u64,
     /// Messages between workers that found too many before them.
     pub bus_dropped: u64,
-    /// Namespaces that were one too many, or had too long a name.
+    /// Namespaces of workers that were one too many, or had too long a name, and those that clients asked for in vain.
     pub namespaces_refused: u64,
     /// Namespaces of workers that are the daemon's own.
     pub namespaces_kept: u64,
@@ -182,6 +184,8 @@ pub(crate) struct Exchange {
     /// Whose a namespace is to clients.
     pub(super) routes: Routes,
     pub(super) next_space: u32,
+    /// The workers that have a namespace, once for each number that they have for it.
+    pub(super) holders: HashMap<SpaceId, Vec<WorkerId>>,
     /// So that whoever chooses a value cannot choose a worker by it.
     pub(super) affinity_seed: u64,
     /// Acknowledgements that all clients wait for, as far as they are known one by one.
@@ -251,6 +255,7 @@ impl Exchange {
             names: Names::default(),
             routes,
             next_space: 0,
+            holders: HashMap::new(),
             affinity_seed: epoch[1] ^ epoch[0].rotate_left(41),
             all_owed: Rc::default(),
             may_retire: BTreeSet::new(),

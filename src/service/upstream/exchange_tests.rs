@@ -2,6 +2,7 @@
 
 use super::applications::AppId;
 use super::exchange::{Exchange, ExchangeSettings};
+use super::mail::ToLinks;
 use super::mend::Notice;
 use super::pressure::Hold;
 use super::proof::Secret;
@@ -279,6 +280,59 @@ fn namespaces_of_workers_that_are_gone_make_room() {
         stage.kill(conn);
     }
     assert_eq!(stage.exchange.stats().namespaces_refused, 0);
+}
+
+#[test]
+fn a_client_that_was_refused_a_namespace_makes_room_if_workers_are_gone_and_is_told_of_once_a_minute()
+ {
+    let mut stage = narrow(100_000);
+    let crowded = |stage: &mut Stage| {
+        let app = AppId::MAIN;
+        stage.mail(&ToLinks::Crowded { app, name: "/new" });
+        stage.exchange.take_notices().len()
+    };
+    let (conn, other) = (stage.worker("a"), stage.worker("b"));
+    for number in 0..960 {
+        let name = format!("/{number}");
+        stage.say(conn, number, &Frame::Nsp { name: &name });
+        if number < 10 {
+            stage.say(other, number, &Frame::Nsp { name: &name });
+        }
+    }
+    stage.take_told();
+    assert_eq!(crowded(&mut stage), 1);
+    assert_eq!(crowded(&mut stage), 0);
+    assert_eq!(
+        stage.take_told(),
+        Vec::<String>::new(),
+        "all are somebody's"
+    );
+    stage.kill(conn);
+    stage.take_told();
+    stage.now_us += 60_000_000;
+    assert_eq!(crowded(&mut stage), 1);
+    // The other one has ten of them.
+    assert_eq!(stage.take_told().len(), 950);
+    assert_eq!(stage.exchange.stats().namespaces_refused, 3);
+}
+
+#[test]
+fn a_namespace_is_there_as_long_as_a_worker_has_it_by_some_number() {
+    let mut stage = stage();
+    let (one, other) = (stage.worker("a"), stage.worker("b"));
+    let name = Frame::Nsp { name: "/n" };
+    for (conn, number) in [(one, 1), (one, 2), (other, 7), (one, 1)] {
+        stage.say(conn, number, &name);
+    }
+    assert_eq!(stage.take_told(), ["space 0 /n"]);
+    for (conn, number) in [(one, 1), (one, 2)] {
+        stage.say_with(conn, number, Flags::REMOVED, &name);
+    }
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    let heard = stage.heard_all(other);
+    assert_eq!(heard.last().unwrap(), "PEERS /n b");
+    stage.say_with(other, 7, Flags::REMOVED, &name);
+    assert_eq!(stage.take_told(), ["gone 0"]);
 }
 
 #[test]

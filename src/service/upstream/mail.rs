@@ -102,6 +102,8 @@ pub(crate) enum ToLinks<'a> {
         client: ClientNumber,
         space: SpaceId,
     },
+    /// A client has asked for a namespace that the application does not have, and may not have beside those that it has.
+    Crowded { app: AppId, name: &'a str },
     /// Who is to wait, as clients of this shard have more before them than they can take in a moment; and of whom that is.
     Pressed {
         shard: u16,

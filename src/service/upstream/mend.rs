@@ -97,6 +97,15 @@ pub enum Notice {
         /// The namespace.
         namespace: String,
     },
+    /// An application has as many namespaces as it may have, and a client or a worker wanted one more.
+    Crowded {
+        /// Whose they are.
+        application: String,
+        /// The one that was wanted.
+        namespace: String,
+        /// How many there are.
+        namespaces: usize,
+    },
     /// A worker is gone, and clients were closed that waited for its acknowledgements.
     Unanswered {
         /// As of [`Self::Opened`].

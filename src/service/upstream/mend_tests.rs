@@ -55,6 +55,7 @@ fn notices(stage: &mut Stage) -> Vec<&'static str> {
         Notice::HalfOpen { .. } => "half open",
         Notice::Closed { .. } => "closed",
         Notice::Taken { .. } => "taken",
+        Notice::Crowded { .. } => "crowded",
     };
     // What each link was told is another test.
     let notices = notices.iter().map(name);

@@ -93,6 +93,7 @@ pub(crate) use joint::{Joint, LINKS, Pressed};
 pub use link::LinkPeer;
 pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
+pub(crate) use obey::SPACE_NAME_BYTES_MAX;
 pub use owed::OnWorkerLoss;
 pub(crate) use parsing::Parser;
 pub(crate) use pressure::Hold;

@@ -10,15 +10,15 @@ use super::window::Sum;
 use super::worker::{Going, Worker, WorkerId};
 use crate::time::Now;
 use ringway_proto::link::{Flags, Frame, GoAwayMode, Kind, Part, Raw};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// The code of a worker that an exception ends.
 const EXCEPTION: &str = "exception";
-
-/// Namespaces of an application. Clients may name them, if it lets them: whoever wants one more is closed, and nobody else.
-pub(super) const SPACES_MAX: usize = 1024;
 /// A namespace's name.
-pub(super) const SPACE_NAME_BYTES_MAX: usize = 1024;
+pub(crate) const SPACE_NAME_BYTES_MAX: usize = 1024;
+/// Namespaces that an application names beyond those that its clients may name: a sixteenth as many, this at least.
+const SPACES_SPARE_MIN: usize = 64;
 
 impl Exchange {
     pub(super) fn say(&mut self, to: u16, mail: &ToClients<'_>) {
@@ -147,8 +147,10 @@ impl Exchange {
         worker.kept.remove(&number);
         worker.taken.remove(&number);
         if raw.flags.contains(Flags::REMOVED) {
-            let was = self.worker_mut(id).spaces.remove(&number);
-            return self.unname(self.app_of(id), was.flatten());
+            let was = self.worker_mut(id).spaces.remove(&number).flatten();
+            was.into_iter()
+                .for_each(|space| self.let_space_go(id, space));
+            return self.unname(self.app_of(id), was);
         }
         let space = self.found_or_made((id, number), name);
         self.has_space((id, number), name, space);
@@ -183,6 +185,10 @@ impl Exchange {
         let app = self.app_of(id);
         let was = self.worker_mut(id).spaces.insert(number, space).flatten();
         if was != space {
+            was.into_iter().for_each(|was| self.let_space_go(id, was));
+            if let Some(space) = space {
+                self.holders.entry(space).or_default().push(id);
+            }
             self.tell_peers(app, name);
             self.unname(app, was);
         }
@@ -198,13 +204,52 @@ impl Exchange {
         }
     }
 
-    /// `None`: there are too many, or its name is too long.
-    pub(super) fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
-        if self.names.len(app) >= SPACES_MAX && self.may_retire.remove(&app) {
+    /// A worker has the namespace by one number less.
+    fn let_space_go(&mut self, id: WorkerId, space: SpaceId) {
+        let Some(holders) = self.holders.get_mut(&space) else {
+            return;
+        };
+        if let Some(at) = holders.iter().position(|holder| *holder == id) {
+            holders.swap_remove(at);
+        }
+        if holders.is_empty() {
+            self.holders.remove(&space);
+        }
+    }
+
+    /// A worker is gone, with all that it had.
+    pub(super) fn let_spaces_go(&mut self, id: WorkerId, worker: &Worker) {
+        let spaces = worker.spaces.values().flatten();
+        spaces.for_each(|space| self.let_space_go(id, *space));
+    }
+
+    /// Namespaces that are no worker's make room, if the application has as many as its clients may name.
+    fn make_room(&mut self, app: AppId) {
+        let is_full = self.names.len(app) >= self.settings.namespaces_max as usize;
+        if is_full && self.may_retire.remove(&app) {
             self.retire_spaces(app);
         }
-        if self.names.len(app) >= SPACES_MAX || name.len() > SPACE_NAME_BYTES_MAX {
+    }
+
+    /// A client was refused a namespace: that it comes once more may be worth it, and is its own affair.
+    pub(super) fn crowded(&mut self, app: AppId, name: &str) {
+        self.stats.namespaces_refused += 1;
+        self.make_room(app);
+        self.tell_crowded(app, name);
+    }
+
+    /// `None`: there are too many, or its name is too long.
+    pub(super) fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
+        self.make_room(app);
+        let namespaces_max = self.settings.namespaces_max as usize;
+        // Clients are refused before it comes to that: so theirs do not take the room of those that the application has without them.
+        let spaces_max = namespaces_max + (namespaces_max / 16).max(SPACES_SPARE_MIN);
+        let is_full = self.names.len(app) >= spaces_max;
+        if is_full || name.len() > SPACE_NAME_BYTES_MAX {
             self.stats.namespaces_refused += 1;
+            if is_full {
+                self.tell_crowded(app, name);
+            }
             return None;
         }
         let space = SpaceId(self.next_space);
@@ -242,18 +287,19 @@ impl Exchange {
             .map(|(name, space)| (Rc::clone(name), space))
             .collect();
         for (name, space) in spaces {
-            self.retire_space((app, space), &name, false);
+            // Its clients come again: whoever serves them then has it anew.
+            self.retire_space((app, space), &name, true);
         }
     }
 
     /// A worker is gone: the others are told of each of its namespaces.
     pub(super) fn lose_names(&mut self, worker: &Worker) {
         self.may_retire.insert(worker.app);
-        let had = |space: SpaceId| worker.spaces.values().flatten().any(|had| *had == space);
+        let had: HashSet<SpaceId> = worker.spaces.values().flatten().copied().collect();
         let names: Vec<Rc<str>> = self
             .names
             .all(worker.app)
-            .filter(|(_, space)| had(*space))
+            .filter(|(_, space)| had.contains(space))
             .map(|(name, _)| Rc::clone(name))
             .collect();
         let waited_for = self.waited_for();

@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::{Notice, called};
-use super::obey::{SPACE_NAME_BYTES_MAX, SPACES_MAX};
+use super::obey::SPACE_NAME_BYTES_MAX;
 use super::worker::{Worker, WorkerId};
 use ringway_proto::link::{Bind, Part, Raw};
 use std::collections::BTreeSet;
@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 /// Between an application's name and its worker's, where failures are remembered: names of the main application's have none.
 const BETWEEN: char = '\0';
 
+/// Names of a worker's that are other applications', and which it is to have when those do not have them any more.
+const TAKEN_MAX: usize = 1024;
 /// Lines about namespaces of two applications, in a minute: links that come again and again say the same.
 const TOLD_MAX: u32 = 8;
 const TOLD_WITHIN_US: u64 = 60_000_000;
@@ -125,7 +127,7 @@ impl Exchange {
         }
         self.stats.namespaces_taken += 1;
         let worker = self.worker_mut(id);
-        if worker.taken.len() < SPACES_MAX {
+        if worker.taken.len() < TAKEN_MAX {
             worker.taken.insert(number, name.into());
         }
         if self.told_taken.may_tell(self.recovery.now_us) {
@@ -138,6 +140,23 @@ impl Exchange {
                 application,
                 owner,
                 namespace,
+            });
+        }
+    }
+
+    /// An application has as many namespaces as it may have. The same is worth a line in a minute.
+    pub(super) fn tell_crowded(&mut self, app: AppId, namespace: &str) {
+        let application = self.name_of(app).to_owned();
+        let now_us = self.recovery.now_us;
+        if self
+            .lately
+            .is_new(now_us, &format!("crowded {application}"))
+        {
+            let (namespace, namespaces) = (namespace.to_owned(), self.names.len(app));
+            self.notice(Notice::Crowded {
+                application,
+                namespace,
+                namespaces,
             });
         }
     }
@@ -183,8 +202,7 @@ impl Exchange {
     }
 
     pub(super) fn has_worker_with(&self, space: SpaceId) -> bool {
-        let mut workers = self.workers.values();
-        workers.any(|worker| worker.spaces.values().flatten().any(|had| *had == space))
+        self.holders.contains_key(&space)
     }
 
     /// Whether clients cannot reach a namespace: the `/` of an application beside the main one. Its workers talk among themselves there.

@@ -74,6 +74,8 @@ pub(crate) fn settings(window: Window, others: &[(&str, &[&str])]) -> ExchangeSe
     ExchangeSettings {
         application: "default".to_owned(),
         applications: others.iter().map(application).collect(),
+        // With what is spare, 1,024.
+        namespaces_max: 960,
         window,
         grace_ms: 500,
         hold_ms: 30_000,

@@ -214,6 +214,94 @@ fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
     assert!(world.reads(&mut shop).is_empty());
 }
 
+/// Tests have room for four namespaces of a session.
+#[test]
+fn a_namespace_too_many_is_refused_and_the_others_go_on() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let mut shop = world.worker("shop", "b", "/orders");
+    let conn = world.websocket(0, "40");
+    for name in ["/orders", "/b", "/c", "/d", "/b"] {
+        world.send(conn, &frame(&format!("40{name},")));
+    }
+    let refused = "44/d,{\"message\":\"the session has as many namespaces as it may have\",\"data\":{\"code\":\"RW-2010\"}}";
+    assert!(world.read(conn).contains(refused));
+    let asked = [
+        "OPEN 1",
+        "DATA 1 0",
+        "DATA 1 0/b,",
+        "DATA 1 0/c,",
+        "DATA 1 0/b,",
+    ];
+    assert_eq!(world.reads(&mut main), asked);
+    assert_eq!(world.reads(&mut shop), ["OPEN 2", "DATA 2 0/orders,"]);
+    // One that it is in counts as one that it has asked for.
+    world.joins(&main, 1);
+    world.sends(&main, 1, "0{}");
+    world.joins(&shop, 2);
+    world.sends(&shop, 2, "0/orders,{}");
+    world.send(conn, &frame("40/d,"));
+    assert!(world.read(conn).contains(refused));
+    world.says(&shop, 2, &Frame::LeaveAll { nsp: 0 });
+    world.send(conn, &frame("40/d,"));
+    assert_eq!(world.reads(&mut main), ["DATA 1 0/d,"]);
+    world.hang_up(conn);
+    let clients = &world.hubs[0].upstream.clients;
+    assert_eq!((clients.bytes(), world.hubs[0].input_bytes), (0, 0));
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_and_the_connection_goes_on() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut main = world.worker("default", "a", "/");
+    let conn = world.websocket(0, "40");
+    let (longest, longer) = ("n".repeat(1_023), "n".repeat(1_024));
+    world.send(conn, &frame(&format!("40/{longest},")));
+    world.send(conn, &frame(&format!("40/{longer},")));
+    assert_eq!(world.reads(&mut main).len(), 3);
+    let refused = format!(
+        "44/{longer},{{\"message\":\"Invalid namespace\",\"data\":{{\"code\":\"RW-2009\"}}}}"
+    );
+    assert!(world.read(conn).contains(&refused));
+    assert!(is_there(&world));
+    world.send(conn, &frame(&format!("42/{longer},[\"event\"]")));
+    assert!(!is_there(&world), "it is in no such namespace");
+}
+
+/// Its application's namespaces are as many as there may be.
+#[test]
+fn a_namespace_for_which_an_application_has_no_room_is_refused_and_those_that_it_has_are_not() {
+    let mut settings = with_shop(Window::default());
+    if let Some(upstream) = &mut settings.upstream {
+        upstream.exchange.namespaces_max = 2;
+    }
+    let mut world = World::new(2, settings);
+    let mut main = world.worker("default", "a", "/");
+    world.says(&main, 1, &Frame::Nsp { name: "/a" });
+    let mut shop = world.worker("shop", "b", "/orders");
+    world.settle();
+    let conn = world.websocket(1, "40");
+    for name in ["/a", "/b", "/orders"] {
+        world.send(conn, &frame(&format!("40{name},")));
+    }
+    world.settle();
+    let read = world.read(conn);
+    assert!(
+        read.contains("44/b,{") && read.contains("RW-2616"),
+        "{read}"
+    );
+    assert_eq!(read.matches("44/").count(), 1, "{read}");
+    assert_eq!(world.reads(&mut main).len(), 3);
+    assert_eq!(world.reads(&mut shop).len(), 2);
+    assert_eq!(world.hubs[0].take_notices().len(), 1);
+    // What a worker has without any client asking has some room beyond.
+    world.says(&main, 2, &Frame::Nsp { name: "/late" });
+    world.settle();
+    world.send(conn, &frame("40/late,"));
+    world.settle();
+    assert_eq!(world.reads(&mut main).len(), 1);
+}
+
 /// Seventy thousand bytes for a client that does not read.
 fn much() -> String {
     format!("2[\"{}\"]", "x".repeat(70_000))
