@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { appendFileSync, chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { io } from "socket.io-client";
 import { blocksOf } from "./blocks.mjs";
 import { binary, event, freePort, serve, serveDev, until } from "./daemon.mjs";
@@ -302,6 +303,18 @@ test("a file that is written over while it is sent, and says that it is as old a
     const body = await sent(change);
     assert.ok(body.subarray(-size).every((byte) => byte === 65), `${change}`);
   }
+});
+
+test("what was deleted, and nobody asks for any more, is let go of", async () => {
+  file("gone.bin", Buffer.alloc(1 << 20));
+  const fds = `/proc/${daemon.process.pid}/fd`;
+  const isHeld = () => readdirSync(fds).some((fd) => {
+    try { return readlinkSync(`${fds}/${fd}`).includes("gone.bin"); } catch { return false; }
+  });
+  assert.equal((await ask("/files/gone.bin", { range: "bytes=0-0" })).status, 206);
+  unlinkSync(path.join(folder, "gone.bin"));
+  assert.ok(isHeld());
+  await until(() => !isHeld(), 15_000);
 });
 
 test("many who read one large file slowly have it open once or twice", async () => {

@@ -1,7 +1,7 @@
 // Uploads by tus 1.0.0: the real daemon, tus-js-client as published, and the protocol's own words.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -121,6 +121,26 @@ describe("the protocol", { timeout: 60_000 }, () => {
     assert.equal((await request(daemon, "HEAD", where)).status, 410);
     const id = where.split("/").at(-1);
     assert.deepEqual(readdirSync(path.join(folder, "parts")).filter((name) => name.startsWith(id)), []);
+  });
+
+  test("what was terminated is let go of at once, whoever was sent it", async () => {
+    const own = mkdtempSync(path.join(tmpdir(), "ringway-uploads-"));
+    const one = await serveDev("--uploads", own, "--shards", "1");
+    const where = await create(one, 1 << 20);
+    assert.equal((await patch(one, where, 0, randomBytes(1 << 20))).status, 204);
+    const id = where.split("/").at(-1);
+    const [{ name }] = whole(own);
+    const fds = `/proc/${one.process.pid}/fd`;
+    const isHeld = () => readdirSync(fds).some((fd) => {
+      try { return readlinkSync(`${fds}/${fd}`).includes(id); } catch { return false; }
+    });
+    const got = await fetch(`${one.url}/uploads/files/${name}`, { headers: { range: "bytes=0-9" } });
+    assert.deepEqual([got.status, (await got.arrayBuffer()).byteLength, isHeld()], [206, 10, true]);
+    assert.equal((await request(one, "DELETE", where)).status, 204);
+    await until(() => !isHeld(), 1000);
+    assert.equal((await fetch(`${one.url}/uploads/files/${name}`)).status, 404);
+    assert.equal(await one.stop(), 0);
+    rmSync(own, { recursive: true });
   });
 
   test("creation with its first bytes", async () => {

@@ -8,6 +8,7 @@
 use super::bodies::{Bodies, Source};
 use super::encoding::{Packs, is_packed_whole};
 use super::errands::{Errand, Errands};
+use super::heartbeat::FILES_TOKEN;
 use super::http::Routed;
 use super::searches::{SEARCH, Searches};
 use super::unsealing::Unsealing;
@@ -33,6 +34,9 @@ const PATH_BYTES_MAX: usize = 4095 - 4;
 
 /// One-time URLs whose use a shard remembers until they expire; beyond it such URLs are refused for a while (RW-2709).
 const ONCE_IDS_MAX: usize = 65_536;
+
+/// Between two looks at files that are open.
+const TICK_US: u64 = 1_000_000;
 
 /// What the shard is asked about files.
 pub enum FileAsk {
@@ -249,6 +253,8 @@ enum Wait {
 /// Files of one hub.
 pub(crate) struct Files {
     pub(super) cache: Cache,
+    /// The next look at its open files has its timer.
+    is_sweeping: bool,
     /// One-time URLs whose use this shard remembers.
     pub(super) once: OnceIds,
     /// Where it writes that down.
@@ -267,6 +273,7 @@ impl Files {
         let jobs_max = settings.map_or(1, |settings| settings.compression.jobs_max);
         Self {
             cache: Cache::new(bounds, roots, seed),
+            is_sweeping: false,
             once: OnceIds::new(ONCE_IDS_MAX),
             journal: Journal::new(settings, shard),
             openings: HashMap::with_hasher(seed),
@@ -671,6 +678,24 @@ impl Hub {
             }
         }
         None
+    }
+
+    /// Once per lap: files that are open are looked at soon.
+    pub(super) fn arm_files(&mut self, turn: &mut Turn<'_>) {
+        let files = &mut self.files;
+        if files.cache.holds_open() && !core::mem::replace(&mut files.is_sweeping, true) {
+            turn.out.push(Output::Timer {
+                at_us: turn.now.monotonic_us + TICK_US,
+                token: FILES_TOKEN,
+            });
+        }
+    }
+
+    /// Once a second while files are open.
+    pub(super) fn files_tick(&mut self, turn: &mut Turn<'_>) {
+        self.files.is_sweeping = false;
+        self.files.cache.sweep(turn.now.monotonic_us);
+        self.arm_files(turn);
     }
 
     /// Plans an answer.

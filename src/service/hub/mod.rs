@@ -497,6 +497,7 @@ impl Hub {
         self.upstream_lap(&mut turn);
         self.uploads_lap(&mut turn);
         self.work_journal(&mut turn);
+        self.arm_files(&mut turn);
         self.retry_parked(&mut turn);
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;
