@@ -251,6 +251,18 @@ describe("connections", { timeout: 60_000 }, () => {
     refused.destroy();
   });
 
+  test("any method is the one that it names instead", async () => {
+    const where = await create(daemon, 3);
+    const named = (sent, name, headers, body) => request(daemon, sent, where, { "x-http-method-override": name, ...headers }, body);
+    const put = await named("PUT", "PATCH", { "upload-offset": "0", ...BYTES }, Buffer.from("ab"));
+    assert.deepEqual([put.status, put.headers["upload-offset"]], [204, "2"]);
+    const got = await named("GET", "HEAD");
+    assert.deepEqual([got.status, got.headers["upload-offset"], got.body.length], [200, "2", 0]);
+    assert.equal((await named("POST", "PUT")).status, 405);
+    assert.equal((await named("OPTIONS", "DELETE")).status, 204);
+    assert.equal((await named("GET", "HEAD")).status, 410);
+  });
+
   test("a refusal is heard while the body is still being sent", async () => {
     const where = await create(daemon, 5 << 20);
     const answer = await patch(daemon, where, 1, Buffer.alloc(5 << 20));
