@@ -317,6 +317,19 @@ test("what was deleted, and nobody asks for any more, is let go of", async () =>
   await until(() => !isHeld(), 15_000);
 });
 
+test("what was compressed beforehand is sent whatever it is", async () => {
+  for (const [name, stored] of [["model.onnx", true], ["dump.sql", true], ["photo.jpg", false]]) {
+    file(name, "as it is");
+    file(`${name}.gz`, gzipSync("packed"));
+    const plain = await ask(`/files/${name}`);
+    const packed = await ask(`/files/${name}`, { "accept-encoding": "gzip" });
+    assert.equal(packed.headers["content-encoding"], stored ? "gzip" : undefined, name);
+    assert.equal(String(stored ? gunzipSync(packed.body) : packed.body), stored ? "packed" : "as it is");
+    for (const answer of [plain, packed]) assert.equal(answer.headers.vary, stored ? "Accept-Encoding" : undefined, name);
+    assert.equal(String(plain.body), "as it is");
+  }
+});
+
 test("many who read one large file slowly have it open once or twice", async () => {
   const whole = path.join(folder, "slowly.bin");
   const descriptor = openSync(whole, "w");
