@@ -251,6 +251,17 @@ describe("connections", { timeout: 60_000 }, () => {
     refused.destroy();
   });
 
+  test("RFC 9110 10.1.1: an old client that asks first is told nothing", async () => {
+    const where = await create(daemon, 3);
+    const socket = raw();
+    socket.write(patchHead(where, 0, { "Content-Length": 3, Expect: "100-continue" }).replace("HTTP/1.1", "HTTP/1.0"));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    socket.write("abc");
+    await until(() => socket.readableEnded);
+    assert.match(socket.heard, /^HTTP\/1\.1 204 /);
+    socket.destroy();
+  });
+
   test("any method is the one that it names instead", async () => {
     const where = await create(daemon, 3);
     const named = (sent, name, headers, body) => request(daemon, sent, where, { "x-http-method-override": name, ...headers }, body);

@@ -216,7 +216,9 @@ impl Hub {
                     buffer: Vec::new(),
                     writes: 0,
                     may_come: false,
-                    expects: request.header_has_token("expect", "100-continue"),
+                    // RFC 9110 §10.1.1: of a request that is older than HTTP/1.1 it is ignored.
+                    expects: request.version >= 1
+                        && request.header_has_token("expect", "100-continue"),
                     is_starved: false,
                     waits_for_buffer: false,
                     signed: who.into_signed(),
