@@ -190,7 +190,7 @@ pub fn answer_of(outcome: FileOutcome) -> FileAnswer {
         })),
         FileOutcome::Opened(Err(error)) => FileAnswer::Opened(Err(not_opened(error))),
         FileOutcome::Read(result) => FileAnswer::Read(result.ok()),
-        FileOutcome::Stat(result) => FileAnswer::Stat(result.ok().as_ref().map(stat_of)),
+        FileOutcome::Stat(result) => FileAnswer::Stat(result.ok().map(|looked| stat_of(&looked.stat))),
         other => unreachable!("nobody asked for {other:?}"),
     }
 }

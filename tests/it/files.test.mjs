@@ -305,6 +305,29 @@ test("a file that is written over while it is sent, and says that it is as old a
   }
 });
 
+test("a short file that is written over while a slow client is sent it ends the connection, and so does a part", async () => {
+  const whole = path.join(folder, "short.bin");
+  const ranges = Array.from({ length: 8 }, (_, at) => `${at * 1_000_000}-${at * 1_000_000 + 900_000}`).join(",");
+  for (const [size, range] of [[1_000_000, ""], [400_000, ""], [8 << 20, "Range: bytes=0-1048575\r\n"], [8 << 20, `Range: bytes=${ranges}\r\n`]]) {
+    file("short.bin", Buffer.alloc(size, "A"));
+    await ask("/files/short.bin", { range: "bytes=0-0" });
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1" });
+    await event(socket, "connect");
+    socket.pause();
+    socket.write(`GET /files/short.bin HTTP/1.1\r\nHost: x\r\n${range}\r\n`);
+    await event(socket, "readable");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const descriptor = openSync(whole, "r+");
+    writeSync(descriptor, Buffer.alloc(size, "B"), 0, size, 0);
+    closeSync(descriptor);
+    let [text, bytes] = ["", 0];
+    socket.on("data", (chunk) => { text ||= String(chunk.subarray(0, 2000)); bytes += chunk.length; }).on("error", () => {});
+    await event(socket, "close");
+    const [said, length] = /content-length: (\d+)/i.exec(text);
+    assert.ok(bytes < Number(length), `${said}, ${bytes} came`);
+  }
+});
+
 test("what was deleted, and nobody asks for any more, is let go of", async () => {
   file("gone.bin", Buffer.alloc(1 << 20));
   const fds = `/proc/${daemon.process.pid}/fd`;
