@@ -328,6 +328,26 @@ test("a short file that is written over while a slow client is sent it ends the 
   }
 });
 
+test("a file that grows while it is compressed goes as far as it went", async () => {
+  const line = () => `2026-02-03T04:05:06Z INFO ${randomBytes(24).toString("hex")}\n`;
+  const text = Array.from({ length: 50_000 }, line).join("");
+  file("growing.log", text);
+  for (const coding of ["gzip", "br"]) {
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1" });
+    await event(socket, "connect");
+    socket.pause();
+    socket.write(`GET /files/growing.log HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: ${coding}\r\n\r\n`);
+    await event(socket, "readable");
+    appendFileSync(path.join(folder, "growing.log"), line());
+    const chunks = [];
+    socket.on("data", (chunk) => chunks.push(chunk)).on("error", () => {});
+    await event(socket, "close");
+    const answer = Buffer.concat(chunks);
+    assert.match(String(answer.subarray(0, 2000)), new RegExp(`content-encoding: ${coding}`, "i"));
+    assert.ok(String(answer.subarray(-5)).endsWith("0\r\n\r\n"), `${coding} was cut`);
+  }
+});
+
 test("what was deleted, and nobody asks for any more, is let go of", async () => {
   file("gone.bin", Buffer.alloc(1 << 20));
   const fds = `/proc/${daemon.process.pid}/fd`;

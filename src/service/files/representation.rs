@@ -28,16 +28,6 @@ impl Stat {
     const fn modified(&self) -> (u64, u32) {
         (self.modified_unix_seconds, self.modified_nanoseconds)
     }
-
-    const fn standing(&self) -> (u64, u128) {
-        (self.links, self.permissions)
-    }
-
-    /// Whether a file that was open all the while has the bytes that it had. Its names and permissions may have changed, which is seen when it changed.
-    pub(crate) fn has_bytes_of(&self, then: &Self) -> bool {
-        (self.bytes, self.modified()) == (then.bytes, then.modified())
-            && (self.changed_ns == then.changed_ns || self.standing() != then.standing())
-    }
 }
 
 /// What a file is when it is compressed on the way.

@@ -90,7 +90,16 @@ pub enum FileAnswer {
     /// Of a read; `None` when it failed.
     Read(Option<Vec<u8>>),
     /// Of a look at an open file; `None` when that failed.
-    Stat(Option<Stat>),
+    Stat(Option<Seen>),
+}
+
+/// What an open file is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// All that is known of it.
+    pub stat: Stat,
+    /// Whether it has the bytes that it was opened with; others may have come behind them.
+    pub has_its_bytes: bool,
 }
 
 /// What was found so far of what a request needs.
@@ -468,13 +477,14 @@ impl Hub {
     }
 
     /// What an open file is now: the request's, or that of a body that was read to its end.
-    fn file_checked(&mut self, key: Key, stat: Option<Stat>, turn: &mut Turn<'_>) {
+    fn file_checked(&mut self, key: Key, seen: Option<Seen>, turn: &mut Turn<'_>) {
         let Some(mut opening) = self.files.openings.remove(&key) else {
-            return self.encoding_checked(key, stat, turn);
+            let has_its_bytes = seen.is_some_and(|seen| seen.has_its_bytes);
+            return self.encoding_checked(key, has_its_bytes, turn);
         };
         let kept = opening.found.checking.take();
         let kept = kept.expect("a request waits for the file that is looked at");
-        if stat == Some(kept.stat) {
+        if seen.is_some_and(|seen| seen.stat == kept.stat) {
             opening.found.checked = Some(kept);
         } else {
             self.doubt_file(&opening.wanted, &kept);
@@ -614,7 +624,7 @@ impl Hub {
         }
         match answer {
             FileAnswer::Read(bytes) => self.piece_read(Key::from_bits(token), bytes, &mut turn),
-            FileAnswer::Stat(stat) => self.file_checked(Key::from_bits(token), stat, &mut turn),
+            FileAnswer::Stat(seen) => self.file_checked(Key::from_bits(token), seen, &mut turn),
             FileAnswer::Opened(_) => unreachable!("a search has a token of its own"),
         }
     }

@@ -47,7 +47,7 @@ mod wire;
 mod tests;
 
 use files::Files;
-pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile};
+pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile, Seen};
 pub use frozen::Frozen;
 pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
