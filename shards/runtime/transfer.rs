@@ -63,6 +63,10 @@ const KNOWN_FOR: Duration = Duration::from_millis(50);
 /// Where they or what is behind them are fewer, both are looked at together, so that the pieces do not become small.
 const KNOWN_BYTES_MIN: u32 = 128 * 1024;
 
+/// After how long a socket is asked again that cannot say when it takes something; twice as long each time, while it takes nothing.
+const PAUSE_MIN: Duration = Duration::from_millis(8);
+const PAUSE_MAX: Duration = Duration::from_millis(256);
+
 const EAGAIN: Errno = Errno(11);
 
 /// A piece of a file, for the wire.
@@ -109,6 +113,8 @@ enum Stand {
     Reading,
     /// For the socket.
     Sending,
+    /// For a while, and the socket has nothing of it.
+    Pausing,
 }
 
 /// One transfer.
@@ -127,6 +133,8 @@ pub(crate) struct Transfer {
     checked_to: u64,
     /// It was looked at for this transfer, and nothing was sent since: a shard that has much to do does not look for ever.
     is_checked: bool,
+    /// How often it asked a socket in vain that cannot say when it takes something.
+    pauses: u32,
     /// Bytes that were to go directly, the last time.
     asked: u32,
     /// What was in memory, as far as and when it was seen.
@@ -140,10 +148,15 @@ impl Transfer {
         self.idle_sweeps += 1;
         // Over all of them: a socket that was full takes nothing for long, and then much at once.
         let least = SWEEP_BYTES_MIN * u64::from(self.idle_sweeps);
-        if self.at - self.seen >= least || self.stand != Stand::Sending {
+        if self.at - self.seen >= least || !self.is_on_client() {
             (self.seen, self.idle_sweeps) = (self.at, 0);
         }
         self.idle_sweeps >= STALL_SWEEPS_MAX
+    }
+
+    /// Whether it waits for its client.
+    fn is_on_client(&self) -> bool {
+        matches!(self.stand, Stand::Sending | Stand::Pausing)
     }
 
     /// Where the next read begins.
@@ -237,16 +250,10 @@ impl Transfers {
         self.listed.is_empty()
     }
 
-    /// Whether a piece of a file is with its socket.
-    pub(crate) fn is_sending(&self, conn: Conn) -> bool {
+    /// Whether a piece of a file is on its way to a connection.
+    pub(crate) fn has(&self, conn: Conn) -> bool {
         let transfer = self.by_conn.get(conn.slot);
-        transfer.is_some_and(|one| one.conn == conn && one.stand == Stand::Sending)
-    }
-
-    /// Whether a connection's bytes wait for something of ours rather than for its peer.
-    pub(crate) fn waits_here(&self, conn: Conn) -> bool {
-        let transfer = self.by_conn.get(conn.slot);
-        transfer.is_some_and(|one| one.conn == conn && one.stand != Stand::Sending)
+        transfer.is_some_and(|one| one.conn == conn)
     }
 }
 
@@ -284,6 +291,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             end: range.end,
             checked_to,
             is_checked: false,
+            pauses: 0,
             stand: Stand::Sending,
             ahead: VecDeque::new(),
             seen: range.start,
@@ -672,10 +680,35 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
+    /// The socket may take something, or not.
+    pub(crate) fn half_closed(&mut self, at: Key) {
+        let Some(conn) = self.transfer_returned(at) else {
+            return;
+        };
+        let now = self.now().monotonic;
+        let Some(transfer) = self.transfers.get(conn) else {
+            return;
+        };
+        transfer.stand = Stand::Pausing;
+        let pause = (PAUSE_MIN * (1 << transfer.pauses.min(16))).min(PAUSE_MAX);
+        transfer.pauses += 1;
+        self.wheel.insert(now + pause, Timer::Transfer(conn));
+    }
+
+    /// It has paused. The transfer may be gone, or another one.
+    pub(crate) fn ask_again(&mut self, conn: Conn) {
+        if let Some(transfer) = self.transfers.get(conn)
+            && transfer.stand == Stand::Pausing
+        {
+            self.transfers.list(conn);
+        }
+    }
+
     fn went(&mut self, conn: Conn, count: u32) {
         self.stats.bytes_out += u64::from(count);
         if let Some(transfer) = self.transfers.get(conn) {
             transfer.at += u64::from(count);
+            transfer.pauses = 0;
         }
         if let Some(record) = self.table.get(conn) {
             record.set(flag::PROGRESS);

@@ -736,3 +736,48 @@ fn what_somebody_looked_at_is_seen_by_all() {
         assert_eq!(file.look(&now, 2 * moment), has_its_bytes, "{now:?}");
     }
 }
+
+/// The linger time is for those that take nothing of what is short.
+#[test]
+fn who_has_said_all_and_reads_a_file_slowly_gets_it_whole() {
+    let mut bench = sending(0, 0..1000);
+    file_sent(&mut bench, FileSend::Went(400));
+    let key = crate::table::key(OpKind::Recv, CONN);
+    bench.complete(key, [Outcome::RecvEnded(RecvEnd::Eof)]);
+    for _ in 0..20 {
+        bench.shard.driver.now += core::time::Duration::from_secs(2);
+        bench.shard.work();
+    }
+    assert_eq!(bench.shard.handler.closed, []);
+    bench.complete_conn(OpKind::Writable, Outcome::Writable);
+    let key = stat_asked(&mut bench);
+    answer(&mut bench, key, FileDone::Stat(Ok(STAT)));
+    file_sent(&mut bench, FileSend::Went(600));
+    assert_eq!(bench.shard.handler.closed, [Cause::Peer]);
+}
+
+/// It would be told at once, again and again.
+#[test]
+fn a_socket_that_cannot_say_when_it_takes_something_is_asked_now_and_then() {
+    let moment = core::time::Duration::from_millis(1);
+    let mut bench = sending(0, 0..1 << 20);
+    let mut asked = 0;
+    file_sent(&mut bench, FileSend::Went(400));
+    bench.complete_conn(OpKind::Writable, Outcome::HalfClosed);
+    bench.kinds();
+    for _ in 0..1000 {
+        bench.shard.driver.now += moment;
+        bench.shard.work();
+        if bench.kinds().contains(&OpKind::Send) {
+            asked += 1;
+            file_sent(&mut bench, FileSend::Blocked);
+            bench.complete_conn(OpKind::Writable, Outcome::HalfClosed);
+            bench.kinds();
+        }
+    }
+    assert!((5..=12).contains(&asked), "{asked} times in a second");
+    bench.command(Command::Close(CONN));
+    let kinds = bench.kinds();
+    assert!(!kinds.contains(&OpKind::Shutdown), "the socket has nothing");
+    assert_eq!(bench.shard.stats.transfers_live, 0);
+}

@@ -348,6 +348,20 @@ test("a file that grows while it is compressed goes as far as it went", async ()
   }
 });
 
+test("who has said all, and reads slowly, gets all of a file", async () => {
+  file("slow.bin", bodies.get(`${(5 << 20) + 3}.bin`));
+  const socket = net.connect({ port: daemon.port, host: "127.0.0.1", allowHalfOpen: true });
+  await event(socket, "connect");
+  socket.pause();
+  socket.end("GET /files/slow.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+  // More than twice the time that a connection lingers.
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  let bytes = 0;
+  socket.on("data", (chunk) => { bytes += chunk.length; }).resume();
+  await event(socket, "end");
+  assert.ok(bytes > 5 << 20, `${bytes} bytes`);
+});
+
 test("what was deleted, and nobody asks for any more, is let go of", async () => {
   file("gone.bin", Buffer.alloc(1 << 20));
   const fds = `/proc/${daemon.process.pid}/fd`;
