@@ -8,7 +8,7 @@ use ringway_service::files::{
     Access, CacheBounds, Compression, FileRef, FilesSettings, Root as ServedRoot, SettingsError,
     Stat, UrlKeys,
 };
-use ringway_service::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile as Opened};
+use ringway_service::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile as Opened, Seen};
 use ringway_uring::FilesConfig;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -190,7 +190,10 @@ pub fn answer_of(outcome: FileOutcome) -> FileAnswer {
         })),
         FileOutcome::Opened(Err(error)) => FileAnswer::Opened(Err(not_opened(error))),
         FileOutcome::Read(result) => FileAnswer::Read(result.ok()),
-        FileOutcome::Stat(result) => FileAnswer::Stat(result.ok().as_ref().map(stat_of)),
+        FileOutcome::Stat(result) => FileAnswer::Stat(result.ok().map(|looked| Seen {
+            stat: stat_of(&looked.stat),
+            has_its_bytes: looked.has_its_bytes,
+        })),
         other => unreachable!("nobody asked for {other:?}"),
     }
 }

@@ -119,6 +119,8 @@ pub fn served_root(config: &Config) -> Option<ServedRoot> {
         prefix: WHOLE_PREFIX.to_owned(),
         access: Access::Granted,
         always_download: true,
+        // Nobody puts anything beside them.
+        precompressed: false,
         locks: Some(config.files.roots.len() + LOCKS_BEHIND as usize),
         ..ServedRoot::default()
     })

@@ -58,6 +58,9 @@ pub enum Outcome {
     },
     /// The socket takes something, or never will.
     Writable,
+    /// Nobody can say when the socket takes something: its peer has said all that it will say, and of such a socket a poll says at once that there is something
+    /// to say. Whoever waits asks again after a while.
+    HalfClosed,
     /// What came of an operation on files.
     File(Box<FileDone>),
     /// A cancel request was seen.
@@ -101,6 +104,7 @@ impl core::fmt::Debug for Outcome {
             Self::FileSent(end) => write!(f, "FileSent({end:?})"),
             Self::SlotSent { slot, result } => write!(f, "SlotSent({}, {result:?})", slot.id()),
             Self::Writable => f.write_str("Writable"),
+            Self::HalfClosed => f.write_str("HalfClosed"),
             Self::File(done) => write!(f, "{done:?}"),
             Self::CancelSeen => f.write_str("CancelSeen"),
             Self::ShutDown => f.write_str("ShutDown"),

@@ -93,7 +93,8 @@ pub enum Op {
         /// Which of them.
         piece: Range<u32>,
     },
-    /// Wait until the socket takes something, or is shut down. Completion: [`crate::Outcome::Writable`].
+    /// Wait until the socket takes something, or is shut down. Completion: [`crate::Outcome::Writable`], or
+    /// [`crate::Outcome::HalfClosed`].
     AwaitWritable {
         /// Which.
         socket: Socket,

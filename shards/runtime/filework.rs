@@ -113,13 +113,22 @@ pub struct OpenedFile {
     pub named: bool,
 }
 
+/// What an open file is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Looked {
+    /// All that is known of it.
+    pub stat: FileStat,
+    /// Whether its bytes may be taken for those that it was opened with, and others have only come behind them.
+    pub has_its_bytes: bool,
+}
+
 /// What came of a [`FileRequest`].
 #[derive(Debug)]
 pub enum FileOutcome {
     /// Of an open. Who does not want it any more drops it.
     Opened(Result<OpenedFile, OpenError>),
     /// Of a stat.
-    Stat(Result<FileStat, Errno>),
+    Stat(Result<Looked, Errno>),
     /// Of a read: all that was asked for, or what there is before the file's end.
     Read(Result<Vec<u8>, Errno>),
     /// Of a write: all of it, or how much of it at least before the error.
@@ -140,7 +149,7 @@ pub(crate) enum Work {
     /// The handler's, about these files.
     Asked {
         token: u64,
-        _files: [Option<FileHandle>; 2],
+        files: [Option<FileHandle>; 2],
     },
     /// The handler's, which goes on until all of it is read.
     Read {
@@ -316,8 +325,7 @@ fn work_of(token: u64, request: FileRequest) -> (Work, FileOp) {
             ([Some(handle), None], FileOp::Truncate { file, size })
         }
     };
-    let _files = files;
-    (Work::Asked { token, _files }, op)
+    (Work::Asked { token, files }, op)
 }
 
 fn read_on(
@@ -406,22 +414,35 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 },
                 FileDone::Wrote { bytes, result },
             ) => self.wrote_part((token, file, offset), written, bytes, result),
-            (Work::Asked { token, .. }, done) => self.answer_file(token, done),
+            (
+                Work::Asked {
+                    token,
+                    files: [file, _],
+                },
+                done,
+            ) => {
+                self.answer_file(token, file.as_ref(), done);
+            }
             (_, other) => unreachable!("{other:?} is the end of another operation"),
         }
     }
 
-    fn answer_file(&mut self, token: u64, done: FileDone) {
+    fn answer_file(&mut self, token: u64, file: Option<&FileHandle>, done: FileDone) {
+        let now = self.now().monotonic;
+        let look = |stat: FileStat| Looked {
+            stat,
+            has_its_bytes: file.is_some_and(|file| file.look(&stat, now)),
+        };
         let outcome = match done {
             FileDone::Opened(result) => FileOutcome::Opened(result.map(|opened| {
                 self.stats.files_open += 1;
                 OpenedFile {
-                    file: FileHandle::new(opened.file, opened.stat, &self.files.dropped),
+                    file: FileHandle::new(opened.file, opened.stat, now, &self.files.dropped),
                     stat: opened.stat,
                     named: opened.named,
                 }
             })),
-            FileDone::Stat(result) => FileOutcome::Stat(result),
+            FileDone::Stat(result) => FileOutcome::Stat(result.map(look)),
             FileDone::Done(result) => FileOutcome::Done(result),
             other => unreachable!("{other:?} is the end of another operation"),
         };

@@ -3,7 +3,8 @@
 //! Why not closed by a command: a file is opened for a connection that may end at any moment, before or after the answer comes. Whoever forgot one case would
 //! leak a descriptor; of a value that is dropped with its connection nobody can forget it.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use ringway_io::{Directory, File, FileStat, Root};
 use std::rc::Rc;
 
@@ -14,6 +15,8 @@ struct Counted {
     file: File,
     /// What it was when it was opened.
     stat: FileStat,
+    /// When it was last seen to have the bytes that it was opened with.
+    seen_at: Cell<Duration>,
     dropped: Dropped,
 }
 
@@ -29,20 +32,30 @@ impl Drop for Counted {
 pub struct FileHandle(Rc<Counted>);
 
 impl FileHandle {
-    pub(crate) fn new(file: File, stat: FileStat, dropped: &Dropped) -> Self {
+    pub(crate) fn new(file: File, stat: FileStat, now: Duration, dropped: &Dropped) -> Self {
         let dropped = dropped.clone();
         Self(Rc::new(Counted {
             file,
             stat,
+            seen_at: Cell::new(now),
             dropped,
         }))
     }
 
-    /// Whether its bytes may be taken for those that it was opened with. What else changes of a file, such as its last name when another one replaces it, is
+    /// It was looked at. Whether its bytes may be taken for those that it was opened with. What else changes of a file, such as its last name when another one replaces it, is
     /// not asked. A file that grew is taken to have been appended to: a log that is written all the time could never be had otherwise.
-    pub(crate) fn has_bytes_of(&self, now: &FileStat) -> bool {
+    pub(crate) fn look(&self, stat: &FileStat, now: Duration) -> bool {
         let then = &self.0.stat;
-        now.size > then.size || now.has_bytes_of(then)
+        let has_its_bytes = stat.size > then.size || stat.has_bytes_of(then);
+        if has_its_bytes {
+            self.0.seen_at.set(now);
+        }
+        has_its_bytes
+    }
+
+    /// When it was last seen to have them: by whoever it was, for all who are sent it.
+    pub(crate) fn seen_at(&self) -> Duration {
+        self.0.seen_at.get()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

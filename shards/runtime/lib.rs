@@ -30,7 +30,7 @@ mod transfer;
 mod transfer_tests;
 mod wheel;
 
-pub use filework::{FILE_REQUESTS_MAX, FileOutcome, FileRequest, OpenedFile};
+pub use filework::{FILE_REQUESTS_MAX, FileOutcome, FileRequest, Looked, OpenedFile};
 pub use freeze::FrozenConnection;
 pub use handle::{FileHandle, Place};
 pub use handler::{Cause, Command, Conn, Context, Handler, MailOutcome, Now};

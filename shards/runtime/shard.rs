@@ -36,6 +36,8 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Timer {
     Linger(Conn),
+    /// A transfer whose socket cannot say when it takes something asks again.
+    Transfer(Conn),
     AcceptRetry(Listener),
     Arrival(u64),
     /// Transfers whose clients take nothing are looked for.
@@ -284,6 +286,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Outcome::FileSent(end) => self.file_sent(key, end),
             Outcome::SlotSent { slot, result } => self.slot_sent(key, slot, result),
             Outcome::Writable => self.writable(key),
+            Outcome::HalfClosed => self.half_closed(key),
             Outcome::File(done) => self.file_done(key, *done),
             Outcome::CancelSeen | Outcome::Closed if key.slot() == NO_SLOT => self.strays -= 1,
             Outcome::CancelSeen | Outcome::ShutDown => self.op_ended(key),
@@ -361,6 +364,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         for timer in due {
             match timer {
                 Timer::Linger(conn) => self.linger_over(conn),
+                Timer::Transfer(conn) => self.ask_again(conn),
                 Timer::AcceptRetry(listener) => self.accept_retry(listener),
                 Timer::Arrival(token) => self.arrival_overdue(token),
                 Timer::Stalls => self.sweep_transfers(),

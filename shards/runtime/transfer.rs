@@ -4,8 +4,8 @@
 //! meanwhile; reading makes the kernel read ahead, so what follows is usually in memory by then, and is asked for again by the first way. Nothing waits
 //! within a lap: a cold page is the ring's to wait for, and so is a full socket.
 //!
-//! Bytes of a file are read while they are sent. Before the last ones of a long piece, or of the end of a file, go out it is looked at whether the file was
-//! written to meanwhile: who got a mixture of two files must not take it for one.
+//! Bytes of a file are read while they are sent. Before the last ones of a long piece, of the end of a file, or of whatever was not seen to be the same a moment
+//! ago, go out it is looked at whether the file was written to meanwhile: who got a mixture of two files must not take it for one.
 //!
 //! How the lap divides its time: frames go first, all that [`crate::Shard::work`] sends in a lap; then files, one chunk of a connection in its turn, until
 //! [`LAP_BYTES_MAX`] or [`LAP_TIME_MAX`] is used up. Whoever had no turn is first in the next lap, which does not sleep. So a message waits for files as
@@ -48,17 +48,24 @@ const STALL_SWEEPS_MAX: u8 = 4;
 /// What a client takes between two looks at least: a thousand bytes a second, as of bytes out of memory.
 const SWEEP_BYTES_MIN: u64 = 30_000;
 
-/// A shorter piece is not looked at again before its end: it was just before its beginning.
+/// A shorter piece is not looked at again before its end, if that comes within [`SEEN_FOR`]: it was just before its beginning.
 const CHECKED_BYTES_MIN: u64 = 2 * CHUNK_BYTES_MAX as u64;
 
 /// What is held back until it was.
 const CHECKED_TAIL_BYTES: u64 = 64 * 1024;
+
+/// How long a file is taken to be what it was when it was looked at. What goes into its socket at once pays for no look of its own.
+const SEEN_FOR: Duration = Duration::from_millis(10);
 
 /// How long bytes of a file are taken to be in memory that were seen there: what was just read is not the first that a kernel without memory takes away.
 const KNOWN_FOR: Duration = Duration::from_millis(50);
 
 /// Where they or what is behind them are fewer, both are looked at together, so that the pieces do not become small.
 const KNOWN_BYTES_MIN: u32 = 128 * 1024;
+
+/// After how long a socket is asked again that cannot say when it takes something; twice as long each time, while it takes nothing.
+const PAUSE_MIN: Duration = Duration::from_millis(8);
+const PAUSE_MAX: Duration = Duration::from_millis(256);
 
 const EAGAIN: Errno = Errno(11);
 
@@ -106,6 +113,8 @@ enum Stand {
     Reading,
     /// For the socket.
     Sending,
+    /// For a while, and the socket has nothing of it.
+    Pausing,
 }
 
 /// One transfer.
@@ -122,6 +131,10 @@ pub(crate) struct Transfer {
     idle_sweeps: u8,
     /// Nothing from here on goes before it is known that the file is what it was.
     checked_to: u64,
+    /// It was looked at for this transfer, and nothing was sent since: a shard that has much to do does not look for ever.
+    is_checked: bool,
+    /// How often it asked a socket in vain that cannot say when it takes something.
+    pauses: u32,
     /// Bytes that were to go directly, the last time.
     asked: u32,
     /// What was in memory, as far as and when it was seen.
@@ -135,10 +148,15 @@ impl Transfer {
         self.idle_sweeps += 1;
         // Over all of them: a socket that was full takes nothing for long, and then much at once.
         let least = SWEEP_BYTES_MIN * u64::from(self.idle_sweeps);
-        if self.at - self.seen >= least || self.stand != Stand::Sending {
+        if self.at - self.seen >= least || !self.is_on_client() {
             (self.seen, self.idle_sweeps) = (self.at, 0);
         }
         self.idle_sweeps >= STALL_SWEEPS_MAX
+    }
+
+    /// Whether it waits for its client.
+    fn is_on_client(&self) -> bool {
+        matches!(self.stand, Stand::Sending | Stand::Pausing)
     }
 
     /// Where the next read begins.
@@ -179,6 +197,21 @@ impl Transfer {
         }
     }
 
+    /// Stops short of the last bytes, if nobody has looked at the file for a moment: whatever made the transfer wait, others may have written to it meanwhile.
+    fn hold_back(&mut self, now: Duration) {
+        let is_seen = now.saturating_sub(self.file.seen_at()) <= SEEN_FOR;
+        if is_seen || self.is_checked {
+            return;
+        }
+        // What was read before it is known is not sent before.
+        let is_last = |ahead: &Ahead| ahead.offset + u64::from(ahead.count) == self.end;
+        self.checked_to = match self.ahead.front() {
+            Some(first) if self.is_read() && is_last(first) => self.at,
+            Some(_) => self.checked_to,
+            None => tail_of(&(self.at..self.end)).min(self.checked_to),
+        };
+    }
+
     fn is_read(&self) -> bool {
         let first = self.ahead.front();
         first.is_some_and(|first| first.offset == self.at && first.slot.is_some())
@@ -217,16 +250,10 @@ impl Transfers {
         self.listed.is_empty()
     }
 
-    /// Whether a piece of a file is with its socket.
-    pub(crate) fn is_sending(&self, conn: Conn) -> bool {
+    /// Whether a piece of a file is on its way to a connection.
+    pub(crate) fn has(&self, conn: Conn) -> bool {
         let transfer = self.by_conn.get(conn.slot);
-        transfer.is_some_and(|one| one.conn == conn && one.stand == Stand::Sending)
-    }
-
-    /// Whether a connection's bytes wait for something of ours rather than for its peer.
-    pub(crate) fn waits_here(&self, conn: Conn) -> bool {
-        let transfer = self.by_conn.get(conn.slot);
-        transfer.is_some_and(|one| one.conn == conn && one.stand != Stand::Sending)
+        transfer.is_some_and(|one| one.conn == conn)
     }
 }
 
@@ -237,10 +264,13 @@ fn checked_to(range: &Range<u64>, file_bytes: u64) -> u64 {
     if range.end - range.start <= CHECKED_BYTES_MIN && !is_end {
         return range.end;
     }
-    range
-        .end
-        .saturating_sub(CHECKED_TAIL_BYTES)
-        .max(range.start)
+    tail_of(range)
+}
+
+/// Where its last bytes begin.
+fn tail_of(range: &Range<u64>) -> u64 {
+    let tail = range.end.saturating_sub(CHECKED_TAIL_BYTES);
+    tail.max(range.start)
 }
 
 impl<D: Driver, H: Handler> Shard<D, H> {
@@ -260,6 +290,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             at: range.start,
             end: range.end,
             checked_to,
+            is_checked: false,
+            pauses: 0,
             stand: Stand::Sending,
             ahead: VecDeque::new(),
             seen: range.start,
@@ -325,6 +357,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.finish_transfer(conn);
             return 0;
         }
+        transfer.hold_back(now);
         if transfer.at == transfer.checked_to {
             self.check_transfer(conn);
             return 0;
@@ -336,7 +369,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             transfer.stand = Stand::Reading;
             return 0;
         }
-        transfer.stand = Stand::Sending;
+        (transfer.stand, transfer.is_checked) = (Stand::Sending, false);
         let count = transfer.chunk(transfer.at, CHUNK_BYTES_MAX);
         let (count, is_known) = transfer.known(count, now);
         transfer.asked = count;
@@ -375,12 +408,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     /// The transfer may be gone.
     pub(crate) fn transfer_checked(&mut self, conn: Conn, result: Result<FileStat, Errno>) {
+        let now = self.now().monotonic;
         let Some(transfer) = self.transfers.get(conn) else {
             return;
         };
         match result {
-            Ok(stat) if transfer.file.has_bytes_of(&stat) => {
-                transfer.checked_to = transfer.end;
+            Ok(stat) if transfer.file.look(&stat, now) => {
+                (transfer.checked_to, transfer.is_checked) = (transfer.end, true);
                 self.transfers.list(conn);
             }
             Ok(_) => self.fail_transfer(conn, Cause::FileChanged),
@@ -402,7 +436,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         else {
             unreachable!("`step` asked whether it was read")
         };
-        transfer.stand = Stand::Sending;
+        (transfer.stand, transfer.is_checked) = (Stand::Sending, false);
         let from = offset + u64::from(count);
         let op = Op::SendSlot {
             socket: record.socket(),
@@ -646,10 +680,35 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         }
     }
 
+    /// The socket may take something, or not.
+    pub(crate) fn half_closed(&mut self, at: Key) {
+        let Some(conn) = self.transfer_returned(at) else {
+            return;
+        };
+        let now = self.now().monotonic;
+        let Some(transfer) = self.transfers.get(conn) else {
+            return;
+        };
+        transfer.stand = Stand::Pausing;
+        let pause = (PAUSE_MIN * (1 << transfer.pauses.min(16))).min(PAUSE_MAX);
+        transfer.pauses += 1;
+        self.wheel.insert(now + pause, Timer::Transfer(conn));
+    }
+
+    /// It has paused. The transfer may be gone, or another one.
+    pub(crate) fn ask_again(&mut self, conn: Conn) {
+        if let Some(transfer) = self.transfers.get(conn)
+            && transfer.stand == Stand::Pausing
+        {
+            self.transfers.list(conn);
+        }
+    }
+
     fn went(&mut self, conn: Conn, count: u32) {
         self.stats.bytes_out += u64::from(count);
         if let Some(transfer) = self.transfers.get(conn) {
             transfer.at += u64::from(count);
+            transfer.pauses = 0;
         }
         if let Some(record) = self.table.get(conn) {
             record.set(flag::PROGRESS);

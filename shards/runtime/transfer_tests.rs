@@ -440,11 +440,14 @@ fn nobody_is_cut_off_while_its_bytes_wait_for_the_disk() {
     assert_eq!(bench.shard.handler.closed, []);
     let read = slot_read(&mut bench, 0);
     was_read(&mut bench, read, Ok(1000));
-    for second in [8, 10, 12] {
+    let key = stat_asked(&mut bench);
+    answer(&mut bench, key, FileDone::Stat(Ok(STAT)));
+    for second in [31, 62, 93, 124] {
+        assert_eq!(bench.shard.handler.closed, []);
         bench.shard.driver.now = core::time::Duration::from_secs(second);
         bench.shard.work();
     }
-    assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
+    assert_eq!(bench.shard.handler.closed, [Cause::Failed], "by its client");
 }
 
 #[test]
@@ -654,4 +657,127 @@ fn a_short_piece_is_not_looked_at_again() {
     send_file(&mut bench, (5, 500_000));
     file_sent(&mut bench, FileSend::Went(500_000));
     assert_eq!(bench.shard.handler.sent, 1);
+}
+
+/// A short piece that its socket did not take at once.
+fn waited(pause: core::time::Duration) -> Bench {
+    let mut bench = sending(2, 0..1000);
+    send_file(&mut bench, (0, 1000));
+    took(&mut bench, 400, pause);
+    bench
+}
+
+#[test]
+fn a_short_piece_that_waited_is_looked_at_before_its_end() {
+    let moment = core::time::Duration::from_millis(1);
+    send_file(&mut waited(moment), (400, 600));
+    for (modified_ns, expected) in [(0, None), (7, Some(Cause::FileChanged))] {
+        let mut bench = waited(50 * moment);
+        let key = stat_asked(&mut bench);
+        let now = FileStat {
+            modified_ns,
+            ..STAT
+        };
+        answer(&mut bench, key, FileDone::Stat(Ok(now)));
+        assert_eq!(bench.shard.handler.closed.last().copied(), expected);
+        if expected.is_none() {
+            send_file(&mut bench, (400, 600));
+            // And once more, if it waits once more.
+            took(&mut bench, 100, 50 * moment);
+            stat_asked(&mut bench);
+        }
+    }
+}
+
+#[test]
+fn what_a_disk_took_its_time_for_is_looked_at_before_it_is_sent() {
+    let mut bench = sending(2, 0..1000);
+    file_sent(&mut bench, FileSend::Cold);
+    let read = slot_read(&mut bench, 0);
+    bench.shard.driver.now += core::time::Duration::from_millis(50);
+    was_read(&mut bench, read, Ok(1000));
+    let key = stat_asked(&mut bench);
+    answer(&mut bench, key, FileDone::Stat(Ok(STAT)));
+    assert!(matches!(last(&mut bench).1, Op::SendSlot { .. }));
+}
+
+#[test]
+fn what_somebody_looked_at_is_seen_by_all() {
+    let moment = core::time::Duration::from_millis(50);
+    let mut bench = Bench::connected();
+    let file = open(&mut bench, 4);
+    bench.shard.driver.now += moment;
+    let request = Box::new(FileRequest::Stat(file.clone()));
+    bench.command(Command::File { token: 9, request });
+    let (key, _) = last_file(&mut bench);
+    answer(&mut bench, key, FileDone::Stat(Ok(STAT)));
+    assert_eq!(file.seen_at(), moment);
+    let Some((9, FileOutcome::Stat(Ok(looked)))) = bench.shard.handler.answers.pop() else {
+        panic!("it was looked at")
+    };
+    assert!(looked.has_its_bytes);
+    for (now, has_its_bytes) in [
+        (
+            FileStat {
+                size: STAT.size + 1,
+                modified_ns: 7,
+                ..STAT
+            },
+            true,
+        ),
+        (
+            FileStat {
+                modified_ns: 7,
+                ..STAT
+            },
+            false,
+        ),
+    ] {
+        assert_eq!(file.look(&now, 2 * moment), has_its_bytes, "{now:?}");
+    }
+}
+
+/// The linger time is for those that take nothing of what is short.
+#[test]
+fn who_has_said_all_and_reads_a_file_slowly_gets_it_whole() {
+    let mut bench = sending(0, 0..1000);
+    file_sent(&mut bench, FileSend::Went(400));
+    let key = crate::table::key(OpKind::Recv, CONN);
+    bench.complete(key, [Outcome::RecvEnded(RecvEnd::Eof)]);
+    for _ in 0..20 {
+        bench.shard.driver.now += core::time::Duration::from_secs(2);
+        bench.shard.work();
+    }
+    assert_eq!(bench.shard.handler.closed, []);
+    bench.complete_conn(OpKind::Writable, Outcome::Writable);
+    let key = stat_asked(&mut bench);
+    answer(&mut bench, key, FileDone::Stat(Ok(STAT)));
+    file_sent(&mut bench, FileSend::Went(600));
+    assert_eq!(bench.shard.handler.closed, [Cause::Peer]);
+}
+
+/// It would be told at once, again and again.
+#[test]
+fn a_socket_that_cannot_say_when_it_takes_something_is_asked_now_and_then() {
+    let moment = core::time::Duration::from_millis(1);
+    let mut bench = sending(0, 0..1 << 20);
+    let mut asked = 0;
+    file_sent(&mut bench, FileSend::Went(400));
+    bench.complete_conn(OpKind::Writable, Outcome::HalfClosed);
+    bench.kinds();
+    for _ in 0..1000 {
+        bench.shard.driver.now += moment;
+        bench.shard.work();
+        if bench.kinds().contains(&OpKind::Send) {
+            asked += 1;
+            file_sent(&mut bench, FileSend::Blocked);
+            bench.complete_conn(OpKind::Writable, Outcome::HalfClosed);
+            bench.kinds();
+        }
+    }
+    assert!((5..=12).contains(&asked), "{asked} times in a second");
+    bench.command(Command::Close(CONN));
+    let kinds = bench.kinds();
+    assert!(!kinds.contains(&OpKind::Shutdown), "the socket has nothing");
+    assert_eq!(bench.shard.stats.transfers_live, 0);
 }

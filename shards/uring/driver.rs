@@ -73,6 +73,16 @@ pub struct UringDriver {
     pub(crate) starved: bool,
 }
 
+/// What a poll for POLLOUT says. The ring adds POLLRDHUP to whatever is asked for.
+const fn polled(result: i32) -> Outcome {
+    let asked = (libc::POLLOUT | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
+    if result >= 0 && result & asked == 0 {
+        Outcome::HalfClosed
+    } else {
+        Outcome::Writable
+    }
+}
+
 /// A result of the kernel: a count, or a negative error number.
 pub(crate) const fn count_or_errno(result: i32) -> Result<u32, Errno> {
     if result < 0 {
@@ -155,7 +165,7 @@ impl UringDriver {
         let outcome = match key.kind() {
             OpKind::Recv => self.received(key, result, flags),
             OpKind::Send => self.sent(key, count_or_errno(result)),
-            OpKind::Writable => Outcome::Writable,
+            OpKind::Writable => polled(result),
             OpKind::File => return self.file_op_ended(key, result),
             OpKind::Shutdown => Outcome::ShutDown,
             OpKind::Close => Outcome::Closed,

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { appendFileSync, chmodSync, closeSync, ftruncateSync, linkSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { io } from "socket.io-client";
 import { blocksOf } from "./blocks.mjs";
 import { binary, event, freePort, serve, serveDev, until } from "./daemon.mjs";
@@ -301,6 +302,88 @@ test("a file that is written over while it is sent, and says that it is as old a
   for (const change of [() => chmodSync(whole, 0o640), () => linkSync(whole, `${whole}.two`), () => unlinkSync(whole)]) {
     const body = await sent(change);
     assert.ok(body.subarray(-size).every((byte) => byte === 65), `${change}`);
+  }
+});
+
+test("a short file that is written over while a slow client is sent it ends the connection, and so does a part", async () => {
+  const whole = path.join(folder, "short.bin");
+  const ranges = Array.from({ length: 8 }, (_, at) => `${at * 1_000_000}-${at * 1_000_000 + 900_000}`).join(",");
+  for (const [size, range] of [[1_000_000, ""], [400_000, ""], [8 << 20, "Range: bytes=0-1048575\r\n"], [8 << 20, `Range: bytes=${ranges}\r\n`]]) {
+    file("short.bin", Buffer.alloc(size, "A"));
+    await ask("/files/short.bin", { range: "bytes=0-0" });
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1" });
+    await event(socket, "connect");
+    socket.pause();
+    socket.write(`GET /files/short.bin HTTP/1.1\r\nHost: x\r\n${range}\r\n`);
+    await event(socket, "readable");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const descriptor = openSync(whole, "r+");
+    writeSync(descriptor, Buffer.alloc(size, "B"), 0, size, 0);
+    closeSync(descriptor);
+    let [text, bytes] = ["", 0];
+    socket.on("data", (chunk) => { text ||= String(chunk.subarray(0, 2000)); bytes += chunk.length; }).on("error", () => {});
+    await event(socket, "close");
+    const [said, length] = /content-length: (\d+)/i.exec(text);
+    assert.ok(bytes < Number(length), `${said}, ${bytes} came`);
+  }
+});
+
+test("a file that grows while it is compressed goes as far as it went", async () => {
+  const line = () => `2026-02-03T04:05:06Z INFO ${randomBytes(24).toString("hex")}\n`;
+  const text = Array.from({ length: 50_000 }, line).join("");
+  file("growing.log", text);
+  for (const coding of ["gzip", "br"]) {
+    const socket = net.connect({ port: daemon.port, host: "127.0.0.1" });
+    await event(socket, "connect");
+    socket.pause();
+    socket.write(`GET /files/growing.log HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: ${coding}\r\n\r\n`);
+    await event(socket, "readable");
+    appendFileSync(path.join(folder, "growing.log"), line());
+    const chunks = [];
+    socket.on("data", (chunk) => chunks.push(chunk)).on("error", () => {});
+    await event(socket, "close");
+    const answer = Buffer.concat(chunks);
+    assert.match(String(answer.subarray(0, 2000)), new RegExp(`content-encoding: ${coding}`, "i"));
+    assert.ok(String(answer.subarray(-5)).endsWith("0\r\n\r\n"), `${coding} was cut`);
+  }
+});
+
+test("who has said all, and reads slowly, gets all of a file", async () => {
+  file("slow.bin", bodies.get(`${(5 << 20) + 3}.bin`));
+  const socket = net.connect({ port: daemon.port, host: "127.0.0.1", allowHalfOpen: true });
+  await event(socket, "connect");
+  socket.pause();
+  socket.end("GET /files/slow.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+  // More than twice the time that a connection lingers.
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  let bytes = 0;
+  socket.on("data", (chunk) => { bytes += chunk.length; }).resume();
+  await event(socket, "end");
+  assert.ok(bytes > 5 << 20, `${bytes} bytes`);
+});
+
+test("what was deleted, and nobody asks for any more, is let go of", async () => {
+  file("gone.bin", Buffer.alloc(1 << 20));
+  const fds = `/proc/${daemon.process.pid}/fd`;
+  const isHeld = () => readdirSync(fds).some((fd) => {
+    try { return readlinkSync(`${fds}/${fd}`).includes("gone.bin"); } catch { return false; }
+  });
+  assert.equal((await ask("/files/gone.bin", { range: "bytes=0-0" })).status, 206);
+  unlinkSync(path.join(folder, "gone.bin"));
+  assert.ok(isHeld());
+  await until(() => !isHeld(), 15_000);
+});
+
+test("what was compressed beforehand is sent whatever it is", async () => {
+  for (const [name, stored] of [["model.onnx", true], ["dump.sql", true], ["photo.jpg", false]]) {
+    file(name, "as it is");
+    file(`${name}.gz`, gzipSync("packed"));
+    const plain = await ask(`/files/${name}`);
+    const packed = await ask(`/files/${name}`, { "accept-encoding": "gzip" });
+    assert.equal(packed.headers["content-encoding"], stored ? "gzip" : undefined, name);
+    assert.equal(String(stored ? gunzipSync(packed.body) : packed.body), stored ? "packed" : "as it is");
+    for (const answer of [plain, packed]) assert.equal(answer.headers.vary, stored ? "Accept-Encoding" : undefined, name);
+    assert.equal(String(plain.body), "as it is");
   }
 });
 

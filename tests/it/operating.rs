@@ -3,7 +3,7 @@
 //! `RINGWAY_TEST_UPDATE=1 cargo test --test it` writes them anew.
 
 use crate::tree;
-use ringway::config::Config;
+use ringway::config::{Config, FileRoot};
 use ringway::metrics::{Metrics, Published};
 use ringway_runtime::LoopStats;
 use ringway_service::stats::{DropReason, Stats};
@@ -227,20 +227,37 @@ fn configuration_table() -> String {
                 &default(inner, &field.name),
                 &field.meaning,
             );
-            let each = listed(&field.of_type).and_then(|name| sections.get(name));
+            let name = listed(&field.of_type);
+            let least = name.and_then(least);
+            let each = name.and_then(|name| sections.get(name));
             for part in each.map_or(&[][..], |section| &section.fields) {
-                let optional = part.of_type.starts_with("Option<");
-                let default = if optional { "none" } else { "to be given" };
                 row(
                     &mut table,
                     &format!("{key}[].{}", part.name),
-                    default,
+                    &default_of_part(least.as_ref(), part),
                     &part.meaning,
                 );
             }
         }
     }
     table
+}
+
+/// An element of a list of that name as it is when no more is said of it than must be.
+fn least(name: &str) -> Option<Table> {
+    (name == "FileRoot").then(|| {
+        let root: FileRoot = toml::from_str("directory = \"\"").unwrap();
+        Table::try_from(root).unwrap()
+    })
+}
+
+fn default_of_part(least: Option<&Table>, part: &Field) -> String {
+    let known = least.and_then(|least| least.get(&part.name));
+    match known.filter(|value| value.as_str() != Some("")) {
+        Some(value) => format!("`{value}`"),
+        None if part.of_type.starts_with("Option<") => "none".to_owned(),
+        None => "to be given".to_owned(),
+    }
 }
 
 fn default(table: &Table, key: &str) -> String {

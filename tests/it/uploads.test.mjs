@@ -1,7 +1,7 @@
 // Uploads by tus 1.0.0: the real daemon, tus-js-client as published, and the protocol's own words.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -123,6 +123,26 @@ describe("the protocol", { timeout: 60_000 }, () => {
     assert.deepEqual(readdirSync(path.join(folder, "parts")).filter((name) => name.startsWith(id)), []);
   });
 
+  test("what was terminated is let go of at once, whoever was sent it", async () => {
+    const own = mkdtempSync(path.join(tmpdir(), "ringway-uploads-"));
+    const one = await serveDev("--uploads", own, "--shards", "1");
+    const where = await create(one, 1 << 20);
+    assert.equal((await patch(one, where, 0, randomBytes(1 << 20))).status, 204);
+    const id = where.split("/").at(-1);
+    const [{ name }] = whole(own);
+    const fds = `/proc/${one.process.pid}/fd`;
+    const isHeld = () => readdirSync(fds).some((fd) => {
+      try { return readlinkSync(`${fds}/${fd}`).includes(id); } catch { return false; }
+    });
+    const got = await fetch(`${one.url}/uploads/files/${name}`, { headers: { range: "bytes=0-9" } });
+    assert.deepEqual([got.status, (await got.arrayBuffer()).byteLength, isHeld()], [206, 10, true]);
+    assert.equal((await request(one, "DELETE", where)).status, 204);
+    await until(() => !isHeld(), 1000);
+    assert.equal((await fetch(`${one.url}/uploads/files/${name}`)).status, 404);
+    assert.equal(await one.stop(), 0);
+    rmSync(own, { recursive: true });
+  });
+
   test("creation with its first bytes", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "10", ...BYTES }, Buffer.from("hello"));
     assert.deepEqual([answer.status, answer.headers["upload-offset"]], [201, "5"]);
@@ -229,6 +249,29 @@ describe("connections", { timeout: 60_000 }, () => {
     await until(() => refused.readableEnded);
     assert.match(refused.heard, /^HTTP\/1\.1 409 /);
     refused.destroy();
+  });
+
+  test("RFC 9110 10.1.1: an old client that asks first is told nothing", async () => {
+    const where = await create(daemon, 3);
+    const socket = raw();
+    socket.write(patchHead(where, 0, { "Content-Length": 3, Expect: "100-continue" }).replace("HTTP/1.1", "HTTP/1.0"));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    socket.write("abc");
+    await until(() => socket.readableEnded);
+    assert.match(socket.heard, /^HTTP\/1\.1 204 /);
+    socket.destroy();
+  });
+
+  test("any method is the one that it names instead", async () => {
+    const where = await create(daemon, 3);
+    const named = (sent, name, headers, body) => request(daemon, sent, where, { "x-http-method-override": name, ...headers }, body);
+    const put = await named("PUT", "PATCH", { "upload-offset": "0", ...BYTES }, Buffer.from("ab"));
+    assert.deepEqual([put.status, put.headers["upload-offset"]], [204, "2"]);
+    const got = await named("GET", "HEAD");
+    assert.deepEqual([got.status, got.headers["upload-offset"], got.body.length], [200, "2", 0]);
+    assert.equal((await named("POST", "PUT")).status, 405);
+    assert.equal((await named("OPTIONS", "DELETE")).status, 204);
+    assert.equal((await named("GET", "HEAD")).status, 410);
   });
 
   test("a refusal is heard while the body is still being sent", async () => {

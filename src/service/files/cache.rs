@@ -1,15 +1,24 @@
 //! What was found of files a moment ago: small ones whole, larger ones open, and that there is none.
 //!
-//! A file that is asked for often is looked at once in [`CacheBounds::fresh_us`], and answered from memory in between. Deliberately absent: opening and
-//! reading, which the shard does.
+//! A file that is asked for often is looked at once in [`CacheBounds::fresh_us`], and answered from memory in between. One that is open and was not asked for
+//! lately is closed: it may have been deleted meanwhile, and would stay on the disk for as long as it is open. Deliberately absent: opening and reading, which the
+//! shard does.
 
 use super::{HeldBytes, Ledger, Stat};
 use crate::hub::Seed;
 use crate::uploads::Reader;
 use core::any::Any;
 use ringway_proto::http1::Coding;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
+
+/// Looks at a name after which an open file is closed that nobody asked for.
+const UNASKED_LOOKS: u64 = 4;
+/// But not before, and not later than that.
+const UNASKED_US_MIN: u64 = 5_000_000;
+const UNASKED_US_MAX: u64 = 60_000_000;
+/// Open files that are looked at in one sweep.
+const SWEEP_FILES_MAX: usize = 1024;
 
 /// A file that the shard has open; the last clone closes it. What it is only the shard knows.
 pub type FileRef = Rc<dyn Any>;
@@ -126,6 +135,10 @@ impl Encoded {
 struct Entry {
     known: Known,
     checked_us: u64,
+    /// When it was asked for last.
+    asked_us: u64,
+    /// Its place among those that hold a file open.
+    opened: Option<u64>,
     /// It was seen that this is no longer so.
     is_stale: bool,
     /// Since it was last passed over for its age.
@@ -142,8 +155,11 @@ pub(crate) struct Cache {
     bytes: usize,
     /// All bytes of files in memory: what it has let go of may be on its way still.
     held: Ledger,
-    /// Entries that hold a file open.
-    open: usize,
+    /// Entries that hold a file open, by when they came to it.
+    opened: BTreeMap<u64, (usize, Rc<str>)>,
+    opened_ever: u64,
+    /// Behind which of them the next sweep goes on.
+    swept_to: u64,
 }
 
 impl Cache {
@@ -155,7 +171,9 @@ impl Cache {
             order: VecDeque::new(),
             bytes: 0,
             held: Ledger::default(),
-            open: 0,
+            opened: BTreeMap::new(),
+            opened_ever: 0,
+            swept_to: 0,
         }
     }
 
@@ -185,6 +203,7 @@ impl Cache {
             return None;
         }
         entry.was_used = true;
+        entry.asked_us = now_us;
         Some(entry.known.clone())
     }
 
@@ -266,51 +285,90 @@ impl Cache {
 
     /// Remembers what was found.
     pub(crate) fn learn(&mut self, root: usize, path: &str, known: Known, now_us: u64) {
+        let found = self.roots[root].get_key_value(path);
+        let name = found.map_or_else(|| path.into(), |(name, _)| name.clone());
+        let is_new = found.is_none();
         self.bytes += known.bytes();
-        self.open += usize::from(known.is_open());
+        let opened = known.is_open().then(|| self.open((root, name.clone())));
         let entry = Entry {
             known,
             checked_us: now_us,
+            asked_us: now_us,
+            opened,
             is_stale: false,
             was_used: false,
         };
-        if let Some(old) = self.roots[root].get_mut(path) {
-            let old = core::mem::replace(old, entry);
-            self.forget(&old.known);
-        } else {
-            let name: Rc<str> = path.into();
-            self.roots[root].insert(name.clone(), entry);
-            self.order.push_back((root, name));
+        if is_new {
+            self.order.push_back((root, name.clone()));
+        }
+        if let Some(old) = self.roots[root].insert(name, entry) {
+            self.forget(&old);
         }
         self.bound();
     }
 
-    fn forget(&mut self, known: &Known) {
-        self.bytes -= known.bytes();
-        self.open -= usize::from(known.is_open());
+    /// Whether it holds a file open.
+    pub(crate) fn holds_open(&self) -> bool {
+        !self.opened.is_empty()
     }
 
-    fn is_over(&self) -> bool {
-        let bounds = &self.bounds;
-        let are_many = self.order.len() > bounds.entries_max || self.open > bounds.open_max;
-        are_many || self.bytes > bounds.bytes_max
+    /// Lets go of open files that nobody asked for lately, or of as many as one look may cost. Whoever is sent one has it until then.
+    pub(crate) fn sweep(&mut self, now_us: u64) {
+        let unasked_us = UNASKED_LOOKS.saturating_mul(self.bounds.fresh_us);
+        let unasked_us = unasked_us.clamp(UNASKED_US_MIN, UNASKED_US_MAX);
+        for _ in 0..self.opened.len().min(SWEEP_FILES_MAX) {
+            let next = self.opened.range(self.swept_to..).next();
+            let Some((place, (root, name))) = next.or_else(|| self.opened.iter().next()) else {
+                return;
+            };
+            let (place, root, name) = (*place, *root, name.clone());
+            self.swept_to = place + 1;
+            let entry = self.roots[root].get(&name);
+            if entry.is_some_and(|entry| entry.asked_us + unasked_us < now_us) {
+                self.let_go_of(root, &name);
+            }
+        }
+    }
+
+    /// Whatever a name stood for, nobody knows it any more. Its place in the line stays: it is passed over there in its time.
+    pub(crate) fn let_go_of(&mut self, root: usize, path: &str) {
+        let Some(entry) = self.roots[root].get_mut(path) else {
+            return;
+        };
+        let nothing = Entry {
+            known: Known::Absent,
+            opened: None,
+            is_stale: true,
+            ..*entry
+        };
+        let old = core::mem::replace(entry, nothing);
+        self.forget(&old);
     }
 
     /// Closes what is held open, when nothing more can be opened.
     pub(crate) fn let_go(&mut self) {
-        for _ in 0..self.order.len() {
-            let Some((root, name)) = self.order.pop_front() else {
-                return;
-            };
-            if !self.roots[root]
-                .get(&name)
-                .is_some_and(|entry| entry.known.is_open())
-            {
-                self.order.push_back((root, name));
-            } else if let Some(entry) = self.roots[root].remove(&name) {
-                self.forget(&entry.known);
-            }
+        while let Some((_, (root, name))) = self.opened.pop_first() {
+            self.let_go_of(root, &name);
         }
+    }
+
+    fn open(&mut self, name: (usize, Rc<str>)) -> u64 {
+        self.opened_ever += 1;
+        self.opened.insert(self.opened_ever, name);
+        self.opened_ever
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        self.bytes -= entry.known.bytes();
+        if let Some(place) = entry.opened {
+            self.opened.remove(&place);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let bounds = &self.bounds;
+        let are_many = self.order.len() > bounds.entries_max || self.opened.len() > bounds.open_max;
+        are_many || self.bytes > bounds.bytes_max
     }
 
     fn bound(&mut self) {
@@ -327,7 +385,7 @@ impl Cache {
                 continue;
             }
             if let Some(entry) = self.roots[root].remove(&name) {
-                self.forget(&entry.known);
+                self.forget(&entry);
             }
         }
     }
@@ -413,6 +471,52 @@ mod tests {
         cache.let_go();
         assert_eq!((Rc::strong_count(&second.1), cache.bytes()), (1, 9));
         assert!(cache.get(0, "b", 0).is_none() && cache.get(0, "c", 0).is_some());
+    }
+
+    #[test]
+    fn an_open_file_that_nobody_asks_for_is_let_go_of() {
+        let bounds = CacheBounds {
+            open_max: 9,
+            entries_max: 9,
+            ..BOUNDS
+        };
+        let mut cache = Cache::new(bounds, 2, Seed::fixed());
+        let files = [open(1), open(2), open(3)];
+        for ((known, _), name) in files.iter().zip(["a", "b", "c"]) {
+            cache.learn(0, name, known.clone(), 0);
+        }
+        let is_held = |(known, _): &(Known, FileRef)| matches!(known, Known::File(kept) if Rc::strong_count(kept) > 1);
+        let held = |cache: &Cache| (cache.holds_open(), files.each_ref().map(is_held));
+        cache.sweep(UNASKED_US_MIN);
+        assert_eq!(held(&cache), (true, [true; 3]));
+        // One of them is looked at again, and another one asked for in its time.
+        let Known::File(kept) = &files[1].0 else {
+            unreachable!()
+        };
+        assert!(cache.unchanged(0, "b", &kept.stat, UNASKED_US_MIN));
+        assert!(cache.get(0, "b", UNASKED_US_MIN).is_some());
+        cache.sweep(UNASKED_US_MIN + 1);
+        assert!(cache.get(0, "a", UNASKED_US_MIN + 1).is_none());
+        assert_eq!(held(&cache), (true, [false, true, false]));
+        cache.sweep(2 * UNASKED_US_MIN + 1);
+        assert_eq!(held(&cache), (false, [false; 3]));
+        cache.learn(0, "a", files[0].0.clone(), 0);
+        assert_eq!(held(&cache), (true, [true, false, false]));
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_let_go_of() {
+        let mut cache = cache();
+        let (known, file) = open(1);
+        cache.learn(0, "a", known, 0);
+        cache.learn(0, "b", whole(9, 2), 0);
+        cache.let_go_of(1, "a");
+        assert_eq!(Rc::strong_count(&file), 2);
+        for name in ["a", "b", "c"] {
+            cache.let_go_of(0, name);
+            assert!(cache.get(0, name, 0).is_none());
+        }
+        assert_eq!((Rc::strong_count(&file), cache.bytes()), (1, 0));
     }
 
     #[test]

@@ -11,15 +11,23 @@ pub struct Media {
     pub content_type: &'static str,
     /// Whether compressing makes it notably smaller.
     pub compresses: bool,
+    /// Whether somebody may have compressed it beforehand: whatever is not known to be compressed already. To look beside each image for what is never there would
+    /// cost three opens whenever it was not asked for lately.
+    pub may_be_packed: bool,
 }
 
 /// What nobody knows anything about.
-const BYTES: Media = stored("application/octet-stream");
+const BYTES: Media = Media {
+    content_type: "application/octet-stream",
+    compresses: false,
+    may_be_packed: true,
+};
 
 const fn packed(content_type: &'static str) -> Media {
     Media {
         content_type,
         compresses: true,
+        may_be_packed: true,
     }
 }
 
@@ -27,6 +35,7 @@ const fn stored(content_type: &'static str) -> Media {
     Media {
         content_type,
         compresses: false,
+        may_be_packed: false,
     }
 }
 
@@ -40,7 +49,7 @@ const TABLE: &[(&str, Media)] = &[
     ("avif", stored("image/avif")),
     ("bin", BYTES),
     ("bmp", packed("image/bmp")),
-    ("br", BYTES),
+    ("br", stored("application/octet-stream")),
     ("bz2", stored("application/x-bzip2")),
     ("cjs", packed("text/javascript; charset=utf-8")),
     ("conf", packed("text/plain; charset=utf-8")),

@@ -28,16 +28,6 @@ impl Stat {
     const fn modified(&self) -> (u64, u32) {
         (self.modified_unix_seconds, self.modified_nanoseconds)
     }
-
-    const fn standing(&self) -> (u64, u128) {
-        (self.links, self.permissions)
-    }
-
-    /// Whether a file that was open all the while has the bytes that it had. Its names and permissions may have changed, which is seen when it changed.
-    pub(crate) fn has_bytes_of(&self, then: &Self) -> bool {
-        (self.bytes, self.modified()) == (then.bytes, then.modified())
-            && (self.changed_ns == then.changed_ns || self.standing() != then.standing())
-    }
 }
 
 /// What a file is when it is compressed on the way.
@@ -86,13 +76,14 @@ impl Representation {
         siblings: &[(Coding, Stat)],
         encoded: &dyn Fn(Coding) -> Form,
     ) -> Self {
-        let is_compressing = root.compress && settings.compression.is_on();
+        let is_compressing = media.compresses && root.compress && settings.compression.is_on();
+        let may_be_packed = media.may_be_packed && root.precompressed;
         let own = Self {
             stored: Coding::Identity,
             compress: None,
             encoded_bytes: None,
             stat: *file,
-            varies: media.compresses && (root.precompressed || is_compressing),
+            varies: may_be_packed || is_compressing,
         };
         // The parts of several ranges are not encoded as a whole, and a field for each that said so nobody reads: they are of the file as it is.
         if !own.varies || has_several_ranges(request) {
@@ -115,7 +106,7 @@ impl Representation {
                 ..own
             };
         }
-        if !compresses_on_the_way(settings, root, request, file) {
+        if !is_compressing || !compresses_on_the_way(settings, request, file) {
             return own;
         }
         let offered = liked().filter(|coding| settings.compression.offers(*coding));
@@ -160,16 +151,8 @@ fn has_several_ranges(request: &Request) -> bool {
 
 /// Never for ranges: they are of bytes that do not exist before they are compressed. Nor for a client of HTTP/1.0, which knows no chunks (RFC 9112 §6.1): to it a
 /// body that is cut would look like one that is over.
-fn compresses_on_the_way(
-    settings: &FilesSettings,
-    root: &Root,
-    request: &Request,
-    file: &Stat,
-) -> bool {
+fn compresses_on_the_way(settings: &FilesSettings, request: &Request, file: &Stat) -> bool {
     let compression = &settings.compression;
     let bounds = compression.bytes_min.max(1)..=compression.bytes_max;
-    root.compress
-        && bounds.contains(&file.bytes)
-        && request.version == 1
-        && request.header("range").is_none()
+    bounds.contains(&file.bytes) && request.version == 1 && request.header("range").is_none()
 }

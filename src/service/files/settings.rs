@@ -157,7 +157,7 @@ impl FilesSettings {
 
     /// Those that the client likes better than what is not encoded.
     fn siblings(&self, root: usize, name: &str, request: &Request) -> Vec<Coding> {
-        if !self.roots[root].precompressed || !Media::of(name).compresses {
+        if !self.roots[root].precompressed || !Media::of(name).may_be_packed {
             return Vec::new();
         }
         let ranked = Accepted::of(request).ranked();
@@ -193,6 +193,7 @@ fn check(root: &Root) -> Result<(), SettingsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringway_proto::http1::{Bounds, parse_head};
 
     fn root(prefix: &str) -> Root {
         Root {
@@ -223,6 +224,33 @@ mod tests {
             ("%2fa/x", None),
         ] {
             assert_eq!(settings.route(path), found, "{path}");
+        }
+    }
+
+    /// What is known to be compressed is not looked beside: each image would cost three opens more.
+    #[test]
+    fn what_may_have_been_compressed_is_looked_beside() {
+        let settings = FilesSettings::new(vec![root("/")]).unwrap();
+        let bounds = Bounds {
+            head_bytes_max: 1000,
+            body_bytes_max: 0,
+        };
+        for (name, count) in [
+            ("a.js", 2),
+            ("model.onnx", 2),
+            ("dump.sql", 2),
+            ("README", 2),
+            ("a.bin", 2),
+            ("a.jpg", 0),
+            ("a.mp4", 0),
+            ("a.js.gz", 0),
+            ("a.js.br", 0),
+        ] {
+            let head =
+                format!("GET /{name} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, br\r\n\r\n");
+            let (request, _) = parse_head(head.as_bytes(), &bounds).unwrap().unwrap();
+            let wanted = settings.wanted(&request).unwrap();
+            assert_eq!(wanted.siblings.len(), count, "{name}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::errands::Errand;
 use super::{FileAsk, Hub, Job, Key, Output, Seed, Turn};
-use crate::files::{Content, Encoded, Encoder, HeldBytes, Kept, Stat, encode};
+use crate::files::{Content, Encoded, Encoder, HeldBytes, Kept, encode};
 use core::any::Any;
 use ringway_proto::http1::Coding;
 use std::collections::HashMap;
@@ -307,13 +307,12 @@ impl Hub {
         self.run_errand(Errand::Piece(key), turn);
     }
 
-    /// All of a file was read.
-    pub(super) fn encoding_checked(&mut self, key: Key, stat: Option<Stat>, turn: &mut Turn<'_>) {
-        let Some(encoding) = self.files.bodies.encoding(key) else {
+    /// All of a file was read, which may have been written to meanwhile. One that grew goes as far as it went.
+    pub(super) fn encoding_checked(&mut self, key: Key, has_its_bytes: bool, turn: &mut Turn<'_>) {
+        if self.files.bodies.encoding(key).is_none() {
             return;
-        };
-        let then = encoding.name.of.stat;
-        if stat.is_some_and(|now| now.has_bytes_of(&then)) {
+        }
+        if has_its_bytes {
             return self.run_errand(Errand::Piece(key), turn);
         }
         self.stats.file_encodings_cut += 1;
@@ -362,6 +361,7 @@ impl Hub {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::files::Stat;
 
     impl Encoding {
         pub(in crate::hub) const fn set_busy(&mut self, is_busy: bool) {

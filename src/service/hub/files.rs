@@ -8,6 +8,7 @@
 use super::bodies::{Bodies, Source};
 use super::encoding::{Packs, is_packed_whole};
 use super::errands::{Errand, Errands};
+use super::heartbeat::FILES_TOKEN;
 use super::http::Routed;
 use super::searches::{SEARCH, Searches};
 use super::unsealing::Unsealing;
@@ -33,6 +34,9 @@ const PATH_BYTES_MAX: usize = 4095 - 4;
 
 /// One-time URLs whose use a shard remembers until they expire; beyond it such URLs are refused for a while (RW-2709).
 const ONCE_IDS_MAX: usize = 65_536;
+
+/// Between two looks at files that are open.
+const TICK_US: u64 = 1_000_000;
 
 /// What the shard is asked about files.
 pub enum FileAsk {
@@ -86,7 +90,16 @@ pub enum FileAnswer {
     /// Of a read; `None` when it failed.
     Read(Option<Vec<u8>>),
     /// Of a look at an open file; `None` when that failed.
-    Stat(Option<Stat>),
+    Stat(Option<Seen>),
+}
+
+/// What an open file is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// All that is known of it.
+    pub stat: Stat,
+    /// Whether it has the bytes that it was opened with; others may have come behind them.
+    pub has_its_bytes: bool,
 }
 
 /// What was found so far of what a request needs.
@@ -249,6 +262,8 @@ enum Wait {
 /// Files of one hub.
 pub(crate) struct Files {
     pub(super) cache: Cache,
+    /// The next look at its open files has its timer.
+    is_sweeping: bool,
     /// One-time URLs whose use this shard remembers.
     pub(super) once: OnceIds,
     /// Where it writes that down.
@@ -267,6 +282,7 @@ impl Files {
         let jobs_max = settings.map_or(1, |settings| settings.compression.jobs_max);
         Self {
             cache: Cache::new(bounds, roots, seed),
+            is_sweeping: false,
             once: OnceIds::new(ONCE_IDS_MAX),
             journal: Journal::new(settings, shard),
             openings: HashMap::with_hasher(seed),
@@ -461,13 +477,14 @@ impl Hub {
     }
 
     /// What an open file is now: the request's, or that of a body that was read to its end.
-    fn file_checked(&mut self, key: Key, stat: Option<Stat>, turn: &mut Turn<'_>) {
+    fn file_checked(&mut self, key: Key, seen: Option<Seen>, turn: &mut Turn<'_>) {
         let Some(mut opening) = self.files.openings.remove(&key) else {
-            return self.encoding_checked(key, stat, turn);
+            let has_its_bytes = seen.is_some_and(|seen| seen.has_its_bytes);
+            return self.encoding_checked(key, has_its_bytes, turn);
         };
         let kept = opening.found.checking.take();
         let kept = kept.expect("a request waits for the file that is looked at");
-        if stat == Some(kept.stat) {
+        if seen.is_some_and(|seen| seen.stat == kept.stat) {
             opening.found.checked = Some(kept);
         } else {
             self.doubt_file(&opening.wanted, &kept);
@@ -607,7 +624,7 @@ impl Hub {
         }
         match answer {
             FileAnswer::Read(bytes) => self.piece_read(Key::from_bits(token), bytes, &mut turn),
-            FileAnswer::Stat(stat) => self.file_checked(Key::from_bits(token), stat, &mut turn),
+            FileAnswer::Stat(seen) => self.file_checked(Key::from_bits(token), seen, &mut turn),
             FileAnswer::Opened(_) => unreachable!("a search has a token of its own"),
         }
     }
@@ -671,6 +688,24 @@ impl Hub {
             }
         }
         None
+    }
+
+    /// Once per lap: files that are open are looked at soon.
+    pub(super) fn arm_files(&mut self, turn: &mut Turn<'_>) {
+        let files = &mut self.files;
+        if files.cache.holds_open() && !core::mem::replace(&mut files.is_sweeping, true) {
+            turn.out.push(Output::Timer {
+                at_us: turn.now.monotonic_us + TICK_US,
+                token: FILES_TOKEN,
+            });
+        }
+    }
+
+    /// Once a second while files are open.
+    pub(super) fn files_tick(&mut self, turn: &mut Turn<'_>) {
+        self.files.is_sweeping = false;
+        self.files.cache.sweep(turn.now.monotonic_us);
+        self.arm_files(turn);
     }
 
     /// Plans an answer.

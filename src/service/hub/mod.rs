@@ -47,7 +47,7 @@ mod wire;
 mod tests;
 
 use files::Files;
-pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile};
+pub use files::{FileAnswer, FileAsk, NotOpened, OpenedFile, Seen};
 pub use frozen::Frozen;
 pub(crate) use gathered::Gathered;
 pub use output::{Job, Output};
@@ -497,6 +497,7 @@ impl Hub {
         self.upstream_lap(&mut turn);
         self.uploads_lap(&mut turn);
         self.work_journal(&mut turn);
+        self.arm_files(&mut turn);
         self.retry_parked(&mut turn);
         self.arm_answers(&mut turn);
         self.stats.queued_bytes = self.queued_bytes;

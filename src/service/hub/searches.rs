@@ -137,7 +137,7 @@ impl Hub {
             FileAnswer::Opened(Ok(opened)) => self.file_opened(number, opened, turn),
             FileAnswer::Opened(Err(why)) => Some(Err(why)),
             FileAnswer::Read(Some(bytes)) => self.file_read(number, bytes, turn),
-            FileAnswer::Stat(stat) => self.file_stated(number, stat, turn),
+            FileAnswer::Stat(seen) => self.file_stated(number, seen.map(|seen| seen.stat), turn),
             FileAnswer::Read(None) => Some(Err(NotOpened::Failed)),
         };
         if let Some(found) = found {

@@ -71,6 +71,8 @@ pub(crate) struct HubUploads {
     keys: BTreeMap<TransferId, Key>,
     /// Whose writes are under way.
     writers: BTreeMap<Ticket, Key>,
+    /// Final names that are being removed.
+    removals: BTreeMap<Ticket, String>,
     buffers: Buffers,
     /// The piece that the next write is about.
     piece: Vec<u8>,
@@ -95,6 +97,7 @@ impl HubUploads {
             proving: HashMap::with_hasher(seed),
             keys: BTreeMap::new(),
             writers: BTreeMap::new(),
+            removals: BTreeMap::new(),
             buffers: Buffers::new(service.buffers, service.buffer_bytes),
             piece: Vec::new(),
             ready: VecDeque::new(),
@@ -213,7 +216,9 @@ impl Hub {
                     buffer: Vec::new(),
                     writes: 0,
                     may_come: false,
-                    expects: request.header_has_token("expect", "100-continue"),
+                    // RFC 9110 §10.1.1: of a request that is older than HTTP/1.1 it is ignored.
+                    expects: request.version >= 1
+                        && request.header_has_token("expect", "100-continue"),
                     is_starved: false,
                     waits_for_buffer: false,
                     signed: who.into_signed(),
@@ -320,6 +325,13 @@ impl Hub {
                     body.writes -= 1;
                     uploads.ready.push_back(key);
                 }
+                // What is gone goes on counting for the disk as long as it is open. Whichever other shards have it open close it when nobody asks for it.
+                if let Some(name) = uploads.removals.remove(&finished.ticket)
+                    && self.settings.files.is_some()
+                {
+                    let root = uploads.service.whole_root as usize;
+                    self.files.cache.let_go_of(root, &name);
+                }
                 let input = Input::Stored(finished.ticket, finished.result);
                 uploads.machine.handle(seconds(turn.now), input);
             } else if let Some(key) = uploads.ready.pop_front() {
@@ -367,6 +379,12 @@ impl Hub {
             return;
         };
         let mut piece = Vec::new();
+        if let Want::Remove {
+            name: Some(name), ..
+        } = &want
+        {
+            uploads.removals.insert(ticket, name.clone());
+        }
         if matches!(want, Want::Write { .. }) {
             piece = core::mem::take(&mut uploads.piece);
             let key = uploads.keys.get(&ticket.transfer()).copied();

@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::rooms::is_room_name;
 use ringway_proto::http1::{BodyLength, Request};
 use ringway_proto::tus::{self, Concat, Creation, Length, Metadata, Method, Patch};
+use std::collections::BTreeMap;
 
 /// Concatenations of a shard at a time. Each has a piece of 256 KiB in memory, and the disk to itself for as long as it goes.
 const CONCATENATIONS_MAX: usize = 16;
@@ -249,7 +250,7 @@ impl Uploads {
         self.admit_concat(concat.unwrap_or_default(), &parts)?;
         let body = body_bytes(ask.request);
         let bytes = self.announced(&creation, &parts, body)?;
-        let id = self.open(ask, bytes)?;
+        let id = self.open(ask, beyond_parts(bytes, &parts))?;
         let name = final_name(id, filename(metadata));
         let length = match (creation.length, &creation.concat) {
             (Length::Known(length), _) => Some(length),
@@ -293,6 +294,7 @@ impl Uploads {
             false => bytes,
         };
         transfer.sum = sum.filter(|_| transfer.has_body);
+        let reserved = beyond_parts(bytes, &parts);
         transfer.parts = parts;
         let upload = id;
         let encoded = record.encode();
@@ -303,7 +305,7 @@ impl Uploads {
                 writer: None,
                 high: 0,
                 is_finished: false,
-                reserved: bytes,
+                reserved,
                 is_doubtful: false,
                 is_doomed: false,
             },
@@ -390,6 +392,12 @@ impl Uploads {
         }
         Ok(parts)
     }
+}
+
+/// Bytes that an upload counts for besides its parts, which go when it is whole: who may have a file may put it together. A part that is in it twice is there once.
+fn beyond_parts(bytes: u64, parts: &[(UploadId, u64)]) -> u64 {
+    let parts: BTreeMap<UploadId, u64> = parts.iter().copied().collect();
+    bytes.saturating_sub(parts.values().sum())
 }
 
 /// The length of a body, if its head says it.

@@ -756,8 +756,10 @@ impl Uploads {
                 continue;
             };
             known.writer = None;
-            // The protocol lets parts go once they are put together: they are bytes that are stored twice.
+            // The protocol lets parts go once they are put together: they are bytes that are stored twice, and the whole counts for them.
             if is_done {
+                let counted = core::mem::take(&mut known.reserved);
+                self.quotas.change(&known.record.subject, counted, 0);
                 let mut record = known.record.clone();
                 record.expires_unix_seconds = self.now;
                 self.commit(part, record);

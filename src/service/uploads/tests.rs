@@ -278,6 +278,41 @@ fn tus_concatenation() {
 }
 
 #[test]
+fn what_is_put_together_counts_once() {
+    use crate::refusal::Refusal;
+    let mut world = World::new(UploadsSettings {
+        user_bytes_max: 100,
+        ..UploadsSettings::default()
+    });
+    let partial = "Upload-Concat: partial\r\n";
+    let bytes = [b'x'; 40];
+    let mut part = || world.create(&format!("{partial}Upload-Length: 40\r\n"), &bytes);
+    let (first, second) = (part(), part());
+    // But not for nothing: what has a part more than once is larger than its parts.
+    let larger = format!("Upload-Concat: final;{first} {first} {first}\r\n");
+    let refused = world.answer("POST", "/uploads/", &larger, &[]);
+    assert_eq!(
+        (refused.status, refused.refusal),
+        (413, Some(Refusal::UploadQuota))
+    );
+    let whole = world.create(&format!("Upload-Concat: final;{first} {second}\r\n"), b"");
+    assert_eq!(world.file(&whole).map(|file| file.len()), Some(80));
+    assert_eq!(world.uploads.stats().bytes_reserved, 80);
+    world.create("Upload-Length: 20\r\n", b"");
+    let refused = world.answer("POST", "/uploads/", "Upload-Length: 1\r\n", &[]);
+    assert_eq!(refused.status, 413);
+    world.uploads.handle(world.now, Input::Tick);
+    world.drain(&[]);
+    assert_eq!(
+        world.uploads.stats().bytes_reserved,
+        100,
+        "the parts are gone"
+    );
+    assert_eq!(world.answer("DELETE", &whole, "", &[]).status, 204);
+    assert_eq!(world.uploads.stats().bytes_reserved, 20);
+}
+
+#[test]
 fn tus_termination_frees_everything() {
     let mut world = world();
     let url = world.create("Upload-Length: 100\r\n", b"abc");

@@ -8,7 +8,7 @@ use ringway_io::{
 };
 use ringway_uring::FilesConfig;
 use std::io::Read as _;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
@@ -603,6 +603,30 @@ fn a_shut_socket_ends_the_wait() {
     server.bench.find(|one| one.key == key);
     let end = server.send_file(file, 0, 4096);
     assert_eq!(end, FileSend::Failed(Errno(libc::EPIPE)));
+}
+
+/// Of such a socket the ring says at once that there is something to say, and not what.
+#[test]
+fn a_socket_whose_peer_has_said_all_is_not_taken_for_one_with_room() {
+    let place = Place::new("half");
+    place.write("file", &pattern_bytes(32 << 20));
+    let mut server = Server::new(&place.0);
+    let file = server.read(b"file");
+    while server.send_file(file, 0, 128 << 10) != FileSend::Blocked {}
+    let client = server.client.try_clone().expect("a descriptor");
+    client.shutdown(Shutdown::Write).expect("it is connected");
+    let (key, socket) = (Key::new(OpKind::Writable, 0, 0), server.socket);
+    server
+        .bench
+        .driver
+        .submit(key, Op::AwaitWritable { socket });
+    let one = server.bench.find(|one| one.key == key);
+    assert!(
+        matches!(one.outcome, Outcome::HalfClosed),
+        "{:?}",
+        one.outcome
+    );
+    assert_eq!(server.send_file(file, 0, 128 << 10), FileSend::Blocked);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::world::{World, settings};
 use crate::files::{
     FilesSettings, Grant, OnceIds, Replay, Root, Stat, UrlClass, UrlKeys, UsedUrls,
 };
-use crate::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile};
+use crate::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile, Seen};
 use crate::settings::Settings;
 use crate::time::ConnId;
 use crate::uploads::{StoreAnswer, StoreAsk, StoreError};
@@ -77,7 +77,10 @@ fn file_answer(ask: FileAsk) -> FileAnswer {
         })),
         FileAsk::Open { .. } => FileAnswer::Opened(Err(NotOpened::Absent)),
         FileAsk::Read { .. } => FileAnswer::Read(Some(TEXT.to_vec())),
-        FileAsk::Stat(_) => FileAnswer::Stat(Some(STAT)),
+        FileAsk::Stat(_) => FileAnswer::Stat(Some(Seen {
+            stat: STAT,
+            has_its_bytes: true,
+        })),
     }
 }
 
