@@ -20,7 +20,8 @@ const OLDEST = manifest(folder).dependencies;
 /** Rooms, broadcasts, acknowledgements, middlewares; and a worker that is killed, whose clients the next one resumes. */
 const FILES = [
   { file: "api.test.mjs", passes_min: 40 },
-  { file: "rooms.test.mjs", passes_min: 20 },
+  // Over two servers it compares with stock behind a cluster adapter, with which this version's servers do not find each other.
+  { file: "rooms.test.mjs", passes_min: 20, environment: { UPSTREAM_SERVERS: "1" } },
   { file: "worker.test.mjs", pattern: "the worker is killed 2 times|what a worker had not dealt with", passes_min: 4, environment: { UPSTREAM_CRASHES: "2" } },
 ];
 
