@@ -9,6 +9,7 @@ use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::upstream::{AppId, ClientNumber};
 use ringway_proto::link::{Flags, Part};
+use ringway_proto::socketio;
 
 /// How long behind a DISCONNECT of its own a worker's CLOSE_CONN belongs to it: `disconnect(true)` says both at once, and means the connection. What it means
 /// later is that the client has connected to nothing in time.
@@ -58,10 +59,6 @@ impl Hub {
 
     /// DISCONNECT for each of its sockets, CONNECT_ERROR for each that it asked for.
     fn dismissals(&self, (key, app): (Key, AppId)) -> Vec<String> {
-        let place = |name: &str| match name {
-            "/" => String::new(),
-            name => format!("{name},"),
-        };
         let session = self.sessions.get(key);
         let upstream = session.and_then(|session| session.upstream());
         let connects = upstream.map_or(&[][..], |upstream| &upstream.connects);
@@ -70,10 +67,14 @@ impl Hub {
         let sockets = self.upstream.clients.sockets((key, app));
         let names = sockets.map(|(named, _)| &*named.name);
         let left = names.filter(|name| !asked.contains(name));
-        let left = left.map(|name| format!("1{}", place(name)));
+        let left = left.map(|name| match name {
+            "/" => "1".to_owned(),
+            name => format!("1{name},"),
+        });
         let refused = asked.iter().map(|name| {
-            let place = place(name);
-            format!("4{place}{{\"message\":\"the application dies on this client\",\"data\":{{\"code\":\"RW-2615\"}}}}")
+            let said = "the application dies on this client";
+            let packet = socketio::connect_error(name, said, "RW-2615");
+            String::from_utf8(packet).expect("it is made of texts")
         });
         left.chain(refused).collect()
     }
