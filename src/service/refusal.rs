@@ -111,6 +111,8 @@ pub enum Refusal {
     BadAnswer,
     /// RW-2613: the application does not let the client in.
     NotAdmitted,
+    /// RW-2615: workers of the application die on the client.
+    WorkersDie,
     /// RW-2616: the application has as many namespaces as it may have.
     NamespacesFull,
     /// RW-2701: the path names no file that could be served.
@@ -229,6 +231,7 @@ impl Refusal {
         Self::NoAnswer,
         Self::BadAnswer,
         Self::NotAdmitted,
+        Self::WorkersDie,
         Self::NamespacesFull,
         Self::FilePath,
         Self::FileNotFound,
@@ -318,6 +321,7 @@ impl Refusal {
             Self::NoAnswer => "RW-2611",
             Self::BadAnswer => "RW-2612",
             Self::NotAdmitted => "RW-2613",
+            Self::WorkersDie => "RW-2615",
             Self::NamespacesFull => "RW-2616",
             Self::FilePath => "RW-2701",
             Self::FileNotFound => "RW-2702",
@@ -418,6 +422,7 @@ impl Refusal {
             Self::NoAnswer => "the application has not said in time whether the client may come in",
             Self::BadAnswer => "what the application said of the request cannot be passed on",
             Self::NotAdmitted => "the application does not let the client in",
+            Self::WorkersDie => "the application dies on this client",
             Self::NamespacesFull => "the application has as many namespaces as it may have",
             Self::FilePath => "the path names no file that could be served",
             Self::FileNotFound => "there is no such file",

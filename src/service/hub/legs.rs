@@ -72,8 +72,8 @@ impl Hub {
             name => format!("1{name},"),
         });
         let refused = asked.iter().map(|name| {
-            let said = "the application dies on this client";
-            let packet = socketio::connect_error(name, said, "RW-2615");
+            let refusal = Refusal::WorkersDie;
+            let packet = socketio::connect_error(name, refusal.message(), refusal.code());
             String::from_utf8(packet).expect("it is made of texts")
         });
         left.chain(refused).collect()
