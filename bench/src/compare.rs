@@ -59,14 +59,10 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
 
 /// What was not the same for both, so that a difference may be due to it: a line each, and an empty one.
 fn warnings(before: &Report, after: &Report) -> String {
-    let network = |report: &Report| match report.has_own_network {
-        true => "its own".to_owned(),
-        false => "the machine's".to_owned(),
-    };
     let conditions = [
         ("machine", before.machine.clone(), after.machine.clone()),
         ("kernel", before.kernel.clone(), after.kernel.clone()),
-        ("network", network(before), network(after)),
+        ("network", before.network(), after.network()),
     ];
     let differ = conditions.into_iter().filter(|(_, old, new)| old != new);
     let conditions = differ.map(|(what, old, new)| format!("the {what} was {old} and is {new}"));
@@ -168,7 +164,7 @@ mod tests {
         let lines = [
             "warning: the machine was 1 CPU and is 2 CPUs",
             "warning: the kernel was 6.1 and is 6.18",
-            "warning: the network was its own and is the machine's",
+            "warning: the network was a network namespace of its own and is the machine's network",
             "warning: scenario echo is defined differently",
         ];
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use crate::bulk::Fetched;
 use crate::load::Latency;
+use crate::namespace;
 use crate::process::{Memory, Stolen};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,9 @@ pub(crate) struct Report {
     pub(crate) machine: String,
     /// Whether the network was one of its own.
     pub(crate) has_own_network: bool,
+    /// TCP's congestion control there; results from before 2026-11-30 do not say, and had the machine's, BBR.
+    #[serde(default)]
+    pub(crate) congestion_control: String,
     pub(crate) command: Vec<String>,
     pub(crate) scenarios: BTreeMap<String, Scenario>,
     pub(crate) outcomes: Vec<Outcome>,
@@ -141,11 +145,24 @@ impl Report {
             kernel: said_by("uname", &["-r"]),
             machine: machine(),
             has_own_network,
+            congestion_control: namespace::congestion_control(),
             command: core::iter::once("ringway-bench".to_owned())
                 .chain(arguments)
                 .collect(),
             scenarios,
             outcomes: Vec::new(),
+        }
+    }
+
+    /// Where it was measured, for people.
+    pub(crate) fn network(&self) -> String {
+        let place = match self.has_own_network {
+            true => "a network namespace of its own",
+            false => "the machine's network",
+        };
+        match self.congestion_control.as_str() {
+            "" => place.to_owned(),
+            name => format!("{place}, {name}"),
         }
     }
 

@@ -88,11 +88,7 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 fn conditions(report: &Report, out: &mut String) {
-    let network = if report.has_own_network {
-        "a network namespace of its own"
-    } else {
-        "the machine's network"
-    };
+    let network = report.network();
     let passes = report
         .outcomes
         .iter()
@@ -292,6 +288,7 @@ pub(crate) mod tests {
         let mut report = Report::begin(scenarios.collect(), true);
         (report.date, report.commit) = ("today".to_owned(), "c0ffee".to_owned());
         (report.kernel, report.machine) = ("6.1".to_owned(), "1 CPU".to_owned());
+        report.congestion_control.clear();
         for (scenario, server, passes) in rows {
             let outcomes = (1..).zip(*passes).map(|(pass, cpu_us)| Outcome {
                 scenario: (*scenario).to_owned(),

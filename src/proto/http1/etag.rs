@@ -50,8 +50,9 @@ impl<'a> EntityTag<'a> {
 
 impl core::fmt::Display for EntityTag<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let weak = if self.is_weak { "W/" } else { "" };
-        write!(f, "{weak}\"{}\"", self.opaque)
+        f.write_str(if self.is_weak { "W/\"" } else { "\"" })?;
+        f.write_str(self.opaque)?;
+        f.write_str("\"")
     }
 }
 

@@ -1,5 +1,10 @@
 //! An answer.
 
+use core::fmt::Write as _;
+
+/// Most heads have fewer bytes, and are written without asking for memory again.
+const HEAD_BYTES: usize = 512;
+
 /// An answer under construction; `body` gives its bytes.
 #[derive(Debug)]
 pub struct Response {
@@ -11,10 +16,9 @@ impl Response {
     /// An answer of that status.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            head: format!("HTTP/1.1 {status} {}\r\n", reason(status)),
-        }
+        let mut head = String::with_capacity(HEAD_BYTES);
+        write!(head, "HTTP/1.1 {status} {}\r\n", reason(status)).expect("memory takes it");
+        Self { status, head }
     }
 
     /// Adds a header. Line breaks in `value` would end it early: they become spaces.
@@ -22,13 +26,12 @@ impl Response {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.head.push_str(name);
         self.head.push_str(": ");
-        self.head.extend(value.chars().map(|character| {
-            if matches!(character, '\r' | '\n') {
-                ' '
-            } else {
-                character
-            }
-        }));
+        let mut lines = value.split(['\r', '\n']);
+        self.head.push_str(lines.next().unwrap_or_default());
+        for line in lines {
+            self.head.push(' ');
+            self.head.push_str(line);
+        }
         self.head.push_str("\r\n");
         self
     }

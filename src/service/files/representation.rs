@@ -1,6 +1,7 @@
 //! Which form of a file is sent: itself, a sibling that was compressed beforehand, or itself compressed on the way; and the validators of that form.
 
 use super::{FilesSettings, Media, Root};
+use core::fmt::Write as _;
 use ringway_proto::http1::{Accepted, Coding, Request};
 
 /// What `statx` says of a regular file.
@@ -137,10 +138,10 @@ impl Representation {
         let form = form.trim_start_matches('.');
         let dash = if form.is_empty() { "" } else { "-" };
         // Whatever changes the time of modification changes this one. The disk's number is not in it: it may be another one after a reboot.
-        format!(
-            "{:x}-{:x}-{:x}{dash}{form}",
-            stat.inode, stat.bytes, stat.changed_ns
-        )
+        let mut tag = String::with_capacity(64);
+        let (inode, bytes, changed_ns) = (stat.inode, stat.bytes, stat.changed_ns);
+        write!(tag, "{inode:x}-{bytes:x}-{changed_ns:x}{dash}{form}").expect("memory takes it");
+        tag
     }
 }
 

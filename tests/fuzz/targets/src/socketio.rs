@@ -132,7 +132,20 @@ fn placeholders(text: &str, attachments: u16) {
         true => Ok(seen.iter().filter(|seen| **seen).count() as u16),
         false => Err(SocketIoError::Attachments),
     };
-    assert_eq!(count_placeholders(raw, attachments), expected, "{text}");
+    let counted = count_placeholders(raw, attachments);
+    // Of two fields of one name this reader keeps the last one, the reference client too; the code refuses such a placeholder, and may say so.
+    let is_refused = counted == Err(SocketIoError::Attachments);
+    assert!(
+        counted == expected || (is_refused && has_doubles(text, &value)),
+        "{counted:?}, expected {expected:?}: {text}"
+    );
+}
+
+/// Whether what was read has lost a field of a placeholder to another one of its name.
+fn has_doubles(text: &str, value: &Value) -> bool {
+    let read = value.to_string();
+    let lost = |mark: &&str| text.matches(*mark).count() > read.matches(*mark).count();
+    ["_placeholder", "num"].iter().any(lost)
 }
 
 /// Whether every placeholder names an attachment that exists and that no other names.
