@@ -242,6 +242,10 @@ impl Handler for Application {
         self.hub.is_answering(conn_id(conn))
     }
 
+    fn is_timing(&self, conn: Conn) -> bool {
+        self.hub.is_timing(conn_id(conn))
+    }
+
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         self.hub

@@ -60,11 +60,12 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     /// The linger time is over. Who has read something in it gets as much again: a long answer takes a slow peer its time. So does who has had no turn yet: its
     /// last words wait behind others' messages, or for the disk; and who is being answered, as long as nothing is on its way that it could read. Who takes next
-    /// to nothing of a file is cut off by the rule for files, which has more patience.
+    /// to nothing of a file is cut off by the rule for files, which has more patience, and of other long answers by the handler's.
     pub(crate) fn linger_over(&mut self, conn: Conn) {
         let goes_on = |record: &mut Record| record.has(flag::PROGRESS | flag::DIRTY | flag::URGENT);
         let is_sending = self.table.is_sending(conn);
-        let waits = self.transfers.has(conn) || !is_sending && self.handler.is_answering(conn);
+        let is_timed = self.transfers.has(conn) || self.handler.is_timing(conn);
+        let waits = is_timed || !is_sending && self.handler.is_answering(conn);
         let is_listed = self.behind.has(conn);
         if self.table.get(conn).is_some_and(goes_on)
             || (waits || is_listed) && self.table.get(conn).is_some()

@@ -146,6 +146,13 @@ pub trait Handler {
         false
     }
 
+    /// Whether the handler itself closes `conn` in time when its peer does not read the answer that is on its way to it. Such a peer has that time, also once it has said
+    /// all.
+    fn is_timing(&self, conn: Conn) -> bool {
+        let _ = conn;
+        false
+    }
+
     /// What `next_send` gave went out whole.
     fn sent(&mut self, cx: &mut Context<'_>, conn: Conn);
 

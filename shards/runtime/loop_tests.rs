@@ -115,6 +115,7 @@ pub(crate) struct Notes {
     /// What was answered about files.
     pub(crate) answers: Vec<(u64, FileOutcome)>,
     is_answering: bool,
+    is_timing: bool,
 }
 
 impl Handler for Notes {
@@ -122,6 +123,10 @@ impl Handler for Notes {
 
     fn is_answering(&self, _: Conn) -> bool {
         self.is_answering
+    }
+
+    fn is_timing(&self, _: Conn) -> bool {
+        self.is_timing
     }
 
     fn accepted(&mut self, _: &mut Context<'_>, _: Conn, listener: Listener, peer: Peer) {
@@ -397,6 +402,26 @@ fn who_said_all_is_not_cut_off_while_it_waits_for_us() {
         bench.shard.driver.now = Duration::from_secs(second);
         bench.shard.work();
     }
+    assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
+}
+
+/// A long answer out of memory has a time of its own, after which the handler closes its connection.
+#[test]
+fn who_said_all_has_as_much_time_to_read_as_others() {
+    let mut bench = Bench::connected();
+    bench.shard.handler.is_answering = true;
+    bench.shard.handler.is_timing = true;
+    bench.shard.handler.outgoing.push_back(b"long".to_vec());
+    bench.command(Command::PeerFinished(CONN));
+    bench.command(Command::CloseAfterFlush(CONN));
+    for second in [3, 6, 60] {
+        bench.shard.driver.now = Duration::from_secs(second);
+        bench.shard.work();
+        assert_eq!(bench.shard.handler.closed, [], "{second}");
+    }
+    bench.shard.handler.is_timing = false;
+    bench.shard.driver.now = Duration::from_secs(63);
+    bench.shard.work();
     assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
 }
 

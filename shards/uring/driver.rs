@@ -28,6 +28,8 @@ use std::sync::Arc;
 const WAKE: u64 = 0xa0 << 56;
 /// user_data of the loop's cancels, with their number in the low bits.
 const CANCEL: u64 = 0xa4 << 56;
+/// user_data of the cancel of a receive that is renewed, with the rest of its key in the low bits.
+const RENEW: u64 = 0xa7 << 56;
 
 /// What the kernel may read or write between a submission and its terminal completion.
 pub(crate) struct Memory {
@@ -141,6 +143,7 @@ impl UringDriver {
             INSTALL => self.installed(data, result),
             OWN_CANCEL => self.accept_cancel_seen(data, result),
             CANCEL => self.cancel_seen(data & !TOP_BYTE, result),
+            RENEW => self.renewal_seen(data & !TOP_BYTE, result),
             ZERO_COPY => self.zero_copy_ended(data as u16, result, entry.flags()),
             _ => self.complete(Key::from_bits(data), result, entry.flags()),
         }
@@ -194,8 +197,11 @@ impl UringDriver {
     /// Invariant 5: whether a completion goes on, ends or fails a receive is decided here and nowhere else.
     fn received(&mut self, key: Key, result: i32, flags: u32) -> Outcome {
         let more = cqueue::more(flags);
+        let is_renewed = self.receives.is_renewed(key);
         if !more {
             self.receives.end(key);
+        } else if self.receives.filled(key, cqueue::sock_nonempty(flags)) {
+            self.renew(key);
         }
         let lease =
             cqueue::buffer_select(flags).map(|id| self.memory.recv.lease(id, result.max(0) as u32));
@@ -211,6 +217,7 @@ impl UringDriver {
                 self.starved = true;
                 RecvEnd::NoBuffers
             }
+            libc::ECANCELED if is_renewed => RecvEnd::Ended,
             libc::ECANCELED => RecvEnd::Cancelled,
             libc::EAGAIN | libc::EINTR => RecvEnd::Ended,
             errno => RecvEnd::Failed(Errno(errno)),
@@ -243,6 +250,20 @@ impl UringDriver {
         self.cancels.end(number);
         let outcome = Outcome::CancelSeen;
         self.backlog.push_back(Completion { key, outcome });
+    }
+
+    /// Ends a receive, which the loop then arms again (see [`Receives`]).
+    fn renew(&mut self, key: Key) {
+        let cancel = opcode::AsyncCancel::new(key.to_bits());
+        self.push_plain(cancel.build(), RENEW | key.to_bits() & !TOP_BYTE);
+    }
+
+    /// As with the loop's cancels, what the kernel does not find may be about to go on. By the time that this is seen it may be over, and another one be armed under its key.
+    fn renewal_seen(&mut self, rest: u64, result: i32) {
+        let key = Key::from_bits((OpKind::Recv as u64) << 56 | rest);
+        if result == -libc::ENOENT && self.receives.is_renewed(key) {
+            self.renew(key);
+        }
     }
 
     fn recv(&mut self, key: Key, socket: Socket) {

@@ -73,10 +73,24 @@ impl Sends {
     }
 }
 
-/// No generation.
-const NONE: u32 = GENERATION_MAX + 1;
+/// No receive.
+const NONE: u32 = u32::MAX;
+
+/// Above a generation stands how a receive has gone since it was armed: so many buffers in a row behind which its socket had more, up to [`LONG`], or one of these.
+const COURSE_SHIFT: u32 = GENERATION_MAX.count_ones();
+/// The socket was empty once.
+const SETTLED: u32 = 0xfd;
+/// It is being ended, to be armed again.
+const RENEWED: u32 = 0xfe;
+
+/// The kernel fills 32 buffers (MULTISHOT_MAX_RETRY of its net.c) before it leaves the rest of what it found to a poll. Half of it: it is no promise.
+const LONG: u32 = 16;
 
 /// The receive in flight of each connection slot, by its generation.
+///
+/// A receive that is armed where much waits has a flaw: the kernel goes over to a poll while there are bytes, and takes whatever else the socket says in that moment for
+/// one event with them. Of a peer that had reset the connection by then it reads the bytes, and nothing is ever heard of it (Linux 6.18; a peer that said its end in
+/// order is heard of). So such a receive is renewed when its socket is empty for the first time: arming looks at the socket first, and there is nothing else to be seen.
 pub(crate) struct Receives(Vec<u32>);
 
 impl Receives {
@@ -98,14 +112,36 @@ impl Receives {
         self.0[slot] = key.generation();
     }
 
+    /// It filled a buffer and goes on; behind that the socket had more, or not. Whether it has to be renewed.
+    pub(crate) fn filled(&mut self, key: Key, had_more: bool) -> bool {
+        let receive = &mut self.0[key.slot() as usize];
+        let course = match (*receive >> COURSE_SHIFT, had_more) {
+            (SETTLED | RENEWED, _) => return false,
+            (course, true) => LONG.min(course + 1),
+            (LONG, false) => RENEWED,
+            (_, false) => SETTLED,
+        };
+        *receive = key.generation() | course << COURSE_SHIFT;
+        course == RENEWED
+    }
+
+    /// Whether it is being renewed.
+    pub(crate) fn is_renewed(&self, key: Key) -> bool {
+        let renewed = key.generation() | RENEWED << COURSE_SHIFT;
+        self.0.get(key.slot() as usize) == Some(&renewed)
+    }
+
     /// The terminal completion came.
     pub(crate) fn end(&mut self, key: Key) {
-        let generation = core::mem::replace(&mut self.0[key.slot() as usize], NONE);
-        assert_eq!(generation, key.generation(), "a receive ends once");
+        assert!(self.has(key), "a receive ends once");
+        self.0[key.slot() as usize] = NONE;
     }
 
     fn has(&self, key: Key) -> bool {
-        self.0.get(key.slot() as usize) == Some(&key.generation())
+        let receive = self.0.get(key.slot() as usize);
+        receive.is_some_and(|receive| {
+            *receive != NONE && *receive & GENERATION_MAX == key.generation()
+        })
     }
 }
 
@@ -146,5 +182,34 @@ impl Cancels {
 
     pub(crate) fn end(&mut self, number: u64) {
         self.under_way.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key::new(OpKind::Recv, GENERATION_MAX, 3);
+
+    /// Whether a receive is renewed behind so many buffers in a row, and one more behind which there is nothing.
+    fn check(buffers: u32, expected: bool) {
+        let mut receives = Receives(Vec::new());
+        receives.begin(KEY);
+        assert!((0..buffers).all(|_| !receives.filled(KEY, true)));
+        assert_eq!(receives.filled(KEY, false), expected, "{buffers}");
+        assert_eq!(receives.is_renewed(KEY), expected);
+        assert!(receives.has(KEY));
+        // Once is enough, and later ones were armed where nothing waited.
+        assert!((0..100).all(|one| !receives.filled(KEY, one % 40 > 0)));
+        receives.end(KEY);
+        assert!(!receives.has(KEY) && !receives.is_renewed(KEY));
+    }
+
+    #[test]
+    fn what_began_with_much_is_renewed_once() {
+        check(0, false);
+        check(LONG - 1, false);
+        check(LONG, true);
+        check(1000, true);
     }
 }

@@ -12,6 +12,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { io } from "socket.io-client";
 import { blocksOf } from "./blocks.mjs";
 import { binary, event, freePort, serve, serveDev, until } from "./daemon.mjs";
+import { create, patch } from "./tus.mjs";
 
 const SIZES = [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 300_000, 1 << 20, (5 << 20) + 3];
 const bodies = new Map(SIZES.map((size) => [`${size}.bin`, randomBytes(size)]));
@@ -361,6 +362,55 @@ test("who has said all, and reads slowly, gets all of a file", async () => {
   await event(socket, "end");
   assert.ok(bytes > 5 << 20, `${bytes} bytes`);
 });
+
+// What goes out of memory is sent otherwise than what goes out of a file.
+test("so he does of what is in memory, is compressed on the way, or was encrypted", { timeout: 60_000 }, async () => {
+  const key = path.join(outside, "master");
+  writeFileSync(key, randomBytes(32));
+  const uploads = mkdtempSync(path.join(tmpdir(), "ringway-half-"));
+  const settings = ["files.cache_file_bytes_max=2097152", `uploads.key_files=["${key}"]`, "limits.keep_alive_timeout_ms=20000"];
+  const one = await serveDev("--files", folder, "--uploads", uploads, "--shards", "1", ...settings.flatMap((setting) => ["--set", setting]));
+  const text = Buffer.from(randomBytes(3 << 20).toString("hex"));
+  file("half.txt", text);
+  file("half.bin", text.subarray(0, 2 << 20));
+  const sealed = await create(one, text.length);
+  assert.equal((await patch(one, sealed, 0, text)).status, 204);
+  const read = async (where, bytes, coding = "identity") => {
+    const socket = net.connect({ port: one.port, host: "127.0.0.1", allowHalfOpen: true });
+    await event(socket, "connect");
+    socket.pause();
+    socket.end(`GET ${where} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: ${coding}\r\n\r\n`);
+    // More than twice the time that a connection lingers.
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    const chunks = [];
+    socket.on("data", (chunk) => chunks.push(chunk)).on("error", () => {}).resume();
+    await event(socket, "close");
+    const answer = Buffer.concat(chunks);
+    const body = answer.subarray(answer.indexOf("\r\n\r\n") + 4);
+    assert.match(answer.toString("latin1", 0, 20), /^HTTP\/1\.1 200 /, where);
+    if (coding === "gzip") return assert.ok(sha(gunzipSync(unchunked(body))) === sha(bytes), where);
+    return assert.ok(sha(body) === sha(bytes), `${where}: ${body.length} bytes`);
+  };
+  await Promise.all([
+    read("/files/half.txt", text, "gzip"),
+    read("/files/half.bin", text.subarray(0, 2 << 20)),
+    read(`/uploads/files/${readdirSync(path.join(uploads, "whole"))[0]}`, text),
+  ]);
+  assert.equal(await one.stop(), 0, one.log());
+  rmSync(uploads, { recursive: true });
+});
+
+/** The bytes of a body that came in chunks. */
+function unchunked(body) {
+  const pieces = [];
+  for (let at = 0; ;) {
+    const line = body.indexOf("\r\n", at);
+    const count = parseInt(body.toString("latin1", at, line), 16);
+    if (!(count > 0)) return Buffer.concat(pieces);
+    pieces.push(body.subarray(line + 2, line + 2 + count));
+    at = line + 2 + count + 2;
+  }
+}
 
 test("what was deleted, and nobody asks for any more, is let go of", async () => {
   file("gone.bin", Buffer.alloc(1 << 20));

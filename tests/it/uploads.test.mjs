@@ -218,6 +218,27 @@ describe("connections", { timeout: 60_000 }, () => {
     }
   });
 
+  // The daemon pauses clients that send faster than it writes; a reset that came then is heard of when it goes on. Of what it is not, it hears by the client's silence.
+  test("a reset in the middle of much is heard of", async () => {
+    const own = mkdtempSync(path.join(tmpdir(), "ringway-uploads-"));
+    const one = await serveDev("--uploads", own, "--shards", "1", "--set", "limits.keep_alive_timeout_ms=600000");
+    for (let round = 0; round < 40; round += 1) {
+      const where = await create(one, 64 << 20);
+      const socket = net.connect({ port: one.port, host: "127.0.0.1" }).on("error", () => {});
+      socket.write(patchHead(where, 0, { "Content-Length": 64 << 20 }));
+      await new Promise((resolve) => socket.write(Buffer.alloc((1 + round % 20) << 20), resolve));
+      socket.resetAndDestroy();
+      await until(async () => (await patch(one, where, await offsetOf(one, where), Buffer.alloc(1))).status === 204);
+      assert.equal((await request(one, "DELETE", where)).status, 204);
+    }
+    // Counts appear once a second.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const page = await (await fetch(`${one.admin}/metrics`)).text();
+    assert.equal(/ringway_refusals_total\{shard="0",code="RW-2013"\} (\d+)\n/.exec(page)[1], "0");
+    assert.equal(await one.stop(), 0, one.log());
+    rmSync(own, { recursive: true });
+  });
+
   test("a client that has said all hears its answer", async () => {
     const where = await create(daemon, 3);
     const socket = raw();

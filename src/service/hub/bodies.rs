@@ -29,7 +29,7 @@ const LONG_BYTES: usize = 32 * 1024;
 const LEAST_BYTES: u64 = 16 * 1024;
 
 /// How long a client may take for a byte of a portion, beside the time for which it may do nothing.
-const PATIENCE_US_PER_BYTE: u64 = 1000;
+pub(super) const PATIENCE_US_PER_BYTE: u64 = 1000;
 
 /// How often somebody in a line looks whether it is the first: whoever was may be gone.
 const LINE_LOOK_US: u64 = 100_000;
@@ -482,6 +482,16 @@ impl Hub {
         if sending.is_some_and(|sending| sending.waits_until_us > 0) {
             self.push_body(key, Vec::new(), turn);
         }
+    }
+
+    /// Whether what is on its way to `conn` is an answer that its client has a time of its own to read: until then it is waited for, also if it has said all.
+    #[must_use]
+    pub fn is_timing(&self, conn: ConnId) -> bool {
+        let connection = self.connections.get(Key::of(conn));
+        connection.is_some_and(|connection| {
+            matches!(connection.stage, Stage::Sending | Stage::Given { .. })
+                && connection.busy().deadline_us > 0
+        })
     }
 
     /// Whether a piece of a file follows the bytes that the connection has to send.

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what stands in them, and what a browser may keep of them, which the application says as it does on sockets of its own.
 
+use super::bodies::PATIENCE_US_PER_BYTE;
 use super::http::{Routed, response_of};
 use super::{Hub, Key, Output, Turn};
 use crate::connection::{Reply, Stage};
@@ -108,6 +109,7 @@ impl Hub {
         self.queued_bytes += u64::from(bytes);
         // Who does not read it may not keep it for ever.
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
-        self.set_deadline(key, turn.now.monotonic_us + idle_us, turn);
+        let read_us = u64::from(bytes) * PATIENCE_US_PER_BYTE;
+        self.set_deadline(key, turn.now.monotonic_us + idle_us + read_us, turn);
     }
 }

@@ -111,16 +111,17 @@ struct Found {
     next: usize,
     /// What `own` was compressed to for this request; `None` when it cannot be.
     encoded: Option<(Coding, Option<HeldBytes>)>,
-    /// The open file that is being looked at, and the one that was what it is said to be when it was.
+    /// The open file that is being looked at, and those that were what they are said to be when they were, or were opened for this request: one that is replaced
+    /// all the time would else be opened again and again.
     checking: Option<Rc<Kept>>,
-    checked: Option<Rc<Kept>>,
+    checked: Vec<Rc<Kept>>,
 }
 
 impl Found {
     /// Whether a file is what is known of it. One in memory is; one that is open may be written to at any time.
     fn is_checked(&self, kept: &Rc<Kept>) -> bool {
-        let checked = self.checked.as_ref();
-        !kept.is_open() || checked.is_some_and(|checked| Rc::ptr_eq(checked, kept))
+        let mut checked = self.checked.iter();
+        !kept.is_open() || checked.any(|checked| Rc::ptr_eq(checked, kept))
     }
 
     fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<HeldBytes> {
@@ -197,7 +198,7 @@ impl Opening {
     /// What it waited for was found.
     pub(super) fn found_file(&mut self, kept: Rc<Kept>) {
         let found = &mut self.found;
-        found.checked = Some(kept.clone());
+        found.checked.push(kept.clone());
         match (&found.own, self.wanted.siblings.get(found.next)) {
             (None, _) => found.own = Some(kept),
             (Some(_), Some(coding)) => {
@@ -485,7 +486,7 @@ impl Hub {
         let kept = opening.found.checking.take();
         let kept = kept.expect("a request waits for the file that is looked at");
         if seen.is_some_and(|seen| seen.stat == kept.stat) {
-            opening.found.checked = Some(kept);
+            opening.found.checked.push(kept);
         } else {
             self.doubt_file(&opening.wanted, &kept);
             opening.found = Found::default();

@@ -3,7 +3,7 @@
 //! Deliberately absent: what a request makes of what is found (`files.rs`).
 
 use super::files::Opening;
-use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Turn};
+use super::{FileAnswer, FileAsk, Hub, Key, NotOpened, OpenedFile, Output, Seed, Seen, Turn};
 use crate::files::{Content, FileRef, Kept, Known, SealedFile, Stat};
 use crate::uploads::{
     LOCK_BYTES_MAX, Reader, SEALED_HEAD_BYTES, UploadId, is_sealed_upload, lock_name,
@@ -137,7 +137,7 @@ impl Hub {
             FileAnswer::Opened(Ok(opened)) => self.file_opened(number, opened, turn),
             FileAnswer::Opened(Err(why)) => Some(Err(why)),
             FileAnswer::Read(Some(bytes)) => self.file_read(number, bytes, turn),
-            FileAnswer::Stat(seen) => self.file_stated(number, seen.map(|seen| seen.stat), turn),
+            FileAnswer::Stat(seen) => self.file_stated(number, seen, turn),
             FileAnswer::Read(None) => Some(Err(NotOpened::Failed)),
         };
         if let Some(found) = found {
@@ -208,11 +208,12 @@ impl Hub {
         None
     }
 
-    /// What a file is that was read. It may have been written to since it was opened; then it is opened and read again.
+    /// What a file is that was read. It may have been written to since it was opened; then it is opened and read again. One that was replaced meanwhile is not: what was
+    /// read is all of the one that had the name then.
     fn file_stated(
         &mut self,
         number: u64,
-        now: Option<Stat>,
+        seen: Option<Seen>,
         turn: &mut Turn<'_>,
     ) -> Option<Found> {
         let search = self.files.searches.by_number.get_mut(&number)?;
@@ -220,7 +221,7 @@ impl Hub {
             unreachable!("only files that were read are looked at again")
         };
         let stat = opened.stat;
-        let Some(now) = now else {
+        let Some(seen) = seen else {
             return Some(Err(NotOpened::Busy));
         };
         let is_large = stat.bytes > self.files.cache.bounds().file_bytes_max;
@@ -228,11 +229,13 @@ impl Hub {
         if search.has_no_lock && is_sealed_upload(&search.path, &bytes) {
             return Some(Err(NotOpened::Absent));
         }
-        if now == stat && is_large {
+        if seen.has_its_bytes && is_large {
             let content = Content::Open(opened.file);
             return Some(Ok(Some(Kept { stat, content })));
         }
-        if now == stat && bytes.len() as u64 == stat.bytes {
+        // One that grew may have been written anew, and then another look costs little; where it always grows it is what is appended to.
+        let has_grown = seen.stat.bytes > stat.bytes && search.changes < CHANGES_MAX;
+        if seen.has_its_bytes && !has_grown && bytes.len() as u64 == stat.bytes {
             let content = Content::Whole(self.files.cache.hold(bytes));
             return Some(Ok(Some(Kept { stat, content })));
         }

@@ -1,7 +1,8 @@
 //! A loop of a few lines around one driver, and clients that speak in patterns.
 
 use ringway_io::{
-    Completion, Driver as _, Frame, Key, Listener, Op, OpKind, Outcome, Peer, RecvLease, Socket,
+    Completion, Driver as _, Frame, Key, Listener, Op, OpKind, Outcome, Peer, RecvEnd, RecvLease,
+    Socket,
 };
 use ringway_uring::{Pool, ProcessClock, UringBuilder, UringConfig, UringDriver, bind_shared};
 use std::collections::VecDeque;
@@ -210,7 +211,7 @@ impl Bench {
             match outcome {
                 Outcome::Received { more: true, .. } => {}
                 Outcome::Received { .. } => self.recv(slot, socket),
-                Outcome::RecvEnded(ringway_io::RecvEnd::NoBuffers) => self.recv(slot, socket),
+                Outcome::RecvEnded(RecvEnd::NoBuffers | RecvEnd::Ended) => self.recv(slot, socket),
                 other => panic!("{other:?} after {} of {count} bytes", all.len()),
             }
         }
@@ -219,10 +220,10 @@ impl Bench {
 
     /// How a receive ends that has no more bytes. The pool may have been empty when the end came: then the kernel says so first, and the
     /// end follows when it is asked again.
-    pub(crate) fn end(&mut self, slot: u32, socket: Socket) -> ringway_io::RecvEnd {
+    pub(crate) fn end(&mut self, slot: u32, socket: Socket) -> RecvEnd {
         loop {
             match self.received(slot).0 {
-                Outcome::RecvEnded(ringway_io::RecvEnd::NoBuffers) => self.recv(slot, socket),
+                Outcome::RecvEnded(RecvEnd::NoBuffers | RecvEnd::Ended) => self.recv(slot, socket),
                 Outcome::Received { more: false, .. } => self.recv(slot, socket),
                 Outcome::RecvEnded(end) => return end,
                 other => panic!("{other:?} after the last byte"),

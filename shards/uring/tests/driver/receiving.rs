@@ -24,6 +24,32 @@ fn bytes_arrive_in_order_and_then_the_end() {
     drop(writer.join().expect("the writer"));
 }
 
+/// Bytes of which the kernel leaves some to a poll when a receive is armed, for whose end it would not look.
+#[test]
+fn a_reset_behind_what_was_not_received_yet_is_heard_of() {
+    let config = UringConfig {
+        recv_buffers: 128,
+        recv_buffers_first: 128,
+        recv_buffer_bytes: 512,
+        ..SMALL
+    };
+    for buffers in [0, 1, 31, 32, 33, 40, 64, 80] {
+        let (mut bench, socket, mut client) = Bench::connected(&config);
+        let sent = pattern_bytes(buffers * 512);
+        client.write_all(&sent).expect("room in the socket");
+        // A client that leaves what it was sent unread resets the connection.
+        bench.send(0, socket, b"unread".to_vec().into());
+        assert_eq!(bench.sent(0), Ok(6));
+        client.peek(&mut [0]).expect("what was sent");
+        drop(client);
+        bench.recv(0, socket);
+        assert!(bench.receive_exactly(0, socket, sent.len()) == sent);
+        let end = bench.end(0, socket);
+        assert!(matches!(end, RecvEnd::Failed(_)), "{end:?}: {buffers}");
+        bench.close(0, socket);
+    }
+}
+
 #[test]
 fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
     let config = UringConfig {
