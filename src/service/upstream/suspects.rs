@@ -128,8 +128,10 @@ impl Exchange {
                 self.dismiss(id, number);
             }
         }
-        // Whoever is left of it waits aside again.
-        self.suspects.trials.remove(&app);
+        // Whoever is left of it waits aside again. Of those who are with another worker this one said nothing.
+        if !tried.is_empty() {
+            self.suspects.trials.remove(&app);
+        }
     }
 
     /// Of the workers that have lived for a while the one that has least to do: what becomes of it is the affair of who is tried with it.

@@ -143,6 +143,27 @@ fn workers_that_die_young_by_themselves_take_nobody_with_them() {
 }
 
 #[test]
+fn a_fall_elsewhere_ends_no_trial() {
+    let mut stage = stage();
+    let conn = stage.worker("0");
+    stage.open(1, &[]);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let conn = stage.worker("1");
+    come_again(&mut stage);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let conn = stage.worker("2");
+    stage.pass(PROVEN_US);
+    assert_eq!(come_again(&mut stage), [1], "it is tried");
+    stage.read(conn);
+    let other = stage.worker("3");
+    fall(&mut stage, other);
+    fall(&mut stage, conn);
+    assert_eq!(stage.exchange.stats().clients_dismissed, 1);
+}
+
+#[test]
 fn who_is_tried_comes_to_a_worker_that_has_lived_a_while() {
     let mut stage = stage();
     let conn = stage.worker("0");
