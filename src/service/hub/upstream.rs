@@ -332,7 +332,7 @@ impl Hub {
         is_asked
     }
 
-    fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
+    pub(super) fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
         let upstream = self.upstream_of(key);
         if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
             let dropped = core::mem::take(&mut leg.assembly);

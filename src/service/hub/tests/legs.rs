@@ -195,6 +195,33 @@ fn what_is_kept_of_a_workers_packet_is_in_the_shards_budget() {
     assert!(world.reads(&mut next).contains(&"CLOSE 1".to_owned()));
 }
 
+#[test]
+fn who_is_told_to_go_hears_it_behind_nothing_that_is_half_said() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut conn = None;
+    for life in ["a", "b", "c"] {
+        let worker = world.worker("default", life, "/");
+        let is_first = conn.is_none();
+        let client = *conn.get_or_insert_with(|| world.websocket(0, "40"));
+        // So long a worker has lived before somebody is tried with it.
+        world.pass_ms(1_500);
+        world.joins(&worker, 1);
+        if is_first {
+            world.sends(&worker, 1, "0{}");
+            assert!(world.read(client).contains("40{}"));
+        }
+        world.sends(&worker, 1, "51-[\"half\"]");
+        let (code, message) = ("exception", "");
+        world.says(&worker, 0, &Frame::Error { code, message });
+        world.hang_up(worker.conn);
+        world.pass_ms(1_000);
+    }
+    let read = world.read(conn.expect("it came"));
+    assert!(read.contains("41") && !read.contains("half"), "{read}");
+    assert!(!is_there(&world));
+    assert_eq!(world.hubs[0].queued_bytes, 0);
+}
+
 /// The one that was asked dies, and the namespace has become another one's: it is still the first one's to answer.
 #[test]
 fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
