@@ -282,14 +282,18 @@ fn a_name_that_is_too_long_is_refused_and_the_connection_goes_on() {
     let mut world = World::new(1, with_shop(Window::default()));
     let mut main = world.worker("default", "a", "/");
     let conn = world.websocket(0, "40");
-    let (longest, longer) = ("n".repeat(1_023), "n".repeat(1_024));
-    world.send(conn, &frame(&format!("40/{longest},")));
-    world.send(conn, &frame(&format!("40/{longer},")));
+    let (longest, longer, huge) = ("n".repeat(1_023), "n".repeat(1_024), "n".repeat(70_000));
+    for name in [&longest, &longer, &huge] {
+        world.send(conn, &frame(&format!("40/{name},")));
+    }
     assert_eq!(world.reads(&mut main).len(), 3);
-    let refused = format!(
-        "44/{longer},{{\"message\":\"Invalid namespace\",\"data\":{{\"code\":\"RW-2009\"}}}}"
-    );
-    assert!(world.read(conn).contains(&refused));
+    let read = world.read(conn);
+    for name in [&longer, &huge] {
+        let refused = format!(
+            "44/{name},{{\"message\":\"Invalid namespace\",\"data\":{{\"code\":\"RW-2009\"}}}}"
+        );
+        assert!(read.contains(&refused), "{}", name.len());
+    }
     assert!(is_there(&world));
     world.send(conn, &frame(&format!("42/{longer},[\"event\"]")));
     assert!(!is_there(&world), "it is in no such namespace");
