@@ -272,6 +272,15 @@ fn a_namespace_too_many_is_refused_and_the_others_go_on() {
     world.says(&shop, 2, &Frame::LeaveAll { nsp: 0 });
     world.send(conn, &frame("40/d,"));
     assert_eq!(world.reads(&mut main), ["DATA 1 0/d,"]);
+    // One that it has left makes room before its worker knows.
+    world.send(conn, &frame("40/e,"));
+    assert!(world.read(conn).contains("44/e,"));
+    world.send(conn, &frame("41"));
+    world.send(conn, &frame("40/e,"));
+    assert_eq!(world.reads(&mut main), ["DATA 1 1", "DATA 1 0/e,"]);
+    world.send(conn, &frame("40"));
+    assert!(world.read(conn).contains("44{"), "there is no room again");
+    world.says(&main, 1, &Frame::LeaveAll { nsp: 0 });
     world.hang_up(conn);
     let clients = &world.hubs[0].upstream.clients;
     assert_eq!((clients.bytes(), world.hubs[0].input_bytes), (0, 0));
