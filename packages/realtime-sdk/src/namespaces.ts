@@ -160,7 +160,9 @@ export class Namespaces {
   receive(frame: NamespaceFrame): void {
     switch (frame.name) {
       case "PEERS": {
-        this.#adapters.get(frame.nsp)?.setPeers(frame.instances.filter((instance) => instance !== this.#instance));
+        const others = frame.instances.filter((instance) => instance !== this.#instance);
+        this.#pieces.setPeers(frame.nsp, others);
+        this.#adapters.get(frame.nsp)?.setPeers(others);
         return;
       }
       case "BUS": return this.#takeBus(frame);

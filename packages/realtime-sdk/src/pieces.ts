@@ -33,6 +33,8 @@ interface Going {
 }
 
 interface Coming {
+  readonly nsp: string;
+  readonly number: number;
   readonly total: number;
   readonly pieces: Buffer[];
   taken: number;
@@ -46,6 +48,7 @@ export class Pieces {
   readonly #warn: (why: string) => void;
   /** By whom they are for: one at a time. */
   readonly #going = new Map<string, Going[]>();
+  /** By whom they come from: what begins is the end of what came before. */
   readonly #coming = new Map<string, Coming>();
   #goingBytes = 0;
   #comingBytes = 0;
@@ -121,12 +124,11 @@ export class Pieces {
   #add(nsp: string, from: string, opaque: Buffer): Buffer | undefined {
     const [number, total, at] = [opaque.readUInt32LE(1), opaque.readUInt32LE(5), opaque.readUInt32LE(9)];
     const bytes = opaque.subarray(PIECE_HEAD_BYTES);
-    const key = `${from} ${number}`;
-    const coming = at === 0 ? this.#begin(key, total) : this.#coming.get(key);
+    const coming = at === 0 ? this.#begin(nsp, from, number, total) : this.#coming.get(from);
     // Of one of which something is missing, by a row that was full, nothing more is wanted.
-    if (coming === undefined || coming.total !== total || coming.taken !== at || at + bytes.length > total) return undefined;
+    if (coming?.number !== number || coming.total !== total || coming.taken !== at || at + bytes.length > total) return undefined;
     if (this.#comingBytes + bytes.length > WAITING_BYTES_MAX) {
-      this.#forget(key);
+      this.#forget(from);
       this.#warn(`more than ${WAITING_BYTES_MAX} bytes of such messages have come in part`);
       return undefined;
     }
@@ -141,25 +143,43 @@ export class Pieces {
     answer.writeUInt32LE(coming.taken, 5);
     this.#send(nsp, from, answer);
     if (coming.taken < total) return undefined;
-    this.#forget(key);
+    this.#forget(from);
     return Buffer.concat(coming.pieces, total);
   }
 
-  #begin(key: string, total: number): Coming | undefined {
-    this.#forget(key);
+  #begin(nsp: string, from: string, number: number, total: number): Coming | undefined {
+    this.#forget(from);
     if (total > MESSAGE_BYTES_MAX) return undefined;
-    const timer = setTimeout(() => this.#forget(key), PIECE_MS_MAX);
+    const timer = setTimeout(() => this.#forget(from), PIECE_MS_MAX);
     timer.unref();
-    const coming: Coming = { total, pieces: [], taken: 0, timer };
-    this.#coming.set(key, coming);
+    const coming: Coming = { nsp, number, total, pieces: [], taken: 0, timer };
+    this.#coming.set(from, coming);
     return coming;
   }
 
-  #forget(key: string): void {
-    const coming = this.#coming.get(key);
+  #forget(from: string): void {
+    const coming = this.#coming.get(from);
     clearTimeout(coming?.timer);
     this.#comingBytes -= coming?.taken ?? 0;
-    this.#coming.delete(key);
+    this.#coming.delete(from);
+  }
+
+  /** Of a namespace these are the other workers. What is for one that is gone would wait for its time, and keep others from waiting. */
+  setPeers(nsp: string, instances: readonly string[]): void {
+    const there = new Set(instances);
+    for (const [from, coming] of this.#coming) if (coming.nsp === nsp && !there.has(from)) this.#forget(from);
+    for (const [to, row] of this.#going) {
+      const [first] = row;
+      const left = there.has(to) ? row : row.filter((going) => going.nsp !== nsp);
+      if (left.length === row.length) continue;
+      for (const { bytes, timer } of row.filter((going) => !left.includes(going))) {
+        clearTimeout(timer);
+        this.#goingBytes -= bytes.length;
+      }
+      if (left[0] === undefined) this.#going.delete(to);
+      else this.#going.set(to, left);
+      if (left[0] && left[0] !== first) this.#sendNext(left[0]);
+    }
   }
 
   /** The session is gone: what was on the way will not come. */
@@ -167,6 +187,6 @@ export class Pieces {
     for (const row of this.#going.values()) for (const { timer } of row) clearTimeout(timer);
     this.#going.clear();
     this.#goingBytes = 0;
-    for (const key of [...this.#coming.keys()]) this.#forget(key);
+    for (const from of [...this.#coming.keys()]) this.#forget(from);
   }
 }

@@ -86,16 +86,61 @@ test("a piece that is lost, or that nobody takes, ends its message and no other"
   }
 });
 
+test("what is for a worker that is gone waits no more, and makes room for others", () => {
+  const pair = new Pair();
+  const large = Buffer.alloc(MESSAGE_BYTES_MAX);
+  pair.end("a").send("/", "b", large);
+  pair.end("a").send("/", "b", large);
+  pair.end("a").setPeers("/", ["b"]);
+  pair.end("a").setPeers("/other", []);
+  pair.end("a").send("/", "c", messageOf(1, 1));
+  assert.equal(pair.warnings.length, 1, "all may wait still, and there is no room");
+  pair.end("a").setPeers("/", []);
+  pair.way.length = 0;
+  pair.end("a").send("/", "b", messageOf(PIECE_BYTES_MAX, 2));
+  pair.end("a").send("/other", "b", large);
+  // Of its other namespaces it is still one.
+  pair.end("a").setPeers("/", []);
+  assert.equal(pair.way.length, 2);
+  assert.equal(pair.warnings.length, 1);
+  pair.carry();
+  assert.deepEqual(pair.whole.map(([, bytes]) => bytes.length), [PIECE_BYTES_MAX, MESSAGE_BYTES_MAX]);
+});
+
+const head = (number: number, total: number, at: number, bytes: number): Buffer => {
+  const piece = Buffer.alloc(13 + bytes);
+  piece.writeUInt8(2, 0);
+  piece.writeUInt32LE(number, 1);
+  piece.writeUInt32LE(total, 5);
+  piece.writeUInt32LE(at, 9);
+  return piece;
+};
+
+test("of each other worker one message comes at a time, however many it begins", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const pair = new Pair();
+    const begin = (from: string, number: number): Buffer | undefined => pair.end("b").take("/", from, head(number, 1 << 20, 0, PIECE_BYTES_MAX));
+    // Together these are more than may come in part.
+    for (let number = 0; number < 2_000; number += 1) assert.equal(begin("a", number), undefined);
+    begin("c", 1);
+    assert.deepEqual(pair.warnings, []);
+    pair.way.length = 0;
+    assert.equal(pair.end("b").take("/", "a", head(1_998, 1 << 20, PIECE_BYTES_MAX, 1)), undefined);
+    assert.equal(pair.way.length, 0, "it is over");
+    pair.end("b").take("/", "a", head(1_999, 1 << 20, PIECE_BYTES_MAX, 1));
+    assert.equal(pair.way.length, 1);
+    pair.end("b").setPeers("/", ["c"]);
+    pair.end("b").take("/", "a", head(1_999, 1 << 20, PIECE_BYTES_MAX + 1, 1));
+    pair.end("b").take("/", "c", head(1, 1 << 20, PIECE_BYTES_MAX, 1));
+    assert.deepEqual(pair.way.map(({ to }) => to), ["a", "c"]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test("what is no piece, or not the next one, is passed over", () => {
   const pair = new Pair();
-  const head = (number: number, total: number, at: number, bytes: number): Buffer => {
-    const piece = Buffer.alloc(13 + bytes);
-    piece.writeUInt8(2, 0);
-    piece.writeUInt32LE(number, 1);
-    piece.writeUInt32LE(total, 5);
-    piece.writeUInt32LE(at, 9);
-    return piece;
-  };
   const odd = [Buffer.of(2), Buffer.of(3, 1), head(1, 0, 0, 1), head(1, 8, 4, 4), head(2, 2, 0, 3), head(3, MESSAGE_BYTES_MAX + 1, 0, 1), head(4, 4, 0, 0)];
   for (const opaque of odd) assert.equal(pair.end("b").take("/", "a", opaque), undefined);
   assert.deepEqual(pair.way, []);

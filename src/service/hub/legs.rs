@@ -49,6 +49,8 @@ impl Hub {
         let Some((key, app)) = self.upstream.clients.find_leg(client) else {
             return;
         };
+        // What its last worker left half said would come before it.
+        self.drop_assembly((key, app));
         if !self.is_opaque() {
             for words in self.dismissals((key, app)) {
                 self.upstream_send((key, app), Flags::NONE, Part::Text(&words), turn);

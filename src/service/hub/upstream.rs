@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::session::{Cause, Inbound, Leg, Upstream};
 use crate::upstream::{Admitted, AppId, ClientNumber, LINKS, Said, ToLinks, frame_cost};
 use ringway_proto::link::{self, CloseReason, Flags, Frame, Kind, Phase, ResumedSocket};
+use ringway_proto::socketio::SocketIoError;
 use ringway_proto::{http1, socketio};
 use serde_json::{Value, json};
 
@@ -139,6 +140,12 @@ impl Hub {
             Ok(packet) if packet.kind == socketio::PacketKind::Connect => {
                 let app = self.upstream.clients.routes.of(packet.namespace);
                 self.refuse_connect((key, app), packet.namespace, Refusal::BadNamespace, turn);
+            }
+            // It is longer than such bounds can say.
+            Err(SocketIoError::Namespace) if text.starts_with("0/") => {
+                let name = text[1..].split([',', '?']).next().unwrap_or_default();
+                let app = self.upstream.clients.routes.of(name);
+                self.refuse_connect((key, app), name, Refusal::BadNamespace, turn);
             }
             _ => self.close_session(key, Cause::Told(Refusal::BadPacket, 1002), turn),
         }
@@ -332,7 +339,7 @@ impl Hub {
         is_asked
     }
 
-    fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
+    pub(super) fn drop_assembly(&mut self, (key, app): (Key, AppId)) {
         let upstream = self.upstream_of(key);
         if let Some(leg) = upstream.and_then(|upstream| upstream.leg_mut(app)) {
             let dropped = core::mem::take(&mut leg.assembly);

@@ -92,11 +92,14 @@ impl Clients {
         self.by_key.get(&key).map_or(&[], Vec::as_slice)
     }
 
-    /// How many namespaces a client is in, without those that `is_left_out` names. One that it leaves is among them until its worker has said so.
+    /// How many namespaces a client is in, without those that `is_left_out` names, and those that it has left, whether or not its worker knows.
     pub(crate) fn count_of(&self, key: Key, is_left_out: impl Fn(&str) -> bool) -> usize {
         let ids = self.ids_of(key).iter();
-        let names = ids.map(|id| &*self.named(*id).name);
-        names.filter(|name| !is_left_out(name)).count()
+        let named = ids.map(|id| self.named(*id));
+        let has_left = |named: &Named| named.space.member(key).is_some_and(|member| member.is_left);
+        named
+            .filter(|named| !is_left_out(&named.name) && !has_left(named))
+            .count()
     }
 
     /// Whether an application may have a namespace that a client asks for: it has it, or has room for one more. Each server has a `/`.

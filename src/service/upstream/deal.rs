@@ -388,8 +388,9 @@ impl Exchange {
         connects: &[Said<'_>],
     ) {
         let app = opening.app;
+        let worker = self.tried_at(now.monotonic_us, app, number);
         // Whoever is to be tried with one client gets it, whoever let it in.
-        let worker = self.probing(app);
+        let worker = worker.or_else(|| self.probing(app));
         let worker = worker.or_else(|| self.open_worker(opening));
         let worker = worker.or_else(|| self.chosen(app, opening.affinity));
         let owed = self.owed();
@@ -458,10 +459,19 @@ impl Exchange {
 
     /// Of those that take clients as ever, the one that has least to do.
     pub(super) fn soundest(&self, app: AppId) -> Option<WorkerId> {
+        self.soundest_of(app, |_| true)
+    }
+
+    /// The same, of some of them.
+    pub(super) fn soundest_of(
+        &self,
+        app: AppId,
+        is_one: impl Fn(&Worker) -> bool,
+    ) -> Option<WorkerId> {
         let mut best: Option<(WorkerId, &Worker)> = None;
         for (id, worker) in self
             .workers_of(app)
-            .filter(|(_, worker)| worker.takes_clients())
+            .filter(|(_, worker)| worker.takes_clients() && is_one(worker))
         {
             if best.is_none_or(|(_, other)| worker.is_less_loaded_than(other)) {
                 best = Some((id, worker));

@@ -190,8 +190,8 @@ pub(crate) struct Exchange {
     pub(super) affinity_seed: u64,
     /// Acknowledgements that all clients wait for, as far as they are known one by one.
     pub(super) all_owed: Rc<Cell<usize>>,
-    /// Applications that have lost a worker since their namespaces were looked through for those that nobody has.
-    pub(super) may_retire: BTreeSet<AppId>,
+    /// Applications that have lost a worker since their namespaces were looked through for those that nobody has, and when they lost the last one.
+    pub(super) may_retire: BTreeMap<AppId, u64>,
     pub(super) questioning: Questioning,
     pub(super) gather: Gather,
     /// How packets are encoded, once a worker has said it.
@@ -258,7 +258,7 @@ impl Exchange {
             holders: HashMap::new(),
             affinity_seed: epoch[1] ^ epoch[0].rotate_left(41),
             all_owed: Rc::default(),
-            may_retire: BTreeSet::new(),
+            may_retire: BTreeMap::new(),
             questioning: Questioning::default(),
             gather: Gather::default(),
             parser: None,

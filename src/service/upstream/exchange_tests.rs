@@ -317,6 +317,34 @@ fn a_client_that_was_refused_a_namespace_makes_room_if_workers_are_gone_and_is_t
 }
 
 #[test]
+fn namespaces_whose_clients_wait_for_the_next_worker_make_no_room_for_one_that_a_client_asks_for() {
+    let mut stage = narrow(100_000);
+    let conn = stage.worker("a");
+    for number in 0..960 {
+        let name = format!("/{number}");
+        stage.say(conn, number, &Frame::Nsp { name: &name });
+    }
+    stage.open(1, &[]);
+    stage.kill(conn);
+    stage.take_told();
+    let app = AppId::MAIN;
+    let crowded = ToLinks::Crowded { app, name: "/new" };
+    stage.mail(&crowded);
+    // Nor for one that the next worker makes, as long as there is room to spare.
+    let conn = stage.worker("b");
+    stage.say(conn, 0, &Frame::Nsp { name: "/late" });
+    let told = stage.take_told();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|text| !text.starts_with("again"))
+        .collect();
+    assert_eq!(told, ["space 960 /late"]);
+    stage.now_us += 30_000_000;
+    stage.mail(&crowded);
+    assert_eq!(stage.take_told().len(), 960, "nobody waits any more");
+}
+
+#[test]
 fn a_namespace_is_there_as_long_as_a_worker_has_it_by_some_number() {
     let mut stage = stage();
     let (one, other) = (stage.worker("a"), stage.worker("b"));

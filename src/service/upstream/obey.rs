@@ -223,10 +223,12 @@ impl Exchange {
         spaces.for_each(|space| self.let_space_go(id, *space));
     }
 
-    /// Namespaces that are no worker's make room, if the application has as many as its clients may name.
-    fn make_room(&mut self, app: AppId) {
-        let is_full = self.names.len(app) >= self.settings.namespaces_max as usize;
-        if is_full && self.may_retire.remove(&app) {
+    /// Namespaces that are no worker's make room. Not while clients in them may wait for the next worker, unless nothing else is left.
+    fn make_room(&mut self, app: AppId, waits: bool) {
+        let hold_us = u64::from(self.settings.hold_ms) * 1000;
+        let is_over = |lost_us: &u64| !waits || self.recovery.now_us >= *lost_us + hold_us;
+        if self.may_retire.get(&app).is_some_and(is_over) {
+            self.may_retire.remove(&app);
             self.retire_spaces(app);
         }
     }
@@ -234,22 +236,28 @@ impl Exchange {
     /// A client was refused a namespace: that it comes once more may be worth it, and is its own affair.
     pub(super) fn crowded(&mut self, app: AppId, name: &str) {
         self.stats.namespaces_refused += 1;
-        self.make_room(app);
         self.tell_crowded(app, name);
+        if self.names.len(app) >= self.settings.namespaces_max as usize {
+            self.make_room(app, true);
+        }
     }
 
     /// `None`: there are too many, or its name is too long.
     pub(super) fn make_space(&mut self, app: AppId, name: &str) -> Option<SpaceId> {
-        self.make_room(app);
+        if name.len() > SPACE_NAME_BYTES_MAX {
+            self.stats.namespaces_refused += 1;
+            return None;
+        }
         let namespaces_max = self.settings.namespaces_max as usize;
         // Clients are refused before it comes to that: so theirs do not take the room of those that the application has without them.
         let spaces_max = namespaces_max + (namespaces_max / 16).max(SPACES_SPARE_MIN);
-        let is_full = self.names.len(app) >= spaces_max;
-        if is_full || name.len() > SPACE_NAME_BYTES_MAX {
+        let count = self.names.len(app);
+        if count >= namespaces_max {
+            self.make_room(app, count < spaces_max);
+        }
+        if self.names.len(app) >= spaces_max {
             self.stats.namespaces_refused += 1;
-            if is_full {
-                self.tell_crowded(app, name);
-            }
+            self.tell_crowded(app, name);
             return None;
         }
         let space = SpaceId(self.next_space);
@@ -294,7 +302,7 @@ impl Exchange {
 
     /// A worker is gone: the others are told of each of its namespaces.
     pub(super) fn lose_names(&mut self, worker: &Worker) {
-        self.may_retire.insert(worker.app);
+        self.may_retire.insert(worker.app, self.recovery.now_us);
         let had: HashSet<SpaceId> = worker.spaces.values().flatten().copied().collect();
         let names: Vec<Rc<str>> = self
             .names

@@ -38,6 +38,8 @@ pub struct Member {
     pub auth: Box<str>,
     /// `socket.data`, as JSON.
     pub data: Box<str>,
+    /// Its client has left, and its worker may not know.
+    pub is_left: bool,
     /// Who has described it.
     worker: Option<WorkerId>,
     stays: Vec<Stay>,
@@ -138,6 +140,7 @@ impl Space {
         let (auth, data) = (texts.0.into(), texts.1.into());
         let (pid, stays) = (pid.into(), Vec::new());
         let member = Member {
+            is_left: false,
             sid,
             pid,
             auth,
@@ -182,10 +185,13 @@ impl Space {
         Ok(())
     }
 
-    /// Forgets a socket's private id. Gives the bytes that it had.
+    /// The client has left: forgets the socket's private id. Gives the bytes that it had.
     pub(super) fn forget_pid(&mut self, key: Key) -> usize {
         let member = self.members.get_mut(&key);
-        let pid = member.map(|member| core::mem::take(&mut member.pid));
+        let pid = member.map(|member| {
+            member.is_left = true;
+            core::mem::take(&mut member.pid)
+        });
         let bytes = pid.map_or(0, |pid| pid.len());
         self.bytes -= bytes;
         bytes

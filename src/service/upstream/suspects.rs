@@ -3,7 +3,8 @@
 //! Who it is nobody says: a process that dies by an exception says so (ERROR `exception`), not whose event it was. Suspect is a client of which it had not dealt with
 //! something, or that had come to it a moment before. One who was that twice in a row waits aside while the others go on at once, and is tried with
 //! those who are no better: first half of them, and when a worker dies of these half of those, until it is one. Who then was alone, and was suspect
-//! `link.client_deaths_max` times in a row, is told to go and not to come back. Deliberately absent: workers that are killed, or end without a word, of which this says nothing; and
+//! `link.client_deaths_max` times in a row, is told to go and not to come back. All that with workers that have lived for a while without those who are tried: processes that die
+//! soon after they begin, as their database is away, die with everybody. Deliberately absent: workers that are killed, or end without a word, of which this says nothing; and
 //! what dies a while after its client came, which is for the circuit (`mend`).
 
 use super::applications::AppId;
@@ -17,7 +18,7 @@ use crate::time::Now;
 use ringway_proto::link::{self, FRAME_BODY_BYTES_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a worker must live with those who are tried, and with whom it dies that came so shortly before.
+/// What a worker must live with those who are tried, and before that without them, and with whom it dies that came so shortly before.
 const TRIAL_US: u64 = 1_000_000;
 /// Who is tried must be told to its worker first.
 const CALL_US: u64 = 500_000;
@@ -101,6 +102,7 @@ impl Exchange {
             return;
         }
         let (app, undealt) = (worker.app, clients_in(worker.outgoing.undealt()));
+        let proven_us = worker.standing.joined_us + TRIAL_US;
         let probed = match worker.standing.circuit {
             Circuit::HalfOpen { probe } => probe.map(|probe| probe.client),
             _ => None,
@@ -121,12 +123,32 @@ impl Exchange {
                 client.note_fall(true);
             }
             let is_alone = probed == Some(number) || self.suspects.is_alone(app, number);
-            if is_alone && client.deaths >= deaths_max {
+            // A worker that dies as soon as it is there would have died without it.
+            if is_alone && client.opened_us >= proven_us && client.deaths >= deaths_max {
                 self.dismiss(id, number);
             }
         }
-        // Whoever is left of it waits aside again.
-        self.suspects.trials.remove(&app);
+        // Whoever is left of it waits aside again. Of those who are with another worker this one said nothing.
+        if !tried.is_empty() {
+            self.suspects.trials.remove(&app);
+        }
+    }
+
+    /// Of the workers that have lived for a while the one that has least to do: what becomes of it is the affair of who is tried with it.
+    fn proven(&self, now_us: u64, app: AppId) -> Option<WorkerId> {
+        self.soundest_of(app, |worker| worker.standing.joined_us + TRIAL_US <= now_us)
+    }
+
+    /// The worker of a client that is tried. None: it is not, or there is none for it, and it gets one as all do.
+    pub(super) fn tried_at(
+        &self,
+        now_us: u64,
+        app: AppId,
+        number: ClientNumber,
+    ) -> Option<WorkerId> {
+        let client = self.clients.get(&number);
+        let is_tried = client.is_some_and(|client| self.is_aside(client));
+        is_tried.then(|| self.proven(now_us, app)).flatten()
     }
 
     /// Who of those that are tried is with this worker.
@@ -166,7 +188,7 @@ impl Exchange {
             }
         }
         for (app, clients) in aside {
-            if !self.suspects.trials.contains_key(&app) && self.has_sound_worker(app) {
+            if !self.suspects.trials.contains_key(&app) && self.proven(now_us, app).is_some() {
                 self.try_some(now_us, app, chosen(clients));
             }
         }

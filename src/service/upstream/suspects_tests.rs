@@ -7,6 +7,8 @@ use crate::time::ConnId;
 use ringway_proto::link::Frame;
 
 const SECOND_US: u64 = 1_000_000;
+/// A worker that lives for so long is one with which somebody may be tried.
+const PROVEN_US: u64 = SECOND_US + SECOND_US / 10;
 
 fn stage() -> Stage {
     let mut stage = Stage::new(Window::default());
@@ -70,7 +72,13 @@ fn a_client_on_whom_every_worker_dies_is_told_to_go() {
     well.sort_unstable();
     assert_eq!(well, [1, 3], "it waits");
     stage.heard_all(conn);
-    stage.pass(SECOND_US / 10);
+    stage.pass(SECOND_US / 2);
+    assert_eq!(
+        come_again(&mut stage),
+        [0; 0],
+        "until the worker has lived a while"
+    );
+    stage.pass(PROVEN_US / 2);
     assert_eq!(come_again(&mut stage), [2], "and is tried");
     stage.read(conn);
     fall(&mut stage, conn);
@@ -101,9 +109,82 @@ fn a_client_that_is_alone_has_as_many_chances() {
         let told = dismissed(&mut stage);
         assert_eq!(told == ["dismissed 1"], life == 3, "{life}: {told:?}");
         conn = stage.worker(&life.to_string());
-        stage.pass(SECOND_US / 10);
+        stage.pass(PROVEN_US);
         come_again(&mut stage);
     }
+}
+
+#[test]
+fn workers_that_die_young_by_themselves_take_nobody_with_them() {
+    for clients in [1, 2, 10] {
+        let mut stage = stage();
+        let mut conn = stage.worker("0");
+        (1..=clients).for_each(|number| stage.open(number, &[]));
+        for life in 1..=12 {
+            // Whoever has come by then is with it when it falls.
+            stage.pass(SECOND_US / 10 * (life % 10));
+            come_again(&mut stage);
+            stage.read(conn);
+            fall(&mut stage, conn);
+            conn = stage.worker(&life.to_string());
+        }
+        assert_eq!(stage.exchange.stats().clients_dismissed, 0, "{clients}");
+        // The next one lives: all come to it, one half after the other.
+        for _ in 0..100 {
+            come_again(&mut stage);
+            stage.heard_all(conn);
+            stage.say(conn, 0, &Frame::Pong { number: 0 });
+            stage.pass(SECOND_US / 10);
+        }
+        let stats = stage.exchange.stats();
+        let left = (stats.clients_waiting, stats.clients_lost);
+        assert_eq!(left, (0, 0), "{clients}");
+    }
+}
+
+#[test]
+fn a_fall_elsewhere_ends_no_trial() {
+    let mut stage = stage();
+    let conn = stage.worker("0");
+    stage.open(1, &[]);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let conn = stage.worker("1");
+    come_again(&mut stage);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let conn = stage.worker("2");
+    stage.pass(PROVEN_US);
+    assert_eq!(come_again(&mut stage), [1], "it is tried");
+    stage.read(conn);
+    let other = stage.worker("3");
+    fall(&mut stage, other);
+    fall(&mut stage, conn);
+    assert_eq!(stage.exchange.stats().clients_dismissed, 1);
+}
+
+#[test]
+fn who_is_tried_comes_to_a_worker_that_has_lived_a_while() {
+    let mut stage = stage();
+    let conn = stage.worker("0");
+    stage.open(1, &[]);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let conn = stage.worker("1");
+    come_again(&mut stage);
+    stage.read(conn);
+    fall(&mut stage, conn);
+    let old = stage.worker("2");
+    (2..=9).for_each(|number| stage.open(number, &[]));
+    stage.heard_all(old);
+    stage.pass(PROVEN_US - SECOND_US / 10);
+    // This one has less to do, and may die by itself.
+    let young = stage.worker("3");
+    stage.pass(SECOND_US / 10);
+    assert_eq!(come_again(&mut stage), [1], "it is tried");
+    let is_resume = |text: &String| text.starts_with("RESUME 1");
+    assert!(!stage.heard(young).iter().any(is_resume));
+    assert!(stage.heard(old).iter().any(is_resume));
 }
 
 #[test]
@@ -118,7 +199,7 @@ fn who_lives_on_with_a_worker_is_suspect_no_more() {
     stage.read(conn);
     fall(&mut stage, conn);
     let conn = stage.worker("2");
-    stage.pass(SECOND_US / 10);
+    stage.pass(PROVEN_US);
     assert_eq!(come_again(&mut stage), [1]);
     for _ in 0..30 {
         stage.heard_all(conn);

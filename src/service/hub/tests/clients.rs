@@ -28,9 +28,13 @@ pub(super) fn frame_of(first: u8, text: &str) -> Vec<u8> {
     let mut bytes = vec![first];
     match text.len() {
         length @ 0..126 => bytes.push(0x80 | length as u8),
-        length => {
+        length @ 126..0x1_0000 => {
             bytes.push(0x80 | 126);
             bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     let mask = [1, 2, 3, 4];

@@ -195,6 +195,33 @@ fn what_is_kept_of_a_workers_packet_is_in_the_shards_budget() {
     assert!(world.reads(&mut next).contains(&"CLOSE 1".to_owned()));
 }
 
+#[test]
+fn who_is_told_to_go_hears_it_behind_nothing_that_is_half_said() {
+    let mut world = World::new(1, with_shop(Window::default()));
+    let mut conn = None;
+    for life in ["a", "b", "c"] {
+        let worker = world.worker("default", life, "/");
+        let is_first = conn.is_none();
+        let client = *conn.get_or_insert_with(|| world.websocket(0, "40"));
+        // So long a worker has lived before somebody is tried with it.
+        world.pass_ms(1_500);
+        world.joins(&worker, 1);
+        if is_first {
+            world.sends(&worker, 1, "0{}");
+            assert!(world.read(client).contains("40{}"));
+        }
+        world.sends(&worker, 1, "51-[\"half\"]");
+        let (code, message) = ("exception", "");
+        world.says(&worker, 0, &Frame::Error { code, message });
+        world.hang_up(worker.conn);
+        world.pass_ms(1_000);
+    }
+    let read = world.read(conn.expect("it came"));
+    assert!(read.contains("41") && !read.contains("half"), "{read}");
+    assert!(!is_there(&world));
+    assert_eq!(world.hubs[0].queued_bytes, 0);
+}
+
 /// The one that was asked dies, and the namespace has become another one's: it is still the first one's to answer.
 #[test]
 fn a_connect_is_said_to_somebody_when_its_namespace_changes_hands() {
@@ -245,6 +272,15 @@ fn a_namespace_too_many_is_refused_and_the_others_go_on() {
     world.says(&shop, 2, &Frame::LeaveAll { nsp: 0 });
     world.send(conn, &frame("40/d,"));
     assert_eq!(world.reads(&mut main), ["DATA 1 0/d,"]);
+    // One that it has left makes room before its worker knows.
+    world.send(conn, &frame("40/e,"));
+    assert!(world.read(conn).contains("44/e,"));
+    world.send(conn, &frame("41"));
+    world.send(conn, &frame("40/e,"));
+    assert_eq!(world.reads(&mut main), ["DATA 1 1", "DATA 1 0/e,"]);
+    world.send(conn, &frame("40"));
+    assert!(world.read(conn).contains("44{"), "there is no room again");
+    world.says(&main, 1, &Frame::LeaveAll { nsp: 0 });
     world.hang_up(conn);
     let clients = &world.hubs[0].upstream.clients;
     assert_eq!((clients.bytes(), world.hubs[0].input_bytes), (0, 0));
@@ -255,14 +291,18 @@ fn a_name_that_is_too_long_is_refused_and_the_connection_goes_on() {
     let mut world = World::new(1, with_shop(Window::default()));
     let mut main = world.worker("default", "a", "/");
     let conn = world.websocket(0, "40");
-    let (longest, longer) = ("n".repeat(1_023), "n".repeat(1_024));
-    world.send(conn, &frame(&format!("40/{longest},")));
-    world.send(conn, &frame(&format!("40/{longer},")));
+    let (longest, longer, huge) = ("n".repeat(1_023), "n".repeat(1_024), "n".repeat(70_000));
+    for name in [&longest, &longer, &huge] {
+        world.send(conn, &frame(&format!("40/{name},")));
+    }
     assert_eq!(world.reads(&mut main).len(), 3);
-    let refused = format!(
-        "44/{longer},{{\"message\":\"Invalid namespace\",\"data\":{{\"code\":\"RW-2009\"}}}}"
-    );
-    assert!(world.read(conn).contains(&refused));
+    let read = world.read(conn);
+    for name in [&longer, &huge] {
+        let refused = format!(
+            "44/{name},{{\"message\":\"Invalid namespace\",\"data\":{{\"code\":\"RW-2009\"}}}}"
+        );
+        assert!(read.contains(&refused), "{}", name.len());
+    }
     assert!(is_there(&world));
     world.send(conn, &frame(&format!("42/{longer},[\"event\"]")));
     assert!(!is_there(&world), "it is in no such namespace");
