@@ -4,6 +4,7 @@
 //! leak a descriptor; of a value that is dropped with its connection nobody can forget it.
 
 use core::cell::{Cell, RefCell};
+use core::ops::Range;
 use core::time::Duration;
 use ringway_io::{Directory, File, FileStat, Root};
 use std::rc::Rc;
@@ -17,8 +18,21 @@ struct Counted {
     stat: FileStat,
     /// When it was last seen to have the bytes that it was opened with.
     seen_at: Cell<Duration>,
+    /// What of it was in memory a moment ago, as whoever was sent it found.
+    warm: Cell<Warm>,
     dropped: Dropped,
 }
+
+/// Bytes in one piece, and since when.
+#[derive(Clone, Copy, Default)]
+struct Warm {
+    from: u64,
+    to: u64,
+    since: Duration,
+}
+
+/// How long bytes of a file are taken to be in memory that were seen there: what was just read is not the first that a kernel without memory takes away.
+pub(crate) const KNOWN_FOR: Duration = Duration::from_millis(50);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -31,6 +45,12 @@ impl Drop for Counted {
 #[derive(Clone)]
 pub struct FileHandle(Rc<Counted>);
 
+impl Warm {
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.since) < KNOWN_FOR
+    }
+}
+
 impl FileHandle {
     pub(crate) fn new(file: File, stat: FileStat, now: Duration, dropped: &Dropped) -> Self {
         let dropped = dropped.clone();
@@ -38,6 +58,7 @@ impl FileHandle {
             file,
             stat,
             seen_at: Cell::new(now),
+            warm: Cell::default(),
             dropped,
         }))
     }
@@ -56,6 +77,30 @@ impl FileHandle {
     /// When it was last seen to have them: by whoever it was, for all who are sent it.
     pub(crate) fn seen_at(&self) -> Duration {
         self.0.seen_at.get()
+    }
+
+    /// These bytes went out of memory. What joins on to what others were sent is known as long as that.
+    pub(crate) fn went(&self, bytes: &Range<u64>, now: Duration) {
+        let before = self.0.warm.get();
+        let joins = before.is_fresh(now) && (before.from..=before.to).contains(&bytes.start);
+        self.0.warm.set(match joins {
+            true => Warm {
+                to: before.to.max(bytes.end),
+                ..before
+            },
+            false => Warm {
+                from: bytes.start,
+                to: bytes.end,
+                since: now,
+            },
+        });
+    }
+
+    /// How many bytes from there on were in memory a moment ago.
+    pub(crate) fn warm_bytes(&self, at: u64, now: Duration) -> u64 {
+        let warm = self.0.warm.get();
+        let is_in = warm.is_fresh(now) && (warm.from..warm.to).contains(&at);
+        if is_in { warm.to - at } else { 0 }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

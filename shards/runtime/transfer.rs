@@ -15,7 +15,7 @@
 //! their order.
 
 use crate::filework::Work;
-use crate::handle::FileHandle;
+use crate::handle::{FileHandle, KNOWN_FOR};
 use crate::handler::{Cause, Conn, Handler};
 use crate::shard::{Shard, Timer};
 use crate::table::{flag, key};
@@ -56,9 +56,6 @@ const CHECKED_TAIL_BYTES: u64 = 64 * 1024;
 
 /// How long a file is taken to be what it was when it was looked at. What goes into its socket at once pays for no look of its own.
 const SEEN_FOR: Duration = Duration::from_millis(10);
-
-/// How long bytes of a file are taken to be in memory that were seen there: what was just read is not the first that a kernel without memory takes away.
-const KNOWN_FOR: Duration = Duration::from_millis(50);
 
 /// Where they or what is behind them are fewer, both are looked at together, so that the pieces do not become small.
 const KNOWN_BYTES_MIN: u32 = 128 * 1024;
@@ -171,13 +168,13 @@ impl Transfer {
     }
 
     /// How many of the next bytes are asked for, and whether they were in memory a moment ago. A socket takes less at a time than is looked at, and looking
-    /// at it again each time costs a tenth of the sending.
+    /// at it again each time costs a tenth of the sending. What others were sent is known too.
     fn known(&self, count: u32, now: Duration) -> (u32, bool) {
         let is_fresh = now.saturating_sub(self.known_at) < KNOWN_FOR;
-        match self.known_to.saturating_sub(self.at) {
-            left if is_fresh && self.is_worth_a_send(left, count) => {
-                (left.min(u64::from(count)) as u32, true)
-            }
+        let own = if is_fresh { self.known_to } else { 0 };
+        let own = own.saturating_sub(self.at);
+        match own.max(self.file.warm_bytes(self.at, now)) {
+            left if self.is_worth_a_send(left, count) => (left.min(u64::from(count)) as u32, true),
             _ => (count, false),
         }
     }
@@ -625,6 +622,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         let asked = transfer.asked;
         transfer.learn(asked, now);
+        let bytes = transfer.at..transfer.at + u64::from(count);
+        transfer.file.went(&bytes, now);
         self.went(conn, count);
         match count < asked {
             true => self.await_writable(conn),

@@ -168,6 +168,29 @@ fn what_was_in_memory_a_moment_ago_is_not_looked_at_again() {
 }
 
 #[test]
+fn what_one_client_was_sent_a_moment_ago_is_not_looked_at_for_the_next() {
+    let mut bench = Bench::connected();
+    let file = open(&mut bench, 3);
+    let mut ask = |range: core::ops::Range<u64>, pause_ms| {
+        bench.shard.driver.now += core::time::Duration::from_millis(pause_ms);
+        let file = file.clone();
+        file.look(&STAT, bench.shard.driver.now);
+        let pieces = &mut bench.shard.handler.pieces;
+        pieces.push_back(FilePiece { file, range });
+        bench.command(Command::Dirty(CONN));
+        let (offset, count, is_known) = asked(&mut bench);
+        file_sent(&mut bench, FileSend::Went(count));
+        (offset, count, is_known)
+    };
+    assert_eq!(ask(1000..2000, 0), (1000, 1000, false));
+    assert_eq!(ask(1000..2000, 20), (1000, 1000, true));
+    assert_eq!(ask(1500..2500, 20), (1500, 1000, false), "half of it");
+    assert_eq!(ask(1000..2500, 9), (1000, 1500, true), "both together");
+    assert_eq!(ask(1000..2000, 1), (1000, 1000, false), "long ago");
+    assert_eq!(ask(0..2000, 1), (0, 2000, false), "before it");
+}
+
+#[test]
 fn what_is_not_in_memory_is_not_known_to_be() {
     let mut bench = sending(0, 0..1 << 30);
     assert_eq!(asked(&mut bench), (0, CHUNK_BYTES_MAX, false));
