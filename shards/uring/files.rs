@@ -6,7 +6,7 @@
 use crate::driver::{UringDriver, count_or_errno};
 use crate::filetable::{Files, HeldFile, OpenWhat};
 use crate::inflight::{FromFile, HeldSend};
-use crate::sendfile::send_file;
+use crate::sendfile::{send_file, set_nonblocking};
 use core::ffi::CStr;
 use io_uring::types::FsyncFlags;
 use io_uring::{opcode, squeue, types};
@@ -449,6 +449,7 @@ impl UringDriver {
         let Ok(fd) = result else {
             return FileSend::Cold;
         };
+        set_nonblocking(fd as RawFd);
         self.files().installed.insert(send.socket.0, adopt(fd));
         self.send_now(fd as RawFd, send)
     }

@@ -41,7 +41,7 @@ fn the_kernel_holds_more_for_whom_much_went_and_what_it_did_when_they_retire() {
 fn so_many_readers_of_bulk_and_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut installed = installed();
-    let mut bulk = |number: u32, installed: &mut Installed| {
+    let bulk = |number: u32, installed: &mut Installed| {
         let (stream, fd) = socket(&listener);
         installed.insert(number, fd);
         installed.went(number, BULK_AFTER_BYTES);

@@ -61,12 +61,11 @@ fn is_in_memory(file: RawFd, offset: u64, count: u32) -> bool {
     pages_cached(file, offset, u64::from(count)) == Some(wanted) && is_readable_now(file, last)
 }
 
-/// Whether calls on the socket wait, for all descriptors of it. The ring's operations do not look at this, and none runs meanwhile: they run on this
-/// thread, within an enter.
-fn set_waits(socket: RawFd, waits: bool) {
-    let flags = if waits { 0 } else { libc::O_NONBLOCK };
+/// From now on calls on the socket do not wait, by whichever descriptor of it. The ring's operations say by themselves that they do not, and are not told that they
+/// would have had to: they wait by polling.
+pub(crate) fn set_nonblocking(socket: RawFd) {
     // SAFETY: no memory is involved, and the descriptor is open.
-    let result = unsafe { libc::fcntl(socket, libc::F_SETFL, flags) };
+    let result = unsafe { libc::fcntl(socket, libc::F_SETFL, libc::O_NONBLOCK) };
     assert_eq!(result, 0, "a socket's flags can always be set");
 }
 
@@ -103,13 +102,12 @@ fn send_some(socket: RawFd, file: RawFd, offset: u64, count: u32) -> FileSend {
     }
 }
 
-/// Sends from a file, both by their descriptors.
+/// Sends from a file, both by their descriptors; the socket is one that does not wait.
 pub(crate) fn send_file(socket: RawFd, file: RawFd, send: &FromFile) -> FileSend {
     let (offset, count) = (send.offset, send.count);
     if count == 0 || !is_warm(file, send) {
         return FileSend::Cold;
     }
-    set_waits(socket, false);
     let mut end = send_some(socket, file, offset, count);
     if let FileSend::Went(went) = end
         && went < count
@@ -126,6 +124,5 @@ pub(crate) fn send_file(socket: RawFd, file: RawFd, send: &FromFile) -> FileSend
             end = FileSend::Went(went + more);
         }
     }
-    set_waits(socket, true);
     end
 }

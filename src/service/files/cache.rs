@@ -8,6 +8,7 @@ use super::{HeldBytes, Ledger, Stat};
 use crate::hub::Seed;
 use crate::uploads::Reader;
 use core::any::Any;
+use core::cell::Cell;
 use ringway_proto::http1::Coding;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
@@ -73,9 +74,34 @@ pub(crate) struct SealedFile {
 pub(crate) struct Kept {
     pub(crate) stat: Stat,
     pub(crate) content: Content,
+    /// When it was last seen to be what it is said to be, if it is open.
+    seen_us: Cell<Option<u64>>,
 }
 
+/// For how long an open file that was looked at for one request is not looked at for others: some laps, and a tenth of the time after which the loop looks again before it
+/// sends.
+const SEEN_FOR_US: u64 = 1_000;
+
 impl Kept {
+    pub(crate) const fn new(stat: Stat, content: Content) -> Self {
+        let seen_us = Cell::new(None);
+        Self {
+            stat,
+            content,
+            seen_us,
+        }
+    }
+
+    pub(crate) fn was_seen(&self, now_us: u64) {
+        self.seen_us.set(Some(now_us));
+    }
+
+    /// Whether it was looked at just now.
+    pub(crate) fn is_seen(&self, now_us: u64) -> bool {
+        let seen_us = self.seen_us.get();
+        seen_us.is_some_and(|seen_us| now_us.saturating_sub(seen_us) < SEEN_FOR_US)
+    }
+
     /// Whether its bytes are whatever the open file has now.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.content, Content::Open(_))
@@ -279,7 +305,7 @@ impl Cache {
     ) {
         let content = Content::Whole(bytes);
         let stat = of.stat;
-        let known = Known::File(Rc::new(Kept { stat, content }));
+        let known = Known::File(Rc::new(Kept::new(stat, content)));
         self.learn(root, &of.name_of(path), known, now_us);
     }
 
@@ -415,7 +441,7 @@ mod tests {
             permissions: 0,
         };
         let content = Content::Whole(Ledger::default().hold(vec![0; bytes]));
-        Known::File(Rc::new(Kept { stat, content }))
+        Known::File(Rc::new(Kept::new(stat, content)))
     }
 
     fn cache() -> Cache {
@@ -448,13 +474,7 @@ mod tests {
         };
         let file: FileRef = Rc::new(inode);
         let content = Content::Open(file.clone());
-        (
-            Known::File(Rc::new(Kept {
-                stat: kept.stat,
-                content,
-            })),
-            file,
-        )
+        (Known::File(Rc::new(Kept::new(kept.stat, content))), file)
     }
 
     #[test]

@@ -381,7 +381,7 @@ pub(super) mod tests {
             permissions: 0,
         };
         let content = Content::Whole(crate::files::Ledger::default().hold(b"abcdef".to_vec()));
-        let own = Kept { stat, content };
+        let own = Kept::new(stat, content);
         Encoding {
             name: PackName::new((0, "a", Coding::Gzip), &own),
             content: own.content,

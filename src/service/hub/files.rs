@@ -119,9 +119,9 @@ struct Found {
 
 impl Found {
     /// Whether a file is what is known of it. One in memory is; one that is open may be written to at any time.
-    fn is_checked(&self, kept: &Rc<Kept>) -> bool {
+    fn is_checked(&self, kept: &Rc<Kept>, now_us: u64) -> bool {
         let mut checked = self.checked.iter();
-        !kept.is_open() || checked.any(|checked| Rc::ptr_eq(checked, kept))
+        !kept.is_open() || kept.is_seen(now_us) || checked.any(|checked| Rc::ptr_eq(checked, kept))
     }
 
     fn encoded(&self, cache: &Cache, wanted: &Wanted, coding: Coding) -> Option<HeldBytes> {
@@ -486,6 +486,7 @@ impl Hub {
         let kept = opening.found.checking.take();
         let kept = kept.expect("a request waits for the file that is looked at");
         if seen.is_some_and(|seen| seen.stat == kept.stat) {
+            kept.was_seen(turn.now.monotonic_us);
             opening.found.checked.push(kept);
         } else {
             self.doubt_file(&opening.wanted, &kept);
@@ -755,9 +756,10 @@ impl Hub {
         case: Case<'_>,
         turn: &mut Turn<'_>,
     ) -> Option<Wait> {
+        let now_us = turn.now.monotonic_us;
         // Nothing else can be sent, so that what is planned is not planned twice.
         let is_alone = case.wanted.siblings.is_empty() && case.request.method == "GET";
-        if is_alone && !case.found.is_checked(own) {
+        if is_alone && !case.found.is_checked(own, now_us) {
             return Some(Wait::Check(own.clone()));
         }
         // What is encrypted and large goes as it was: it is decrypted a segment at a time.
@@ -772,7 +774,7 @@ impl Hub {
         }
         let stored = stored_of(&plan, own, case.found);
         let reads_it = !plan.body.is_empty() && plan.encoded.is_none();
-        if reads_it && !case.found.is_checked(stored) {
+        if reads_it && !case.found.is_checked(stored, now_us) {
             return Some(Wait::Check(stored.clone()));
         }
         if let Some(coding) = plan.compress {

@@ -177,7 +177,7 @@ impl Hub {
         let OpenedFile { file, stat } = opened;
         if is_large && locks.is_none() {
             let content = Content::Open(file);
-            return Some(Ok(Some(Kept { stat, content })));
+            return Some(Ok(Some(Kept::new(stat, content))));
         }
         // Of a large upload its first bytes say whether it was encrypted.
         let count = match is_large {
@@ -231,13 +231,13 @@ impl Hub {
         }
         if seen.has_its_bytes && is_large {
             let content = Content::Open(opened.file);
-            return Some(Ok(Some(Kept { stat, content })));
+            return Some(Ok(Some(Kept::new(stat, content))));
         }
         // One that grew may have been written anew, and then another look costs little; where it always grows it is what is appended to.
         let has_grown = seen.stat.bytes > stat.bytes && search.changes < CHANGES_MAX;
         if seen.has_its_bytes && !has_grown && bytes.len() as u64 == stat.bytes {
             let content = Content::Whole(self.files.cache.hold(bytes));
-            return Some(Ok(Some(Kept { stat, content })));
+            return Some(Ok(Some(Kept::new(stat, content))));
         }
         search.changes += 1;
         if search.changes > CHANGES_MAX {
@@ -295,9 +295,9 @@ impl Hub {
         if let Some((reader, count)) = lock.found.take() {
             let text = reader.open_whole(count, &bytes);
             let text = text.filter(|_| bytes.len() as u64 == lock.opened.stat.bytes);
-            let kept = text.map(|text| Kept {
-                stat: plain(lock.opened.stat, count),
-                content: Content::Whole(self.files.cache.hold(text)),
+            let kept = text.map(|text| {
+                let content = Content::Whole(self.files.cache.hold(text));
+                Kept::new(plain(lock.opened.stat, count), content)
             });
             return Some(kept.map(Some).ok_or(NotOpened::Failed));
         }
@@ -323,10 +323,8 @@ impl Hub {
             return None;
         }
         let sealed = SealedFile { file, reader, disk };
-        Some(Ok(Some(Kept {
-            stat: plain(disk, count),
-            content: Content::Sealed(Rc::new(sealed)),
-        })))
+        let content = Content::Sealed(Rc::new(sealed));
+        Some(Ok(Some(Kept::new(plain(disk, count), content))))
     }
 
     /// Everybody who waits goes on with what was found.

@@ -40,7 +40,8 @@ fn a_receive_cancelled_over_and_over_loses_nothing() {
                 bench.driver.recycle(lease);
             }
             Outcome::RecvEnded(RecvEnd::Cancelled) => cancelled += 1,
-            Outcome::RecvEnded(RecvEnd::NoBuffers) => {}
+            // The pool was empty, or the driver renews a receive behind which much waited: whoever cancels hears of that end instead of his own.
+            Outcome::RecvEnded(RecvEnd::NoBuffers | RecvEnd::Ended) => {}
             other => panic!("{other:?} after {got} bytes"),
         }
         if !more {

@@ -430,7 +430,7 @@ fn a_file_in_memory_goes_without_a_copy_and_never_waits_for_the_socket() {
             other => panic!("{other:?} at {at}"),
         }
     }
-    // The ring's own sends go on as if the socket had never been told not to wait.
+    // The ring's own operations wait as if the socket had never been told not to.
     server
         .bench
         .send(0, server.socket, pattern_bytes(8 << 20).into());
