@@ -26,9 +26,9 @@ use ringway_io::{
 };
 use std::collections::VecDeque;
 
-/// Bytes of one send from a file at most: a connection's share of a lap. A quarter of it costs a third more CPU (README.md of `shards/uring`): each
+/// Bytes of one send from a file at most: a connection's share of a lap. An eighth of it costs a third more CPU (README.md of `shards/uring`): each
 /// send asks what is in memory, and wakes whoever reads.
-pub const CHUNK_BYTES_MAX: u32 = 512 * 1024;
+pub const CHUNK_BYTES_MAX: u32 = 1024 * 1024;
 
 /// Bytes of files that a lap sends.
 pub const LAP_BYTES_MAX: u32 = 1024 * 1024;

@@ -261,7 +261,7 @@ fn a_cold_file_is_read_into_a_slot_and_one_ahead() {
 /// The rest of a slot that the socket did not take is not kept for it, nor what was read ahead.
 #[test]
 fn a_slow_reader_has_no_slot() {
-    let mut bench = sending(2, 0..1 << 20);
+    let mut bench = sending(2, 0..2 << 20);
     file_sent(&mut bench, FileSend::Cold);
     let first = slot_read(&mut bench, 0);
     was_read(&mut bench, first, Ok(SLOT_BYTES));

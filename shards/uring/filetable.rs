@@ -60,16 +60,36 @@ pub(crate) enum OpenWhat {
     Named,
 }
 
-/// Bytes of files after which a socket has shown that its reader is no slow one.
-const FAST_AFTER_BYTES: u32 = 1024 * 1024;
-/// Unsent bytes that the kernel holds for such a reader, as far as its socket held fewer: with a few thousand of them it would be asked anew for each.
-const FAST_NOTSENT_BYTES: libc::c_int = 128 * 1024;
-/// Bytes after which it is one of those for whom bulk is sent by a mebibyte: a third less work for what a gigabyte takes.
-const BULK_AFTER_BYTES: u32 = 8 * 1024 * 1024;
-/// Unsent bytes for such a reader.
-const BULK_NOTSENT_BYTES: libc::c_int = 1024 * 1024;
-/// Such readers of a shard at a time: whoever stops reading then holds as much of the kernel's memory. The others stay what they were before.
-const BULK_MAX: usize = 64;
+/// For whom much went the kernel holds more.
+struct Pace {
+    /// Bytes of files after which a socket has shown that its reader is no slow one.
+    after_bytes: u32,
+    /// Unsent bytes that the kernel holds for such a reader, as far as its socket held fewer from the start.
+    notsent_bytes: libc::c_int,
+    /// Such readers of a shard at a time: whoever stops reading then holds as much of the kernel's memory. The others stay what they were before.
+    readers_max: usize,
+}
+
+/// A socket that holds little is full after each piece, and each is a wake and a few calls: with a few thousand bytes it would be asked anew for each, and 256 MiB to one
+/// reader cost half as much again with 128 KiB as with four mebibytes.
+const PACES: [Pace; 3] = [
+    Pace {
+        after_bytes: MIB,
+        notsent_bytes: 128 * 1024,
+        readers_max: usize::MAX,
+    },
+    Pace {
+        after_bytes: 8 * MIB,
+        notsent_bytes: MIB as libc::c_int,
+        readers_max: 64,
+    },
+    Pace {
+        after_bytes: 64 * MIB,
+        notsent_bytes: 4 * MIB as libc::c_int,
+        readers_max: 8,
+    },
+];
+const MIB: u32 = 1024 * 1024;
 
 /// A descriptor of a socket, for system calls.
 struct Ordinary {
@@ -78,40 +98,38 @@ struct Ordinary {
     went: u32,
     /// What the kernel held for it before it had shown that it is fast.
     slow_notsent_bytes: Option<libc::c_int>,
-    /// It is one of [`BULK_MAX`].
-    is_bulk: bool,
+    /// Its place in [`PACES`].
+    pace: Option<usize>,
 }
 
 impl Ordinary {
-    /// Whether the reader is one of bulk from now on, for which there may be `room`.
-    fn went(&mut self, bytes: u32, room: bool) -> bool {
+    /// The pace that it has shown now, if it is another one than before.
+    fn went(&mut self, bytes: u32) -> Option<usize> {
         let before = self.went;
         self.went = before.saturating_add(bytes);
-        let passes = |mark: u32| before < mark && self.went >= mark;
-        if passes(FAST_AFTER_BYTES) {
-            let held = tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT);
-            self.slow_notsent_bytes = held.filter(|bytes| (1..FAST_NOTSENT_BYTES).contains(bytes));
-            self.hold(FAST_NOTSENT_BYTES);
-        }
-        if passes(BULK_AFTER_BYTES) && room && self.slow_notsent_bytes.is_some() {
-            self.hold(BULK_NOTSENT_BYTES);
-            self.is_bulk = true;
-            return true;
-        }
-        false
+        let passed = |pace: &Pace| before < pace.after_bytes && self.went >= pace.after_bytes;
+        PACES.iter().rposition(passed)
     }
 
-    /// Where the kernel held as many from the start, it goes on so.
-    fn hold(&self, bytes: libc::c_int) {
-        if self.slow_notsent_bytes.is_some() {
-            set_tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT, bytes);
+    fn run_at(&mut self, pace: usize) {
+        let notsent_bytes = PACES[pace].notsent_bytes;
+        if self.pace.is_none() {
+            let held = tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT);
+            self.slow_notsent_bytes = held.filter(|bytes| *bytes > 0);
+        }
+        self.pace = Some(pace);
+        if self
+            .slow_notsent_bytes
+            .is_some_and(|held| held < notsent_bytes)
+        {
+            set_tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT, notsent_bytes);
         }
     }
 
     /// The socket goes on without it, as slow as it began.
     fn retire(&self) {
         if let Some(bytes) = self.slow_notsent_bytes {
-            self.hold(bytes);
+            set_tcp_option(self.fd.as_raw_fd(), libc::TCP_NOTSENT_LOWAT, bytes);
         }
     }
 }
@@ -122,8 +140,8 @@ pub(crate) struct Installed {
     /// Sockets in the order in which they were installed. One that is gone may still stand here.
     order: VecDeque<u32>,
     max: usize,
-    /// How many of them are readers of bulk.
-    bulk: usize,
+    /// How many of them run at each of [`PACES`].
+    readers: [usize; PACES.len()],
 }
 
 impl Installed {
@@ -143,7 +161,7 @@ impl Installed {
             fd,
             went: 0,
             slow_notsent_bytes: None,
-            is_bulk: false,
+            pace: None,
         };
         self.fds.insert(socket, ordinary);
         self.order.push_back(socket);
@@ -151,10 +169,23 @@ impl Installed {
 
     /// So many bytes of a file went by a socket's descriptor.
     pub(crate) fn went(&mut self, socket: u32, bytes: u32) {
-        let room = self.bulk < BULK_MAX;
-        if let Some(ordinary) = self.fds.get_mut(socket) {
-            self.bulk += usize::from(ordinary.went(bytes, room));
+        let Some(ordinary) = self.fds.get_mut(socket) else {
+            return;
+        };
+        let Some(shown) = ordinary.went(bytes) else {
+            return;
+        };
+        // Where there is no room the next slower one will do.
+        let has_room = |pace: &usize| self.readers[*pace] < PACES[*pace].readers_max;
+        let pace = (0..=shown).rev().find(has_room).unwrap_or(0);
+        if ordinary.pace >= Some(pace) {
+            return;
         }
+        if let Some(before) = ordinary.pace {
+            self.readers[before] -= 1;
+        }
+        self.readers[pace] += 1;
+        ordinary.run_at(pace);
     }
 
     /// The socket lives on without it.
@@ -171,7 +202,9 @@ impl Installed {
 
     fn take(&mut self, socket: u32) -> Option<Ordinary> {
         let ordinary = self.fds.remove(socket)?;
-        self.bulk -= usize::from(ordinary.is_bulk);
+        if let Some(pace) = ordinary.pace {
+            self.readers[pace] -= 1;
+        }
         Some(ordinary)
     }
 }
@@ -205,7 +238,7 @@ impl Files {
                 fds: Sparse::default(),
                 order: VecDeque::new(),
                 max: 0,
-                bulk: 0,
+                readers: [0; PACES.len()],
             },
             held: Sparse::default(),
         }
