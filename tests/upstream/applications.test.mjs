@@ -12,7 +12,7 @@ import { total } from "../it/metrics.mjs";
 import { on } from "./stage.mjs";
 
 const shop = fileURLToPath(new URL("shop.mjs", import.meta.url));
-const SET = ["--set", 'link.applications={shop=["/orders","/tenant-*"]}', "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+const SET = ["--set", 'link.applications={shop=["/orders","/tenant-*"]}', "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0", "--set", "limits.address_connections_per_second=0"];
 
 const worker = (stage, app, namespace, environment) => stage.join([shop, stage.link, app, namespace], environment);
 

@@ -11,7 +11,7 @@ import { on } from "./stage.mjs";
 const SHARDS = ["--shards", "2"];
 const CUTS = Number(process.env.UPSTREAM_CUTS ?? 20);
 // What piles up while the link is away comes at once: rates are another test.
-const DEFAULT_GRACE_ARGS = [...SHARDS, "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+const DEFAULT_GRACE_ARGS = [...SHARDS, "--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0", "--set", "limits.address_connections_per_second=0"];
 const CUT_ARGS = [...DEFAULT_GRACE_ARGS, "--set", "link.grace_ms=10000"];
 
 test("workers see each other's sockets", on({ args: SHARDS }, async (stage) => {

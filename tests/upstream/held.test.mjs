@@ -7,7 +7,7 @@ import { refusals, total } from "../it/metrics.mjs";
 import { on } from "./stage.mjs";
 
 const held = fileURLToPath(new URL("held.mjs", import.meta.url));
-const RATES = ["connection_events", "address_events"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
+const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
 const HEARTBEAT = ["--set", "engine.ping_interval_ms=1000", "--set", "engine.ping_timeout_ms=4000"];
 const ARGS = ["--shards", "2", ...RATES, ...HEARTBEAT, "--set", "link.stall_ms=4000"];
 const EVENTS = 20_000;

@@ -5,7 +5,7 @@ import { Numbered, COUNTING } from "./numbered.mjs";
 import { DOUBLES } from "./planted.mjs";
 import { on } from "./stage.mjs";
 
-const ARGS = ["--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+const ARGS = ["--set", "limits.connection_events_per_second=0", "--set", "limits.address_events_per_second=0", "--set", "limits.address_connections_per_second=0"];
 
 /** Some events and words with a worker of this environment. */
 async function run(stage, environment) {

@@ -5,7 +5,7 @@ import { until } from "../it/daemon.mjs";
 import { refusals, total } from "../it/metrics.mjs";
 import { on } from "./stage.mjs";
 
-const RATES = ["connection_events", "address_events"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
+const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
 const ARGS = ["--shards", "2", ...RATES];
 /** The socket under a client's WebSocket. */
 const wire = (socket) => socket.io.engine.transport.ws._socket;
