@@ -45,7 +45,7 @@ test("a Unix link and a TCP link beside it: over TCP the secret is proven, over 
       assert.equal(liar.errors.match(/RINGWAY_LINK/g).length, 1, "it tries again, and says it once");
       await until(() => /a link was refused: the proof is wrong.*peer=127\.0\.0\.1.*said="proof"/.test(stage.daemon.log()));
       assert.equal(stage.daemon.log().match(/a link was refused/g).length, 1);
-      assert.equal(await total(stage.daemon, "ringway_upstream_workers"), 3);
+      await until(async () => await total(stage.daemon, "ringway_upstream_workers") === 3);
       const sockets = await Promise.all([...Array(9).keys()].map(() => stage.connected()));
       const pids = await Promise.all(sockets.map(async (socket) => (await socket.emitWithAck("who")).pid));
       for (const worker of [local, careful, remote]) assert.equal(pids.filter((pid) => pid === worker.pid).length, 3);

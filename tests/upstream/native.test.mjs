@@ -12,7 +12,7 @@ test("a namespace that the daemon keeps is said to be none of the application's,
   assert.match(worker.errors, /RingwayWarning: the namespace \/admin is the daemon's own/);
   assert.equal(worker.errors.match(/RINGWAY_NATIVE/g).length, 1, "and no other one is");
   await until(() => /gets no clients in it.*RW-2609.*application="default" namespace="\/admin"/.test(stage.daemon.log()));
-  assert.equal(await total(stage.daemon, "ringway_upstream_namespaces_native_total"), 1);
+  await until(async () => await total(stage.daemon, "ringway_upstream_namespaces_native_total") === 1);
   assert.equal(await total(stage.daemon, "ringway_links_refused_total"), 0);
   const native = await stage.connected({}, "/admin");
   const heard = [];
