@@ -142,17 +142,22 @@ fn workers_that_die_young_by_themselves_take_nobody_with_them() {
     }
 }
 
-#[test]
-fn a_fall_elsewhere_ends_no_trial() {
-    let mut stage = stage();
+/// Two workers die on client 1 in a row.
+fn suspect_twice(stage: &mut Stage) {
     let conn = stage.worker("0");
     stage.open(1, &[]);
     stage.read(conn);
-    fall(&mut stage, conn);
+    fall(stage, conn);
     let conn = stage.worker("1");
-    come_again(&mut stage);
+    come_again(stage);
     stage.read(conn);
-    fall(&mut stage, conn);
+    fall(stage, conn);
+}
+
+#[test]
+fn a_fall_elsewhere_ends_no_trial() {
+    let mut stage = stage();
+    suspect_twice(&mut stage);
     let conn = stage.worker("2");
     stage.pass(PROVEN_US);
     assert_eq!(come_again(&mut stage), [1], "it is tried");
@@ -166,14 +171,7 @@ fn a_fall_elsewhere_ends_no_trial() {
 #[test]
 fn who_is_tried_comes_to_a_worker_that_has_lived_a_while() {
     let mut stage = stage();
-    let conn = stage.worker("0");
-    stage.open(1, &[]);
-    stage.read(conn);
-    fall(&mut stage, conn);
-    let conn = stage.worker("1");
-    come_again(&mut stage);
-    stage.read(conn);
-    fall(&mut stage, conn);
+    suspect_twice(&mut stage);
     let old = stage.worker("2");
     (2..=9).for_each(|number| stage.open(number, &[]));
     stage.heard_all(old);
@@ -190,14 +188,7 @@ fn who_is_tried_comes_to_a_worker_that_has_lived_a_while() {
 #[test]
 fn who_lives_on_with_a_worker_is_suspect_no_more() {
     let mut stage = stage();
-    let conn = stage.worker("0");
-    stage.open(1, &[]);
-    stage.read(conn);
-    fall(&mut stage, conn);
-    let conn = stage.worker("1");
-    come_again(&mut stage);
-    stage.read(conn);
-    fall(&mut stage, conn);
+    suspect_twice(&mut stage);
     let conn = stage.worker("2");
     stage.pass(PROVEN_US);
     assert_eq!(come_again(&mut stage), [1]);
