@@ -171,16 +171,22 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.close_dropped();
         self.rearm_starved();
         self.arm_accepts_when_room();
-        let (driver, stats) = (&mut self.driver, &mut self.stats);
-        self.mesh.take_wakes(|shard| {
-            stats.wakes += 1;
-            driver.wake(shard);
-        });
+        self.wake_others();
         self.stats.laps += 1;
         self.stats.connections = u64::from(self.table.live());
         self.stats.notices = self.driver.notices();
         self.stats
             .lap_took((self.driver.now() - started).as_micros() as u64);
+    }
+
+    /// Whoever does not lap again owes nobody a wake.
+    fn wake_others(&mut self) {
+        let now = (!self.exit).then_some(self.now.monotonic);
+        let (driver, stats) = (&mut self.driver, &mut self.stats);
+        self.mesh.take_wakes(now, |shard| {
+            stats.wakes += 1;
+            driver.wake(shard);
+        });
     }
 
     /// The wait: sleeps only when the mesh has nothing for us, then handles what completed.
@@ -196,17 +202,27 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let flushed = !listed && self.transfers.is_flushed();
         let idle = flushed && self.control.is_empty() && self.mesh.park();
         if idle {
-            let wheels = [self.wheel.next(), self.handler_wheel.next()];
-            wheels.into_iter().flatten().min()
+            let next = [
+                self.wheel.next(),
+                self.handler_wheel.next(),
+                self.mesh.next_wake(),
+            ];
+            next.into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)
         }
     }
 
-    /// Whether something waits for this shard in the mesh. A shard that sleeps over it was not woken.
+    /// Whether something waits for this shard in the mesh. A shard that sleeps over it was not woken, unless another owes it a wake.
     #[must_use]
     pub fn has_mail(&self) -> bool {
         !self.mesh.is_idle()
+    }
+
+    /// When this shard is going to wake that one, if that does not come by itself.
+    #[must_use]
+    pub fn owes_wake_at(&self, to: ShardId) -> Option<Duration> {
+        self.mesh.owes_wake_at(to)
     }
 
     /// The second half of [`Shard::rest`]: sleeps, and handles what completed.

@@ -5,6 +5,7 @@
 use core::time::Duration;
 use ringway::control::Message;
 use ringway::shard::Application;
+use ringway_io::ShardId;
 use ringway_runtime::{Bounds, Mesh, MeshBounds, Shard};
 use ringway_service::files::UsedUrls;
 use ringway_service::hub::Hub;
@@ -107,4 +108,15 @@ impl Seat {
 /// When the first of them wakes by itself.
 pub(crate) fn next_timer(seats: &[Seat]) -> Option<Duration> {
     seats.iter().filter_map(|seat| seat.parked.flatten()).min()
+}
+
+/// The first shard that has mail though everybody sleeps, and nobody who owes it a wake wakes in time for that.
+pub(crate) fn sleeps_over_mail(seats: &[Seat]) -> Option<usize> {
+    let is_owed = |to: usize| {
+        seats.iter().any(|seat| {
+            let owed_at = seat.shard.owes_wake_at(ShardId(to as u16));
+            owed_at.is_some_and(|at| seat.parked.flatten().is_some_and(|wakes_at| wakes_at <= at))
+        })
+    };
+    (0..seats.len()).find(|index| seats[*index].shard.has_mail() && !is_owed(*index))
 }

@@ -1,8 +1,10 @@
 //! The rings between shards: one per ordered pair and class, bounded in bytes, carrying bytes.
 
+mod patience;
 mod ring;
 mod wakes;
 
+use core::time::Duration;
 use ring::{RingIn, RingOut, ring};
 use ringway_io::ShardId;
 use std::sync::Arc;
@@ -303,21 +305,46 @@ impl Mesh {
         self.wakes.forget_waits();
     }
 
-    /// The shards to wake: those that got something, or space, and sleep. Once per lap.
-    pub(crate) fn take_wakes(&mut self, sink: impl FnMut(ShardId)) {
+    /// The shards to wake: those that got something, or space, and sleep. Once per lap. Wakes that can wait are owed from `now` on; without
+    /// a time none is.
+    pub(crate) fn take_wakes(&mut self, now: Option<Duration>, sink: impl FnMut(ShardId)) {
         let rings = self
             .outs
             .iter_mut()
             .flatten()
             .flat_map(|pair| &mut pair.rings);
         rings.for_each(RingOut::reclaim);
-        self.wakes.take(sink);
+        self.wakes.take(now, &mut self.outs, sink);
+    }
+
+    /// When the next wake that is owed must be sent.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        self.wakes.next()
+    }
+
+    /// When that shard must be woken, if it is owed a wake.
+    pub(crate) fn owes_wake_at(&self, to: ShardId) -> Option<Duration> {
+        self.wakes.owed_at(to)
     }
 
     /// This shard.
     #[must_use]
     pub const fn me(&self) -> ShardId {
         ShardId(self.me)
+    }
+}
+
+impl PairOut {
+    fn is_empty(&self) -> bool {
+        self.rings.iter().all(RingOut::is_empty)
+    }
+
+    fn is_taken_to_mark(&self) -> bool {
+        self.rings.iter().all(RingOut::is_taken_to_mark)
+    }
+
+    fn mark(&mut self) {
+        self.rings.iter_mut().for_each(RingOut::mark);
     }
 }
 
@@ -387,7 +414,7 @@ mod tests {
                 got += usize::from(take(&mut meshes[1], 0, Class::Deliver).is_some());
             }
             if taken == 8 {
-                meshes[0].take_wakes(|_| {});
+                meshes[0].take_wakes(Some(Duration::ZERO), |_| {});
             }
         }
         assert_eq!(got, 35);
@@ -415,15 +442,50 @@ mod tests {
         assert!(meshes[1].park());
         while meshes[0].deliver(ShardId(1), &[&[0; 20]]).is_ok() {}
         let mut woken = Vec::new();
-        meshes[0].take_wakes(|shard| woken.push(shard));
+        meshes[0].take_wakes(Some(Duration::ZERO), |shard| woken.push(shard));
         assert_eq!(woken, [ShardId(1)]);
         meshes[1].unpark();
         assert!(!meshes[1].park(), "mail is there");
         assert!(meshes[0].park(), "nothing to do until there is space");
         assert!(take(&mut meshes[1], 0, Class::Deliver).is_some());
         woken.clear();
-        meshes[1].take_wakes(|shard| woken.push(shard));
+        meshes[1].take_wakes(Some(Duration::ZERO), |shard| woken.push(shard));
         assert_eq!(woken, [ShardId(0)]);
+    }
+
+    /// A target that took what a wake was owed for has come by itself, whatever else it got meanwhile; and whoever is owed one gets it in time.
+    #[test]
+    fn a_wake_that_is_owed_is_sent_in_time_or_not_needed() {
+        let mut meshes = Mesh::build(2, &BOUNDS);
+        let mut now = Duration::ZERO;
+        assert!(meshes[1].park());
+        let mut woken = 0;
+        for _ in 0..100 {
+            now += patience::WAKE_DELAY * 2;
+            meshes[0].deliver(ShardId(1), &[b"early"]).unwrap();
+            meshes[0].take_wakes(Some(now), |_| woken += 1);
+            meshes[1].unpark();
+            assert!(take(&mut meshes[1], 0, Class::Deliver).is_some());
+            assert!(meshes[1].park());
+        }
+        assert!(woken < 20, "woken {woken} times, though it came by itself");
+        meshes[0].take_wakes(Some(now), |_| unreachable!("nothing is there"));
+        meshes[0].deliver(ShardId(1), &[b"late"]).unwrap();
+        meshes[0].take_wakes(Some(now), |_| unreachable!("it is trusted"));
+        assert!(meshes[0].owes_wake_at(ShardId(1)).is_some());
+        assert_eq!(meshes[0].next_wake(), Some(now + patience::WAKE_DELAY));
+        let mut woken = Vec::new();
+        let next = meshes[0].next_wake();
+        meshes[0].take_wakes(next, |shard| woken.push(shard));
+        assert_eq!(woken, [ShardId(1)]);
+        assert_eq!(meshes[0].next_wake(), None);
+        // Whoever does not lap again wakes at once.
+        meshes[1].unpark();
+        assert!(take(&mut meshes[1], 0, Class::Deliver).is_some());
+        assert!(meshes[1].park());
+        meshes[0].deliver(ShardId(1), &[b"last"]).unwrap();
+        meshes[0].take_wakes(None, |shard| woken.push(shard));
+        assert_eq!(woken, [ShardId(1); 2]);
     }
 
     /// The receiver may empty the ring between the sender's look at it and the sender's note that it waits.

@@ -16,6 +16,8 @@ pub(super) struct RingOut {
     spent: Consumer<Box<[u8]>>,
     /// Blocks that are in the lane or on their way back.
     lent: usize,
+    /// Ring bytes written since the last mark.
+    since_mark: usize,
     inline_max: usize,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn ring(bytes: usize) -> (RingOut, RingIn) {
             lane: lane_in,
             spent: spent_out,
             lent: 0,
+            since_mark: 0,
             inline_max: (bytes / 4)
                 .max(super::REPLY_BYTES_MAX)
                 .min(bytes - HEAD_BYTES),
@@ -84,7 +87,27 @@ impl RingOut {
             parts.iter().for_each(|part| writer.put(part));
         }
         chunk.commit_all();
+        self.since_mark += total;
         true
+    }
+
+    fn waiting(&self) -> usize {
+        self.bytes.buffer().capacity() - self.bytes.slots()
+    }
+
+    /// Whether the receiver took everything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// From now on [`RingOut::is_taken_to_mark`] asks for what is in the ring now.
+    pub(super) fn mark(&mut self) {
+        self.since_mark = 0;
+    }
+
+    /// Whether the receiver took everything that was in the ring at the mark.
+    pub(super) fn is_taken_to_mark(&self) -> bool {
+        self.waiting() <= self.since_mark
     }
 
     /// Frees the blocks that came back.

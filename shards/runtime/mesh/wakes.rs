@@ -2,8 +2,12 @@
 //!
 //! Both follow one pattern: the one who is about to wait stores its flag, then looks once more; the other one acts, then looks at the flag.
 //! With both in one total order (SeqCst), at least one of them sees the other.
+//!
+//! A wake for mail may be owed for a moment (see [`Patience`]); one for space is not: whoever waits for space has nothing else to do.
 
-use super::Class;
+use super::patience::Patience;
+use super::{Class, PairOut};
+use core::time::Duration;
 use crossbeam_utils::CachePadded;
 use ringway_io::ShardId;
 use std::sync::Arc;
@@ -32,19 +36,24 @@ impl Shared {
 pub(super) struct Wakes {
     me: usize,
     shared: Arc<Shared>,
-    /// Targets to look at when the lap ends, a bit each.
+    /// Targets that got mail, to be looked at when the lap ends, a bit each.
     touched: u64,
+    /// Those that got space.
+    given_space: u64,
+    patience: Vec<Patience>,
     /// Rings that were full, and the shortest message that did not fit. Not the space that was free: the receiver may have taken everything
     /// between the look that found the ring full and a second one, after which no more would ever come.
     waiting: Vec<(usize, usize, usize)>,
 }
 
 impl Wakes {
-    pub(super) const fn new(me: u16, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(me: u16, shared: Arc<Shared>) -> Self {
         Self {
             me: me as usize,
+            patience: shared.parked.iter().map(|_| Patience::default()).collect(),
             shared,
             touched: 0,
+            given_space: 0,
             waiting: Vec::new(),
         }
     }
@@ -87,7 +96,7 @@ impl Wakes {
         fence(Ordering::SeqCst);
         let flag = &self.shared.wants[usize::from(from.0) * self.shards() + self.me];
         if flag.load(Ordering::SeqCst) && flag.swap(false, Ordering::SeqCst) {
-            self.touched |= 1 << from.0;
+            self.given_space |= 1 << from.0;
         }
     }
 
@@ -96,18 +105,64 @@ impl Wakes {
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn take(&mut self, mut sink: impl FnMut(ShardId)) {
-        if self.touched == 0 {
+    /// The shards to wake now; without a time all of them, none is owed a wake then.
+    pub(super) fn take(
+        &mut self,
+        now: Option<Duration>,
+        outs: &mut [Option<PairOut>],
+        mut sink: impl FnMut(ShardId),
+    ) {
+        let mut targets = self.touched | self.given_space;
+        if targets == 0 {
             return;
         }
         fence(Ordering::SeqCst);
-        let mut touched = core::mem::take(&mut self.touched);
-        while touched != 0 {
-            let to = touched.trailing_zeros() as usize;
-            touched &= touched - 1;
-            if self.shared.parked[to].swap(false, Ordering::SeqCst) {
-                sink(ShardId(to as u16));
+        while targets != 0 {
+            let to = ShardId(targets.trailing_zeros() as u16);
+            targets &= targets - 1;
+            let out = outs[usize::from(to.0)].as_mut();
+            let out = out.expect("a shard sends to others, never to itself");
+            if self.is_to_be_woken(to, now, out) && self.unset_parked(to) {
+                sink(to);
             }
         }
+        self.given_space = 0;
+    }
+
+    fn unset_parked(&self, to: ShardId) -> bool {
+        self.shared.parked[usize::from(to.0)].swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether that shard sleeps over something that it should not. Its mail is remembered until it is certain that it sees it.
+    fn is_to_be_woken(&mut self, to: ShardId, now: Option<Duration>, out: &mut PairOut) -> bool {
+        let (index, bit) = (usize::from(to.0), 1 << to.0);
+        let space = self.given_space & bit != 0;
+        let sleeps = self.shared.parked[index].load(Ordering::SeqCst);
+        let patience = &mut self.patience[index];
+        if !sleeps || out.is_taken_to_mark() {
+            patience.came_by_itself();
+        }
+        let has_mail = self.touched & bit != 0 && !out.is_empty();
+        if space {
+            patience.forget();
+        } else if sleeps && has_mail && now.is_some_and(|now| !patience.is_over(now, || out.mark()))
+        {
+            return false;
+        }
+        self.touched &= !bit;
+        sleeps && (has_mail || space)
+    }
+
+    /// When the next wake that is owed must be sent.
+    pub(super) fn next(&self) -> Option<Duration> {
+        if self.touched == 0 {
+            return None;
+        }
+        self.patience.iter().filter_map(Patience::owed_at).min()
+    }
+
+    /// When that shard must be woken, if it is owed a wake.
+    pub(super) fn owed_at(&self, to: ShardId) -> Option<Duration> {
+        self.patience[usize::from(to.0)].owed_at()
     }
 }

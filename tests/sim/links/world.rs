@@ -4,7 +4,7 @@ use super::client::{LinkClient, SPACES, trace};
 use super::liar::Liar;
 use super::model::{Counts, Model};
 use super::worker::{Mood, Scene, Worker};
-use crate::seats::{Seat, mesh_bounds, next_timer, seats};
+use crate::seats::{Seat, mesh_bounds, next_timer, seats, sleeps_over_mail};
 use core::time::Duration;
 use ringway::config::Config as Configuration;
 use ringway_runtime::MeshBounds;
@@ -456,9 +456,7 @@ impl LinkWorld {
             if self.turn_everybody() {
                 continue;
             }
-            for (index, seat) in self.seats.iter().enumerate() {
-                assert!(!seat.shard.has_mail(), "shard {index} was not woken");
-            }
+            assert_eq!(sleeps_over_mail(&self.seats), None, "it was not woken");
             if self.kernel.now() >= until {
                 return;
             }
