@@ -184,7 +184,7 @@ section! {
         /// Pieces of memory of each shard that bodies go through on their way to the disk.
         buffers: u32 = 64,
         /// Bytes of each.
-        buffer_bytes: u32 = 128 * 1024,
+        buffer_bytes: u32 = 512 * 1024,
         /// How long a client may send nothing in the middle of a body.
         idle_timeout_ms: u32 = 60_000,
         /// The native namespace whose rooms uploads may name.

@@ -33,6 +33,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.driver.recycle(lease);
             return;
         };
+        if !more {
+            // It is over: whoever wants no more of it has nothing to cancel.
+            record.clear(flag::RECV | flag::RECV_CANCEL);
+        }
         if record.has(flag::CLOSING | flag::LINGER) {
             self.driver.recycle(lease);
         } else if record.has(flag::PAUSED | flag::MIGRATING) || self.stopping != Stopping::No {
@@ -43,7 +47,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             self.hand_up(conn, lease);
         }
         if !more {
-            self.recv_retired(conn);
+            self.recv_op_ended(conn);
         }
     }
 
@@ -108,6 +112,14 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             return;
         };
         record.clear(flag::RECV | flag::RECV_CANCEL);
+        self.recv_op_ended(conn);
+    }
+
+    /// Another one may be armed already.
+    fn recv_op_ended(&mut self, conn: Conn) {
+        let Some(record) = self.table.get(conn) else {
+            return;
+        };
         record.ops -= 1;
         self.after_op(conn);
         self.arm_recv(conn);

@@ -188,6 +188,7 @@ impl UringBuilder {
         self.ring.submitter().register_enable_rings()?;
         let memory = Memory {
             recv: self.recv,
+            bulk: None,
             sends: Sends::with_capacity(self.sockets_max),
             accepts: self.accepts,
             files: self.files,

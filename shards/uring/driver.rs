@@ -9,7 +9,7 @@ use crate::files::adopt;
 use crate::filetable::Files;
 use crate::inflight::{Cancel, Cancels, FromFile, HeldSend, Receives, Sends, is_in_flight};
 use crate::pool::PoolPort;
-use crate::recv::{GROUP, RecvPool};
+use crate::recv::{BULK_BYTES, BULK_GROUP, GROUP, RecvPool, is_bulk};
 use crate::ring::{Ring, TOP_BYTE, ZERO_COPY};
 use crate::sys::{Entropy, ProcessClock, Waker};
 use crate::zerocopy::{Ended, REPORT_USAGE};
@@ -34,6 +34,8 @@ const RENEW: u64 = 0xa7 << 56;
 /// What the kernel may read or write between a submission and its terminal completion.
 pub(crate) struct Memory {
     pub(crate) recv: RecvPool,
+    /// The pool for those who send much: not asked for yet, or what came of it.
+    pub(crate) bulk: Option<Option<RecvPool>>,
     pub(crate) sends: Sends,
     /// By the listener's number.
     pub(crate) accepts: Vec<Accepts>,
@@ -41,6 +43,19 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// # Panics
+    /// When there is no pool for those who send much.
+    fn recv_pool(&mut self, is_bulk: bool) -> &mut RecvPool {
+        match is_bulk {
+            true => self
+                .bulk
+                .as_mut()
+                .and_then(Option::as_mut)
+                .expect("who received into it knows that it is there"),
+            false => &mut self.recv,
+        }
+    }
+
     /// Nobody will handle this completion: a descriptor that it brings is closed, or its number would be taken for ever.
     fn abandon(&self, entry: &cqueue::Entry) {
         let (data, result) = (entry.user_data(), entry.result());
@@ -198,23 +213,24 @@ impl UringDriver {
     fn received(&mut self, key: Key, result: i32, flags: u32) -> Outcome {
         let more = cqueue::more(flags);
         let is_renewed = self.receives.is_renewed(key);
+        let is_bulk = self.receives.is_bulk(key);
         if !more {
-            self.receives.end(key);
+            self.receives.end(key, result);
         } else if self.receives.filled(key, cqueue::sock_nonempty(flags)) {
             self.renew(key);
         }
-        let lease =
-            cqueue::buffer_select(flags).map(|id| self.memory.recv.lease(id, result.max(0) as u32));
+        let pool = self.memory.recv_pool(is_bulk);
+        let lease = cqueue::buffer_select(flags).map(|id| pool.lease(id, result.max(0) as u32));
         match lease {
             Some(lease) if !lease.is_empty() => return Outcome::Received { lease, more },
-            Some(unused) => self.memory.recv.recycle(unused),
+            Some(unused) => pool.recycle(unused),
             None => {}
         }
         assert!(!more, "a receive without bytes is at its end");
         Outcome::RecvEnded(match -result {
             0 => RecvEnd::Eof,
             libc::ENOBUFS => {
-                self.starved = true;
+                self.starved |= !is_bulk;
                 RecvEnd::NoBuffers
             }
             libc::ECANCELED if is_renewed => RecvEnd::Ended,
@@ -267,9 +283,27 @@ impl UringDriver {
     }
 
     fn recv(&mut self, key: Key, socket: Socket) {
-        self.receives.begin(key);
-        let entry = opcode::RecvMulti::new(types::Fixed(socket.0), GROUP).build();
+        let is_bulk = self.receives.much_came(key) && self.has_bulk();
+        self.receives.begin(key, is_bulk);
+        let socket = types::Fixed(socket.0);
+        let entry = match is_bulk {
+            // The kernel takes the buffer when there is something to put into it.
+            true => opcode::Recv::new(socket, core::ptr::null_mut(), BULK_BYTES)
+                .buf_group(BULK_GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT),
+            false => opcode::RecvMulti::new(socket, GROUP).build(),
+        };
         self.push_plain(entry, key.to_bits());
+    }
+
+    fn has_bulk(&mut self) -> bool {
+        let ring = &self.ring;
+        let bulk = self
+            .memory
+            .bulk
+            .get_or_insert_with(|| RecvPool::bulk(ring.io()));
+        bulk.is_some()
     }
 
     fn send(
@@ -491,11 +525,12 @@ impl Driver for UringDriver {
     }
 
     fn lend<'a>(&'a mut self, lease: &'a mut RecvLease) -> (&'a mut [u8], &'a mut Entropy) {
-        (self.memory.recv.bytes(lease), &mut self.entropy)
+        let pool = self.memory.recv_pool(is_bulk(lease));
+        (pool.bytes(lease), &mut self.entropy)
     }
 
     fn recycle(&mut self, lease: RecvLease) {
-        self.memory.recv.recycle(lease);
+        self.memory.recv_pool(is_bulk(&lease)).recycle(lease);
     }
 
     fn slot_bytes_max(&self) -> u32 {

@@ -78,6 +78,10 @@ const NONE: u32 = u32::MAX;
 
 /// Above a generation stands how a receive has gone since it was armed: so many buffers in a row behind which its socket had more, up to [`LONG`], or one of these.
 const COURSE_SHIFT: u32 = GENERATION_MAX.count_ones();
+/// It fills one large buffer and ends.
+const BULK: u32 = 0xfb;
+/// Nothing is in flight, and the next one is to be [`BULK`].
+const MUCH_CAME: u32 = 0xfc;
 /// The socket was empty once.
 const SETTLED: u32 = 0xfd;
 /// It is being ended, to be armed again.
@@ -86,11 +90,17 @@ const RENEWED: u32 = 0xfe;
 /// The kernel fills 32 buffers (MULTISHOT_MAX_RETRY of its net.c) before it leaves the rest of what it found to a poll. Half of it: it is no promise.
 const LONG: u32 = 16;
 
+/// With so many bytes in one large buffer it goes on: what two or three small ones would hold.
+const MUCH_BYTES: i32 = 8 << 10;
+
 /// The receive in flight of each connection slot, by its generation.
 ///
 /// A receive that is armed where much waits has a flaw: the kernel goes over to a poll while there are bytes, and takes whatever else the socket says in that moment for
 /// one event with them. Of a peer that had reset the connection by then it reads the bytes, and nothing is ever heard of it (Linux 6.18; a peer that said its end in
 /// order is heard of). So such a receive is renewed when its socket is empty for the first time: arming looks at the socket first, and there is nothing else to be seen.
+///
+/// Behind one that found much, and was ended by whoever could not take more, the next fills one large buffer. As it ends by itself, nothing has to be cancelled, and
+/// nothing comes for which there is no place; and what would be sixteen small buffers is one call. So it goes on as long as much comes.
 pub(crate) struct Receives(Vec<u32>);
 
 impl Receives {
@@ -99,24 +109,40 @@ impl Receives {
         Self(Vec::with_capacity(sockets_max as usize))
     }
 
-    /// A receive was submitted.
-    pub(crate) fn begin(&mut self, key: Key) {
+    /// A receive was submitted: one of one large buffer, or one that goes on.
+    pub(crate) fn begin(&mut self, key: Key, is_bulk: bool) {
         let slot = key.slot() as usize;
         if self.0.len() <= slot {
             self.0.resize(slot + 1, NONE);
         }
-        assert_eq!(
-            self.0[slot], NONE,
+        let before = self.0[slot];
+        assert!(
+            before == NONE || before >> COURSE_SHIFT == MUCH_CAME,
             "two receives in flight on connection slot {slot}"
         );
-        self.0[slot] = key.generation();
+        let course = if is_bulk { BULK } else { 0 };
+        self.0[slot] = key.generation() | course << COURSE_SHIFT;
+    }
+
+    fn is(&self, key: Key, course: u32) -> bool {
+        self.0.get(key.slot() as usize) == Some(&(key.generation() | course << COURSE_SHIFT))
+    }
+
+    /// Whether the next receive of this connection had better fill a large buffer.
+    pub(crate) fn much_came(&self, key: Key) -> bool {
+        self.is(key, MUCH_CAME)
+    }
+
+    /// Whether what is in flight fills a large buffer.
+    pub(crate) fn is_bulk(&self, key: Key) -> bool {
+        self.is(key, BULK)
     }
 
     /// It filled a buffer and goes on; behind that the socket had more, or not. Whether it has to be renewed.
     pub(crate) fn filled(&mut self, key: Key, had_more: bool) -> bool {
         let receive = &mut self.0[key.slot() as usize];
         let course = match (*receive >> COURSE_SHIFT, had_more) {
-            (SETTLED | RENEWED, _) => return false,
+            (BULK..=RENEWED, _) => return false,
             (course, true) => LONG.min(course + 1),
             (LONG, false) => RENEWED,
             (_, false) => SETTLED,
@@ -127,20 +153,29 @@ impl Receives {
 
     /// Whether it is being renewed.
     pub(crate) fn is_renewed(&self, key: Key) -> bool {
-        let renewed = key.generation() | RENEWED << COURSE_SHIFT;
-        self.0.get(key.slot() as usize) == Some(&renewed)
+        self.is(key, RENEWED)
     }
 
-    /// The terminal completion came.
-    pub(crate) fn end(&mut self, key: Key) {
+    /// The terminal completion came, with so many bytes or an error.
+    pub(crate) fn end(&mut self, key: Key, result: i32) {
         assert!(self.has(key), "a receive ends once");
-        self.0[key.slot() as usize] = NONE;
+        let receive = &mut self.0[key.slot() as usize];
+        let goes_on = match *receive >> COURSE_SHIFT {
+            BULK => result < 0 || result >= MUCH_BYTES,
+            course => (LONG..BULK).contains(&course) && result == -libc::ECANCELED,
+        };
+        *receive = match goes_on {
+            true => key.generation() | MUCH_CAME << COURSE_SHIFT,
+            false => NONE,
+        };
     }
 
     fn has(&self, key: Key) -> bool {
         let receive = self.0.get(key.slot() as usize);
         receive.is_some_and(|receive| {
-            *receive != NONE && *receive & GENERATION_MAX == key.generation()
+            *receive != NONE
+                && *receive >> COURSE_SHIFT != MUCH_CAME
+                && *receive & GENERATION_MAX == key.generation()
         })
     }
 }
@@ -191,17 +226,53 @@ mod tests {
 
     const KEY: Key = Key::new(OpKind::Recv, GENERATION_MAX, 3);
 
+    /// Whether the next receive is of one large buffer, of one that ended so.
+    fn check_next(buffers: u32, result: i32, expected: bool) {
+        let mut receives = Receives(Vec::new());
+        receives.begin(KEY, false);
+        (0..buffers).for_each(|_| assert!(!receives.filled(KEY, true)));
+        receives.end(KEY, result);
+        assert!(!receives.has(KEY));
+        assert_eq!(receives.much_came(KEY), expected, "{buffers}, {result}");
+        let other = Key::new(OpKind::Recv, 7, KEY.slot());
+        assert!(!receives.much_came(other));
+        receives.begin(other, false);
+        assert!(receives.has(other) && !receives.is_bulk(other));
+    }
+
+    #[test]
+    fn much_that_nobody_could_take_comes_in_large_buffers() {
+        check_next(LONG, -libc::ECANCELED, true);
+        check_next(LONG + 9, -libc::ECANCELED, true);
+        check_next(LONG - 1, -libc::ECANCELED, false);
+        check_next(LONG, -libc::ENOBUFS, false);
+        check_next(LONG, 0, false);
+        let mut receives = Receives(Vec::new());
+        for (result, expected) in [
+            (MUCH_BYTES, true),
+            (-libc::ECANCELED, true),
+            (-libc::ENOBUFS, true),
+            (MUCH_BYTES - 1, false),
+            (0, false),
+        ] {
+            receives.begin(KEY, true);
+            assert!(receives.is_bulk(KEY) && receives.has(KEY));
+            receives.end(KEY, result);
+            assert_eq!(receives.much_came(KEY), expected, "{result}");
+        }
+    }
+
     /// Whether a receive is renewed behind so many buffers in a row, and one more behind which there is nothing.
     fn check(buffers: u32, expected: bool) {
         let mut receives = Receives(Vec::new());
-        receives.begin(KEY);
+        receives.begin(KEY, false);
         assert!((0..buffers).all(|_| !receives.filled(KEY, true)));
         assert_eq!(receives.filled(KEY, false), expected, "{buffers}");
         assert_eq!(receives.is_renewed(KEY), expected);
         assert!(receives.has(KEY));
         // Once is enough, and later ones were armed where nothing waited.
         assert!((0..100).all(|one| !receives.filled(KEY, one % 40 > 0)));
-        receives.end(KEY);
+        receives.end(KEY, 1);
         assert!(!receives.has(KEY) && !receives.is_renewed(KEY));
     }
 

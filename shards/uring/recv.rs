@@ -1,4 +1,5 @@
-//! The shared receive pool: one ring of provided buffers, as plain as it gets (no bundles, no incremental use).
+//! The shared receive pools: rings of provided buffers, as plain as it gets (no bundles, no incremental use). One is for what clients say, and one, made when it is first
+//! needed, for those who send much.
 
 use crate::mapping::Mapping;
 use io_uring::IoUring;
@@ -7,8 +8,16 @@ use ringway_io::{LeaseId, RecvLease};
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The only buffer group.
+/// The buffer group of the pool for everybody.
 pub(crate) const GROUP: u16 = 0;
+/// That of the pool for those who send much.
+pub(crate) const BULK_GROUP: u16 = 1;
+/// Bytes of each of its buffers.
+pub(crate) const BULK_BYTES: u32 = 64 << 10;
+/// Its buffers. Each is back before the lap that it was filled in ends.
+const BULK_BUFFERS: u16 = 64;
+/// Leases of the pools differ by this.
+const BULK_LEASE: u32 = 1 << 16;
 
 /// Batches that were short until there are more: a tenth of a second of a busy shard.
 pub(crate) const SHORTAGES_MAX: u16 = 256;
@@ -19,6 +28,7 @@ pub(crate) struct RecvPool {
     buffers: Mapping,
     count: u16,
     buffer_bytes: u32,
+    group: u16,
     tail: u16,
     /// Buffers that were given at all; those above have never been touched.
     used: u16,
@@ -33,12 +43,28 @@ pub(crate) struct RecvPool {
 unsafe impl Send for RecvPool {}
 
 fn index_of(lease: &RecvLease) -> u16 {
-    u16::try_from(lease.id().0).expect("a pool has at most 32,768 buffers")
+    (lease.id().0 % BULK_LEASE) as u16
+}
+
+/// Whether a lease is of the pool for those who send much.
+pub(crate) fn is_bulk(lease: &RecvLease) -> bool {
+    lease.id().0 >= BULK_LEASE
 }
 
 impl RecvPool {
-    /// `count` buffers, a power of two up to 32,768.
+    /// `count` buffers, a power of two up to 32,768, for everybody.
     pub(crate) fn new(count: u16, buffer_bytes: u32) -> io::Result<Self> {
+        Self::of_group(GROUP, count, buffer_bytes)
+    }
+
+    /// The pool for those who send much, registered. `None` when the kernel grants none (its ring counts as locked memory): they do without.
+    pub(crate) fn bulk(ring: &IoUring) -> Option<Self> {
+        let mut pool = Self::of_group(BULK_GROUP, BULK_BUFFERS, BULK_BYTES).ok()?;
+        pool.register(ring, BULK_BUFFERS).ok()?;
+        Some(pool)
+    }
+
+    fn of_group(group: u16, count: u16, buffer_bytes: u32) -> io::Result<Self> {
         assert!(count.is_power_of_two(), "the kernel wants a power of two");
         let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let buffers = Mapping::new(usize::from(count) * buffer_bytes as usize)?;
@@ -47,6 +73,7 @@ impl RecvPool {
             buffers,
             count,
             buffer_bytes,
+            group,
             tail: 0,
             used: 0,
             leases: 0,
@@ -62,7 +89,7 @@ impl RecvPool {
         // builder that never started has nothing in flight.
         unsafe {
             ring.submitter()
-                .register_buf_ring_with_flags(address, self.count, GROUP, 0)
+                .register_buf_ring_with_flags(address, self.count, self.group, 0)
         }?;
         self.use_up_to(count);
         Ok(())
@@ -137,7 +164,8 @@ impl RecvPool {
             "the kernel filled more than buffer {id} holds"
         );
         self.leases += 1;
-        RecvLease::grant(LeaseId(u32::from(id)), bytes_len)
+        let id = u32::from(id) + BULK_LEASE * u32::from(self.group);
+        RecvLease::grant(LeaseId(id), bytes_len)
     }
 
     pub(crate) fn recycle(&mut self, lease: RecvLease) {

@@ -51,6 +51,11 @@ impl Ring {
         }
     }
 
+    /// For what is registered later.
+    pub(crate) const fn io(&self) -> &IoUring {
+        &self.io
+    }
+
     /// Queues an entry; enters the kernel when the queue is full.
     ///
     /// # Safety

@@ -17,6 +17,7 @@ pub(crate) const DRAIN_TOKEN: u64 = DRAIN << KIND_SHIFT;
 pub(crate) const UPSTREAM_TOKEN: u64 = DRAIN_TOKEN | 1;
 pub(crate) const UPLOADS_TOKEN: u64 = DRAIN_TOKEN | 2;
 pub(crate) const FILES_TOKEN: u64 = DRAIN_TOKEN | 3;
+pub(crate) const GATHER_TOKEN: u64 = DRAIN_TOKEN | 4;
 pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 /// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
@@ -44,6 +45,7 @@ impl Hub {
             SESSION => self.session_deadline(Key::from_bits(token), &mut turn),
             DRAIN if token == UPSTREAM_TOKEN => self.upstream_tick(&mut turn),
             DRAIN if token == UPLOADS_TOKEN => self.uploads_tick(&mut turn),
+            DRAIN if token == GATHER_TOKEN => self.gather_tick(),
             DRAIN if token == FILES_TOKEN => self.files_tick(&mut turn),
             DRAIN => self.drain_step(&mut turn),
             _ => self.try_again(token, &mut turn),

@@ -1,8 +1,8 @@
 //! Requests for uploads: how their bodies reach storage, and how their answers go out.
 //!
-//! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or that nothing else is under way
-//! for at the lap's end, becomes one write. Where there is no buffer, or storage has as many writes as it may, nothing more is received: the client waits
-//! in its socket. Buffers come back with their writes, so none ever waits for a client.
+//! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or into which nothing came for a moment,
+//! becomes one write: what a write costs beside its bytes is more than they cost. Where there is no buffer, or storage has as many writes as it may, nothing more is received: the client waits
+//! in its socket. Buffers come back with their writes, so none waits for a client longer than that moment.
 //!
 //! Deliberately absent: whose they are and where (`uploaders.rs`), what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
 
@@ -22,11 +22,15 @@ use crate::uploads::{
 };
 use ringway_proto::http1::{BodyFraming, Request};
 use ringway_proto::tus::{self, Method};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A client from which nothing came for so long gives way to one that wants to continue the same upload: it is most likely the same one, on a new
 /// connection, and the old one is not known to be dead.
 const STALE_US: u64 = 2_000_000;
+/// So long a piece that is not full waits for more of its body. In that time a client of a hundred megabits a second fills a quarter of a megabyte.
+const GATHER_US: u64 = 20_000;
+/// So long while others wait for a buffer.
+const GATHER_SCARCE_US: u64 = 10_000;
 /// Between two looks at the clock.
 const TICK_US: u64 = 1_000_000;
 /// What pages may do with uploads.
@@ -60,6 +64,13 @@ struct Incoming {
     heard_us: u64,
 }
 
+impl Incoming {
+    /// Whether something waits to be written behind which nothing is under way, so that no end of a write brings it on its way.
+    fn has_unwritten(&self) -> bool {
+        self.writes == 0 && !self.buffer.is_empty()
+    }
+}
+
 /// Uploads of one hub.
 pub(crate) struct HubUploads {
     pub(super) service: UploadsService,
@@ -81,7 +92,9 @@ pub(crate) struct HubUploads {
     /// Bodies that wait for a buffer.
     starved: VecDeque<Key>,
     /// Bodies whose last bytes are written at the lap's end.
-    unwritten: Vec<Key>,
+    unwritten: BTreeSet<Key>,
+    /// A timer looks after them.
+    is_gathering: bool,
     pub(super) news: UploadNews,
     /// What an earlier process left, until the first lap.
     found: Vec<Found>,
@@ -102,7 +115,8 @@ impl HubUploads {
             piece: Vec::new(),
             ready: VecDeque::new(),
             starved: VecDeque::new(),
-            unwritten: Vec::new(),
+            unwritten: BTreeSet::new(),
+            is_gathering: false,
             news: UploadNews::default(),
             found: Vec::new(),
             is_started: false,
@@ -136,6 +150,13 @@ impl HubUploads {
     }
 
     /// Hands a piece of a body to the machine, which asks for one write of it, or for none.
+    fn gathers_us(&self) -> u64 {
+        match self.starved.is_empty() {
+            true => GATHER_US,
+            false => GATHER_SCARCE_US,
+        }
+    }
+
     fn offer(&mut self, transfer: TransferId, piece: Vec<u8>, now: Now) {
         self.piece = piece;
         let input = Input::Body(transfer, &self.piece);
@@ -617,8 +638,8 @@ impl Hub {
         // A body that gets no buffer has so much time as well, or others could have it wait for ever.
         let is_starved = body.is_starved;
         let runs_already = core::mem::replace(&mut body.waits_for_buffer, is_starved) && is_starved;
-        if body.writes == 0 && !body.buffer.is_empty() {
-            uploads.unwritten.push(key);
+        if body.has_unwritten() {
+            uploads.unwritten.insert(key);
         }
         let idle_us = u64::from(uploads.service.idle_timeout_ms) * 1000;
         self.receive_upload(key, !rests, turn);
@@ -734,22 +755,43 @@ impl Hub {
             }
             self.uploads_tick(turn);
         }
+        self.write_gathered(turn);
+        self.tell_of_uploads(turn);
+    }
+
+    /// Writes the pieces into which nothing came for a moment, and sees to it that somebody looks after the others.
+    fn write_gathered(&mut self, turn: &mut Turn<'_>) {
         let Some(uploads) = &mut self.uploads else {
             return;
         };
-        let unwritten = core::mem::take(&mut uploads.unwritten);
-        if unwritten.is_empty() {
-            return self.tell_of_uploads(turn);
+        let (now_us, waits_us) = (turn.now.monotonic_us, uploads.gathers_us());
+        let is_over = |body: &Incoming| now_us >= body.heard_us + waits_us;
+        let mut due = Vec::new();
+        let bodies = &uploads.bodies;
+        uploads.unwritten.retain(|key| {
+            let unwritten = bodies.get(key).filter(|body| body.has_unwritten());
+            due.extend(unwritten.filter(|body| is_over(body)).map(|_| *key));
+            unwritten.is_some_and(|body| !is_over(body))
+        });
+        if !uploads.unwritten.is_empty() && !uploads.is_gathering {
+            uploads.is_gathering = true;
+            turn.out.push(Output::Timer {
+                at_us: now_us + waits_us,
+                token: super::heartbeat::GATHER_TOKEN,
+            });
         }
-        for key in unwritten {
-            let uploads = self.uploads.as_ref();
-            let body = uploads.and_then(|uploads| uploads.bodies.get(&key));
-            if body.is_some_and(|body| body.writes == 0) {
-                self.write_body(key, turn);
-            }
+        if due.is_empty() {
+            return;
         }
+        due.into_iter().for_each(|key| self.write_body(key, turn));
         self.work_uploads(turn);
-        self.tell_of_uploads(turn);
+    }
+
+    /// The lap that this begins looks at what is gathered.
+    pub(super) const fn gather_tick(&mut self) {
+        if let Some(uploads) = &mut self.uploads {
+            uploads.is_gathering = false;
+        }
     }
 
     /// Once a second.
@@ -764,6 +806,7 @@ impl Hub {
             }
         }
         uploads.news.forget_old(turn.now);
+        uploads.buffers.shrink();
         turn.out.push(Output::Timer {
             at_us: turn.now.monotonic_us + TICK_US,
             token: super::heartbeat::UPLOADS_TOKEN,

@@ -1,6 +1,7 @@
 //! Memory for pieces of bodies: so many buffers, and no more. Whoever gets none waits, and its client with it.
 
-/// Buffers that are kept for the next body rather than given back.
+/// Buffers that are kept for the next body when none is out. While some are, all are kept: memory that was given back costs as much to get again, page by page, as half of
+/// a copy into it.
 const SPARE_MAX: usize = 8;
 
 /// Buffers of one shard.
@@ -48,9 +49,14 @@ impl Buffers {
         }
         assert!(self.out > 0, "a buffer is given back once");
         self.out -= 1;
-        if self.spare.len() < SPARE_MAX {
-            buffer.clear();
-            self.spare.push(buffer);
+        buffer.clear();
+        self.spare.push(buffer);
+    }
+
+    /// Now and then: gives memory back that nobody needs any more.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_whole() {
+            self.spare.truncate(SPARE_MAX);
         }
     }
 
@@ -73,5 +79,18 @@ mod tests {
         assert!(!buffers.is_whole());
         let again = buffers.take();
         assert!(again.is_some_and(|buffer| buffer.is_empty()) && buffers.take().is_none());
+    }
+
+    #[test]
+    fn what_nobody_needs_is_given_back() {
+        let mut buffers = Buffers::new(20, 16);
+        let mut out: Vec<_> = core::iter::from_fn(|| buffers.take()).collect();
+        let last = out.pop().unwrap_or_default();
+        out.into_iter().for_each(|buffer| buffers.give(buffer));
+        buffers.shrink();
+        assert_eq!(buffers.spare.len(), 19, "one is out");
+        buffers.give(last);
+        buffers.shrink();
+        assert_eq!(buffers.spare.len(), SPARE_MAX);
     }
 }

@@ -50,6 +50,51 @@ fn a_reset_behind_what_was_not_received_yet_is_heard_of() {
     }
 }
 
+/// Of a client that sends more than somebody could take, who therefore ended the receive, what comes fills large buffers, each of which is a receive's end: there is nothing
+/// to be ended the next time. With little that comes it is over.
+#[test]
+fn much_comes_in_large_buffers_until_little_does() {
+    let config = UringConfig {
+        recv_buffers: 128,
+        recv_buffers_first: 128,
+        recv_buffer_bytes: 512,
+        ..SMALL
+    };
+    let (mut bench, socket, mut client) = Bench::connected(&config);
+    let sent = pattern_bytes(600_000);
+    client.write_all(&sent).expect("room in the socket");
+    bench.recv(0, socket);
+    let (mut got, mut large) = (Vec::<u8>::new(), 0);
+    bench.cancel(recv_key(0));
+    while got.len() < sent.len() {
+        let (outcome, bytes) = bench.received(0);
+        got.extend(&bytes);
+        match outcome {
+            Outcome::Received { more: true, .. } => assert!(bytes.len() <= 512),
+            Outcome::Received { .. } => {
+                large += u32::from(bytes.len() > 512);
+                bench.recv(0, socket);
+            }
+            Outcome::RecvEnded(RecvEnd::Cancelled | RecvEnd::NoBuffers | RecvEnd::Ended) => {
+                bench.recv(0, socket);
+            }
+            other => panic!("{other:?} after {} bytes", got.len()),
+        }
+    }
+    assert!(got == sent);
+    assert!(large >= 3, "{large} large buffers");
+    // What is in flight by now may be one of a large buffer; the next is not.
+    client.write_all(b"little").expect("a reader");
+    assert!(bench.receive_exactly(0, socket, 6) == b"little");
+    bench.cancel(recv_key(0));
+    while bench.end(0, socket) != RecvEnd::Cancelled {}
+    bench.recv(0, socket);
+    client.write_all(b"less").expect("a reader");
+    let (outcome, bytes) = bench.received(0);
+    let goes_on = matches!(outcome, Outcome::Received { more: true, .. });
+    assert!(goes_on && bytes == b"less", "{outcome:?}");
+}
+
 #[test]
 fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
     let config = UringConfig {
