@@ -161,7 +161,7 @@ impl Receives {
         assert!(self.has(key), "a receive ends once");
         let receive = &mut self.0[key.slot() as usize];
         let goes_on = match *receive >> COURSE_SHIFT {
-            BULK => result < 0 || result >= MUCH_BYTES,
+            BULK => !(0..MUCH_BYTES).contains(&result),
             course => (LONG..BULK).contains(&course) && result == -libc::ECANCELED,
         };
         *receive = match goes_on {
