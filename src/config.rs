@@ -181,7 +181,7 @@ section! {
         checkpoint_bytes: u64 = 64 << 20,
         /// Writes of one request that the disk has at a time.
         writes_max: u32 = 4,
-        /// Pieces of memory of each shard that bodies go through on their way to the disk.
+        /// Pieces of memory of each shard that bodies go through on their way to the disk; while they are encrypted each has a second one.
         buffers: u32 = 64,
         /// Bytes of each.
         buffer_bytes: u32 = 512 * 1024,

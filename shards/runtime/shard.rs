@@ -161,6 +161,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
     pub fn work(&mut self) {
         self.read_time();
         let started = self.now.monotonic;
+        if self.mesh.next_wake().is_some_and(|at| at <= started) {
+            // Not behind what this lap has to do.
+            self.wake_others();
+        }
         self.drain_control();
         self.drain_mail();
         self.expire();

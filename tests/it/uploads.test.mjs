@@ -349,6 +349,31 @@ describe("connections", { timeout: 60_000 }, () => {
     await until(async () => (await metric("ringway_upload_transfers")) === 0);
   });
 
+  test("clients that never stand still and send next to nothing hold no memory either", async () => {
+    const own = mkdtempSync(path.join(tmpdir(), "ringway-uploads-"));
+    const small = await serveDev("--uploads", own, "--shards", "1", "--set", "uploads.buffers=2", "--set", "uploads.idle_timeout_ms=3000");
+    const trickling = [];
+    for (let number = 0; number < 4; number += 1) {
+      const where = await create(small, 1_000_000);
+      const socket = net.connect({ port: small.port, host: "127.0.0.1" });
+      socket.on("error", () => {});
+      socket.write(patchHead(where, 0, { "Content-Length": 1_000_000 }));
+      const timer = setInterval(() => socket.write("x"), 1);
+      trickling.push({ where, end: () => { clearInterval(timer); socket.destroy(); } });
+    }
+    for (let number = 0; number < 5; number += 1) {
+      const bytes = randomBytes(2_000_000);
+      const where = await create(small, bytes.length);
+      const answer = await patch(small, where, 0, bytes);
+      assert.equal(answer.status, 204, answer.body);
+      assert.ok(isWhole(own, bytes));
+    }
+    trickling.forEach(({ end }) => end());
+    for (const { where } of trickling) await until(async () => await offsetOf(small, where) > 0);
+    assert.equal(await small.stop(), 0, small.log());
+    rmSync(own, { recursive: true });
+  });
+
   test("no descriptor stays open", async () => {
     const open = () => readdirSync(`/proc/${daemon.process.pid}/fd`).length;
     await until(async () => (await metric("ringway_upload_transfers")) === 0);

@@ -1,6 +1,6 @@
 //! Requests for uploads: how their bodies reach storage, and how their answers go out.
 //!
-//! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or into which nothing came for a moment,
+//! A body is not collected. Its bytes go from the connection's input into a buffer of the shard; a buffer that is full, or that has gathered for a moment,
 //! becomes one write: what a write costs beside its bytes is more than they cost. Where there is no buffer, or storage has as many writes as it may, nothing more is received: the client waits
 //! in its socket. Buffers come back with their writes, so none waits for a client longer than that moment.
 //!
@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 /// A client from which nothing came for so long gives way to one that wants to continue the same upload: it is most likely the same one, on a new
 /// connection, and the old one is not known to be dead.
 const STALE_US: u64 = 2_000_000;
-/// So long a piece that is not full waits for more of its body. In that time a client of a hundred megabits a second fills a quarter of a megabyte.
+/// So long a piece that is not full waits for more of its body, from its first byte on. In that time a client of a hundred megabits a second fills a quarter of a megabyte.
 const GATHER_US: u64 = 20_000;
 /// So long while others wait for a buffer.
 const GATHER_SCARCE_US: u64 = 10_000;
@@ -48,6 +48,8 @@ struct Incoming {
     framing: BodyFraming,
     /// Bytes that storage was not given yet. Without memory while there are none.
     buffer: Vec<u8>,
+    /// When the first of them came.
+    gathers_since_us: u64,
     /// Storage has so many pieces of it.
     writes: u32,
     /// The machine wants it.
@@ -235,6 +237,7 @@ impl Hub {
                     transfer,
                     framing: BodyFraming::new(request),
                     buffer: Vec::new(),
+                    gathers_since_us: 0,
                     writes: 0,
                     may_come: false,
                     // RFC 9110 §10.1.1: of a request that is older than HTTP/1.1 it is ignored.
@@ -584,6 +587,9 @@ impl Hub {
             .framing
             .take(rest, room)
             .map_err(|error| error.status())?;
+        if body.buffer.is_empty() {
+            body.gathers_since_us = turn.now.monotonic_us;
+        }
         body.buffer.extend_from_slice(&rest[data]);
         *taken += count;
         if body.framing.is_done() {
@@ -759,13 +765,13 @@ impl Hub {
         self.tell_of_uploads(turn);
     }
 
-    /// Writes the pieces into which nothing came for a moment, and sees to it that somebody looks after the others.
+    /// Writes the pieces that have gathered for long enough, and sees to it that somebody looks after the others.
     fn write_gathered(&mut self, turn: &mut Turn<'_>) {
         let Some(uploads) = &mut self.uploads else {
             return;
         };
         let (now_us, waits_us) = (turn.now.monotonic_us, uploads.gathers_us());
-        let is_over = |body: &Incoming| now_us >= body.heard_us + waits_us;
+        let is_over = |body: &Incoming| now_us >= body.gathers_since_us + waits_us;
         let mut due = Vec::new();
         let bodies = &uploads.bodies;
         uploads.unwritten.retain(|key| {
