@@ -49,6 +49,31 @@ after(async () => {
   rmSync(ring.folder, { recursive: true });
 });
 
+// Their uploads have their homes on different shards: behind the first answer the connection goes there, with what came behind it.
+test("uploads of several users on one connection, one behind the other", { timeout: 60_000 }, async () => {
+  const several = keyring(HS256);
+  mkdirSync(path.join(several.folder, "uploads"));
+  const there = await serve(["--config", several.config, "--shards", "2", "--uploads", path.join(several.folder, "uploads")]);
+  const users = await Promise.all(["u1", "u2", "u3", "u4", "u5", "u6"].map(async (subject) => {
+    const headers = { authorization: `Bearer ${several.mint("--subject", subject, "--uploads", "*")}` };
+    return { headers, bytes: randomBytes(200_000), where: await create(there, 200_000, headers) };
+  }));
+  const asked = ({ headers, where }, bytes) => [
+    `PATCH ${where} HTTP/1.1`, "Host: x", "Tus-Resumable: 1.0.0", "Upload-Offset: 0", `Authorization: ${headers.authorization}`,
+    "Content-Type: application/offset+octet-stream", `Content-Length: ${bytes}`, "", "",
+  ].join("\r\n");
+  const socket = net.connect(there.port, "127.0.0.1");
+  let heard = "";
+  socket.on("data", (chunk) => { heard += chunk; });
+  socket.write(Buffer.concat(users.flatMap((user) => [Buffer.from(asked(user, user.bytes.length)), user.bytes])));
+  await until(() => heard.split("HTTP/1.1 204").length === users.length + 1 || socket.destroyed);
+  assert.equal(heard.match(/^HTTP\/1\.1 204/gm)?.length, users.length, heard);
+  socket.destroy();
+  for (const { headers, where } of users) assert.equal(await offsetOf(there, where, headers), 200_000);
+  assert.equal(await there.stop(), 0, there.log());
+  rmSync(several.folder, { recursive: true });
+});
+
 describe("tokens", { timeout: 60_000 }, () => {
   test("without one nothing is created, and nothing is told", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "5" });

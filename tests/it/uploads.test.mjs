@@ -212,8 +212,11 @@ describe("connections", { timeout: 60_000 }, () => {
       await until(async () => (await patch(daemon, where, offset, Buffer.alloc(0))).status === 423);
       const part = path.join(folder, "parts", `${where.split("/").at(-1)}.part`);
       await until(() => statSync(part).size === offset + 3);
+      const gone = event(socket, end === "end" ? "finish" : "close");
       socket[end]();
-      await until(async () => (await offsetOf(daemon, where)) === offset + 3);
+      await gone;
+      // Who asks at once is told when it is known.
+      assert.equal(await offsetOf(daemon, where), offset + 3, end);
       socket.destroy();
     }
   });

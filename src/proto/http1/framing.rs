@@ -123,10 +123,14 @@ impl BodyFraming {
 
     /// RFC 9112 §7.1: hexadecimal digits, then perhaps extensions that nobody uses.
     fn end_size(&mut self, line: &[u8]) -> Result<(), HttpError> {
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-        let text = core::str::from_utf8(digits)
-            .map_err(|_| HttpError::BadRequest)?
-            .trim_end_matches([' ', '\t']);
+        let extensions = memchr::memchr(b';', line);
+        let digits = core::str::from_utf8(&line[..extensions.unwrap_or(line.len())]);
+        let digits = digits.map_err(|_| HttpError::BadRequest)?;
+        // Blanks may stand before an extension, and nowhere else: others take them for the end of the line, or for none.
+        let text = match extensions {
+            Some(_) => digits.trim_end_matches([' ', '\t']),
+            None => digits,
+        };
         if text.is_empty() || text.len() > 15 || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
         {
             return Err(HttpError::BadRequest);
@@ -219,7 +223,16 @@ mod tests {
         let stream = b"3;x\r\nhel\r\n2\r\nlo\r\n0\r\nT: u\r\n\r\nGET";
         check(header, stream, Ok((b"hello", stream.len() - 3)));
         check(header, b"0\r\n\r\n", Ok((b"", 5)));
-        for wrong in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"fffffffffffffffff\r\n"] {
+        let blank = b"3 \t;x\r\nhel\r\n0\r\n\r\n";
+        check(header, blank, Ok((b"hel", blank.len())));
+        for wrong in [
+            &b"x\r\n"[..],
+            b"3\r\nabcd\r\n",
+            b"fffffffffffffffff\r\n",
+            b"3 \r\nhel\r\n0\r\n\r\n",
+            b"3\t\r\nhel\r\n0\r\n\r\n",
+            b" 3\r\nhel\r\n0\r\n\r\n",
+        ] {
             check(header, wrong, Err(HttpError::BadRequest));
         }
     }

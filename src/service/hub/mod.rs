@@ -305,8 +305,8 @@ impl Hub {
             return self.hold_back(key, turn);
         }
         let mut input_bytes_max = self.input_bytes_max();
-        if matches!(connection.stage, Stage::Uploading) {
-            // Nothing more is received, and of what was on the way there is no more than the shard has buffers for; it counts against the shard's budget.
+        if matches!(connection.stage, Stage::Uploading | Stage::Away) {
+            // Nothing more is received, also by who goes to another shard behind an upload, and of what was on the way there is no more than the shard has buffers for; it counts against the shard's budget.
             return;
         }
         if matches!(connection.stage, Stage::Asked) {

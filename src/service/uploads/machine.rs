@@ -126,6 +126,8 @@ pub struct Uploads {
     pub(super) uploads: BTreeMap<UploadId, Upload>,
     pub(super) quotas: Quotas,
     pub(super) transfers: BTreeMap<TransferId, Transfer>,
+    /// Those that wait for the end of one that was cut, by its number.
+    looks: BTreeMap<TransferId, Vec<TransferId>>,
     pub(super) now: u64,
     pub(super) stats: UploadsStats,
     pub(super) expiries: BTreeSet<(u64, UploadId)>,
@@ -148,6 +150,7 @@ impl Uploads {
             uploads: BTreeMap::new(),
             quotas: Quotas::default(),
             transfers: BTreeMap::new(),
+            looks: BTreeMap::new(),
             now: 0,
             stats: UploadsStats::default(),
             expiries: BTreeSet::new(),
@@ -548,7 +551,7 @@ impl Uploads {
                 self.let_body_come(id);
             }
             Phase::Creating => self.finish(id),
-            Phase::Receiving => {}
+            Phase::Waiting | Phase::Receiving => {}
             Phase::Appending => {
                 transfer.frontier += transfer.parts[transfer.parts_done].1;
                 transfer.parts_done += 1;
@@ -732,13 +735,43 @@ impl Uploads {
         };
         self.unlock(id, &transfer);
         self.outputs.push_back(Output::Release(transfer.upload));
-        if transfer.has_client {
-            let answer = self.answer_of(&transfer);
-            self.outputs.push_back(Output::Answer(id, answer));
+        self.tell(id, &transfer);
+        for look in self.looks.remove(&id).unwrap_or_default() {
+            if let Some(transfer) = self.transfers.remove(&look) {
+                self.tell(look, &transfer);
+            }
         }
         if transfer.is_chore {
             self.chore_ended(transfer.fault.is_some());
         }
+    }
+
+    fn tell(&mut self, id: TransferId, transfer: &Transfer) {
+        if transfer.has_client {
+            let answer = self.answer_of(transfer);
+            self.outputs.push_back(Output::Answer(id, answer));
+        }
+    }
+
+    /// Whether the body of a transfer was cut, which is not dealt with yet.
+    pub(super) fn is_cut(&self, id: TransferId) -> bool {
+        let transfer = self.transfers.get(&id);
+        transfer.is_some_and(|transfer| transfer.is_cut)
+    }
+
+    /// Begins to wait for the end of whoever writes to an upload.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub(super) fn look(&mut self, upload: UploadId) -> TransferId {
+        let known = &self.uploads[&upload];
+        let writer = known.writer.expect("somebody writes");
+        let look = Transfer::new(upload, Kind::Look, Phase::Waiting, known.record.offset);
+        self.transfers_begun += 1;
+        let id = TransferId(self.transfers_begun);
+        self.transfers.insert(id, look);
+        self.looks.entry(writer).or_default().push(id);
+        id
     }
 
     fn unlock(&mut self, id: TransferId, transfer: &Transfer) {
@@ -785,7 +818,10 @@ impl Uploads {
             };
         }
         let Some(known) = self.uploads.get(&transfer.upload) else {
-            return Answer::new(204);
+            return match transfer.kind {
+                Kind::Look => Answer::refused(404, Refusal::UploadNotFound),
+                _ => Answer::new(204),
+            };
         };
         let offset = known.record.offset.to_string();
         let answer = match transfer.kind {
@@ -798,7 +834,7 @@ impl Uploads {
                     answer
                 }
             }
-            Kind::Finish => return super::begin::head_of(known),
+            Kind::Finish | Kind::Look => return super::begin::head_of(known),
             _ => Answer::new(204).with("Upload-Offset", offset),
         };
         with_expiry(answer, known)

@@ -16,6 +16,7 @@ struct World {
     made: u128,
     events: Vec<Event>,
     released: Vec<UploadId>,
+    answers: Vec<(TransferId, Answer)>,
     /// Bodies come when the test says so.
     is_by_hand: bool,
     permits: Option<FilePermits>,
@@ -39,6 +40,7 @@ impl World {
             made: 0,
             events: Vec::new(),
             released: Vec::new(),
+            answers: Vec::new(),
             is_by_hand: false,
             permits: None,
         }
@@ -113,7 +115,10 @@ impl World {
                         self.uploads.handle(self.now, Input::Body(transfer, body));
                         self.uploads.handle(self.now, Input::BodyEnd(transfer));
                     }
-                    Output::Answer(_, answer) => last = Some(answer),
+                    Output::Answer(id, answer) => {
+                        self.answers.push((id, answer.clone()));
+                        last = Some(answer);
+                    }
                     Output::Event(event) => self.events.push(event),
                     Output::Release(upload) => self.released.push(upload),
                 }
@@ -452,6 +457,45 @@ fn one_request_writes_at_a_time() {
     world.uploads.handle(world.now, Input::Cut(first));
     world.drain(&[]);
     assert_eq!(world.patch(&url, 0, "", b"x").status, 204);
+}
+
+/// Whoever was cut hears of all that came of it, and not of what had been recorded before.
+#[test]
+fn a_head_behind_a_cut_waits_for_what_came() {
+    let mut world = world();
+    let url = world.create("Upload-Length: 10\r\n", b"");
+    let lines = format!("Upload-Offset: 0\r\n{BYTES}Content-Length: 10\r\n");
+    let Begun::Transfer(first) = world.begin("anna", "PATCH", &url, &lines) else {
+        panic!("it may write");
+    };
+    assert_eq!(world.uploads.poll(), Some(Output::Body(first)));
+    assert!(matches!(
+        world.begin("anna", "HEAD", &url, ""),
+        Begun::Answer(_)
+    ));
+    world.uploads.handle(world.now, Input::Body(first, b"abc"));
+    world.uploads.handle(world.now, Input::Cut(first));
+    let heads = [(); 3].map(|()| match world.begin("anna", "HEAD", &url, "") {
+        Begun::Transfer(head) => head,
+        Begun::Answer(answer) => panic!("{} before it is known", answer.status),
+    });
+    // One of those who ask goes away meanwhile.
+    world.uploads.handle(world.now, Input::Cut(heads[1]));
+    world.is_by_hand = true;
+    world.answers.clear();
+    world.drain(b"abc");
+    let answers = core::mem::take(&mut world.answers);
+    world.is_by_hand = false;
+    let told: Vec<_> = answers
+        .iter()
+        .map(|(id, answer)| (*id, answer.status))
+        .collect();
+    assert_eq!(told, [(heads[0], 200), (heads[2], 200)]);
+    for (_, answer) in answers {
+        assert_eq!(answer.header("Upload-Offset"), Some("3"));
+    }
+    assert_eq!(world.uploads.stats().transfers, 0);
+    assert_eq!(world.patch(&url, 3, "", b"defghij").status, 204);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Terminate,
     /// Everything is there but the final name: a HEAD, or the start after a crash, asks for it again.
     Finish,
+    /// A HEAD behind a body that was cut: what came of that is not known to be safe yet. It locks nothing.
+    Look,
     /// Its time is over.
     Expire,
 }
@@ -26,6 +28,8 @@ pub(super) enum Kind {
 /// What storage is at, or whom we wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// For the end of another transfer.
+    Waiting,
     Creating,
     Mending,
     Receiving,
