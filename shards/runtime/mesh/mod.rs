@@ -472,10 +472,10 @@ mod tests {
         meshes[0].take_wakes(Some(now), |_| unreachable!("nothing is there"));
         meshes[0].deliver(ShardId(1), &[b"late"]).unwrap();
         meshes[0].take_wakes(Some(now), |_| unreachable!("it is trusted"));
-        assert!(meshes[0].owes_wake_at(ShardId(1)).is_some());
-        assert_eq!(meshes[0].next_wake(), Some(now + patience::WAKE_DELAY));
-        let mut woken = Vec::new();
         let next = meshes[0].next_wake();
+        assert_eq!(next, Some(now + patience::WAKE_DELAY));
+        assert_eq!(meshes[0].owes_wake_at(ShardId(1)), next);
+        let mut woken = Vec::new();
         meshes[0].take_wakes(next, |shard| woken.push(shard));
         assert_eq!(woken, [ShardId(1)]);
         assert_eq!(meshes[0].next_wake(), None);

@@ -143,8 +143,8 @@ impl Uploads {
     fn head(&mut self, id: UploadId) -> Begun {
         let known = &self.uploads[&id];
         // The client that was cut asks how far it came, and must not begin before that.
-        if known.writer.is_some_and(|writer| self.is_cut(writer)) {
-            return Begun::Transfer(self.look(id));
+        if let Some(writer) = known.writer.filter(|writer| self.is_cut(*writer)) {
+            return Begun::Transfer(self.look(id, writer));
         }
         let record = &known.record;
         let lacks_name = record.is_complete() && !record.is_partial() && !known.is_finished;

@@ -760,17 +760,17 @@ impl Uploads {
     }
 
     /// Begins to wait for the end of whoever writes to an upload.
-    ///
-    /// # Panics
-    /// When nobody does.
-    pub(super) fn look(&mut self, upload: UploadId) -> TransferId {
-        let known = &self.uploads[&upload];
-        let writer = known.writer.expect("somebody writes");
-        let look = Transfer::new(upload, Kind::Look, Phase::Waiting, known.record.offset);
+    pub(super) fn look(&mut self, upload: UploadId, writer: TransferId) -> TransferId {
+        let offset = self.uploads[&upload].record.offset;
+        let look = self.add(Transfer::new(upload, Kind::Look, Phase::Waiting, offset));
+        self.looks.entry(writer).or_default().push(look);
+        look
+    }
+
+    fn add(&mut self, transfer: Transfer) -> TransferId {
         self.transfers_begun += 1;
         let id = TransferId(self.transfers_begun);
-        self.transfers.insert(id, look);
-        self.looks.entry(writer).or_default().push(id);
+        self.transfers.insert(id, transfer);
         id
     }
 
@@ -842,15 +842,14 @@ impl Uploads {
 
     /// Begins a transfer and locks its upload.
     pub(super) fn start(&mut self, transfer: Transfer) -> TransferId {
-        self.transfers_begun += 1;
-        let id = TransferId(self.transfers_begun);
+        let id = self.add(transfer);
+        let transfer = &self.transfers[&id];
         let parts = transfer.parts.iter().map(|(part, _)| part);
         for upload in parts.chain([&transfer.upload]) {
             if let Some(known) = self.uploads.get_mut(upload) {
                 known.writer = Some(id);
             }
         }
-        self.transfers.insert(id, transfer);
         id
     }
 

@@ -93,6 +93,16 @@ impl World {
         self.answer("PATCH", path, &lines, body)
     }
 
+    /// A PATCH from the beginning, whose body may come.
+    fn begin_patch(&mut self, path: &str, bytes: u64) -> TransferId {
+        let lines = format!("Upload-Offset: 0\r\n{BYTES}Content-Length: {bytes}\r\n");
+        let Begun::Transfer(transfer) = self.begin("anna", "PATCH", path, &lines) else {
+            panic!("it may write");
+        };
+        assert_eq!(self.uploads.poll(), Some(Output::Body(transfer)));
+        transfer
+    }
+
     fn create(&mut self, lines: &str, body: &[u8]) -> String {
         let answer = self.answer("POST", "/uploads/", lines, body);
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -445,11 +455,7 @@ fn bad_requests_have_their_statuses() {
 fn one_request_writes_at_a_time() {
     let mut world = world();
     let url = world.create("Upload-Length: 10\r\n", b"");
-    let lines = format!("Upload-Offset: 0\r\n{BYTES}Content-Length: 5\r\n");
-    let Begun::Transfer(first) = world.begin("anna", "PATCH", &url, &lines) else {
-        panic!("it may write");
-    };
-    assert_eq!(world.uploads.poll(), Some(Output::Body(first)));
+    let first = world.begin_patch(&url, 5);
     assert_eq!(world.patch(&url, 0, "", b"x").status, 423);
     assert_eq!(world.answer("DELETE", &url, "", &[]).status, 423);
     let id = UploadId::of_url(&url).unwrap();
@@ -464,11 +470,7 @@ fn one_request_writes_at_a_time() {
 fn a_head_behind_a_cut_waits_for_what_came() {
     let mut world = world();
     let url = world.create("Upload-Length: 10\r\n", b"");
-    let lines = format!("Upload-Offset: 0\r\n{BYTES}Content-Length: 10\r\n");
-    let Begun::Transfer(first) = world.begin("anna", "PATCH", &url, &lines) else {
-        panic!("it may write");
-    };
-    assert_eq!(world.uploads.poll(), Some(Output::Body(first)));
+    let first = world.begin_patch(&url, 10);
     assert!(matches!(
         world.begin("anna", "HEAD", &url, ""),
         Begun::Answer(_)
