@@ -132,6 +132,8 @@ describe("msgpack: workers come and go", () => {
     await stage.worker();
     for (const answer of answers) assert.equal((await answer).toString(), "patience");
     for (const socket of early) assert.deepEqual(socket.disconnects, []);
+    // What came while nobody could say what it is was a packet, too.
+    assert.equal(await total(stage.daemon, "ringway_packets_received_total"), 4);
   }));
 
   test("a worker is killed: no client sees a disconnect; ids, rooms and namespaces stay", spoken({ args: SHARDS }, async (stage) => {

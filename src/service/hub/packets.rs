@@ -179,6 +179,7 @@ impl Hub {
         let rare = session.rare_if();
         let Some(reassembly) = rare.and_then(|rare| rare.reassembly.as_mut()) else {
             if may_be_opaque {
+                self.stats.packets_received += 1;
                 return self.upstream_whole(key, Part::Binary(bytes), turn);
             }
             if self.worker_judges(key) {
