@@ -143,12 +143,10 @@ impl Uploads {
     fn head(&mut self, id: UploadId) -> Begun {
         let known = &self.uploads[&id];
         // The client that was cut asks how far it came, and must not begin before that.
-        if let Some(writer) = known.writer.filter(|writer| self.is_cut(*writer)) {
+        if let Some(writer) = known.writer.filter(|writer| self.has_lost_client(*writer)) {
             return Begun::Transfer(self.look(id, writer));
         }
-        let record = &known.record;
-        let lacks_name = record.is_complete() && !record.is_partial() && !known.is_finished;
-        if !lacks_name {
+        if !known.lacks_name() {
             return Begun::Answer(head_of(known));
         }
         // A client that hears of all its bytes asks for nothing more, and it may still go wrong: this one comes again.
@@ -156,10 +154,10 @@ impl Uploads {
             return Begun::Answer(Answer::refused(423, Refusal::UploadLocked));
         }
         // Its last bytes are safe, and giving it its name failed.
-        let transfer = Transfer::new(id, Kind::Finish, Phase::Finishing, record.offset);
-        let id = self.start(transfer);
-        self.truncate(id);
-        Begun::Transfer(id)
+        let transfer = Transfer::new(id, Kind::Finish, Phase::Finishing, known.record.offset);
+        let transfer = self.start(transfer);
+        self.truncate(transfer);
+        Begun::Transfer(transfer)
     }
 
     fn terminate(&mut self, id: UploadId) -> Result<TransferId, Answer> {

@@ -82,6 +82,8 @@ pub(super) struct Disk {
     /// One in so many wants fails; zero: none.
     pub(super) fault_odds: u64,
     pub(super) failures: u64,
+    /// So many of the next names cannot be given.
+    pub(super) names_to_fail: u64,
     /// How those fail, if not in one way or another.
     pub(super) fault: Option<StorageError>,
 }
@@ -104,6 +106,10 @@ impl Disk {
         }
         let index = random.below(self.pending.len() as u64) as usize;
         let (ticket, want, piece) = self.pending.swap_remove(index);
+        if matches!(want, Want::Finish { .. }) && self.names_to_fail > 0 {
+            self.names_to_fail -= 1;
+            return Some((ticket, Err(StorageError::Failed)));
+        }
         if random.one_in(self.fault_odds) {
             self.failures += 1;
             self.half_do(&want, &piece, random);

@@ -120,6 +120,13 @@ pub(super) struct Upload {
     pub(super) is_doomed: bool,
 }
 
+impl Upload {
+    /// Whether all its bytes are safe, and the name is wanting that it is to have.
+    pub(super) fn lacks_name(&self) -> bool {
+        self.record.is_complete() && !self.record.is_partial() && !self.is_finished
+    }
+}
+
 /// All uploads of one shard.
 pub struct Uploads {
     pub(super) settings: UploadsSettings,
@@ -487,10 +494,9 @@ impl Uploads {
         }
         let upload = self.transfers[&id].upload;
         let known = &self.uploads[&upload];
-        let record = &known.record;
         let is_refused = self.transfers[&id].fault.is_some();
-        if record.is_complete() && !record.is_partial() && !known.is_finished && !is_refused {
-            let (name, bytes) = (record.name.clone(), record.offset);
+        if known.lacks_name() && !is_refused {
+            let (name, bytes) = (known.record.name.clone(), known.record.offset);
             let want = Want::Finish {
                 upload,
                 name,
@@ -736,14 +742,44 @@ impl Uploads {
         self.unlock(id, &transfer);
         self.outputs.push_back(Output::Release(transfer.upload));
         self.tell(id, &transfer);
-        for look in self.looks.remove(&id).unwrap_or_default() {
-            if let Some(transfer) = self.transfers.remove(&look) {
-                self.tell(look, &transfer);
-            }
-        }
         if transfer.is_chore {
             self.chore_ended(transfer.fault.is_some());
         }
+        self.tell_looks(id, &transfer);
+    }
+
+    /// Those who waited for the end of a transfer hear what came of it. If all bytes are safe and the name is wanting, the first of them asks for it again,
+    /// as anybody who looks now would, and the others hear what came of that.
+    fn tell_looks(&mut self, id: TransferId, ended: &Transfer) {
+        let mut looks = self.looks.remove(&id).unwrap_or_default();
+        let known = self.uploads.get(&ended.upload);
+        let lacks_name = known.is_some_and(Upload::lacks_name);
+        if lacks_name && ended.kind != Kind::Finish && !looks.is_empty() {
+            let first = looks.remove(0);
+            self.looks.insert(first, looks);
+            return self.finish_for(first, ended.upload);
+        }
+        for look in looks {
+            if let Some(mut transfer) = self.transfers.remove(&look) {
+                transfer.fault = ended.fault.filter(|_| lacks_name);
+                self.tell(look, &transfer);
+            }
+        }
+    }
+
+    /// Whoever waited asks for the name itself.
+    fn finish_for(&mut self, look: TransferId, upload: UploadId) {
+        let (Some(known), Some(waiting)) =
+            (self.uploads.get_mut(&upload), self.transfers.get_mut(&look))
+        else {
+            return;
+        };
+        known.writer = Some(look);
+        let has_client = waiting.has_client;
+        let offset = known.record.offset;
+        *waiting = Transfer::new(upload, Kind::Finish, Phase::Finishing, offset);
+        waiting.has_client = has_client;
+        self.truncate(look);
     }
 
     fn tell(&mut self, id: TransferId, transfer: &Transfer) {
@@ -753,10 +789,10 @@ impl Uploads {
         }
     }
 
-    /// Whether the body of a transfer was cut, which is not dealt with yet.
-    pub(super) fn is_cut(&self, id: TransferId) -> bool {
+    /// Whether the client of a transfer is gone, and what it brought is not dealt with yet.
+    pub(super) fn has_lost_client(&self, id: TransferId) -> bool {
         let transfer = self.transfers.get(&id);
-        transfer.is_some_and(|transfer| transfer.is_cut)
+        transfer.is_some_and(|transfer| !transfer.has_client && !transfer.is_chore)
     }
 
     /// Begins to wait for the end of whoever writes to an upload.

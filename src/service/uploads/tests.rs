@@ -500,6 +500,38 @@ fn a_head_behind_a_cut_waits_for_what_came() {
     assert_eq!(world.patch(&url, 3, "", b"defghij").status, 204);
 }
 
+/// All bytes of an upload came, its client is gone, and its name cannot be given: nobody hears of all bytes before it has it.
+#[test]
+fn heads_behind_a_name_that_failed_ask_for_it_again() {
+    for (fails, status, offset) in [(1, 200, Some("3")), (2, 500, None)] {
+        let mut world = world();
+        let url = world.create("Upload-Length: 3\r\n", b"");
+        let first = world.begin_patch(&url, 3);
+        world.uploads.handle(world.now, Input::Body(first, b"abc"));
+        world.uploads.handle(world.now, Input::BodyEnd(first));
+        world.uploads.handle(world.now, Input::Cut(first));
+        let heads = [(); 3].map(|()| match world.begin("anna", "HEAD", &url, "") {
+            Begun::Transfer(head) => head,
+            Begun::Answer(answer) => panic!("{} before it is known", answer.status),
+        });
+        // The first of those who ask goes away meanwhile.
+        world.uploads.handle(world.now, Input::Cut(heads[0]));
+        world.disk.names_to_fail = fails;
+        world.is_by_hand = true;
+        world.answers.clear();
+        world.drain(b"abc");
+        let answers = core::mem::take(&mut world.answers);
+        let told: Vec<_> = answers
+            .iter()
+            .map(|(id, answer)| (*id, answer.status, answer.header("Upload-Offset")))
+            .collect();
+        assert_eq!(told, [1, 2].map(|head| (heads[head], status, offset)));
+        assert_eq!(world.uploads.stats().transfers, 0);
+        assert_eq!(world.offset(&url), Some(3), "asked once more");
+        assert_eq!(world.file(&url), Some(&b"abc"[..]));
+    }
+}
+
 #[test]
 fn bytes_beyond_the_end_of_a_chunked_body_are_not_taken() {
     let mut world = world();
