@@ -166,7 +166,7 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2012",
         "A client did not answer a ping within engine.ping_timeout_ms; its session was closed.",
-        "Nothing: the client was gone, and connects again when it can.",
+        "Nothing: the client was gone, and connects again when it can. If there are many, look at ringway_laps_behind_total: clients of an overloaded machine are late.",
     ),
     entry(
         "RW-2013",

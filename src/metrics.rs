@@ -600,6 +600,12 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
         |_, laps| laps.sends_short,
     ),
     (
+        "ringway_laps_behind_total",
+        "Laps that left with the kernel what had come by then: the shard gets less than it needs of its core. Nobody is closed for silence in such a lap.",
+        false,
+        |_, laps| laps.laps_behind,
+    ),
+    (
         "ringway_receive_starved_total",
         "Receives that found no buffer and were parked.",
         false,

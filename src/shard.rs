@@ -306,6 +306,7 @@ impl Handler for Application {
 
     fn deadline(&mut self, cx: &mut Context<'_>, token: u64) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
+        self.hub.has_heard(cx.heard_all);
         self.hub
             .deadline(now, token, &mut post, cx.entropy, &mut self.outputs);
         self.carry(cx.commands);

@@ -32,6 +32,10 @@ pub trait Driver {
     /// with nothing. Every submitted operation has reached the kernel when this sleeps.
     fn wait(&mut self, deadline: Option<Duration>, batch: &mut Vec<Completion>);
 
+    /// Whether the last [`Driver::wait`] left something with the kernel that had come by then: more than one wait takes, or bytes that there was no
+    /// buffer for. Whoever is waited for may be among it.
+    fn has_left_some(&self) -> bool;
+
     /// Monotonic time since a start common to all shards of the process; read once per lap by the loop.
     fn now(&self) -> Duration;
 

@@ -49,6 +49,8 @@ pub enum Cause {
 pub struct Context<'a> {
     /// The time of this lap.
     pub now: Now,
+    /// Whether all that had come when this lap began was read. If not, whoever seems silent may have spoken.
+    pub heard_all: bool,
     /// This shard.
     pub shard: ShardId,
     /// The rings to the other shards.

@@ -22,6 +22,7 @@ pub(crate) struct Script {
     /// Those that were closed.
     pub(crate) stopped: Vec<Listener>,
     completions: Vec<Completion>,
+    left_some: bool,
     buffers: BTreeMap<u32, Vec<u8>>,
     buffers_made: u32,
     sevens: Sevens,
@@ -48,6 +49,10 @@ impl Driver for Script {
 
     fn wait(&mut self, _: Option<Duration>, batch: &mut Vec<Completion>) {
         batch.append(&mut self.completions);
+    }
+
+    fn has_left_some(&self) -> bool {
+        self.left_some
     }
 
     fn now(&self) -> Duration {
@@ -116,6 +121,8 @@ pub(crate) struct Notes {
     pub(crate) answers: Vec<(u64, FileOutcome)>,
     is_answering: bool,
     is_timing: bool,
+    /// Deadlines, and whether all was heard before them.
+    deadlines: Vec<(u64, bool)>,
 }
 
 impl Handler for Notes {
@@ -167,7 +174,9 @@ impl Handler for Notes {
         MailOutcome::Taken
     }
 
-    fn deadline(&mut self, _: &mut Context<'_>, _: u64) {}
+    fn deadline(&mut self, cx: &mut Context<'_>, token: u64) {
+        self.deadlines.push((token, cx.heard_all));
+    }
 
     fn computed(&mut self, _: &mut Context<'_>, _: u32, _: Result<JobOutput, PoolFull>) {}
 
@@ -304,6 +313,21 @@ fn a_slow_peer_is_cut_off_when_it_reads_nothing_and_not_before() {
     bench.shard.work();
     assert_eq!(bench.shard.handler.closed, [Cause::Closed]);
     assert_eq!(bench.shard.stats.sends_short, 0, "pieces are not short");
+}
+
+#[test]
+fn deadlines_know_whether_all_was_heard_before_them() {
+    let mut bench = Bench::connected();
+    for (token, left_some) in [(1, true), (2, false)] {
+        let at = Duration::from_secs(token);
+        bench.command(Command::Timer { at, token });
+        bench.shard.driver.now = at;
+        bench.shard.driver.left_some = left_some;
+        bench.shard.rest();
+        bench.shard.work();
+    }
+    assert_eq!(bench.shard.handler.deadlines, [(1, false), (2, true)]);
+    assert_eq!(bench.shard.stats.laps_behind, 1);
 }
 
 #[test]

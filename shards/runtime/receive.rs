@@ -53,12 +53,13 @@ impl<D: Driver, H: Handler> Shard<D, H> {
 
     fn hand_up(&mut self, conn: Conn, mut lease: RecvLease) {
         let mut commands = core::mem::take(&mut self.commands);
-        let (now, shard) = (self.now(), self.mesh.me());
+        let (now, heard_all, shard) = (self.now(), self.heard_all(), self.mesh.me());
         // The handler works on the leased buffer itself.
         let (bytes, bits) = self.driver.lend(&mut lease);
         let mut entropy = || bits.draw();
         let mut cx = crate::Context {
             now,
+            heard_all,
             shard,
             mesh: &mut self.mesh,
             commands: &mut commands,

@@ -76,6 +76,8 @@ pub struct Shard<D: Driver, H: Handler> {
     /// Of each listener.
     pub(crate) accepts: Vec<Accept>,
     exit: bool,
+    /// Whether this lap began with all read that had come.
+    heard_all: bool,
     /// Operations of no connection that are in flight, but for the accepts.
     pub(crate) strays: u32,
     pub(crate) stopping: Stopping,
@@ -122,6 +124,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             now,
             accepts,
             exit: false,
+            heard_all: true,
             strays: 0,
             stopping: Stopping::No,
         }
@@ -235,6 +238,8 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.driver.wait(deadline, &mut batch);
         self.mesh.unpark();
         self.read_time();
+        self.heard_all = !self.driver.has_left_some();
+        self.stats.laps_behind += u64::from(!self.heard_all);
         self.stats.completions += batch.len() as u64;
         for completion in batch.drain(..) {
             self.complete(completion);
@@ -254,6 +259,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.now
     }
 
+    pub(crate) const fn heard_all(&self) -> bool {
+        self.heard_all
+    }
+
     /// Calls the handler and carries out what it commands.
     pub(crate) fn call<R>(&mut self, f: impl FnOnce(&mut H, &mut Context<'_>) -> R) -> R {
         let mut commands = core::mem::take(&mut self.commands);
@@ -262,6 +271,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         let shard = self.mesh.me();
         let mut cx = Context {
             now: self.now,
+            heard_all: self.heard_all,
             shard,
             mesh: &mut self.mesh,
             commands: &mut commands,

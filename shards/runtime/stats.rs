@@ -10,6 +10,8 @@ pub(crate) const LAP_BUCKETS: usize = 21;
 pub struct LoopStats {
     /// Laps.
     pub laps: u64,
+    /// Those that began without having read all that had come.
+    pub laps_behind: u64,
     /// Completions handled.
     pub completions: u64,
     /// Completions of an older generation.

@@ -218,6 +218,11 @@ impl Driver for SimDriver {
         step::run(&mut state, self.shard, batch);
     }
 
+    fn has_left_some(&self) -> bool {
+        let state = self.kernel.0.borrow();
+        step::can_progress(&state, self.shard) || !state.rings[self.shard].starved.is_empty()
+    }
+
     fn now(&self) -> Duration {
         self.kernel.now()
     }

@@ -206,6 +206,7 @@ impl UringBuilder {
             peers: self.peers,
             woken: false,
             starved: false,
+            left_some: false,
         };
         driver.arm_wake();
         Ok(driver)

@@ -88,6 +88,8 @@ pub struct UringDriver {
     pub(crate) woken: bool,
     /// A receive found no buffer: however many did in one batch, it is one shortage.
     pub(crate) starved: bool,
+    /// The last wait left something with the kernel.
+    pub(crate) left_some: bool,
 }
 
 /// What a poll for POLLOUT says. The ring adds POLLRDHUP to whatever is asked for.
@@ -131,6 +133,7 @@ impl UringDriver {
             self.take(&entry);
         }
         if core::mem::take(&mut self.starved) {
+            self.left_some = true;
             self.memory.recv.was_short();
         }
     }
@@ -139,7 +142,11 @@ impl UringDriver {
     fn reap_deferred(&mut self) {
         for _ in 0..DEFERRED_ROUNDS_MAX {
             let before = self.backlog.len();
-            if !self.ring.has_deferred() || !self.memory.recv.has_free(DEFERRED_MAX) {
+            if !self.ring.has_deferred() {
+                return;
+            }
+            if !self.memory.recv.has_free(DEFERRED_MAX) {
+                self.left_some = true;
                 return;
             }
             self.ring.enter(false, None);
@@ -148,6 +155,7 @@ impl UringDriver {
                 return;
             }
         }
+        self.left_some |= self.ring.has_deferred();
     }
 
     fn take(&mut self, entry: &cqueue::Entry) {
@@ -497,6 +505,7 @@ impl Driver for UringDriver {
     }
 
     fn wait(&mut self, deadline: Option<Duration>, batch: &mut Vec<Completion>) {
+        self.left_some = false;
         self.reap();
         self.drain_pool();
         let remaining = deadline.map(|deadline| deadline.saturating_sub(self.now()));
@@ -510,6 +519,10 @@ impl Driver for UringDriver {
         self.drain_pool();
         self.woken = false;
         batch.extend(self.backlog.drain(..));
+    }
+
+    fn has_left_some(&self) -> bool {
+        self.left_some
     }
 
     fn now(&self) -> Duration {

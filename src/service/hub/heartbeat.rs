@@ -22,6 +22,12 @@ pub(crate) const VERIFY_TOKEN: u64 = 3 << KIND_SHIFT;
 
 /// A timer that fires so much too late says that this shard did not run: the pong may have come, and is not read yet.
 const STALL_US: u64 = 500_000;
+
+/// When a shard that has not read all looks again at whoever seems silent.
+const LOOK_AGAIN_US: u64 = 1_000_000;
+
+/// So many more timeouts it leaves to them.
+const UNREAD_TIMEOUTS_MAX: u64 = 3;
 /// Beats in the interval between two pings.
 const BEATS: u64 = 256;
 
@@ -161,6 +167,7 @@ impl Hub {
         if session.timer.us() > now_us {
             return;
         }
+        let late_us = now_us - session.timer.us();
         session.timer = Moment::NONE;
         if let Some(closing) = session.rare().closing {
             if closing.until_us <= now_us {
@@ -171,7 +178,10 @@ impl Hub {
             return;
         }
         self.spare_held(key, turn.now);
-        self.forgive_stall(key, turn.now);
+        if self.may_be_unread(key, turn.now) {
+            return self.arm_session(key, now_us + LOOK_AGAIN_US, turn.out);
+        }
+        self.forgive_stall(key, late_us, turn.now);
         if let Some(cause) = self.overdue(key, turn.now) {
             self.close_session(key, cause, turn);
             return;
@@ -223,22 +233,44 @@ impl Hub {
         }
     }
 
+    /// Whether all that had come was read before the deadlines that follow.
+    pub fn has_heard(&mut self, all: bool) {
+        self.heard_all = all;
+    }
+
+    /// Whether a session is overdue, and what it is waited for may be among what this shard has not come to: a shard with more to read than it gets to
+    /// is no judge of who was silent. It is not to hold those who are gone for ever, and judges in the end all the same.
+    fn may_be_unread(&self, key: Key, now: Now) -> bool {
+        let Some(session) = self.sessions.get(key).filter(|_| !self.heard_all) else {
+            return false;
+        };
+        let heartbeat = session.heartbeat;
+        let pong_due_us = heartbeat.is_pinged().then(|| heartbeat.due_us());
+        let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
+        let due_us = [pong_due_us, self.connect_due_us(session)]
+            .into_iter()
+            .flatten()
+            .min();
+        due_us.is_some_and(|due_us| {
+            let late_us = now.monotonic_us.checked_sub(due_us);
+            late_us.is_some_and(|late_us| late_us < timeout_us * UNREAD_TIMEOUTS_MAX)
+        })
+    }
+
     /// A shard that stood still, as all of a machine does that is moved, has not listened either: for as long again no pong is late. Whoever does not
     /// send it is cut off at the end of that.
-    fn forgive_stall(&mut self, key: Key, now: Now) {
+    fn forgive_stall(&mut self, key: Key, late_us: u64, now: Now) {
         let timeout_us = u64::from(self.settings.ping_timeout_ms) * 1000;
-        let Some(session) = self.sessions.get_mut(key) else {
-            return;
-        };
-        let Some(late_us) = now.monotonic_us.checked_sub(session.heartbeat.due_us()) else {
-            return;
-        };
         // The first to fire were due first: they tell those that were due a moment ago.
         if late_us > STALL_US {
             let until_us = now.monotonic_us + late_us.min(timeout_us);
             self.forgiving_until_us = self.forgiving_until_us.max(until_us);
         }
-        if session.heartbeat.is_pinged() && now.monotonic_us < self.forgiving_until_us {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let is_due = session.heartbeat.due_us() <= now.monotonic_us;
+        if session.heartbeat.is_pinged() && is_due && now.monotonic_us < self.forgiving_until_us {
             session.heartbeat = Heartbeat::pong_by(self.forgiving_until_us);
         }
     }

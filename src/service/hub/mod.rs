@@ -158,6 +158,8 @@ pub struct Hub {
     input_bytes: u64,
     /// Until then nobody's pong is late: this shard stood still.
     forgiving_until_us: u64,
+    /// Whether all that had come was read before the deadlines of this lap.
+    heard_all: bool,
     /// Whom the WebSocket serves whose frames are being read.
     purpose: Option<Purpose>,
     /// Whether that WebSocket agreed to permessage-deflate.
@@ -198,6 +200,7 @@ impl Hub {
             unarmed: Vec::new(),
             input_bytes: 0,
             forgiving_until_us: 0,
+            heard_all: true,
             purpose: None,
             echo_deflates: false,
             upstream: Joint::new(shard, shards, &settings, seed),

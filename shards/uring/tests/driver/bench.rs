@@ -155,6 +155,11 @@ impl Bench {
         self.completions.pop_front()
     }
 
+    /// The first completion of those that came with an earlier lap.
+    pub(crate) fn waiting(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
     /// The first completion that fits; those before it keep their order.
     pub(crate) fn find(&mut self, fits: impl Fn(&Completion) -> bool) -> Completion {
         let mut skipped = Vec::new();

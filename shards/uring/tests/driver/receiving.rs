@@ -114,6 +114,7 @@ fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
         }
     }
     assert_eq!(leases.len(), 2, "the pool was used up first");
+    assert!(bench.driver.has_left_some(), "the third was not read");
     let mut got = Vec::new();
     for mut lease in leases {
         got.extend_from_slice(bench.driver.bytes(&mut lease));
@@ -122,6 +123,52 @@ fn an_empty_pool_ends_the_receive_and_a_recycled_buffer_lets_it_go_on() {
     bench.recv(0, socket);
     got.extend(bench.receive_exactly(0, socket, sent.len() - got.len()));
     assert!(got == sent);
+    while bench.lap().is_some() {}
+    assert!(!bench.driver.has_left_some());
+}
+
+/// More clients than one wait listens to speak at once: it says that it has not heard all of them, until it has.
+#[test]
+fn a_wait_that_has_not_heard_all_says_so() {
+    const CLIENTS: u32 = 400;
+    let config = UringConfig {
+        sockets_max: CLIENTS,
+        recv_buffers: 512,
+        recv_buffers_first: 512,
+        ..SMALL
+    };
+    let (mut bench, address) = Bench::single(&config);
+    bench.accept();
+    let mut clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|slot| {
+            let client = TcpStream::connect(address).expect("a listener");
+            let (socket, _) = bench.accepted();
+            bench.recv(slot, socket);
+            client
+        })
+        .collect();
+    while bench.lap().is_some() {}
+    assert!(!bench.driver.has_left_some(), "nobody has spoken");
+    for client in &mut clients {
+        client.write_all(b"a").expect("a reader");
+    }
+    let (mut heard, mut partial) = (0, 0);
+    while heard < CLIENTS {
+        let before = heard;
+        let mut next = bench.lap();
+        while let Some(one) = next {
+            let Outcome::Received { lease, .. } = one.outcome else {
+                panic!("{one:?}");
+            };
+            bench.driver.recycle(lease);
+            heard += 1;
+            next = bench.waiting();
+        }
+        assert!(heard > before, "it has heard {heard}");
+        partial += u32::from(bench.driver.has_left_some());
+        assert_eq!(bench.driver.has_left_some(), heard < CLIENTS);
+    }
+    assert!(partial > 0, "it heard all at once");
 }
 
 /// A pool starts with 64 buffers of those that it may have; shortages double them.

@@ -276,6 +276,43 @@ fn a_shard_that_stood_still_cuts_nobody_off_for_that() {
     }
 }
 
+/// A shard that has more to read than it gets to cannot say who was silent, and judges all the same when three more timeouts are over.
+#[test]
+fn a_shard_that_has_not_read_all_is_no_judge_of_silence() {
+    let mut world = World::new(1, settings(true));
+    let conn = world.websocket(0, "40");
+    world.read(conn);
+    world.pass_ms(25_000);
+    assert_eq!(world.read(conn), "\u{fffd}\u{1}2");
+    let mut nameless = world.open(0);
+    world.send(nameless, get("transport=websocket", UPGRADE).as_bytes());
+    world.hubs[0].has_heard(false);
+    world.pass_ms(50_000);
+    assert!(!world.wires[&conn].closed && !world.wires[&nameless].closed);
+    // What was late is read.
+    world.send(conn, &frame("3"));
+    world.send(nameless, &frame("40"));
+    world.hubs[0].has_heard(true);
+    world.pass_ms(2_000);
+    assert!(!world.wires[&conn].closed && !world.wires[&nameless].closed);
+    world.pass_ms(25_000);
+    assert!(world.read(conn).ends_with("\u{1}2"), "it is pinged as ever");
+    // Once all is read the silent are closed as soon as it looks again.
+    nameless = world.websocket(0, "40");
+    world.hubs[0].has_heard(false);
+    world.pass_ms(20_000);
+    assert!(!world.wires[&conn].closed);
+    world.hubs[0].has_heard(true);
+    world.pass_ms(1_000);
+    check(&world.read(conn), "RW-2012");
+    // And in the end without that.
+    world.hubs[0].has_heard(false);
+    world.pass_ms(70_000);
+    assert!(!world.wires[&nameless].closed);
+    world.pass_ms(15_000);
+    check(&world.read(nameless), "RW-2012");
+}
+
 #[test]
 fn a_client_that_never_connects_and_a_head_that_never_ends_are_closed() {
     let mut world = World::new(1, settings(true));
