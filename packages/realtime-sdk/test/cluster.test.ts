@@ -143,8 +143,15 @@ test("an answer that cannot be said is a warning here, and a timeout for whoever
 test("of answers that are too long, whatever their sizes, the process warns once", async () => {
   const warnings = warningsOf("RINGWAY_ANSWER");
   const [one, two] = await pair();
-  two.io.on("tell much", (length: number, answer: (text: string) => void) => answer("x".repeat(length)));
-  for (const length of [129 << 20, 130 << 20]) one.io.serverSideEmit("tell much", length, () => {});
+  // Whoever asks waits five seconds, and saying so much takes a busy machine longer.
+  const said = [129 << 20, 130 << 20].map((length) => new Promise<void>((resolve) => {
+    two.io.on(`tell ${length}`, (answer: (text: string) => void) => {
+      answer("x".repeat(length));
+      resolve();
+    });
+    one.io.serverSideEmit(`tell ${length}`, () => {});
+  }));
+  await Promise.all(said);
   two.io.on("tell", (answer: (text: string) => void) => answer("x"));
   assert.deepEqual(await one.io.serverSideEmitWithAck("tell"), ["x"]);
   assert.equal(warnings.length, 1);
