@@ -32,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) partial: Vec<u8>,
     /// Bytes that the kernel did not take.
     pending: Vec<u8>,
+    /// It was told goodbye.
+    pub(crate) was_told_goodbye: bool,
     /// Messages of its room so far, or rather the number that comes next.
     pub(crate) next_number: u32,
 }
@@ -45,6 +47,7 @@ impl Client {
             stage: Stage::Upgrading,
             partial: Vec::new(),
             pending: Vec::new(),
+            was_told_goodbye: false,
             next_number: 0,
         })
     }

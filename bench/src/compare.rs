@@ -1,8 +1,9 @@
 //! Two results beside each other: only what differs by more than the noise of both.
 
-use crate::outcome::Report;
+use crate::outcome::{Outcome, Report};
 use crate::spread::Spread;
 use crate::table;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Passes below which nobody knows how far passes lie apart.
@@ -11,9 +12,8 @@ const PASSES_MIN: usize = 2;
 /// What differs, for people.
 pub(crate) fn render(before: &Report, after: &Report) -> String {
     let warnings = warnings(before, after);
-    let runs = before.outcomes.len() + after.outcomes.len();
+    let left_out = left_out(before, after);
     let (before, after) = (&before.whole(), &after.whole());
-    let broken = runs - before.outcomes.len() - after.outcomes.len();
     let (mut out, mut compared, mut skipped) = (String::new(), 0, 0);
     for (scenario, measure, what, old, new) in pairs(before, after) {
         if old.passes.min(new.passes) < PASSES_MIN {
@@ -44,17 +44,53 @@ pub(crate) fn render(before: &Report, after: &Report) -> String {
     } else {
         String::new()
     };
-    let broken = match broken {
-        0 => String::new(),
-        count => format!(" {count} runs do not count: they were not whole."),
-    };
     let skipped = match skipped {
         0 => String::new(),
         count => format!(" {count} were left out: a noise band wants two passes of each."),
     };
     format!(
-        "{warnings}{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}{broken}\n"
+        "{warnings}{table}{differ} of {compared} numbers differ by more than both results' noise.{skipped}\n{left_out}"
     )
+}
+
+/// Whether Ringway has, in the second result, done whole whatever was tried.
+pub(crate) fn is_good(after: &Report) -> bool {
+    after
+        .outcomes
+        .iter()
+        .all(|run| !run.is_ours() || run.is_whole())
+}
+
+/// What cannot be compared, by name: what was measured once, and runs that were not whole. A line each.
+fn left_out(before: &Report, after: &Report) -> String {
+    let runs = before.outcomes.iter().chain(&after.outcomes);
+    let names: BTreeSet<(&str, &str)> = runs.map(|run| (&*run.scenario, &*run.server)).collect();
+    let mut text = String::new();
+    for (scenario, server) in names {
+        for (report, other) in [(before, after), (after, before)] {
+            let runs = report.runs(scenario, server).count();
+            let problems: Vec<String> = report
+                .runs(scenario, server)
+                .filter_map(Outcome::problem)
+                .collect();
+            let line = match problems.first() {
+                _ if runs == 0 => format!(
+                    "{server} in {scenario} was measured in {} alone",
+                    other.commit
+                ),
+                Some(first) => {
+                    let count = problems.len();
+                    let commit = &report.commit;
+                    format!(
+                        "{server} in {scenario}: {count} of {runs} runs of {commit} do not count: {first}"
+                    )
+                }
+                None => continue,
+            };
+            writeln!(text, "{line}").expect("memory takes it");
+        }
+    }
+    text
 }
 
 /// What was not the same for both, so that a difference may be due to it: a line each, and an empty one.
@@ -141,6 +177,7 @@ mod tests {
                 "| echo | CPU us each | ringway/floor | 1.00 ±0% | 0.74 ±1% | -26% |",
                 "",
                 "2 of 3 numbers differ by more than both results' noise. 1 were left out: a noise band wants two passes of each.",
+                "ringway in new was measured in decade alone",
             ]
         );
         let same = render(&before, &before);
@@ -181,7 +218,38 @@ mod tests {
         after.outcomes[2].missing = 1;
         assert_eq!(
             render(&before, &after),
-            "0 of 1 numbers differ by more than both results' noise. 2 runs do not count: they were not whole.\n"
+            "0 of 1 numbers differ by more than both results' noise.\n\
+             ringway in echo: 2 of 4 runs of c0ffee do not count: 0 refused, 0 out of order, 1 missing\n"
         );
+        assert!(is_good(&before) && !is_good(&after));
+    }
+
+    /// A server that fails altogether has no numbers left that could differ.
+    #[test]
+    fn who_fails_is_named() {
+        let before = report(&[
+            ("rooms", "ringway", &[Some(8.0), Some(8.2)]),
+            ("rooms", "floor", &[Some(8.0), Some(8.2)]),
+        ]);
+        let mut after = report(&[
+            ("rooms", "ringway", &[None, None]),
+            ("rooms", "floor", &[None, Some(8.2)]),
+        ]);
+        after.outcomes.truncate(3);
+        after.outcomes[2].failure = Some("it is gone".to_owned());
+        let text = render(&before, &after);
+        assert!(text.contains("ringway in rooms: 2 of 2 runs"), "{text}");
+        assert!(
+            text.contains("floor in rooms: 1 of 1 runs of c0ffee do not count: it is gone"),
+            "{text}"
+        );
+        assert!(!is_good(&after));
+        after.outcomes.drain(..2);
+        let text = render(&before, &after);
+        assert!(
+            text.contains("ringway in rooms was measured in c0ffee alone"),
+            "{text}"
+        );
+        assert!(is_good(&after), "a peer may fail");
     }
 }

@@ -353,6 +353,7 @@ impl Crowd {
     }
 
     fn closed(&mut self, who: usize, payload: &[u8]) {
+        self.clients[who].was_told_goodbye = true;
         let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
         if !matches!(code, None | Some(1000 | 1005)) {
             let why = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());

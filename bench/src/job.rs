@@ -154,7 +154,7 @@ impl Job {
         load.tally().since_ns = load.clock_ns();
         let (operations, bytes) = (load.tally().operations, load.tally().bytes);
         let cpus = scenario.cpus();
-        let stolen = Stolen::of(&cpus)?;
+        let (stolen, busy) = (Stolen::of(&cpus)?, Stolen::busy(&cpus)?);
         let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
         let measured = Duration::from_millis(scenario.measured_ms);
         phase(&mut load, measured, |elapsed| {
@@ -163,6 +163,7 @@ impl Job {
         (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
         outcome.seconds = start.elapsed().as_secs_f64();
         outcome.stolen = Some(Stolen::of(&cpus)?.since(stolen));
+        outcome.busy = Some(Stolen::busy(&cpus)?.since(busy));
         profiler.map_or(Ok(()), Profiler::finish)?;
         (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
         outcome.operations = load.tally().operations - operations;

@@ -122,7 +122,7 @@ struct MillionArgs {
     /// Shards, if not as many as it says.
     #[arg(long)]
     shards: Option<u16>,
-    /// Rooms, one for each connection; each gets a message of its own.
+    /// Rooms, to which connections are dealt in turn; each gets messages of its own.
     #[arg(long)]
     rooms: Option<usize>,
     /// Where the result goes, in JSON.
@@ -361,11 +361,9 @@ fn show(args: &TableArgs) -> Result<ExitCode, String> {
 }
 
 fn compare(before: &std::path::Path, after: &std::path::Path) -> Result<ExitCode, String> {
-    print(&compare::render(
-        &Report::read(before)?,
-        &Report::read(after)?,
-    ));
-    Ok(ExitCode::SUCCESS)
+    let (before, after) = (Report::read(before)?, Report::read(after)?);
+    print(&compare::render(&before, &after));
+    Ok(code(compare::is_good(&after)))
 }
 
 fn measure(job: &str) -> Result<ExitCode, String> {

@@ -44,6 +44,9 @@ pub(crate) struct Outcome {
     /// What the hypervisor took of the CPUs of server and load meanwhile; older results do not say.
     #[serde(default)]
     pub(crate) stolen: Option<Stolen>,
+    /// How long those CPUs ran anything meanwhile; older results do not say.
+    #[serde(default)]
+    pub(crate) busy: Option<Stolen>,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,
@@ -79,11 +82,15 @@ impl Outcome {
             && self.bulk_flowed()
     }
 
+    /// Whether Ringway has a part in it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.server.split('-').any(|part| part == OURS)
+    }
+
     /// Whether it speaks against the bench or against Ringway: it did not run at all, or Ringway lost or disordered something. A peer may lose what it
     /// likes, and anybody may refuse; the table says so.
     pub(crate) fn is_fatal(&self) -> bool {
-        let is_ours = self.server.split('-').any(|part| part == OURS);
-        self.failure.is_some() || (is_ours && self.disordered + self.missing > 0)
+        self.failure.is_some() || (self.is_ours() && self.disordered + self.missing > 0)
     }
 
     fn bulk_flowed(&self) -> bool {
@@ -95,6 +102,14 @@ impl Outcome {
     pub(crate) fn waiting_share(&self) -> Option<f64> {
         let share = self.waiting_seconds.max(self.load_waiting_seconds) / self.seconds;
         (!self.shares_cpus && share.is_finite()).then_some(share)
+    }
+
+    /// How much of the time of the CPUs that server and load share something else ran on them.
+    pub(crate) fn others_share(&self) -> Option<f64> {
+        let busy = self.busy.filter(|_| self.shares_cpus)?;
+        let others = busy.seconds - self.cpu_seconds - self.load_cpu_seconds;
+        let share = others.max(0.0) / (self.seconds * busy.cpus as f64);
+        share.is_finite().then_some(share)
     }
 
     /// How much of the time of its CPUs the hypervisor took.
@@ -141,7 +156,7 @@ impl Report {
         let arguments = std::env::args().skip(1);
         Self {
             date: said_by("date", &["+%Y-%m-%d %H:%M"]),
-            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude=*"]),
+            commit: tree(),
             kernel: said_by("uname", &["-r"]),
             machine: machine(),
             has_own_network,
@@ -240,6 +255,13 @@ fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let bytes = output.map_or_else(|_| Vec::new(), |output| output.stdout);
     String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// The commit of the tree, wherever this was started.
+fn tree() -> String {
+    let root = crate::run::root().display().to_string();
+    let describe = ["describe", "--always", "--dirty", "--exclude=*"];
+    said_by("git", &[&["-C", &root], &describe[..]].concat())
 }
 
 fn machine() -> String {

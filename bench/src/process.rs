@@ -27,23 +27,34 @@ impl Cpu {
             total.on_ns += fields.next().unwrap_or(0);
             total.waiting_ns += fields.next().unwrap_or(0);
         }
+        // Of threads that have ended the process knows as well, in ticks.
+        let ticks = ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat"))?);
+        total.on_ns = total.on_ns.max(ticks * (1_000_000_000 / TICKS as u64));
         Ok(total)
     }
 
     /// Seconds on a CPU and seconds of waiting for one.
     pub(crate) fn since(self, before: Self) -> (f64, f64) {
-        let seconds = |ns: u64| ns as f64 / 1e9;
+        // What a thread waited goes with it.
+        let seconds = |now: u64, before: u64| now.saturating_sub(before) as f64 / 1e9;
         (
-            seconds(self.on_ns - before.on_ns),
-            seconds(self.waiting_ns - before.waiting_ns),
+            seconds(self.on_ns, before.on_ns),
+            seconds(self.waiting_ns, before.waiting_ns),
         )
     }
+}
+
+/// User and system time of a process, in ticks, from its /proc/PID/stat, where its name may have any characters.
+fn ticks_in(stat: &str) -> u64 {
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields = rest.split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// Ticks of /proc/stat in a second, on every architecture that this runs on (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// What the hypervisor took of some CPUs: time in which one of them had something to do and did not run.
+/// Time of some CPUs: what the hypervisor took, in which one of them had something to do and did not run, or in which they ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stolen {
     /// Over all of them.
@@ -61,10 +72,32 @@ impl Stolen {
     }
 
     fn in_stat(stat: &str, cpus: &[usize]) -> Self {
+        Self::summed(stat, cpus, &[8])
+    }
+
+    /// How long the CPUs named have run anything so far.
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub(crate) fn busy(cpus: &[usize]) -> io::Result<Self> {
+        Ok(Self::summed(
+            &fs::read_to_string("/proc/stat")?,
+            cpus,
+            &[1, 2, 3, 6, 7],
+        ))
+    }
+
+    fn summed(stat: &str, cpus: &[usize], places: &[usize]) -> Self {
         // "cpu0 user nice system idle iowait irq softirq steal guest guest_nice"; the space tells cpu1 from cpu10.
-        let ticks = cpus.iter().map(|cpu| field(stat, &format!("cpu{cpu} "), 8));
+        let of_cpu = |cpu: &usize| {
+            let name = format!("cpu{cpu} ");
+            places
+                .iter()
+                .map(|place| field(stat, &name, *place))
+                .sum::<i64>()
+        };
         Self {
-            seconds: ticks.sum::<i64>() as f64 / TICKS,
+            seconds: cpus.iter().map(of_cpu).sum::<i64>() as f64 / TICKS,
             cpus: cpus.len(),
         }
     }
@@ -163,6 +196,10 @@ mod tests {
         assert_eq!(seconds(&[0]), 1.5);
         assert_eq!(seconds(&[0, 1]), 2.0);
         assert_eq!(seconds(&[3]), 0.0);
+        assert_eq!(
+            Stolen::summed(stat, &[0, 1], &[1, 2, 3, 6, 7]).seconds,
+            0.38
+        );
         let (before, after) = (Stolen::in_stat(stat, &[1]), Stolen::in_stat(stat, &[1]));
         assert_eq!(
             after.since(before),
@@ -171,6 +208,29 @@ mod tests {
                 cpus: 1
             }
         );
+    }
+
+    #[test]
+    fn ticks_stand_behind_any_name() {
+        let stat = "12 (a b) 3 (c) R 1 2 3 4 5 6 7 8 9 10 150 27 0 0 20 0 9";
+        assert_eq!(ticks_in(stat), 177);
+        assert_eq!(ticks_in("nothing"), 0);
+    }
+
+    /// A thread that ends takes its own count with it.
+    #[test]
+    fn threads_that_ended_count() {
+        let pid = std::process::id();
+        let before = Cpu::of(pid).unwrap();
+        let spin = |_| {
+            std::thread::spawn(|| {
+                let start = std::time::Instant::now();
+                while start.elapsed().as_millis() < 60 {}
+            })
+        };
+        (0..4).map(spin).for_each(|thread| thread.join().unwrap());
+        let (seconds, _) = Cpu::of(pid).unwrap().since(before);
+        assert!(seconds > 0.05, "{seconds}");
     }
 
     #[test]

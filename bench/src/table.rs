@@ -127,9 +127,13 @@ fn noise(report: &Report) -> String {
         Outcome::waiting_share,
         "other processes had a CPU that was wanted for",
     );
+    let beside = share(
+        Outcome::others_share,
+        "where server and load share their CPUs something else had",
+    );
     let stolen = share(Outcome::stolen_share, "the hypervisor took");
-    let both: Vec<String> = others.into_iter().chain(stolen).collect();
-    both.join("; ")
+    let all: Vec<String> = [others, beside, stolen].into_iter().flatten().collect();
+    all.join("; ")
 }
 
 /// Scenarios that were done to the same servers.

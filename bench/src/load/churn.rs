@@ -52,7 +52,12 @@ impl Work for Churn {
     }
 
     fn on_end(&mut self, crowd: &mut Crowd, who: usize) {
-        self.tally.done(self.began_ns[who], crowd.now_ns);
+        if crowd.client(who).was_told_goodbye {
+            self.tally.done(self.began_ns[who], crowd.now_ns);
+        } else {
+            // It was cut off, which is cheaper.
+            self.tally.disordered += 1;
+        }
         if self.is_over {
             self.under_way -= 1;
             return;

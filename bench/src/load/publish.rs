@@ -60,6 +60,7 @@ impl Publish {
         let publisher = self.published as usize % self.rooms;
         let stamp = Stamp {
             due_ns,
+            room: publisher as u32,
             number: (self.published / self.rooms as u64) as u32,
         };
         let room = Self::room_of(publisher, self.rooms);
@@ -122,8 +123,11 @@ impl Work for Publish {
             self.tally.refused += 1;
             return;
         };
-        let Some(stamp) = Stamp::find(message) else {
-            self.tally.refused += 1;
+        // Whatever is not what somebody published, and to this room, is wrong.
+        let stamp = Stamp::find(message, self.payload_bytes);
+        let is_for_it = |stamp: &Stamp| stamp.room as usize == who % self.rooms;
+        let Some(stamp) = stamp.filter(is_for_it) else {
+            self.tally.disordered += 1;
             return;
         };
         let next = &mut crowd.client(who).next_number;
@@ -143,7 +147,6 @@ impl Work for Publish {
 mod tests {
     use super::*;
     use crate::dialect::Dialect;
-    use crate::stamp::STAMP_BYTES;
 
     #[test]
     fn a_publish_is_complete_when_its_last_reader_has_it() {
@@ -174,6 +177,16 @@ mod tests {
         }
     }
 
+    /// A message to a room, of this number.
+    fn message(room: u32, number: u32, payload_bytes: usize) -> Vec<u8> {
+        let stamp = Stamp {
+            due_ns: 0,
+            room,
+            number,
+        };
+        format!("m{}", stamp.payload(payload_bytes)).into_bytes()
+    }
+
     /// Two readers of one room, to whom four messages were published, get these numbers.
     fn heard(numbers: [&[u32]; 2]) -> Publish {
         let scenario = toml::from_str(
@@ -184,12 +197,8 @@ mod tests {
         publish.due(&mut crowd);
         for (who, numbers) in numbers.into_iter().enumerate() {
             for number in numbers {
-                let stamp = Stamp {
-                    due_ns: 0,
-                    number: *number,
-                };
-                let message = format!("m{}", stamp.payload(STAMP_BYTES));
-                let incoming = Dialect::Bare.understand(message.as_bytes());
+                let message = message(0, *number, publish.payload_bytes);
+                let incoming = Dialect::Bare.understand(&message);
                 publish.on_message(&mut crowd, who, incoming);
             }
         }
@@ -231,11 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_number_is_refused() {
+    fn what_nobody_published_is_wrong() {
         let (mut crowd, _listener) = Crowd::pretended(Dialect::Bare, 1);
         let mut publish = heard([&[], &[]]);
-        publish.on_message(&mut crowd, 0, Incoming::Message(b"mx"));
+        let bytes = publish.payload_bytes;
+        let (of_another_room, short) = (message(1, 0, bytes), message(0, 0, bytes - 1));
+        for message in [b"mx", &of_another_room[..], &short] {
+            publish.on_message(&mut crowd, 0, Incoming::Message(message));
+        }
         publish.on_message(&mut crowd, 0, Incoming::Answer(b"ex"));
-        assert_eq!((publish.tally.refused, publish.missing()), (2, 8));
+        let counts = (publish.tally.disordered, publish.tally.refused);
+        assert_eq!((counts, publish.missing()), ((3, 1), 8));
     }
 }

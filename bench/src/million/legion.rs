@@ -144,7 +144,9 @@ impl Legion {
 
     /// The first client of each room publishes to it.
     pub(super) fn publish(&mut self) -> io::Result<()> {
-        self.0[0].tell(PUBLISH)
+        self.0
+            .iter_mut()
+            .try_for_each(|member| member.tell(PUBLISH))
     }
 }
 
@@ -166,17 +168,17 @@ impl Count {
     }
 }
 
-/// Counts what comes.
-#[derive(Default)]
-struct Listener(Count);
+/// Counts what comes to a cohort.
+struct Listener<'a>(Count, &'a Cohort);
 
-impl Work for Listener {
+impl Work for Listener<'_> {
     fn on_message(&mut self, crowd: &mut Crowd, who: usize, incoming: Incoming<'_>) {
         let stamp = match incoming {
-            Incoming::Message(message) => Stamp::find(message),
+            Incoming::Message(message) => Stamp::find(message, STAMP_BYTES),
             _ => None,
         };
-        let Some(stamp) = stamp else {
+        let room = (self.1.first + who) % self.1.rooms;
+        let Some(stamp) = stamp.filter(|stamp| stamp.room as usize == room) else {
             return crowd.fail(|| format!("client {who} got {incoming:?}"));
         };
         let next = &mut crowd.client(who).next_number;
@@ -197,7 +199,7 @@ pub(crate) fn serve(cohort: &Cohort) -> io::Result<()> {
         numbers.map(|number| job::guest(number, vec![Publish::room_of(number, cohort.rooms)]));
     crowd.open(guests.collect::<io::Result<_>>()?)?;
     let told = lines();
-    let (mut listener, mut published) = (Listener::default(), 0);
+    let (mut listener, mut published) = (Listener(Count::default(), cohort), 0);
     say(listener.0)?;
     loop {
         crowd.turn(WAIT, &mut listener)?;
@@ -207,7 +209,7 @@ pub(crate) fn serve(cohort: &Cohort) -> io::Result<()> {
                 say(listener.0)?;
             }
             Ok(_) => {
-                publish(&mut crowd, cohort.rooms, published);
+                publish(&mut crowd, cohort, published);
                 published += 1;
             }
             Err(TryRecvError::Empty) => {}
@@ -216,15 +218,19 @@ pub(crate) fn serve(cohort: &Cohort) -> io::Result<()> {
     }
 }
 
-/// The first client of each room publishes the message of this number.
-fn publish(crowd: &mut Crowd, rooms: usize, number: u32) {
+/// The first client of each room publishes the message of this number, if it is of this cohort.
+fn publish(crowd: &mut Crowd, cohort: &Cohort, number: u32) {
     let due_ns = crowd.clock_ns();
-    let payload = Stamp { due_ns, number }.payload(STAMP_BYTES);
-    for room in 0..rooms.min(crowd.len()) {
-        let message = crowd
-            .dialect
-            .publish(&Publish::room_of(room, rooms), &payload);
-        crowd.send(room, &message);
+    let rooms = cohort.first..cohort.rooms.min(cohort.first + crowd.len());
+    for (who, room) in rooms.enumerate() {
+        let stamp = Stamp {
+            due_ns,
+            room: room as u32,
+            number,
+        };
+        let name = Publish::room_of(room, cohort.rooms);
+        let message = crowd.dialect.publish(&name, &stamp.payload(STAMP_BYTES));
+        crowd.send(who, &message);
     }
 }
 
