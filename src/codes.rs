@@ -593,6 +593,11 @@ pub static CATALOGUE: &[Entry] = &[
         "A client announced a checksum behind the bytes of its upload (Trailer: Upload-Checksum), which is not read; it was answered 400.",
         "Send Upload-Checksum with the head, or none: tus clients do so where Tus-Extension does not name checksum-trailer.",
     ),
+    entry(
+        "RW-2819",
+        "A user sends uploads.user_bodies_max bodies of uploads to one shard already, or all users together half as many as files.open_max; another one was answered 503.",
+        "Nothing, if clients send that many at a time: they come again. Or raise uploads.user_bodies_max; metrics say who is slow: ringway_upload_transfers.",
+    ),
 ];
 
 #[cfg(test)]

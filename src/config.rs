@@ -171,6 +171,8 @@ section! {
         user_bytes_max: u64 = 256 << 30,
         /// Uploads of one user, finished ones among them until they are forgotten.
         user_uploads_max: u32 = 4096,
+        /// Bodies of one user that come in at a time, on each shard; all users together have half as many as `files.open_max`.
+        user_bodies_max: u32 = 128,
         /// Uploads of each shard.
         uploads_max: u32 = 65_536,
         /// How long an unfinished one is kept after its last bytes.
@@ -427,7 +429,8 @@ section! {
         /// Bytes queued for one slow session. A packet counts its frames, the names of its room and key, some 110 bytes of its own, and its frames
         /// once more where `websocket.deflate` may need a compressed copy.
         queue_bytes_max: u32 = 1 << 20,
-        /// Bytes queued on one shard, counted alike: a packet for a thousand sessions counts a thousand times; new connections are refused beyond it.
+        /// Bytes queued on one shard, counted alike: a packet for a thousand sessions counts a thousand times; new connections are refused beyond it. Answers of files may
+        /// have a quarter of it.
         shard_queue_bytes_max: u64 = 256 << 20,
         /// Bytes of unfinished requests and messages on one shard; beyond it new connections are refused, and whoever adds to it is cut off.
         shard_input_bytes_max: u64 = 256 << 20,

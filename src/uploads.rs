@@ -60,9 +60,13 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
         return Err(StartError::invalid_value("uploads.buffer_bytes", what));
     }
     // Anonymous clients are one user, who has no quota.
-    let (user_bytes_max, user_uploads_max) = match config.dev {
-        true => (u64::MAX, u32::MAX),
-        false => (uploads.user_bytes_max, uploads.user_uploads_max),
+    let (user_bytes_max, user_uploads_max, user_bodies_max) = match config.dev {
+        true => (u64::MAX, u32::MAX, u32::MAX),
+        false => (
+            uploads.user_bytes_max,
+            uploads.user_uploads_max,
+            uploads.user_bodies_max,
+        ),
     };
     let vault = vault(&uploads.key_files)?;
     let bytes_max = match vault {
@@ -74,6 +78,9 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
             bytes_max: uploads.bytes_max.min(bytes_max),
             user_bytes_max,
             user_uploads_max,
+            user_bodies_max,
+            // The rest is for files that are served, and for looking after all of them.
+            bodies_max: config.files.open_max.max(64) / 2,
             uploads_max: uploads.uploads_max,
             expire_seconds: uploads.expire_seconds,
             remember_seconds: uploads.remember_seconds,

@@ -173,6 +173,8 @@ pub enum Refusal {
     StorageReadOnly,
     /// RW-2818: a checksum is announced that comes behind the body.
     UploadTrailer,
+    /// RW-2819: the user, or the server, has as many bodies of uploads coming in as it may have.
+    UploadsBusy,
 }
 
 impl Refusal {
@@ -262,6 +264,7 @@ impl Refusal {
         Self::UploadMethod,
         Self::StorageReadOnly,
         Self::UploadTrailer,
+        Self::UploadsBusy,
     ];
 
     /// The catalogue's code.
@@ -352,6 +355,7 @@ impl Refusal {
             Self::UploadMethod => "RW-2815",
             Self::StorageReadOnly => "RW-2816",
             Self::UploadTrailer => "RW-2818",
+            Self::UploadsBusy => "RW-2819",
         }
     }
 
@@ -461,6 +465,7 @@ impl Refusal {
             Self::UploadTrailer => {
                 "checksums behind a body are not read: send Upload-Checksum with the head"
             }
+            Self::UploadsBusy => "too many uploads come in now; try again",
         }
     }
 

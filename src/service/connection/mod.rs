@@ -326,6 +326,14 @@ impl Connection {
         }
     }
 
+    /// Of those, bytes of an answer that is no session's.
+    pub(crate) const fn given_bytes(&self) -> u64 {
+        match self.stage {
+            Stage::Given { bytes } => bytes as u64,
+            _ => 0,
+        }
+    }
+
     /// The session that this connection serves in any way.
     pub(crate) fn session(&self) -> Option<Key> {
         match &self.stage {

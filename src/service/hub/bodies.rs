@@ -278,13 +278,13 @@ impl Hub {
             take_small(&mut sending, &mut answer);
         }
         if sending.is_over() {
-            if answer.len() > UNCOUNTED_BYTES_MAX && self.over_memory() {
+            if answer.len() > UNCOUNTED_BYTES_MAX && self.over_answers() {
                 self.files.give_back(admission);
             }
             return self.give_file(key, &answer, sending.keep_alive, turn);
         }
         let is_open = matches!(sending.source, Source::Stored(Content::Open(_)));
-        if !is_open && self.over_memory() {
+        if !is_open && self.over_answers() {
             self.files.give_back(admission);
             let refused = Refused::new(503, Refusal::ShardFull);
             return self.refuse_file(key, &refused, &Reply::last(), turn);
@@ -303,7 +303,7 @@ impl Hub {
     fn give_file(&mut self, key: Key, answer: &[u8], keep_alive: bool, turn: &mut Turn<'_>) {
         if answer.len() <= UNCOUNTED_BYTES_MAX {
             self.send_answer(key, answer, keep_alive, turn);
-        } else if self.over_memory() {
+        } else if self.over_answers() {
             let refused = Refused::new(503, Refusal::ShardFull);
             self.refuse_file(key, &refused, &Reply::last(), turn);
         } else {
@@ -446,6 +446,7 @@ impl Hub {
         }
         sending.counted_bytes += bytes.len() as u64;
         self.queued_bytes += bytes.len() as u64;
+        self.given_bytes += bytes.len() as u64;
         let is_granted = sending.granted > 0;
         self.files.bodies.by_key.insert(key, sending);
         if !bytes.is_empty() {
@@ -543,7 +544,9 @@ impl Hub {
             return self.close_now(key, turn);
         };
         connection.clear_deadline();
-        self.queued_bytes -= core::mem::take(&mut sending.counted_bytes);
+        let sent_bytes = core::mem::take(&mut sending.counted_bytes);
+        self.queued_bytes -= sent_bytes;
+        self.given_bytes -= sent_bytes;
         if !sending.is_over() {
             return self.push_body(key, Vec::new(), turn);
         }

@@ -58,7 +58,7 @@ impl Hub {
     fn answer_bundle(&mut self, key: Key, verdict: Verdict, mut reply: Reply, turn: &mut Turn<'_>) {
         match verdict {
             // What is answered is not let in.
-            Verdict::Refused { .. } if self.over_memory() => {
+            Verdict::Refused { .. } if self.over_answers() => {
                 self.respond_refusal(key, 503, Refusal::ShardFull, &reply, turn);
             }
             Verdict::Refused {
@@ -107,6 +107,7 @@ impl Hub {
         connection.closing |= !keep_alive;
         turn.out.push(Output::Dirty(key.conn()));
         self.queued_bytes += u64::from(bytes);
+        self.given_bytes += u64::from(bytes);
         // Who does not read it may not keep it for ever.
         let idle_us = u64::from(self.settings.keep_alive_timeout_ms) * 1000;
         let read_us = u64::from(bytes) * PATIENCE_US_PER_BYTE;

@@ -320,6 +320,11 @@ impl Files {
         ]
     }
 
+    /// Bytes that answers on their way need beside those.
+    pub(crate) fn borrowed_bytes(&self) -> u64 {
+        self.cache.bytes_elsewhere() + self.bodies.unsealing_bytes() as u64
+    }
+
     /// Bytes of answers on their way that count as queued.
     pub(crate) fn queued_bytes(&self) -> u64 {
         self.bodies.counted_bytes()

@@ -257,6 +257,7 @@ impl Hub {
             connection.place = Some(self.limits.count(turn.now, client));
         }
         self.queued_bytes += connection.answer_bytes();
+        self.given_bytes += connection.given_bytes();
         let deadline_us = connection.busy().deadline_us;
         // Nothing of an answer in pieces is on its way, and the rest of its file is elsewhere.
         let is_cut = matches!(connection.stage, Stage::Sending) && deadline_us == 0;

@@ -24,6 +24,7 @@ mod namespaces;
 mod obeyed;
 mod opaque;
 mod output;
+mod pace;
 mod packets;
 mod pages;
 mod prefix;
@@ -78,6 +79,9 @@ use std::sync::Arc;
 
 /// Bytes of answers and control frames that may wait behind the send in flight. Who asks for more without reading waits or is cut off.
 pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Answers that are no session's have so much of the budget for queued bytes: one part in four.
+const ANSWERS_SHARE: u64 = 4;
 
 /// What one call brings along.
 pub(crate) struct Turn<'a> {
@@ -152,6 +156,8 @@ pub struct Hub {
     drain: Option<Drain>,
     /// Bytes in all outboxes, and in answers on their way to polling clients.
     queued_bytes: u64,
+    /// Of those, bytes of answers that are no session's: of files above all.
+    given_bytes: u64,
     /// Connections whose deadline has no timer yet.
     unarmed: Vec<Key>,
     /// Bytes of requests and messages that are not whole.
@@ -197,6 +203,7 @@ impl Hub {
             unverified: Vec::new(),
             drain: None,
             queued_bytes: 0,
+            given_bytes: 0,
             unarmed: Vec::new(),
             input_bytes: 0,
             forgiving_until_us: 0,
@@ -420,9 +427,10 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(Key::of(conn)) else {
             return;
         };
-        self.queued_bytes -= self.files.forget(Key::of(conn));
+        let of_file = self.files.forget(Key::of(conn));
+        self.queued_bytes -= of_file + connection.answer_bytes();
+        self.given_bytes -= of_file + connection.given_bytes();
         self.uncount_input(&connection);
-        self.queued_bytes -= connection.answer_bytes();
         self.stats.connections -= 1;
         self.limits.disconnect(connection.place.take());
         let mut turn = Turn::new(now, post, entropy, out);
@@ -542,10 +550,14 @@ impl Hub {
 
     /// The budget for queued bytes or for input is used up: existing members keep theirs, newcomers wait outside.
     pub(crate) fn over_memory(&self) -> bool {
-        let files = &self.files;
-        let unsealing = files.bodies.unsealing_bytes() as u64;
-        let waiting = self.queued_bytes + files.cache.bytes_elsewhere() + unsealing;
+        let waiting = self.queued_bytes + self.files.borrowed_bytes();
         waiting > self.settings.shard_queue_bytes_max || self.over_input()
+    }
+
+    /// The part of that budget is used up which answers of files may have: whoever reads theirs slowly is no reason to let nobody in.
+    pub(super) fn over_answers(&self) -> bool {
+        let given = self.given_bytes + self.files.borrowed_bytes();
+        given > self.settings.shard_queue_bytes_max / ANSWERS_SHARE || self.over_memory()
     }
 
     /// Counts what a connection keeps of its input; whoever adds to a budget that is used up is cut off.

@@ -154,6 +154,7 @@ impl Hub {
     pub fn audit(&self) {
         let bounds = self.settings.outbox_bounds();
         let (mut queued, mut input) = (self.files.queued_bytes(), 0);
+        let mut given = queued;
         for session in self
             .sessions
             .keys()
@@ -174,8 +175,10 @@ impl Hub {
             };
             input += u64::from(connection.busy().counted_bytes);
             queued += connection.answer_bytes();
+            given += connection.given_bytes();
         }
         assert_eq!(queued, self.queued_bytes, "bytes in all queues");
+        assert_eq!(given, self.given_bytes, "bytes of answers");
         assert_eq!(input, self.input_bytes, "bytes of input");
         self.audit_uploads();
         assert_eq!(self.by_sid.len(), self.sessions.len(), "names of sessions");

@@ -74,6 +74,7 @@ impl Hub {
             && connection.busy().output.is_empty()
         {
             self.queued_bytes -= connection.answer_bytes();
+            self.given_bytes -= connection.given_bytes();
             connection.stage = Stage::Head;
             connection.clear_deadline();
         }

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: whose they are and where (`uploaders.rs`), what is answered (`uploads/machine.rs`), and which operations on files that takes (`uploads/store.rs`).
 
+use super::pace::Pace;
 use super::pages::{Manners, tell_page};
 use super::upload_news::UploadNews;
 use super::uploaders::{Proving, Signed, Uploader};
@@ -64,12 +65,19 @@ struct Incoming {
     signed: Option<Signed>,
     /// When something last came.
     heard_us: u64,
+    pace: Pace,
 }
 
 impl Incoming {
     /// Whether something waits to be written behind which nothing is under way, so that no end of a write brings it on its way.
     fn has_unwritten(&self) -> bool {
         self.writes == 0 && !self.buffer.is_empty()
+    }
+
+    /// Whether the next thing to happen is that its client sends something.
+    fn waits_for_client(&self) -> bool {
+        let is_due = self.may_come && !self.framing.is_done();
+        is_due && !self.is_starved && self.writes == 0
     }
 }
 
@@ -248,6 +256,7 @@ impl Hub {
                     signed: who.into_signed(),
                     reply,
                     heard_us: turn.now.monotonic_us,
+                    pace: Pace::since(turn.now.monotonic_us),
                 };
                 uploads.bodies.insert(key, incoming);
                 uploads.keys.insert(transfer, key);
@@ -590,6 +599,7 @@ impl Hub {
         if body.buffer.is_empty() {
             body.gathers_since_us = turn.now.monotonic_us;
         }
+        body.pace.came(data.len());
         body.buffer.extend_from_slice(&rest[data]);
         *taken += count;
         if body.framing.is_done() {
@@ -813,11 +823,22 @@ impl Hub {
         }
         uploads.news.forget_old(turn.now);
         uploads.buffers.shrink();
+        let bodies = uploads.bodies.iter_mut();
+        let slow = bodies.filter_map(|(key, body)| {
+            let waits = body.waits_for_client();
+            let is_too_slow = body.pace.is_too_slow(turn.now.monotonic_us, waits);
+            is_too_slow.then_some(*key)
+        });
+        let slow: Vec<Key> = slow.collect();
         turn.out.push(Output::Timer {
             at_us: turn.now.monotonic_us + TICK_US,
             token: super::heartbeat::UPLOADS_TOKEN,
         });
         self.stats.uploads = uploads.machine.stats();
+        for key in slow {
+            self.stats.refused(Refusal::Silent);
+            self.close_now(key, turn);
+        }
         self.work_uploads(turn);
     }
 

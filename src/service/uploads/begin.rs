@@ -1,6 +1,6 @@
 //! A request's head: what it asks for, and whether it may have it.
 
-use super::machine::{Upload, with_expiry};
+use super::machine::{BUSY_SECONDS, Upload, with_expiry};
 use super::record::final_name;
 use super::transfer::{Kind, Phase, Sum, Transfer};
 use super::{Answer, Record, TransferId, UploadId, Uploads, Want, Who, options};
@@ -47,6 +47,11 @@ impl From<Result<TransferId, Answer>> for Begun {
 
 const fn headers() -> Answer {
     Answer::refused(400, Refusal::UploadHeaders)
+}
+
+/// An answer to somebody for whom there is no room now.
+fn come_again(refusal: Refusal, seconds: &str) -> Answer {
+    Answer::refused(503, refusal).with("Retry-After", seconds)
 }
 
 impl Uploads {
@@ -179,6 +184,7 @@ impl Uploads {
             return Err(Answer::refused(409, Refusal::UploadOffset));
         }
         let length = self.declared(record, patch.length)?;
+        self.admit_body(ask.who.subject())?;
         let body = body_bytes(ask.request);
         let limit = self.reserve(id, length, body)?;
         let mut transfer = Transfer::new(id, Kind::Patch, Phase::Receiving, patch.offset);
@@ -252,6 +258,9 @@ impl Uploads {
         self.admit_concat(concat.unwrap_or_default(), &parts)?;
         let body = body_bytes(ask.request);
         let bytes = self.announced(&creation, &parts, body)?;
+        if body != Some(0) {
+            self.admit_body(ask.who.subject())?;
+        }
         let id = self.open(ask, beyond_parts(bytes, &parts))?;
         let name = final_name(id, filename(metadata));
         let length = match (creation.length, &creation.concat) {
@@ -350,8 +359,7 @@ impl Uploads {
         let id = UploadId::new(ask.entropy, ask.bucket);
         let is_full = self.uploads.len() >= self.settings.uploads_max as usize;
         if is_full || self.uploads.contains_key(&id) {
-            let answer = Answer::refused(503, Refusal::UploadsFull);
-            return Err(answer.with("Retry-After", "60"));
+            return Err(come_again(Refusal::UploadsFull, "60"));
         }
         let settings = &self.settings;
         let (bytes_max, uploads_max) = (settings.user_bytes_max, settings.user_uploads_max);
@@ -362,18 +370,30 @@ impl Uploads {
         Ok(id)
     }
 
+    /// Whether one more body may come in: whoever sends many slowly would otherwise have all files open that a shard may have.
+    fn admit_body(&self, subject: &str) -> Result<(), Answer> {
+        let is_of_user = |transfer: &&Transfer| {
+            let known = self.uploads.get(&transfer.upload);
+            known.is_some_and(|known| known.record.subject == subject)
+        };
+        let bodies = || self.transfers.values().filter(|transfer| transfer.has_body);
+        let (settings, of_user) = (&self.settings, bodies().filter(is_of_user).count());
+        if bodies().count() >= settings.bodies_max as usize
+            || of_user >= settings.user_bodies_max as usize
+        {
+            return Err(come_again(Refusal::UploadsBusy, BUSY_SECONDS));
+        }
+        Ok(())
+    }
+
     /// Whether there is memory for one more of what is said of parts, and for putting them together.
     fn admit_concat(&self, concat: &str, parts: &[(UploadId, u64)]) -> Result<(), Answer> {
-        let come_again = |refusal, seconds| {
-            let answer = Answer::refused(503, refusal);
-            Err(answer.with("Retry-After", seconds))
-        };
         let transfers = self.transfers.values();
         let others = transfers.filter(|transfer| transfer.kind == Kind::Concatenate);
         if self.concat_bytes + concat.len() > CONCAT_BYTES_MAX {
-            come_again(Refusal::UploadsFull, "60")
+            Err(come_again(Refusal::UploadsFull, "60"))
         } else if !parts.is_empty() && others.count() >= CONCATENATIONS_MAX {
-            come_again(Refusal::Busy, "5")
+            Err(come_again(Refusal::Busy, BUSY_SECONDS))
         } else {
             Ok(())
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Uploads that are remembered as gone, so that whose they were hear 410 and not 404.
 const GONE_MAX: usize = 4096;
 /// When a client whose request found storage busy, or not to be written to, is to come again.
-const BUSY_SECONDS: &str = "5";
+pub(super) const BUSY_SECONDS: &str = "5";
 
 /// A request that changes an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

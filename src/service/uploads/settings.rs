@@ -14,6 +14,10 @@ pub struct UploadsSettings {
     pub user_bytes_max: u64,
     /// Uploads of one user.
     pub user_uploads_max: u32,
+    /// Bodies of one user that come in at a time.
+    pub user_bodies_max: u32,
+    /// Bodies of all users that come in at a time: each has a file open.
+    pub bodies_max: u32,
     /// Uploads of a shard.
     pub uploads_max: u32,
     /// How long an unfinished one is kept after its last bytes.
@@ -43,6 +47,8 @@ impl Default for UploadsSettings {
             bytes_max: 64 << 30,
             user_bytes_max: 256 << 30,
             user_uploads_max: 256,
+            user_bodies_max: 128,
+            bodies_max: 512,
             uploads_max: 65_536,
             expire_seconds: 24 * 3600,
             remember_seconds: 24 * 3600,

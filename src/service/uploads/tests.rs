@@ -577,6 +577,39 @@ fn users_have_quotas() {
     assert_eq!(world.uploads.stats().bytes_reserved, 200);
 }
 
+/// Each has a file open, and a shard may not have many.
+#[test]
+fn a_user_and_all_have_so_many_bodies_at_a_time() {
+    use crate::refusal::Refusal;
+    let mut world = World::new(UploadsSettings {
+        user_bodies_max: 2,
+        bodies_max: 3,
+        ..UploadsSettings::default()
+    });
+    let urls = [(); 4].map(|()| world.create("Upload-Length: 10\r\n", b""));
+    let first = world.begin_patch(&urls[0], 5);
+    world.begin_patch(&urls[1], 5);
+    let busy = (503, Some(Refusal::UploadsBusy));
+    let answer = world.patch(&urls[2], 0, "", b"x");
+    assert_eq!((answer.status, answer.refusal), busy);
+    assert!(answer.header("Retry-After").is_some());
+    let post = |world: &mut World, who: &str| {
+        let lines = format!("Upload-Length: 3\r\n{BYTES}Content-Length: 3\r\n");
+        world.begin(who, "POST", "/uploads/", &lines)
+    };
+    assert!(matches!(post(&mut world, "anna"), Begun::Answer(answer) if answer.status == 503));
+    assert!(matches!(post(&mut world, "bert"), Begun::Transfer(_)));
+    assert!(matches!(post(&mut world, "carl"), Begun::Answer(answer) if answer.status == 503));
+    assert_eq!(
+        world.offset(&urls[2]),
+        Some(0),
+        "who brings nothing is answered"
+    );
+    world.uploads.handle(world.now, Input::Cut(first));
+    world.drain(&[]);
+    assert_eq!(world.patch(&urls[2], 0, "", b"x").status, 204);
+}
+
 #[test]
 fn tokens_permit_names_and_rooms() {
     let mut world = world();

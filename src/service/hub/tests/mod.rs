@@ -10,6 +10,7 @@ mod leftovers;
 mod legs;
 mod places;
 mod proxies;
+mod readers;
 mod slow_lines;
 mod unread;
 mod uploaders;

@@ -1,0 +1,95 @@
+//! Readers of files that do not read, beside everybody else.
+
+use super::clients::check;
+use super::world::{World, settings};
+use crate::files::{FilesSettings, Root, Stat};
+use crate::hub::{FileAnswer, FileAsk, OpenedFile, Seen};
+use crate::settings::Settings;
+use crate::time::ConnId;
+use std::rc::Rc;
+
+const BYTES: usize = 60_000;
+const GET: &[u8] = b"GET /files/a.txt HTTP/1.1\r\nHost: a\r\n\r\n";
+
+const STAT: Stat = Stat {
+    bytes: BYTES as u64,
+    modified_unix_seconds: 1,
+    modified_nanoseconds: 0,
+    inode: 1,
+    device: 1,
+    changed_ns: 1,
+    links: 1,
+    permissions: 0o644,
+};
+
+fn answer(ask: &FileAsk) -> FileAnswer {
+    match ask {
+        FileAsk::Open { .. } => FileAnswer::Opened(Ok(OpenedFile {
+            file: Rc::new(()),
+            stat: STAT,
+        })),
+        FileAsk::Read { .. } => FileAnswer::Read(Some(vec![b'f'; BYTES])),
+        FileAsk::Stat(_) => FileAnswer::Stat(Some(Seen {
+            stat: STAT,
+            has_its_bytes: true,
+        })),
+    }
+}
+
+fn world() -> World {
+    let files = FilesSettings::new(vec![Root::default()]).unwrap();
+    World::new(
+        1,
+        Settings {
+            files: Some(files),
+            ..settings(true)
+        },
+    )
+}
+
+/// Somebody asks for the file, and reads nothing or all of it.
+fn reader(world: &mut World, stalled: bool) -> ConnId {
+    let conn = world.open(0);
+    world.wires.get_mut(&conn).unwrap().stalled = stalled;
+    world.send(conn, GET);
+    while !world.file_asks.is_empty() {
+        for (shard, token, ask) in core::mem::take(&mut world.file_asks) {
+            let (now, answer) = (world.now, answer(&ask));
+            world.with(shard, |hub, post, entropy, out| {
+                hub.file(now, token, answer, post, entropy, out);
+            });
+        }
+        world.settle();
+    }
+    conn
+}
+
+/// They may have a quarter of what the shard queues. More of them are told to come again, and sessions come in as ever.
+#[test]
+fn slow_readers_of_small_files_keep_nobody_out() {
+    let mut world = world();
+    let budget = world.hubs[0].settings().shard_queue_bytes_max as usize;
+    let readers: Vec<ConnId> = (0..budget / BYTES + 10)
+        .map(|_| reader(&mut world, true))
+        .collect();
+    assert!(readers.iter().all(|conn| !world.wires[conn].closed));
+    let refused = reader(&mut world, false);
+    check(&world.read(refused), "HTTP/1.1 503");
+    let conn = world.websocket(0, "40");
+    assert!(world.read(conn).contains("40{"), "it is let in");
+    for conn in &readers {
+        world.wires.get_mut(conn).unwrap().stalled = false;
+    }
+    world.settle();
+    let whole = readers
+        .iter()
+        .filter(|conn| world.wires[conn].received.len() > BYTES)
+        .count();
+    assert!(
+        (budget / 4 / BYTES..budget / 2 / BYTES).contains(&whole),
+        "{whole}"
+    );
+    let served = reader(&mut world, false);
+    check(&world.read(served), "HTTP/1.1 200");
+    world.hubs[0].audit();
+}
