@@ -110,7 +110,7 @@ section! {
         ping_timeout_ms: u32 = 20_000,
         /// Time for the first CONNECT, and for the upgrade probe.
         connect_timeout_ms: u32 = 45_000,
-        /// The largest message or polling body.
+        /// The largest message. A POST of a polling client, which may have many, may have half more.
         payload_bytes_max: u32 = 1_000_000,
     }
 }

@@ -16,6 +16,20 @@ import { on } from "./stage.mjs";
 const SHARDS = ["--shards", "2"];
 const CRASHES = Number(process.env.UPSTREAM_CRASHES ?? 10);
 
+const UNLIMITED = ["--set", "limits.connection_events_per_second=0", "--set", "limits.user_events_per_second=0", "--set", "limits.address_events_per_second=0"];
+
+// It fills a POST up to what it was told of, by an estimate of base64 that is too low.
+test("what a polling client says in binary while no worker is there is held, however much of it goes in one POST", on({ args: [...SHARDS, ...UNLIMITED] }, async (stage) => {
+  const worker = await stage.worker();
+  const socket = await stage.connected({ transports: ["polling"] });
+  await stage.kill(worker);
+  const answers = Array.from({ length: 2000 }, (_, number) => socket.emitWithAck("echo", [Buffer.alloc(800, number), Buffer.of(1, 2)]));
+  await until(async () => (await total(stage.daemon, "ringway_bytes_received_total")) > 900_000);
+  await stage.worker();
+  await Promise.all(answers);
+  assert.deepEqual(socket.disconnects, []);
+}));
+
 test("clients that come before any worker are held until one is there", on({ args: SHARDS }, async (stage) => {
   const early = stage.client();
   const answer = early.emitWithAck("echo", "patience");

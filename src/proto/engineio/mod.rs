@@ -53,6 +53,15 @@ pub enum Packet<'a> {
 pub struct PacketError;
 
 impl<'a> Packet<'a> {
+    /// Bytes that it has as a WebSocket message.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        match self {
+            Self::Text(_, rest) => 1 + rest.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
     /// Parses a packet in text form ("Packet encoding" in the protocol's document).
     ///
     /// # Errors

@@ -330,7 +330,7 @@ impl Hub {
             );
             return;
         }
-        let decoder = http1::BodyDecoder::new(request, self.settings.payload_bytes_max);
+        let decoder = http1::BodyDecoder::new(request, self.settings.post_bytes_max());
         let deadline_us = turn.now.monotonic_us + u64::from(self.settings.head_timeout_ms) * 1000;
         self.set_deadline(key, deadline_us, turn);
         let Some(connection) = self.connections.get_mut(key) else {
@@ -402,7 +402,7 @@ impl Hub {
             return false;
         };
         let upgrades = session.transport == Transport::Upgrading;
-        let bytes_max = u64::from(self.settings.payload_bytes_max) * UPGRADE_PAYLOADS_MAX;
+        let bytes_max = u64::from(self.settings.post_bytes_max()) * UPGRADE_PAYLOADS_MAX;
         let goes_on = upgrades && session.rare().parked_bytes() <= bytes_max;
         !session.rare().parked.is_empty() && !goes_on
     }

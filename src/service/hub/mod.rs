@@ -321,7 +321,7 @@ impl Hub {
         }
         if matches!(connection.stage, Stage::Asked) {
             // Nothing more is received, but what was on the way has come, and may be the body.
-            input_bytes_max += self.settings.payload_bytes_max as usize;
+            input_bytes_max += self.settings.post_bytes_max() as usize;
         }
         if connection.input().len() > input_bytes_max {
             let is_unread = connection.busy().output.len() > OUTPUT_BYTES_MAX;

@@ -23,6 +23,14 @@ impl Hub {
             self.close_session(session, Cause::Told(Refusal::BadPayload, 1007), turn);
             return false;
         };
+        let bytes_max = self.settings.payload_bytes_max as usize;
+        if packets
+            .iter()
+            .any(|packet| packet.message_bytes() > bytes_max)
+        {
+            self.close_session(session, Cause::Told(Refusal::BadPayload, 1009), turn);
+            return false;
+        }
         for packet in packets {
             self.engine_packet(session, packet, turn);
         }
