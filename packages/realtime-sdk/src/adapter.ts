@@ -3,6 +3,7 @@
 //
 // What needs the sockets of other workers (fetchSockets, socketsJoin, serverSideEmit…) is ClusterAdapter's own, over BUS.
 
+import { randomInt } from "node:crypto";
 import type { EventEmitter } from "node:events";
 
 import type {
@@ -110,7 +111,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const recovery = nsp.server.opts.connectionStateRecovery;
       if (recovery && !host.parsesText) this.#kept = new Kept(recovery.maxDisconnectionDuration);
       hookNamespace(nsp);
-      keepIdsSmall(nsp);
+      drawIds(nsp);
     }
 
     override init(): void {}
@@ -575,11 +576,15 @@ function isRecoverable(packet: Packet, flags: BroadcastFlags = {}): boolean {
 const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;
 
 const localOf = (opts: BroadcastOptions): BroadcastOptions => ({ ...opts, flags: { ...opts.flags, local: true } });
-/** The daemon's own numbers of acknowledgements begin at 2^30: those of sockets, of which a namespace has one count, stay below. */
-function keepIdsSmall(nsp: NamespaceInternals): void {
+
+/**
+ * Numbers of acknowledgements, of which a namespace has one count for sockets and for broadcasts alike. The daemon's own begin at 2^30, so that these stay below. They begin anywhere, as clients
+ * outlive processes: what a client answers late to a process that is gone comes to the next one, which must not have asked something else by the same number.
+ */
+function drawIds(nsp: NamespaceInternals): void {
   const before: unknown = Reflect.get(nsp, "_ids");
   if (typeof before !== "number" || Object.getOwnPropertyDescriptor(nsp, "_ids")?.get) return;
-  let ids = before % ACK_IDS;
+  let ids = randomInt(ACK_IDS);
   Object.defineProperty(nsp, "_ids", { configurable: true, enumerable: true, get: () => ids, set: (next: number) => { ids = next % ACK_IDS; } });
 }
 

@@ -176,3 +176,11 @@ test("numbers of acknowledgements stay below those of the daemon", async () => {
   const numbers = [nsp._ids++, nsp._ids++, nsp._ids++];
   assert.deepEqual(numbers, [2 ** 29 - 1, 0, 1]);
 });
+
+test("numbers of acknowledgements begin anywhere: clients outlive processes", async () => {
+  await start([]);
+  await ringway.ready;
+  const firsts = Array.from({ length: 8 }, (_, number) => (io.of(`/${number}`) as unknown as { _ids: number })._ids);
+  assert.ok(firsts.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 29), `${firsts}`);
+  assert.equal(new Set(firsts).size, firsts.length, `${firsts}`);
+});
