@@ -405,6 +405,30 @@ export const DIFFERENCES = [
     ringway: [["ringway.long-room.sha256."], [1, 2], 1, 1],
   },
   {
+    says: 'a room that is a number is the daemon\'s room of that text: it stands in `socket.rooms` as a text when a client comes back or is another worker\'s, and 42 and `"42"` are one room to broadcasts; `to`, `leave` and the others find it by the number. So emitters, the operator\'s publishing and workers of earlier versions, which know names, reach it; whoever asks `socket.rooms.has(id)` behind a crash joins by `String(id)`',
+    why: "emitters, the operator and workers of earlier versions know rooms by name, which is a text",
+    serves: false,
+    async behaviour(side) {
+      const { client, socket, leave, back } = await recoverable(side);
+      socket.join([42, 43]);
+      side.io.to(42).emit("told", 1);
+      side.io.to("42").emit("told", 2);
+      await leave();
+      const again = await back();
+      side.io.to(42).emit("told", 3);
+      await side.mark();
+      const found = (await side.io.in(42).fetchSockets()).length;
+      const rooms = [...again.rooms].filter((room) => room !== again.id);
+      again.leave(42);
+      side.io.in(43).socketsLeave(43);
+      side.io.to([42, 43]).emit("told", 4);
+      await side.mark();
+      return [rooms, client.heard.filter(([what]) => what === "told").map(([, number]) => number), found, again.rooms.size];
+    },
+    stock: [[42, 43], [1, 3], 1, 1],
+    ringway: [["42", "43"], [1, 2, 3], 1, 1],
+  },
+  {
     says: "`onAnyOutgoing` and `packetCreate` hear what their own worker sends, and not what another worker broadcasts to its client",
     why: "a broadcast is one frame to the daemon, and comes to no other worker",
     serves: false,

@@ -27,7 +27,7 @@ import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
-import { isLong, withWireNames, wireRoom } from "./rooms.js";
+import { isRenamed, withWireNames, wireRoom } from "./rooms.js";
 
 /** The application's own copy of socket.io-adapter. */
 export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
@@ -137,7 +137,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     #enter(id: string, room: string): boolean {
       if (this.#sids.holds(id, room)) return false;
       // It was in it by the name that another worker gave it.
-      if (isLong(String(room))) this.#exit(id, wireRoom(room));
+      if (isRenamed(room)) this.#exit(id, wireRoom(room));
       this.#sids.put(id, room);
       const isNew = !this.#rooms.has(room);
       this.#rooms.open(room);
@@ -150,7 +150,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override del(id: string, room: string): void {
       let had = this.#exit(id, room);
-      if (isLong(String(room)) && this.#exit(id, wireRoom(room))) had = true;
+      if (isRenamed(room) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
     }
@@ -287,7 +287,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const { sid, pid, rooms } = session;
       const member = this.#members.get(sid);
       if (member?.isHandedOver) return;
-      if (this.#kept) return this.#kept.save({ ...session, rooms: rooms.map(String) });
+      if (this.#kept) return this.#kept.save(session);
       const conn = member?.ref ?? 0;
       const [data, names] = [jsonText(this.#dataOf(sid), session.data), rooms.map(wireRoom)];
       // Said all the same, so that the daemon does not keep what it knows of it itself: as one that is as much too large, whatever a frame can say.
