@@ -124,6 +124,20 @@ function attached(own: Server): Server {
   return own;
 }
 
+test("messages that the daemon may not let in are warned of, once of each size", async () => {
+  const warnings: [code: unknown, message: string][] = [];
+  const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") warnings.push([warning.code, warning.message]); };
+  process.on("warning", warned);
+  await start([]);
+  await ringway.ready;
+  const more = [{ maxHttpBufferSize: 1e8 }, { maxHttpBufferSize: 1e8 }, { maxHttpBufferSize: 1e6 }, { maxHttpBufferSize: 100 }, {}].map((options) => attached(new Server(options)));
+  await new Promise(setImmediate);
+  process.off("warning", warned);
+  assert.deepEqual(warnings.map(([code]) => code), ["RINGWAY_PAYLOAD_BYTES"]);
+  assert.match(String(warnings), /`maxHttpBufferSize` is 100000000, .*`engine\.payload_bytes_max`.* 1000000 unless/);
+  for (const own of more) await own.close();
+});
+
 for (const [how, make] of Object.entries(OWN)) {
   test(`a server that takes clients past the daemon is warned of, and no other: ${how}`, async () => {
     const codes: unknown[] = [];
