@@ -155,7 +155,7 @@ export const DIFFERENCES = [
     ringway: [2],
   },
   {
-    says: "`allowEIO3`, `httpCompression` and `perMessageDeflate` of the server change nothing: `websocket.deflate` of the daemon's configuration says it. `maxHttpBufferSize` cannot be more than its `engine.payload_bytes_max`",
+    says: "`allowEIO3`, `httpCompression` and `perMessageDeflate` of the server change nothing: `websocket.deflate` of the daemon's configuration says it. `maxHttpBufferSize` cannot be more than its `engine.payload_bytes_max` (1,000,000 bytes unless the operator says more): a process that wants more than that warns of it (`RINGWAY_PAYLOAD_BYTES`), as it cannot know what was said there",
     why: "what is compressed and how large messages may be is memory of the daemon, which the operator bounds",
     serves: false,
     async behaviour(side) {
@@ -403,6 +403,30 @@ export const DIFFERENCES = [
     },
     stock: [["r".repeat(25)], [1, 2], 1, 1],
     ringway: [["ringway.long-room.sha256."], [1, 2], 1, 1],
+  },
+  {
+    says: 'a room that is a number is the daemon\'s room of that text: it stands in `socket.rooms` as a text when a client comes back or is another worker\'s, and 42 and `"42"` are one room to broadcasts; `to`, `leave` and the others find it by the number. So emitters, the operator\'s publishing and workers of earlier versions, which know names, reach it; whoever asks `socket.rooms.has(id)` behind a crash joins by `String(id)`',
+    why: "emitters, the operator and workers of earlier versions know rooms by name, which is a text",
+    serves: false,
+    async behaviour(side) {
+      const { client, socket, leave, back } = await recoverable(side);
+      socket.join([42, 43]);
+      side.io.to(42).emit("told", 1);
+      side.io.to("42").emit("told", 2);
+      await leave();
+      const again = await back();
+      side.io.to(42).emit("told", 3);
+      await side.mark();
+      const found = (await side.io.in(42).fetchSockets()).length;
+      const rooms = [...again.rooms].filter((room) => room !== again.id);
+      again.leave(42);
+      side.io.in(43).socketsLeave(43);
+      side.io.to([42, 43]).emit("told", 4);
+      await side.mark();
+      return [rooms, client.heard.filter(([what]) => what === "told").map(([, number]) => number), found, again.rooms.size];
+    },
+    stock: [[42, 43], [1, 3], 1, 1],
+    ringway: [["42", "43"], [1, 2, 3], 1, 1],
   },
   {
     says: "`onAnyOutgoing` and `packetCreate` hear what their own worker sends, and not what another worker broadcasts to its client",

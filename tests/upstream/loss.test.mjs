@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import * as msgpack from "socket.io-msgpack-parser";
 import { until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
 import { on } from "./stage.mjs";
@@ -65,6 +66,29 @@ describe("a worker's death and acknowledgements", () => {
     assert.deepEqual([waits.disconnects, quiet.disconnects], [[], []]);
     assert.equal(await unanswered(stage), 0);
   }));
+
+  // A broadcast of a parser that the daemon does not read is numbered here, as what is said to one socket.
+  for (const [whom, words, environment, options] of [
+    ["alone", ["ask me", "all"], {}, {}],
+    ["in a room", ["gather", "lobby"], { PARSER: "socket.io-msgpack-parser" }, { parser: msgpack }],
+  ]) {
+    test(`what a client is asked ${whom} by a worker that dies: its late answer is none to what the next one asks`, on({}, async (stage) => {
+      const first = await stage.worker([], environment);
+      const socket = await stage.connected(options);
+      const answers = [];
+      socket.on("question", (_, answer) => answers.push(answer));
+      socket.emit(...words, () => assert.fail("nobody answers that"));
+      await until(() => answers.length === 1);
+      await stage.kill(first);
+      await stage.worker([], environment);
+      const answer = socket.timeout(5_000).emitWithAck(...words);
+      await until(() => answers.length === 2);
+      answers[0]("of the first");
+      answers[1]("of the second");
+      assert.deepEqual([await answer].flat(), ["of the second"]);
+      assert.deepEqual(socket.disconnects, []);
+    }));
+  }
 
   test("strict: a worker that hands its clients over closes nobody", on({ args: STRICT }, async (stage) => {
     const first = await worker(stage, { ON_CLOSE: "migrate" });

@@ -156,12 +156,21 @@ const STRICT = {
   experimentalDecorators: true, emitDecoratorMetadata: true, noEmit: true, types: ["node"],
 };
 
-/** Strictly compiles applications of these entries, of both kinds. The compiler looks at the declarations of all packages, too. */
-function check(folder, entries) {
-  const files = entries.flatMap((entry) => ["mts", "cts"].map((kind) => `${entry}.${kind}`));
+// As many applications of NestJS are set up: by `moduleResolution: node10` the compiler knows nothing of `exports`.
+const COMMONJS = { ...STRICT, module: "commonjs", moduleResolution: "node10", esModuleInterop: true };
+
+/** Strictly compiles applications of these entries. The compiler looks at the declarations of all packages, too. */
+async function compile(folder, entries, kinds, compilerOptions) {
+  const files = entries.flatMap((entry) => kinds.map((kind) => `${entry}.${kind}`));
   for (const file of files) writeFileSync(path.join(folder, file), CONSUMERS[path.parse(file).name]);
-  writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files }));
-  return nest12.compile(folder);
+  writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  await nest12.compile(folder);
+}
+
+/** Of both kinds, and of those that do not say of which they are. */
+async function check(folder, entries) {
+  await compile(folder, entries, ["mts", "cts"], STRICT);
+  await compile(folder, entries, ["ts"], COMMONJS);
 }
 
 test("types of ./server and ./emitter, where no NestJS is installed", () => check(shop, ["server", "emitter"]));

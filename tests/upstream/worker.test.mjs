@@ -175,6 +175,36 @@ test(`the worker is killed ${CRASHES} times under load, with \`link.redeliver\`:
   t.diagnostic(`${CRASHES} crashes, ${sockets.length} clients: ${JSON.stringify(counts)}, heard by nobody: 0`);
 }));
 
+test(`the worker is killed ${CRASHES} times under load, with \`link.redeliver\`: events with long answers are answered`, on({ args: [...SHARDS, ...CRASHING, "--set", "link.redeliver=true"] }, async (stage, t) => {
+  let worker = await stage.worker();
+  const sockets = await Promise.all([...Array(6).keys()].map((number) => stage.connected({ transports: number % 2 ? ["websocket"] : ["polling"] })));
+  const open = new Set();
+  let [sent, answered, goes] = [0, 0, true];
+  const say = (socket) => {
+    const number = sent++;
+    open.add(number);
+    socket.emit("echo", [number, Buffer.alloc(10_000, number)], () => {
+      open.delete(number);
+      answered += 1;
+    });
+  };
+  const loads = sockets.map(async (socket) => {
+    for (; goes; await new Promise((resolve) => setTimeout(resolve, 20))) say(socket);
+  });
+  for (let count = 0; count < CRASHES; count += 1) {
+    const before = answered;
+    await until(() => answered > before + 60);
+    await stage.kill(worker);
+    worker = await stage.worker();
+  }
+  goes = false;
+  await Promise.all(loads);
+  await until(() => open.size === 0).catch(() => {});
+  assert.deepEqual([...open], []);
+  assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
+  t.diagnostic(`${CRASHES} crashes, ${sent} events, all of them answered`);
+}));
+
 for (const redeliver of [false, true]) {
   test(`what a worker had not dealt with when it died is ${redeliver ? "answered by the next one" : "lost with it"}, what came later is answered`, on({ args: [...SHARDS, "--set", `link.redeliver=${redeliver}`] }, async (stage) => {
     const worker = await stage.worker();

@@ -3,6 +3,7 @@
 //
 // What needs the sockets of other workers (fetchSockets, socketsJoin, serverSideEmit…) is ClusterAdapter's own, over BUS.
 
+import { randomInt } from "node:crypto";
 import type { EventEmitter } from "node:events";
 
 import type {
@@ -26,7 +27,7 @@ import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
-import { isLong, withWireNames, wireRoom } from "./rooms.js";
+import { isRenamed, withWireNames, wireRoom } from "./rooms.js";
 
 /** The application's own copy of socket.io-adapter. */
 export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
@@ -110,7 +111,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const recovery = nsp.server.opts.connectionStateRecovery;
       if (recovery && !host.parsesText) this.#kept = new Kept(recovery.maxDisconnectionDuration);
       hookNamespace(nsp);
-      keepIdsSmall(nsp);
+      drawIds(nsp);
     }
 
     override init(): void {}
@@ -136,7 +137,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     #enter(id: string, room: string): boolean {
       if (this.#sids.holds(id, room)) return false;
       // It was in it by the name that another worker gave it.
-      if (isLong(String(room))) this.#exit(id, wireRoom(room));
+      if (isRenamed(room)) this.#exit(id, wireRoom(room));
       this.#sids.put(id, room);
       const isNew = !this.#rooms.has(room);
       this.#rooms.open(room);
@@ -149,7 +150,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override del(id: string, room: string): void {
       let had = this.#exit(id, room);
-      if (isLong(String(room)) && this.#exit(id, wireRoom(room))) had = true;
+      if (isRenamed(room) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
       if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
     }
@@ -286,7 +287,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const { sid, pid, rooms } = session;
       const member = this.#members.get(sid);
       if (member?.isHandedOver) return;
-      if (this.#kept) return this.#kept.save({ ...session, rooms: rooms.map(String) });
+      if (this.#kept) return this.#kept.save(session);
       const conn = member?.ref ?? 0;
       const [data, names] = [jsonText(this.#dataOf(sid), session.data), rooms.map(wireRoom)];
       // Said all the same, so that the daemon does not keep what it knows of it itself: as one that is as much too large, whatever a frame can say.
@@ -575,11 +576,15 @@ function isRecoverable(packet: Packet, flags: BroadcastFlags = {}): boolean {
 const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;
 
 const localOf = (opts: BroadcastOptions): BroadcastOptions => ({ ...opts, flags: { ...opts.flags, local: true } });
-/** The daemon's own numbers of acknowledgements begin at 2^30: those of sockets, of which a namespace has one count, stay below. */
-function keepIdsSmall(nsp: NamespaceInternals): void {
+
+/**
+ * Numbers of acknowledgements, of which a namespace has one count for sockets and for broadcasts alike. The daemon's own begin at 2^30, so that these stay below. They begin anywhere, as clients
+ * outlive processes: what a client answers late to a process that is gone comes to the next one, which must not have asked something else by the same number.
+ */
+function drawIds(nsp: NamespaceInternals): void {
   const before: unknown = Reflect.get(nsp, "_ids");
   if (typeof before !== "number" || Object.getOwnPropertyDescriptor(nsp, "_ids")?.get) return;
-  let ids = before % ACK_IDS;
+  let ids = randomInt(ACK_IDS);
   Object.defineProperty(nsp, "_ids", { configurable: true, enumerable: true, get: () => ids, set: (next: number) => { ids = next % ACK_IDS; } });
 }
 

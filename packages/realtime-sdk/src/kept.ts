@@ -128,5 +128,6 @@ export class Kept {
 }
 
 function isFor(rooms: readonly string[], { rooms: included, except }: Audience): boolean {
-  return (included.size === 0 || rooms.some((room) => included.has(room))) && !(except && rooms.some((room) => except.has(room)));
+  const isIn = (names: ReadonlySet<string>): boolean => rooms.some((room) => names.has(String(room)));
+  return (included.size === 0 || isIn(included)) && !(except && isIn(except));
 }

@@ -5,6 +5,7 @@
 import type { Rpc } from "./binding.js";
 import type { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
+import { warnOnce } from "./warned.js";
 
 /** An optional part of the protocol, as WELCOME names it (docs/link.md). */
 export type Capability = "ackgather" | "handshake" | "hold" | "local" | "migrate" | "opaque" | "recovery";
@@ -59,6 +60,19 @@ export function warnOfSockets(io: ServerInternals): void {
     tell();
     return bind.call(io, engine);
   };
+}
+
+/** The daemon's `engine.payload_bytes_max`, where its operator has said nothing. */
+const PAYLOAD_BYTES_DEFAULT = 1_000_000;
+
+/** Warns of messages that the application wants and its clients are closed for: what the operator lets in the daemon does not say. */
+export function warnOfSize(engine: RingwayEngine): void {
+  const { maxHttpBufferSize: bytes_max } = engine.opts;
+  if (typeof bytes_max !== "number" || bytes_max <= PAYLOAD_BYTES_DEFAULT) return;
+  const message =
+    `\`maxHttpBufferSize\` is ${bytes_max}, and a client that says more than the daemon's \`engine.payload_bytes_max\` is closed: ` +
+    `that is ${PAYLOAD_BYTES_DEFAULT} unless the daemon's configuration says more, and 16777216 at most`;
+  warnOnce("RINGWAY_PAYLOAD_BYTES", String(bytes_max), message);
 }
 
 function warn(code: string, message: string): void {

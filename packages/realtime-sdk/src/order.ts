@@ -5,6 +5,7 @@
 import type { ClusterMessage } from "socket.io-adapter";
 
 import type { AdapterModule } from "./adapter.js";
+import { withNumbers } from "./rooms.js";
 
 /** A sender of this name is none of the servers, and is not counted as one. */
 const EMITTER_UID = "emitter";
@@ -31,7 +32,8 @@ export function orderOf(message: Record<string, unknown>, nsp: string, types: Ad
     }
     case "SOCKETS_JOIN": case "SOCKETS_LEAVE": {
       const { rooms } = data;
-      return opts && isTexts(rooms) ? order(types[type], { opts, rooms }) : undefined;
+      if (!opts || !isTexts(rooms)) return undefined;
+      return order(types[type], { opts, rooms: type === "SOCKETS_LEAVE" ? withNumbers(rooms) : rooms });
     }
     case "DISCONNECT_SOCKETS": return opts && order(types.DISCONNECT_SOCKETS, { opts, close: data["close"] === true });
     default: return undefined;
@@ -41,5 +43,5 @@ export function orderOf(message: Record<string, unknown>, nsp: string, types: Ad
 function targetOf(opts: unknown): { rooms: string[]; except: string[]; flags: object } | undefined {
   if (!isObject(opts)) return undefined;
   const { rooms, except } = opts;
-  return isTexts(rooms) && isTexts(except) ? { rooms, except, flags: {} } : undefined;
+  return isTexts(rooms) && isTexts(except) ? { rooms: withNumbers(rooms), except: withNumbers(except), flags: {} } : undefined;
 }

@@ -110,6 +110,11 @@ test("who says something and closes at once is heard", async (t) => {
 test("a worker does what an emitter may ask for, and nothing else", () => {
   const opts = { rooms: ["a"], except: [] };
   const made = (type: unknown, data: unknown) => orderOf({ type, data }, "/", MessageType);
+  // A room that is a number has the name of its text on the link.
+  const numbered = { opts: { rooms: ["42", "042"], except: ["1.5", "x"] }, rooms: ["7"] };
+  const target = { rooms: ["42", 42, "042"], except: ["1.5", 1.5, "x"], flags: {} };
+  assert.deepEqual(made("SOCKETS_LEAVE", numbered), { uid: "emitter", nsp: "/", type: MessageType.SOCKETS_LEAVE, data: { opts: target, rooms: ["7", 7] } });
+  assert.deepEqual(made("SOCKETS_JOIN", numbered), { uid: "emitter", nsp: "/", type: MessageType.SOCKETS_JOIN, data: { opts: target, rooms: ["7"] } });
   assert.deepEqual(made("SOCKETS_JOIN", { opts, rooms: ["b"] }), {
     uid: "emitter", nsp: "/", type: MessageType.SOCKETS_JOIN, data: { opts: { ...opts, flags: {} }, rooms: ["b"] },
   });

@@ -293,6 +293,44 @@ test("the credit says what was dealt with", async () => {
   assert.deepEqual(daemon.credit, daemon.sent);
 });
 
+/** A client whose events are answered at length. */
+async function asking(link: PeerLink): Promise<(count: number) => { frames: number; behind: number }> {
+  const socket = await client(link, 1);
+  const text = "x".repeat(50_000);
+  socket.on("x", (answer: (text: string) => void) => answer(text));
+  return (count) => {
+    const before = { frames: daemon.sent.frames, behind: daemon.received.frames };
+    for (let number = 0; number < count; number += 1) link.data(1, `2${number}["x"]`);
+    return before;
+  };
+}
+
+test("the credit for an event does not overtake the answer to it", async () => {
+  await start();
+  const link = await open();
+  const before = (await asking(link))(40);
+  for (let number = 0; number < 40; number += 1) await link.text(1);
+  // It goes with the last of them, or a moment later.
+  link.send("PING", 0, 0, { number: 1n });
+  await link.next("PONG");
+  assert.deepEqual(daemon.credit, daemon.sent);
+  for (const { frames, behind } of daemon.credits.filter(({ frames }) => frames > before.frames)) {
+    assert.ok(behind - before.behind >= frames - before.frames, `${frames - before.frames} events, and ${behind - before.behind} answers before that`);
+  }
+});
+
+test("answers that the daemon does not take keep the credit back for a moment only: it is a sign of life", async () => {
+  await start();
+  const link = await daemon.accept();
+  await link.welcome({ window: { frames: 8_192, bytes: 100_000 } });
+  const ask = await asking(link);
+  link.credits = false;
+  const before = ask(10);
+  await link.text(1);
+  while (daemon.credit.frames < daemon.sent.frames) await new Promise((resolve) => { setTimeout(resolve, 10); });
+  assert.ok(daemon.received.frames - before.behind < 10);
+});
+
 test("the window holds the worker back, and a frame larger than it goes alone", async () => {
   await start();
   const link = await daemon.accept();

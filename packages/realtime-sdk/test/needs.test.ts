@@ -124,6 +124,20 @@ function attached(own: Server): Server {
   return own;
 }
 
+test("messages that the daemon may not let in are warned of, once of each size", async () => {
+  const warnings: [code: unknown, message: string][] = [];
+  const warned = (warning: Error & { code?: unknown }): void => { if (warning.name === "RingwayWarning") warnings.push([warning.code, warning.message]); };
+  process.on("warning", warned);
+  await start([]);
+  await ringway.ready;
+  const more = [{ maxHttpBufferSize: 1e8 }, { maxHttpBufferSize: 1e8 }, { maxHttpBufferSize: 1e6 }, { maxHttpBufferSize: 100 }, {}].map((options) => attached(new Server(options)));
+  await new Promise(setImmediate);
+  process.off("warning", warned);
+  assert.deepEqual(warnings.map(([code]) => code), ["RINGWAY_PAYLOAD_BYTES"]);
+  assert.match(String(warnings), /`maxHttpBufferSize` is 100000000, .*`engine\.payload_bytes_max`.* 1000000 unless/);
+  for (const own of more) await own.close();
+});
+
 for (const [how, make] of Object.entries(OWN)) {
   test(`a server that takes clients past the daemon is warned of, and no other: ${how}`, async () => {
     const codes: unknown[] = [];
@@ -175,4 +189,12 @@ test("numbers of acknowledgements stay below those of the daemon", async () => {
   nsp._ids = 2 ** 29 - 1;
   const numbers = [nsp._ids++, nsp._ids++, nsp._ids++];
   assert.deepEqual(numbers, [2 ** 29 - 1, 0, 1]);
+});
+
+test("numbers of acknowledgements begin anywhere: clients outlive processes", async () => {
+  await start([]);
+  await ringway.ready;
+  const firsts = Array.from({ length: 8 }, (_, number) => (io.of(`/${number}`) as unknown as { _ids: number })._ids);
+  assert.ok(firsts.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 29), `${firsts}`);
+  assert.equal(new Set(firsts).size, firsts.length, `${firsts}`);
 });

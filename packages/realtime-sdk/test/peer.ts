@@ -152,7 +152,9 @@ export class PeerLink {
 
   #answer(frame: Frame): void {
     if (frame.name === "PING" && this.#daemon.answersPings) this.send("PONG", 0, 0, { number: frame.number });
-    if (frame.name === "CREDIT") this.#daemon.credit = { frames: Number(frame.frames), bytes: Number(frame.bytes) };
+    if (frame.name !== "CREDIT") return;
+    this.#daemon.credit = { frames: Number(frame.frames), bytes: Number(frame.bytes) };
+    this.#daemon.credits.push({ frames: Number(frame.frames), behind: this.#daemon.received.frames });
   }
 
   #count(bytes: number): void {
@@ -187,6 +189,8 @@ export class PeerDaemon {
   readonly sent = { frames: 0, bytes: 0 };
   /** What the worker said last that it had dealt with. */
   credit = { frames: 0, bytes: 0 };
+  /** Each time, and how many counted frames of the worker's were before that. */
+  readonly credits: { frames: number; behind: number }[] = [];
   readonly #server: Server;
   readonly #folder: string;
   readonly #links: PeerLink[] = [];

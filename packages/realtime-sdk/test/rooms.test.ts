@@ -1,4 +1,4 @@
-// Rooms whose names are longer than a frame can say: they go by their hashes, and keep their names here.
+// Rooms that have another name on the link, and keep their own here: those whose names are longer than a frame can say go by their hashes, and numbers by their texts.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -97,4 +97,36 @@ test("an emitter speaks to a long room by the same name", async () => {
   const { rooms, except } = await other.next("BCAST");
   assert.deepEqual([rooms, except], [[SHORT], [SHORT]]);
   await emitter.close();
+});
+
+/** A room that is a number, whatever the types say. */
+const NUMBER = 42 as unknown as string;
+
+test("a room that is a number is joined, spoken to and left by its text on the link, and by itself here", async () => {
+  const socket = await client(1);
+  void socket.join([NUMBER, "x"]);
+  assert.deepEqual((await link.next("JOIN")).rooms, ["42", "x"]);
+  assert.deepEqual([...socket.rooms], [socket.id, 42, "x"]);
+  io.to(NUMBER).emit("said");
+  assert.deepEqual((await link.next("BCAST")).rooms, ["42"]);
+  void socket.leave(NUMBER);
+  assert.deepEqual((await link.next("LEAVE")).rooms, ["42"]);
+  assert.deepEqual([...socket.rooms], [socket.id, "x"]);
+});
+
+test("a socket that comes from another worker is in a room that was a number by either", async () => {
+  const connected = once(io, "connection") as Promise<[Socket]>;
+  link.resume(1, [{ nsp: "/", sid: "s", pid: "p", rooms: ["42", "43", "44"], auth: {}, data: {} }]);
+  const [socket] = await connected;
+  assert.deepEqual((await io.in(NUMBER).fetchSockets()).map(({ id }) => id), ["s"]);
+  assert.deepEqual((await io.in("42").fetchSockets()).map(({ id }) => id), ["s"]);
+  assert.deepEqual(await io.except(NUMBER).fetchSockets(), []);
+  void socket.leave(NUMBER);
+  assert.deepEqual((await link.next("LEAVE")).rooms, ["42"]);
+  io.in(43 as unknown as string).socketsLeave(43 as unknown as string);
+  assert.deepEqual((await link.next("LEAVE")).rooms, ["43"]);
+  void socket.join(44 as unknown as string);
+  assert.deepEqual([...socket.rooms], ["s", 44]);
+  io.in(44 as unknown as string).disconnectSockets();
+  assert.deepEqual([socket.connected, io.sockets.adapter.rooms.size], [false, 0]);
 });

@@ -81,6 +81,19 @@ test("credit that cannot be changes nothing", () => {
   assert.equal(outgoing.keptBytes, 20);
 });
 
+test("credit goes behind what was said when its frames were dealt with", () => {
+  const incoming = new Incoming(SMALL);
+  for (const [frames, behind] of [[1, 2], [1, 2], [1, 5], [1, 9]] as const) {
+    incoming.receive(10);
+    incoming.deal(10, frames, behind);
+  }
+  const cases: [behind: number, told: number | undefined][] = [[1, undefined], [2, 2], [4, undefined], [6, 3], [8, undefined]];
+  for (const [behind, told] of cases) assert.equal(incoming.credit(true, behind)?.frames, told, `${behind}`);
+  assert.equal(incoming.owes, true);
+  assert.equal(incoming.resume(), 4, "of a new link all is told at once: what was said goes again, and what was dealt with must not come again");
+  assert.equal(incoming.credit(true, 0), undefined);
+});
+
 /** One run: every step is one of send, hand over, receive, deal with, hear credit, cut. */
 function run(seed: number): { cuts: number; sent: number } {
   const random = new Random(seed);

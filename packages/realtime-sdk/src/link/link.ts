@@ -27,6 +27,8 @@ const FAREWELL_MS_MAX = 1_000;
 const READ_BYTES = 64 << 10;
 /** How long CREDIT may wait for something else to be said. The daemon's window is far from full until then, and its patience is of seconds. */
 const CREDIT_MS_MAX = 20;
+/** How long CREDIT may wait for answers that wait for the daemon, which takes a worker for stuck that deals with nothing for some seconds. */
+const CREDIT_BEHIND_MS_MAX = 1_000;
 /** Unanswered PINGs after which the link is lost. */
 const PINGS_MAX = 3;
 
@@ -99,6 +101,8 @@ export class Link {
   #listeners: { frames: number; heard: () => void }[] = [];
   #isPumpDue = false;
   #creditTimer: NodeJS.Timeout | undefined;
+  /** How often in a row it had nothing to tell, as answers had not gone. */
+  #creditWaits = 0;
   /** Counted frames that were handed on in this turn of the event loop. */
   #dispatchedFrames = 0;
   #dispatchedBytes = 0;
@@ -321,7 +325,7 @@ export class Link {
   }
 
   #deal(): void {
-    this.#incoming.deal(this.#dispatchedBytes, this.#dispatchedFrames);
+    this.#incoming.deal(this.#dispatchedBytes, this.#dispatchedFrames, this.#outgoing.allFrames);
     this.#dispatchedFrames = this.#dispatchedBytes = 0;
   }
 
@@ -330,10 +334,12 @@ export class Link {
     if (credit) this.#writeNow(credit);
   }
 
-  #credit(isTime: boolean): Buffer | undefined {
+  #credit(isTime: boolean, behind = this.#outgoing.handedFrames): Buffer | undefined {
     if (this.#phase !== "open" && this.#phase !== "stopping") return undefined;
-    const sum = this.#incoming.credit(isTime);
-    return sum && encode("CREDIT", 0, 0, { frames: BigInt(sum.frames), bytes: BigInt(sum.bytes) });
+    const sum = this.#incoming.credit(isTime, behind);
+    if (sum === undefined) return undefined;
+    this.#creditWaits = 0;
+    return encode("CREDIT", 0, 0, { frames: BigInt(sum.frames), bytes: BigInt(sum.bytes) });
   }
 
   /** Mostly an answer goes, and the credit with it: alone it would be a system call for each event. */
@@ -341,12 +347,22 @@ export class Link {
     this.#creditTimer ??= setTimeout(() => {
       this.#creditTimer = undefined;
       this.#tellCredit(true);
+      if (this.#incoming.owes) this.#waitForAnswers();
     }, CREDIT_MS_MAX);
+  }
+
+  /** They go, and the credit behind them, as soon as the daemon takes them. */
+  #waitForAnswers(): void {
+    this.#creditWaits += 1;
+    if (this.#creditWaits * CREDIT_MS_MAX < CREDIT_BEHIND_MS_MAX) return this.#tellCreditSoon();
+    const credit = this.#credit(true, Infinity);
+    if (credit) this.#writeNow(credit);
   }
 
   #forgetCredit(): void {
     clearTimeout(this.#creditTimer);
     this.#creditTimer = undefined;
+    this.#creditWaits = 0;
   }
 
   #answer(challenge: Json<Challenge>): void {

@@ -57,6 +57,11 @@ export class Outgoing {
     return this.#done.frames;
   }
 
+  /** The same with those that the link which is now was handed. */
+  get handedFrames(): number {
+    return this.#done.frames + this.#next - this.#head;
+  }
+
   /** The same with those that are kept. */
   get allFrames(): number {
     return this.#done.frames + this.#frames.length - this.#head;
@@ -84,9 +89,8 @@ export class Outgoing {
   next(): Buffer | undefined {
     const frame = this.#frames[this.#next];
     if (frame === undefined) return undefined;
-    const handed = this.#handed();
     // A frame that goes again was within the window before the cut, and is now.
-    const isNew = handed.frames === this.#sent.frames;
+    const isNew = this.handedFrames === this.#sent.frames;
     const { frames, bytes } = this.#sent;
     if (isNew && !hasRoom(frames - this.#done.frames, bytes - this.#done.bytes, this.#window, frame.length)) return undefined;
     this.#next += 1;
@@ -97,7 +101,7 @@ export class Outgoing {
   /** The peer has dealt with so much. Throws `window` when it says what cannot be. */
   credit(done: Sum): void {
     const count = done.frames - this.#done.frames;
-    if (!(count >= 0 && done.frames <= this.#handed().frames)) throw falseCredit(done);
+    if (!(count >= 0 && done.frames <= this.handedFrames)) throw falseCredit(done);
     let bytes = 0;
     for (let at = this.#head; at < this.#head + count; at += 1) bytes += this.#frames[at]?.length ?? 0;
     if (done.bytes !== this.#done.bytes + bytes) throw falseCredit(done);
@@ -119,10 +123,6 @@ export class Outgoing {
     this.#frames = [];
     this.#head = this.#next = this.#bytes = 0;
     this.#done = this.#sent = { frames: 0, bytes: 0 };
-  }
-
-  #handed(): { frames: number } {
-    return { frames: this.#done.frames + this.#next - this.#head };
   }
 
   #drop(count: number, bytes: number): void {
@@ -147,13 +147,29 @@ function falseCredit(done: Sum): LinkError {
   return new LinkError("window", `credit for ${done.frames} frames, ${done.bytes} bytes`);
 }
 
-/** The receiver's side. It counts each frame, so that it does with numbers. */
+/** What was dealt with when so many frames had been said, some of which may not have gone yet. */
+interface Mark {
+  readonly behind: number;
+  frames: number;
+  bytes: number;
+}
+
+/**
+ * The receiver's side. It counts each frame, so that it does with numbers.
+ *
+ * Credit for a frame must not overtake the answer to it: of a process that is killed in between the peer would believe that it has answered.
+ */
 export class Incoming {
   #window: WindowSize;
   #receivedFrames = 0;
   #receivedBytes = 0;
   #dealtFrames = 0;
   #dealtBytes = 0;
+  /** What was dealt with and is not to be told yet, the oldest first: one for each turn of the event loop, and no more than frames in the window. */
+  #marks: Mark[] = [];
+  /** What may be told of that. */
+  #freeFrames = 0;
+  #freeBytes = 0;
   #toldFrames = 0;
   #toldBytes = 0;
 
@@ -166,11 +182,6 @@ export class Incoming {
     this.#window = window;
   }
 
-  /** What HELLO says. */
-  get dealt(): Sum {
-    return { frames: this.#dealtFrames, bytes: this.#dealtBytes };
-  }
-
   /** A counted frame came. Throws `window` when the peer must not have sent it yet. */
   receive(bytes: number): void {
     const frames = this.#receivedFrames - this.#toldFrames;
@@ -181,11 +192,15 @@ export class Incoming {
     this.#receivedBytes += bytes;
   }
 
-  /** The oldest frame that was not dealt with is dealt with, or the oldest so many. */
-  deal(bytes: number, frames = 1): void {
+  /** The oldest frame that was not dealt with is dealt with, or the oldest so many; what was said about them is within the first `behind` frames of the other direction. */
+  deal(bytes: number, frames = 1, behind = 0): void {
+    if (frames === 0) return;
     this.#dealtFrames += frames;
     this.#dealtBytes += bytes;
     if (this.#dealtFrames > this.#receivedFrames) throw new Error("a frame was dealt with twice");
+    const last = this.#marks.at(-1);
+    if (last?.behind !== behind) this.#marks.push({ behind, frames: this.#dealtFrames, bytes: this.#dealtBytes });
+    else [last.frames, last.bytes] = [this.#dealtFrames, this.#dealtBytes];
   }
 
   /** Whether anything is to be said in CREDIT. */
@@ -193,19 +208,30 @@ export class Incoming {
     return this.#dealtFrames !== this.#toldFrames;
   }
 
-  /** What to say in CREDIT now, if it is worth a frame: a quarter of the window or, when it is time for it, anything. */
-  credit(isTime: boolean): Sum | undefined {
-    const frames = this.#dealtFrames - this.#toldFrames;
+  /** What to say in CREDIT behind so many frames of the other direction, if it is worth a frame: a quarter of the window or, when it is time for it, anything. */
+  credit(isTime: boolean, behind = Infinity): Sum | undefined {
+    this.#free(behind);
+    const frames = this.#freeFrames - this.#toldFrames;
     if (frames === 0) return undefined;
-    const isMuch = frames >= this.#window.frames / 4 || this.#dealtBytes - this.#toldBytes >= this.#window.bytes / 4;
+    const isMuch = frames >= this.#window.frames / 4 || this.#freeBytes - this.#toldBytes >= this.#window.bytes / 4;
     if (!(isTime || isMuch)) return undefined;
-    this.#toldFrames = this.#dealtFrames;
-    this.#toldBytes = this.#dealtBytes;
-    return this.dealt;
+    this.#toldFrames = this.#freeFrames;
+    this.#toldBytes = this.#freeBytes;
+    return { frames: this.#toldFrames, bytes: this.#toldBytes };
+  }
+
+  #free(behind: number): void {
+    let count = 0;
+    for (let mark = this.#marks[0]; mark && mark.behind <= behind; mark = this.#marks[count]) {
+      [this.#freeFrames, this.#freeBytes] = [mark.frames, mark.bytes];
+      count += 1;
+    }
+    if (count > 0) this.#marks.splice(0, count);
   }
 
   /** The link is gone: what was received and not dealt with will come again. Says how many frames were dealt with. */
   resume(): number {
+    this.#free(Infinity);
     this.#receivedFrames = this.#toldFrames = this.#dealtFrames;
     this.#receivedBytes = this.#toldBytes = this.#dealtBytes;
     return this.#dealtFrames;
@@ -213,7 +239,8 @@ export class Incoming {
 
   /** Begins to count anew. */
   reset(): void {
-    this.#receivedFrames = this.#dealtFrames = this.#toldFrames = 0;
-    this.#receivedBytes = this.#dealtBytes = this.#toldBytes = 0;
+    this.#marks = [];
+    this.#receivedFrames = this.#dealtFrames = this.#freeFrames = this.#toldFrames = 0;
+    this.#receivedBytes = this.#dealtBytes = this.#freeBytes = this.#toldBytes = 0;
   }
 }
