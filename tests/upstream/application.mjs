@@ -87,6 +87,17 @@ io.on("connection", (socket) => {
   });
   socket.on("gather", async (room, answer) => answer(await io.in(room).timeout(3_000).emitWithAck("question", "all")));
   socket.on("move", (from, to) => io.in(from).socketsJoin(to));
+  // Broadcasts behind what workers have to do first, each with a word to whoever asked behind it.
+  socket.on("tell behind", async (what, count, every_ms, answer) => {
+    const ask = { join: () => io.in("nobody").socketsJoin("lobby"), leave: () => io.in("nobody").socketsLeave("lobby"), kick: () => io.in("nobody").disconnectSockets() }[what];
+    for (let number = 0; number < count; number += 1) {
+      if (number % 4 === 0) ask();
+      io.to("lobby").emit("told", number);
+      socket.emit("number", number);
+      await new Promise((resolve) => { setTimeout(resolve, every_ms); });
+    }
+    answer();
+  });
   socket.on("drop", (room) => io.in(room).disconnectSockets());
   socket.on("ring", async (answer) => answer(await io.serverSideEmitWithAck("who are you")));
   socket.on("flood", (count) => { for (let number = 0; number < count; number += 1) socket.volatile.emit("drop", number); socket.emit("end"); });

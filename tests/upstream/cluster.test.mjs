@@ -65,6 +65,76 @@ test(`a worker is stopped and started ${STOPS} times under load: each event is a
   t.diagnostic(`${STOPS} stops, ${numbered.events} events, each run and answered once and in its turn; ${numbered.heard} words, none twice and none left out`);
 }));
 
+/** One worker broadcasts, behind what the other one has to do first, and the other one goes in between; both have clients. */
+async function goes(stage, what, go, { environment, every_ms = 2, count = 300 } = {}) {
+  const workers = [await stage.worker([], environment), await stage.worker([], environment)];
+  const sockets = await Promise.all([...Array(6).keys()].map(() => stage.connected()));
+  const pids = await Promise.all(sockets.map(async (socket) => (await socket.emitWithAck("who")).pid));
+  const [teller, other] = [sockets[0], sockets.find((_, at) => pids[at] !== pids[0])];
+  const order = [];
+  teller.on("told", (number) => order.push(`told ${number}`));
+  teller.on("number", (number) => order.push(`number ${number}`));
+  const done = teller.timeout(30_000).emitWithAck("tell behind", what, count, every_ms);
+  await until(() => teller.told.length > 20);
+  await go(workers.find(({ pid }) => pid !== pids[0]), other, teller);
+  await done;
+  const numbers = [...Array(count).keys()];
+  for (const socket of sockets) {
+    await until(() => socket.told.length >= count).catch(() => {});
+    assert.deepEqual(socket.told.map(([number]) => number), numbers);
+    assert.deepEqual(socket.disconnects, []);
+  }
+  // What it says to one of its own behind a broadcast comes behind it, and waits for nobody.
+  assert.deepEqual(order, numbers.flatMap((number) => [`told ${number}`, `number ${number}`]));
+}
+
+const stops = async ({ child }) => {
+  child.kill("SIGTERM");
+  await once(child, "exit");
+};
+
+for (const what of ["join", "leave", "kick"]) {
+  const behind = { join: "socketsJoin", leave: "socketsLeave", kick: "disconnectSockets" }[what];
+  test(`a worker is killed while another one broadcasts behind ${behind}: its clients hear all, once and in order`, on({ args: CUT_ARGS }, (stage) =>
+    goes(stage, what, (worker) => stage.kill(worker))));
+}
+
+test("the same of a busy worker", on({ args: CUT_ARGS }, (stage) => goes(stage, "join", async (worker, other) => {
+  other.emit("hang", 300);
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
+  await stage.kill(worker);
+})));
+
+for (const ON_CLOSE of ["keep", "migrate"]) {
+  test(`a worker leaves (${ON_CLOSE}) while another one broadcasts behind socketsJoin: its clients hear all, once and in order`, on({ args: SHARDS }, (stage) =>
+    goes(stage, "join", stops, { environment: { ON_CLOSE } })));
+}
+
+test("the worker that broadcasts leaves: what waits is said before, and its clients and others' hear all", on({ args: SHARDS }, async (stage) => {
+  const workers = [await stage.worker(), await stage.worker()];
+  const sockets = await Promise.all([...Array(4).keys()].map(() => stage.connected()));
+  const { pid } = await sockets[0].emitWithAck("who");
+  sockets[0].emit("tell behind", "join", 1_000_000, 1, () => {});
+  await until(() => sockets.every(({ told }) => told.length > 20));
+  await stops(workers.find((worker) => worker.pid === pid));
+  await Promise.all(sockets.map((socket) => socket.emitWithAck("who")));
+  const numbers = sockets.map(({ told }) => told.map(([number]) => number));
+  for (const list of numbers) assert.deepEqual(list, numbers[0]);
+  assert.deepEqual(numbers[0], [...Array(numbers[0].length).keys()]);
+}));
+
+test("a worker that stands still is waited for a while, and then others hear what is said, and its clients when it is gone", on({ args: CUT_ARGS }, (stage) =>
+  goes(stage, "join", async (worker, other, teller) => {
+    const third = await stage.worker();
+    const socket = await stage.connected();
+    assert.equal((await socket.emitWithAck("who")).pid, third.pid);
+    process.kill(worker.pid, "SIGSTOP");
+    const [before] = teller.told.at(-1);
+    // Two seconds of which nothing is heard, and then what was said in them.
+    await until(() => socket.told.length > 0 && socket.told.at(-1)[0] > before + 250);
+    await stage.kill(worker);
+  }, { every_ms: 10, count: 500 })));
+
 test("volatile messages are dropped for a busy client, in order, and nothing else is", on({}, async (stage) => {
   await stage.worker();
   const socket = await stage.connected();

@@ -1,9 +1,9 @@
-// An application whose clients may come back to their sockets. Started as `node recovering.mjs LINK [count]`.
+// An application whose clients may come back to their sockets. Started as `node recovering.mjs LINK [count [moves]]`.
 import { attachRingway } from "../../packages/realtime-sdk/dist/esm/server.js";
 import { fileURLToPath } from "node:url";
 import { Server } from "socket.io";
 
-const [url, counts] = process.argv.slice(2);
+const [url, counts, moves] = process.argv.slice(2);
 const io = new Server({ connectionStateRecovery: { maxDisconnectionDuration: 60_000 } });
 attachRingway(io, { url, resolveFrom: fileURLToPath(import.meta.url) });
 
@@ -13,6 +13,8 @@ function count() {
   setInterval(() => {
     for (let step = 0; step < 3; step += 1) {
       number += 1;
+      // What others have to do first, and are at times too busy for.
+      if (moves && number % 4 === 0) io.in("nobody").socketsJoin(`room-${number % 3}`);
       io.to(`room-${number % 3}`).except("deaf").emit("counted", process.pid, number, number % 7 ? null : Buffer.from(`${number}`));
     }
   }, 3);
@@ -29,3 +31,4 @@ io.on("connection", (socket) => {
 });
 
 if (counts) count();
+if (moves) setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 90);

@@ -20,6 +20,7 @@ import {
 } from "./internals.js";
 import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
 import { Kept, type Returning } from "./kept.js";
+import { Line, type Audience } from "./line.js";
 import { listenersClass, slim } from "./listeners.js";
 import { Mirror } from "./mirror.js";
 import { warnOfAnswer, type Namespaces, type NamespaceAdapter } from "./namespaces.js";
@@ -85,6 +86,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
   /** What changes which clients hear what comes next, or is heard itself. */
   const changing: ReadonlySet<number> = new Set([BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS]);
 
+  /** What a message changes, if it is rooms alone. */
+  function roomsOf(message: ClusterMessage): { joins?: string[]; leaves?: string[] } {
+    if (message.type === SOCKETS_JOIN) return { joins: message.data.rooms.map(wireRoom) };
+    return message.type === SOCKETS_LEAVE ? { leaves: message.data.rooms.map(wireRoom) } : {};
+  }
+
   class RingwayAdapter extends module.ClusterAdapterWithHeartbeat implements NamespaceAdapter {
     readonly #nsp: NamespaceInternals;
     readonly #number: number;
@@ -92,6 +99,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     readonly #members = new Map<string, VirtualConnection>();
     readonly #peers = new Set<string>();
     readonly #fence = new Fence();
+    readonly #line = new Line(this.#fence);
     readonly #rooms = new Mirror();
     readonly #sids = new Mirror();
     /** What the daemon keeps of others: packets of a parser of one's own for clients that come back, by their sockets' ids. */
@@ -117,6 +125,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     override init(): void {}
 
     override close(): void {
+      this.#line.flush();
       if (host.stopping === undefined) host.namespaces.remove(this.#nsp.name, this);
     }
 
@@ -126,6 +135,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override addAll(id: string, rooms: Set<string>): void {
       const added: string[] = [];
+      this.#spare(id);
       this.#sids.open(id);
       for (const room of rooms) if (this.#enter(id, room)) added.push(room);
       const connection = this.#members.get(id);
@@ -149,6 +159,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     override del(id: string, room: string): void {
+      this.#spare(id);
       let had = this.#exit(id, room);
       if (isRenamed(room) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
@@ -194,13 +205,40 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
-      if (!isLocal(opts) && this.#fence.stands) {
-        this.publish({ type: module.MessageType.BROADCAST, data: { packet, opts: plain(opts) } });
-        return this.broadcast(packet, localOf(opts));
-      }
       const parts = this.#encode(packet, opts);
-      host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
+      const [flags, target] = [this.#flags(packet, opts.flags, parts), this.#target(opts, parts)];
+      if (isLocal(opts) || !this.#waits(target) || !this.#hold(opts, flags, target)) host.send("BCAST", flags, 0, target);
       return Promise.resolve();
+    }
+
+    /** Whether what is said to those of others has to wait. */
+    #waits(audience: Audience): boolean {
+      return host.stopping === undefined && this.#line.holds(audience);
+    }
+
+    /** Tells this worker's sockets, and the others in their turn. `false`: it is to be said to all, now. */
+    #hold(opts: BroadcastOptions, flags: number, target: Fields<"BCAST">): boolean {
+      const own: string[] = [];
+      (this as unknown as Applied).apply(opts, ({ id }) => own.push(id));
+      // Others' memory, that may be another's by then.
+      const parts = target.parts.map(({ binary, bytes }) => ({ binary, bytes: typeof bytes === "string" ? bytes : Buffer.from(bytes) }));
+      const { nsp, rooms, except } = target;
+      return this.#line.broadcast({
+        rooms,
+        except,
+        own,
+        bytes: [...rooms, ...except, ...own, ...parts.map(({ bytes }) => bytes)].reduce((sum, { length }) => sum + length, 0),
+        say: (audience) => host.send("BCAST", flags, 0, { nsp, rooms: [...audience.rooms], except: [...audience.except], parts }),
+      });
+    }
+
+    /** A socket is about to be in other rooms than when what waits was said. */
+    #spare(id: string): void {
+      if (!this.#line.isEmpty && this.#members.has(id)) this.#line.spare(id, this.#wireRooms(id));
+    }
+
+    #wireRooms(id: string): Set<string> {
+      return new Set([...this.#sids.items(id)].map(wireRoom));
     }
 
     /** A broadcast that has its offset. */
@@ -223,7 +261,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       ack: (...args: unknown[]) => void,
     ): void {
       // The daemon cannot put its own id into a packet that it cannot read, nor wait for what others were asked.
-      const isBehind = !isLocal(opts) && this.#fence.stands;
+      const isBehind = !isLocal(opts) && this.#waits(this.#target(opts, []));
       if (this.#isMine(opts) || isBehind || !host.parsesText || !host.can("ackgather") || host.namespaces.openRequests >= ASKED_MAX) {
         // Alone there is nobody to ask, and no timer to keep for the answers.
         const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
@@ -330,9 +368,14 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override publish(message: Parameters<ClusterAdapterWithHeartbeat["publish"]>[0]): void {
       Object.assign(message, { uid: this.uid, nsp: this.#nsp.name });
+      const isAsked = this.#peers.size > 0 && changing.has(message.type);
+      if (isAsked) Object.assign(message, { fence: this.#fence.next });
+      const opaque = encodeBus(message);
+      const rooms = roomsOf(message as ClusterMessage);
+      const say = (): void => host.namespaces.publish(this.#nsp.name, opaque);
+      this.#line.message({ ...rooms, bytes: opaque.length, say });
       // What is said to clients behind this must not overtake it.
-      if (this.#peers.size > 0 && changing.has(message.type)) Object.assign(message, { fence: this.#fence.raise() });
-      void this.doPublish(message as ClusterMessage);
+      if (isAsked) this.#fence.raise(rooms.joins ?? rooms.leaves);
     }
 
     override doPublish(message: ClusterMessage): Promise<string> {
@@ -397,6 +440,15 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       }
       this.#peers.clear();
       for (const uid of now) this.#peers.add(uid);
+      this.#line.advance();
+    }
+
+    said(): Promise<void> | undefined {
+      return this.#line.said();
+    }
+
+    stop(): void {
+      this.#line.flush();
     }
 
     lose(): void {
@@ -420,7 +472,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       // Of a worker that the daemon did not name nothing is expected.
       if (!this.#peers.has(from)) return;
       const bus = message as unknown as BusMessage;
-      if (typeof bus.passed === "number") return this.#fence.pass(from, bus.passed);
+      if (typeof bus.passed === "number") {
+        this.#fence.pass(from, bus.passed);
+        return this.#line.advance();
+      }
       this.#dealWith(Object.assign(bus, { uid: from, nsp: this.#nsp.name }));
       // What it did here is said to the daemon already: what the other one says behind this comes behind it.
       if (typeof bus.fence === "number") host.namespaces.answer(this.#nsp.name, from, encodeBus({ passed: bus.fence }));
@@ -460,6 +515,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       });
       this.#sendRooms("JOIN", connection, rooms.slice(MEMBER_ROOMS));
       this.#giveBack(socket);
+      // Whoever comes back, or from another worker, has a claim to what was said before.
+      if (socket.recovered === true) this.#line.catchUp(id, this.#wireRooms(id));
+      else this.#line.spare(id);
     }
 
     /** What a client has missed goes before the answer to its CONNECT, as with socket.io's own adapter. */

@@ -45,6 +45,8 @@ export interface Session {
 export interface SocketInternals {
   readonly id: string;
   readonly pid?: string;
+  /** Whether it was there before: its client came back, or from another worker. */
+  readonly recovered?: boolean;
   readonly data: unknown;
   readonly handshake: { readonly auth: unknown };
   readonly client: ClientInternals;

@@ -24,6 +24,10 @@ export interface NamespaceAdapter {
   takeBus(from: string, opaque: Buffer): void;
   /** What others said meanwhile may not have come. */
   lose(): void;
+  /** When all that waits for other workers has been said; nothing if nothing does. */
+  said(): Promise<void> | undefined;
+  /** Says it now. */
+  stop(): void;
   /** Says the data of a connection's socket. */
   saveData(connection: VirtualConnection): void;
 }
@@ -109,6 +113,17 @@ export class Namespaces {
     }
     this.#pieces.lose();
     for (const adapter of this.#adapters.values()) adapter.lose();
+  }
+
+  /** Resolved when all has been said that waits for other workers. */
+  said(): Promise<unknown> | undefined {
+    const waiting = [...this.#adapters.values()].map((adapter) => adapter.said()).filter((said) => said !== undefined);
+    return waiting.length > 0 ? Promise.all(waiting) : undefined;
+  }
+
+  /** Nobody is waited for any more, as the worker hears nothing more. */
+  stop(): void {
+    for (const adapter of this.#adapters.values()) adapter.stop();
   }
 
   saveData(connection: VirtualConnection): void {

@@ -127,6 +127,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   /** @internal `io.close()` is about to close the sockets. */
   prepareStop(): void {
     this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
+    this.#namespaces.stop();
   }
 
   /**
@@ -134,6 +135,9 @@ export class Ringway extends EventEmitter<RingwayEvents> {
    * it is to reach its handlers: resolved when it has.
    */
   async hold(): Promise<void> {
+    // Behind that nobody is heard to have done what was asked.
+    const said = this.keeps ? this.#namespaces.said() : undefined;
+    if (said) await said;
     this.#link.hold();
     await this.#connections.heard(HELD_MS_MAX);
     // What came in this turn of the event loop Socket.IO hands on in this turn.
@@ -180,6 +184,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   close(): Promise<void> {
     this.#stopping ??= "close";
     if (this.#stopped === undefined) {
+      this.#namespaces.stop();
       this.#stopped = this.#link.stop({ mode: this.#stopping, reason: "server shutting down", deadline_ms: STOP_MS_MAX });
       this.#namespaces.lose();
       // Timers of clients end with their connections.

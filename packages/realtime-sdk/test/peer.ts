@@ -39,6 +39,7 @@ export class PeerLink {
   readonly #challenge;
   #waiters: Waiter[] = [];
   #isClosed = false;
+  #lastPing = 100n;
 
   constructor(daemon: PeerDaemon, socket: Socket, epoch: string) {
     this.#daemon = daemon;
@@ -133,6 +134,14 @@ export class PeerLink {
     const answer = await this.text(conn);
     if (!answer.startsWith(`${prefix}{`)) throw new Error(`no connection: ${answer}`);
     return (JSON.parse(answer.slice(prefix.length)) as { sid: string }).sid;
+  }
+
+  /** Resolved when the worker has read all that was said to it, and all that it had said by then is here. */
+  async heard(): Promise<void> {
+    await new Promise((resolve) => { setImmediate(resolve); });
+    this.#lastPing += 1n;
+    this.send("PING", 0, 0, { number: this.#lastPing });
+    await this.next("PONG");
   }
 
   cut(): void {
