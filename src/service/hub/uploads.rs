@@ -383,11 +383,7 @@ impl Hub {
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
                 Said::Release(upload) => self.release_upload(upload),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
-                Said::Event(event) => {
-                    if let Some(uploads) = &mut self.uploads {
-                        uploads.news.take(event, turn.now);
-                    }
-                }
+                Said::Event(event) => self.take_news(event, turn.now),
             }
         }
     }
@@ -806,18 +802,18 @@ impl Hub {
             return;
         };
         uploads.machine.handle(seconds(turn.now), Input::Tick);
-        for transfer in uploads.keys.keys() {
-            if let Some(event) = uploads.machine.progress_of(*transfer) {
-                uploads.news.take(event, turn.now);
-            }
-        }
         uploads.news.forget_old(turn.now);
         uploads.buffers.shrink();
+        self.stats.uploads = uploads.machine.stats();
+        let transfers = uploads.keys.keys();
+        let progress = transfers.filter_map(|transfer| uploads.machine.progress_of(*transfer));
+        for event in progress.collect::<Vec<_>>() {
+            self.take_news(event, turn.now);
+        }
         turn.out.push(Output::Timer {
             at_us: turn.now.monotonic_us + TICK_US,
             token: super::heartbeat::UPLOADS_TOKEN,
         });
-        self.stats.uploads = uploads.machine.stats();
         self.work_uploads(turn);
     }
 

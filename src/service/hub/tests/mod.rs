@@ -12,6 +12,7 @@ mod places;
 mod proxies;
 mod slow_lines;
 mod unread;
+mod upload_news;
 mod uploaders;
 mod used_urls;
 mod vectors;
