@@ -765,7 +765,9 @@ impl Store {
             return Ok(Taken::Done);
         };
         let at = sealing.at().ok_or(StoreError::Failed)?;
-        let (header, end) = (sealing.header(), sealing.finish(entropy)?);
+        // A last segment that is the first may begin a run, and the header says under which it stands.
+        let end = sealing.finish(entropy)?;
+        let header = sealing.header();
         let grid = self.vault().grid();
         // Behind what counts there may be what a crash left.
         let mut steps = vec![
