@@ -566,7 +566,7 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2813",
         "The system refused to write, sync or rename an upload's file; what was synced before counts, and the request was answered 500.",
-        "See the daemon's log for the error, which is there once a minute with how often meanwhile; check the disk.",
+        "See the daemon's log for the error, which is there once a minute with how often meanwhile; check the disk. If the directory is gone, put it back and restart: a daemon keeps to the one that it was started with.",
     ),
     entry(
         "RW-2814",

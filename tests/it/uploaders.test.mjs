@@ -436,3 +436,20 @@ test("a full disk is said, what came before it counts, and other clients go on",
 test("a second daemon does not keep its uploads in the same place", { timeout: 60_000 }, async () => {
   await assert.rejects(serveDev("--uploads", folder()), /RW-1014.*another daemon/s);
 });
+
+test("a directory that is removed is said in the log, and other clients go on", { timeout: 60_000 }, async () => {
+  const directory = path.join(ring.folder, "removed");
+  mkdirSync(directory);
+  const lost = await serveDev("--uploads", directory, "--shards", "1");
+  assert.equal((await whole(directory)).length, 0);
+  rmSync(directory, { recursive: true });
+  for (let i = 0; i < 3; i++) {
+    const answer = await request(lost, "POST", "/uploads/", { "upload-length": "5" });
+    assert.deepEqual([answer.status, codeOf(answer)], [500, "RW-2813"]);
+  }
+  await until(() => lost.log().includes("RW-2813"));
+  assert.match(lost.log(), /RW-2813.*no such directory any more/);
+  assert.equal(lost.log().match(/RW-2813/g).length, 1, lost.log());
+  assert.equal((await fetch(`${lost.admin}/ready`)).status, 200);
+  assert.equal(await lost.stop(), 0, lost.log());
+});

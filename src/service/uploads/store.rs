@@ -78,6 +78,8 @@ pub enum StoreAsk {
         to: Area,
         /// Its new name.
         new_name: String,
+        /// Whether it may be that it was moved before.
+        may_be_absent: bool,
     },
     /// Remove a name.
     Unlink {
@@ -671,6 +673,7 @@ impl Store {
                     name,
                     to,
                     new_name,
+                    may_be_absent,
                 },
             ),
             Step::Unlink { area, name } => (
