@@ -275,17 +275,17 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2202",
-        "A user sends events faster than limits.user_events_per_second; the event was refused.",
+        "A user sends events, or begins uploads that name a room, faster than limits.user_events_per_second; the event was refused, the upload answered 429.",
         "Slow the client down, or raise the limit.",
     ),
     entry(
         "RW-2203",
-        "A room gets messages faster than limits.room_messages_per_second; the message was refused.",
+        "A room gets messages and news of uploads faster than limits.room_messages_per_second; the message was refused, the news left out.",
         "Publish less, or raise the limit.",
     ),
     entry(
         "RW-2204",
-        "An address sends events faster than limits.address_events_per_second; the event was refused.",
+        "An address sends events, or begins uploads that name a room, faster than limits.address_events_per_second; the event was refused, the upload answered 429.",
         "Raise the limit if many users share the address, or configure proxies.trusted.",
     ),
     entry(
@@ -566,7 +566,7 @@ pub static CATALOGUE: &[Entry] = &[
     entry(
         "RW-2813",
         "The system refused to write, sync or rename an upload's file; what was synced before counts, and the request was answered 500.",
-        "See the daemon's log for the error, which is there once a minute with how often meanwhile; check the disk.",
+        "See the daemon's log for the error, which is there once a minute with how often meanwhile; check the disk. If the directory is gone, put it back and restart: a daemon keeps to the one that it was started with.",
     ),
     entry(
         "RW-2814",

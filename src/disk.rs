@@ -23,7 +23,7 @@ struct Kind {
 
 /// What one shard's disk refused.
 #[derive(Debug, Default)]
-pub struct DiskLog([Kind; 3]);
+pub struct DiskLog([Kind; 4]);
 
 /// A line for the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,13 +37,20 @@ pub struct Refused {
 }
 
 impl DiskLog {
-    /// Looks at what came of an operation; there is a line when it is time for one.
-    pub fn look(&mut self, outcome: &FileOutcome, now: Duration) -> Option<Refused> {
+    /// Looks at what came of an operation; there is a line when it is time for one. `in_directory`: nothing that it names can be absent but the directory.
+    pub fn look(
+        &mut self,
+        outcome: &FileOutcome,
+        in_directory: bool,
+        now: Duration,
+    ) -> Option<Refused> {
         let error = error_in(outcome)?;
         let (kind, code) = match crate::uploads::not_opened(error) {
             StoreError::Full => (0, "RW-2812"),
             StoreError::ReadOnly => (1, "RW-2816"),
             StoreError::Failed => (2, "RW-2813"),
+            // The directory was removed, or another one is mounted over it: for whoever opened it at the start it stays away.
+            StoreError::Absent if in_directory => (3, "RW-2813"),
             // These are the daemon's own business, or of limits that have their counts.
             StoreError::Absent | StoreError::Exists | StoreError::Busy | StoreError::TooLarge => {
                 return None;
@@ -81,6 +88,7 @@ const fn error_in(outcome: &FileOutcome) -> Option<OpenError> {
 fn text_of(error: OpenError) -> String {
     match error {
         OpenError::Failed(Errno(errno)) => io::Error::from_raw_os_error(errno).to_string(),
+        OpenError::Absent => "no such directory any more: it was removed, or replaced".to_owned(),
         OpenError::Full => "no space left, or none of this user's quota".to_owned(),
         other => format!("a file of its own was refused: {other:?}"),
     }
@@ -94,7 +102,8 @@ mod tests {
     const EIO: Errno = Errno(5);
 
     fn times(log: &mut DiskLog, errno: Errno, second: u64) -> Option<(&'static str, u64)> {
-        let said = log.look(&FileOutcome::Done(Err(errno)), Duration::from_secs(second));
+        let outcome = FileOutcome::Done(Err(errno));
+        let said = log.look(&outcome, false, Duration::from_secs(second));
         said.map(|said| (said.code, said.times))
     }
 
@@ -118,11 +127,29 @@ mod tests {
     #[test]
     fn the_line_has_the_systems_words() {
         let mut log = DiskLog::default();
-        let said = log.look(&FileOutcome::Read(Err(EIO)), Duration::ZERO);
+        let said = log.look(&FileOutcome::Read(Err(EIO)), false, Duration::ZERO);
         assert!(said.unwrap().error.contains("Input/output error"));
         let denied = FileOutcome::Opened(Err(OpenError::Denied));
-        let said = log.look(&denied, Duration::from_secs(60)).unwrap();
+        let said = log.look(&denied, false, Duration::from_secs(60)).unwrap();
         assert!(said.error.contains("Denied"), "{said:?}");
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_told() {
+        let mut log = DiskLog::default();
+        for outcome in [
+            FileOutcome::Done(Err(Errno(2))),
+            FileOutcome::Opened(Err(OpenError::Absent)),
+        ] {
+            let said = log.look(&outcome, true, Duration::ZERO);
+            let text = said.map(|said| (said.code, said.error.contains("directory")));
+            assert_eq!(text, Some(("RW-2813", true)), "{outcome:?}");
+            assert_eq!(
+                log.look(&outcome, true, AGAIN - Duration::from_secs(1)),
+                None
+            );
+            log = DiskLog::default();
+        }
     }
 
     #[test]
@@ -134,7 +161,11 @@ mod tests {
             FileOutcome::Done(Err(Errno(11))),
             FileOutcome::Opened(Err(OpenError::Exhausted)),
         ] {
-            assert_eq!(log.look(&outcome, Duration::ZERO), None, "{outcome:?}");
+            assert_eq!(
+                log.look(&outcome, false, Duration::ZERO),
+                None,
+                "{outcome:?}"
+            );
         }
     }
 }

@@ -133,7 +133,7 @@ fn command_of(output: Output, roots: StoreRoots) -> Command {
         },
         Output::Compute { token, job } => Command::Compute { token, job },
         Output::Store { token, ask } => Command::File {
-            token: token | uploads::TOKEN,
+            token: uploads::token_of(token, &ask),
             request: Box::new(uploads::request_of(ask, roots)),
         },
         Output::File { token, ask } => Command::File {
@@ -328,11 +328,13 @@ impl Handler for Application {
     fn file(&mut self, cx: &mut Context<'_>, token: u64, outcome: FileOutcome) {
         let (now, mut post) = (time_of(cx.now), MeshPost(cx.mesh));
         if token & uploads::TOKEN != 0 {
-            if let Some(refused) = self.disk.look(&outcome, cx.now.monotonic) {
+            let (token, in_directory) = uploads::asked_under(token);
+            let refused = self.disk.look(&outcome, in_directory, cx.now.monotonic);
+            if let Some(refused) = refused {
                 let (code, error, times) = (refused.code, refused.error, refused.times);
                 tracing::warn!(code, error, times, "the disk of uploads refused");
             }
-            let (token, answer) = (token & !uploads::TOKEN, uploads::answer_of(outcome));
+            let answer = uploads::answer_of(outcome);
             let (entropy, outputs) = (&mut *cx.entropy, &mut self.outputs);
             self.hub
                 .stored(now, token, answer, &mut post, entropy, outputs);

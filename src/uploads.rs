@@ -22,6 +22,29 @@ use std::sync::Arc;
 /// Marks the tokens of uploads among those of files.
 pub const TOKEN: u64 = 1 << 63;
 
+/// Marks those of operations for which nothing can be absent but the directory itself.
+const IN_DIRECTORY: u64 = 1 << 61;
+
+/// The token under which the shard is asked.
+#[must_use]
+pub const fn token_of(token: u64, ask: &StoreAsk) -> u64 {
+    let needs_directory = matches!(
+        ask,
+        StoreAsk::Open { creates: true, .. }
+            | StoreAsk::Rename {
+                may_be_absent: false,
+                ..
+            }
+    );
+    TOKEN | token | if needs_directory { IN_DIRECTORY } else { 0 }
+}
+
+/// What the service called it, and whether nothing could be absent but the directory.
+#[must_use]
+pub const fn asked_under(token: u64) -> (u64, bool) {
+    (token & !(TOKEN | IN_DIRECTORY), token & IN_DIRECTORY != 0)
+}
+
 /// Beneath the directory of uploads: parts with their records, and whole files.
 pub(crate) const PARTS: &str = "parts";
 const WHOLE: &str = "whole";
@@ -353,6 +376,7 @@ pub fn request_of(ask: StoreAsk, roots: StoreRoots) -> FileRequest {
             name,
             to,
             new_name,
+            ..
         } => FileRequest::Rename {
             from: place(from),
             name: name_of(&name),

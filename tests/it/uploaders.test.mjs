@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { ask, connect, modes, versions } from "./clients.mjs";
 import { binary, event, serve, serveDev, until } from "./daemon.mjs";
 import { HS256, keyPair, keyring } from "./keyring.mjs";
+import { refusals } from "./metrics.mjs";
 import { BYTES, VERSION, create, metadata, offsetOf, patch, request, upload, whole } from "./tus.mjs";
 
 const SETTINGS = `
@@ -356,6 +357,32 @@ describe("rooms", { timeout: 60_000 }, () => {
     member.close();
   });
 
+  test("hear no more than messages may come, and whoever begins more than it may is told to wait", async () => {
+    const limited = keyring(HS256);
+    mkdirSync(path.join(limited.folder, "uploads"));
+    const limits = ["room_messages_per_second=1", "room_messages_burst=3", "user_events_per_second=1", "user_events_burst=8"];
+    const set = limits.flatMap((limit) => ["--set", `limits.${limit}`]);
+    const there = await serve(["--config", limited.config, "--shards", "2", "--uploads", path.join(limited.folder, "uploads"), ...set]);
+    const member = await connect(versions["4.8"], there.url, { ...modes["websocket only"], auth: { token: limited.mint("--subject", "member", "--join", "room:*") } }, []);
+    assert.equal((await ask(member, "join", "room:1")).ok, true);
+    let heard = 0;
+    for (const name of ["file", "progress"]) member.on(name, () => heard++);
+    const headers = { "upload-length": "1", ...BYTES, authorization: `Bearer ${limited.mint("--subject", "sender", "--uploads", "*", "--publish", "room:*")}` };
+    const begun = Date.now();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => request(there, "POST", "/uploads/", { ...headers, ...named("a", { room: "room:1" }) }, Buffer.from("x"))));
+    const seconds = () => Math.ceil((Date.now() - begun) / 1000);
+    const taken = answers.filter(({ status }) => status === 201).length;
+    assert.ok(taken >= 8 && taken <= 8 + seconds(), `${taken}`);
+    const late = answers.find(({ status }) => status !== 201);
+    assert.deepEqual([late.status, codeOf(late), late.headers["retry-after"]], [429, "RW-2202", "1"]);
+    // One `file` at least for each that was taken: what is not heard is counted.
+    await until(async () => heard + ((await refusals(there))["RW-2203"] ?? 0) >= taken);
+    assert.ok(heard >= 3 && heard <= 3 + seconds(), `${heard}`);
+    member.close();
+    assert.equal(await there.stop(), 0, there.log());
+    rmSync(limited.folder, { recursive: true });
+  });
+
   test("whoever may not publish to a room may not name it", async () => {
     const answer = await request(daemon, "POST", "/uploads/", { "upload-length": "1", ...bearer("stranger", "--uploads", "*"), ...named("a", { room: "room:1" }) });
     assert.deepEqual([answer.status, codeOf(answer)], [403, "RW-2109"]);
@@ -408,4 +435,21 @@ test("a full disk is said, what came before it counts, and other clients go on",
 
 test("a second daemon does not keep its uploads in the same place", { timeout: 60_000 }, async () => {
   await assert.rejects(serveDev("--uploads", folder()), /RW-1014.*another daemon/s);
+});
+
+test("a directory that is removed is said in the log, and other clients go on", { timeout: 60_000 }, async () => {
+  const directory = path.join(ring.folder, "removed");
+  mkdirSync(directory);
+  const lost = await serveDev("--uploads", directory, "--shards", "1");
+  assert.equal((await whole(directory)).length, 0);
+  rmSync(directory, { recursive: true });
+  for (let i = 0; i < 3; i++) {
+    const answer = await request(lost, "POST", "/uploads/", { "upload-length": "5" });
+    assert.deepEqual([answer.status, codeOf(answer)], [500, "RW-2813"]);
+  }
+  await until(() => lost.log().includes("RW-2813"));
+  assert.match(lost.log(), /RW-2813.*no such directory any more/);
+  assert.equal(lost.log().match(/RW-2813/g).length, 1, lost.log());
+  assert.equal((await fetch(`${lost.admin}/ready`)).status, 200);
+  assert.equal(await lost.stop(), 0, lost.log());
 });

@@ -12,7 +12,7 @@ pub struct Request {
     pub path: String,
     /// The target after the first `?`.
     pub query: String,
-    /// The minor version: 0 or 1.
+    /// The minor version: 0 or 1, for which each higher one is taken.
     pub version: u8,
     headers: Vec<(String, String)>,
     /// How the body is framed.
@@ -37,11 +37,15 @@ pub fn parse_head(bytes: &[u8], bounds: &Bounds) -> Result<Option<(Request, usiz
     let bytes = &bytes[..bytes.len().min(bounds.head_bytes_max as usize)];
     let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut lines);
-    let status = parsed.parse(bytes).map_err(|error| match error {
-        httparse::Error::TooManyHeaders => HttpError::HeadTooLarge,
-        httparse::Error::Version => HttpError::VersionNotSupported,
-        _ => HttpError::BadRequest,
-    })?;
+    let status = match parsed.parse(bytes) {
+        Ok(status) => status,
+        Err(httparse::Error::TooManyHeaders) => return Err(HttpError::HeadTooLarge),
+        Err(httparse::Error::Version) => {
+            let known = as_http_1_1(bytes).ok_or(HttpError::VersionNotSupported)?;
+            return parse_head(&known, bounds);
+        }
+        Err(_) => return Err(HttpError::BadRequest),
+    };
     let httparse::Status::Complete(head_len) = status else {
         return if bytes.len() == bounds.head_bytes_max as usize {
             Err(HttpError::HeadTooLarge)
@@ -50,6 +54,20 @@ pub fn parse_head(bytes: &[u8], bounds: &Bounds) -> Result<Option<(Request, usiz
         };
     };
     Request::from_parsed(&parsed, bounds).map(|request| Some((request, head_len)))
+}
+
+/// RFC 9110 §2.5: a message of a higher minor version is read as one of the highest that is known. `None`: it is of another major version, or of none.
+fn as_http_1_1(head: &[u8]) -> Option<Vec<u8>> {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = head.iter().position(|byte| !is_end(byte))?;
+    let line = head[start..].split(is_end).next()?;
+    let version = line.rsplit(|byte| *byte == b' ').next()?;
+    if !matches!(version.strip_prefix(b"HTTP/1."), Some([b'2'..=b'9'])) {
+        return None;
+    }
+    let mut known = head.to_vec();
+    known[start + line.len() - 1] = b'1';
+    Some(known)
 }
 
 impl Request {

@@ -233,6 +233,7 @@ impl Hub {
         };
         let publish = Publish {
             event: RoomEvent::Message,
+            is_limited: false,
             namespace,
             room,
             from: "server",

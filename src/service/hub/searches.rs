@@ -288,17 +288,23 @@ impl Hub {
         self.file_opened(number, lock.opened, turn)
     }
 
-    /// The lock was read, or all of a small file that has one.
+    /// The lock was read, or of a file that has one all, if it is small, or the header.
     fn lock_read(&mut self, number: u64, bytes: Vec<u8>, turn: &mut Turn<'_>) -> Option<Found> {
         let search = self.files.searches.by_number.get_mut(&number)?;
         let lock = search.lock.as_mut()?;
         if let Some((reader, count)) = lock.found.take() {
-            let text = reader.open_whole(count, &bytes);
-            let text = text.filter(|_| bytes.len() as u64 == lock.opened.stat.bytes);
-            let kept = text.map(|text| {
-                let content = Content::Whole(self.files.cache.hold(text));
-                Kept::new(plain(lock.opened.stat, count), content)
-            });
+            let (file, disk) = (lock.opened.file.clone(), lock.opened.stat);
+            let content = match disk.bytes <= self.files.cache.bounds().file_bytes_max {
+                true => reader
+                    .open_whole(count, &bytes)
+                    .filter(|_| bytes.len() as u64 == disk.bytes)
+                    .map(|text| Content::Whole(self.files.cache.hold(text))),
+                false => reader
+                    .is_header(&bytes)
+                    .then(|| SealedFile { file, reader, disk })
+                    .map(|sealed| Content::Sealed(Rc::new(sealed))),
+            };
+            let kept = content.map(|content| Kept::new(plain(disk, count), content));
             return Some(kept.map(Some).ok_or(NotOpened::Failed));
         }
         let uploads = self.settings.uploads.as_ref();
@@ -316,15 +322,14 @@ impl Hub {
         if cache.unchanged_sealed(search.root, &search.path, &disk, now_us) {
             return Some(Ok(None));
         }
+        let wanted = match disk.bytes <= cache.bounds().file_bytes_max {
+            true => disk.bytes as u32,
+            false => SEALED_HEAD_BYTES,
+        };
         let file = lock.opened.file.clone();
-        if disk.bytes <= cache.bounds().file_bytes_max {
-            lock.found = Some((reader, count));
-            self.ask_to_read(number, file, disk.bytes as u32, turn);
-            return None;
-        }
-        let sealed = SealedFile { file, reader, disk };
-        let content = Content::Sealed(Rc::new(sealed));
-        Some(Ok(Some(Kept::new(plain(disk, count), content))))
+        lock.found = Some((reader, count));
+        self.ask_to_read(number, file, wanted, turn);
+        None
     }
 
     /// Everybody who waits goes on with what was found.

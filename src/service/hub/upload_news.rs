@@ -1,8 +1,12 @@
 //! What a room's members hear of uploads that name it: `progress(room, {id, offset, length}, meta)`, at most once a second for each, and
 //! `file(room, {id, url, bytes, …}, meta)` when one is whole.
 //!
-//! Deliberately absent: who may name a room (`uploads/begin.rs`), and a promise: after a crash at the wrong moment nobody is told, and members that the room's
-//! rate or a full ring leaves out hear nothing. A HEAD always says what there is.
+//! Rates hold for news as for messages. An upload that names a room costs its user an event when it is created (`uploaders.rs`), which pays for its `file`; its
+//! `progress` costs the user one of as many again, so that whoever uploads much can still speak; and the room's home counts both against the room's rate.
+//!
+//! Deliberately absent: who may name a room (`uploads/begin.rs`), and a promise: after a crash at the wrong moment nobody is told, and what is beyond the room's
+//! rate, also a `file`, is left out and counted as refused (RW-2203). It does not wait: members would hear of files later and later in a room that is always
+//! full, and a queue for it would need a bound at which it is lost all the same. A HEAD always says what there is.
 
 use super::{Hub, Turn};
 use crate::files::{Grant, UrlClass};
@@ -28,11 +32,16 @@ pub(crate) struct UploadNews {
 }
 
 impl UploadNews {
-    /// Something happened. Whoever named no room has nobody to tell.
-    pub(crate) fn take(&mut self, event: Event, now: Now) {
+    /// Something happened. Whoever named no room has nobody to tell, and of progress as much is told as its user may tell.
+    fn take(&mut self, event: Event, now: Now, may_tell: impl FnOnce(&str) -> bool) {
         let is_news = match &event {
             Event::Progress { room: None, .. } | Event::Finished { room: None, .. } => false,
-            Event::Progress { upload, offset, .. } => self.is_due(*upload, *offset, now),
+            Event::Progress {
+                upload,
+                offset,
+                subject,
+                ..
+            } => self.is_due(*upload, *offset, now) && may_tell(subject),
             Event::Finished { upload, .. } => {
                 self.progress.remove(upload);
                 true
@@ -64,6 +73,15 @@ impl UploadNews {
 }
 
 impl Hub {
+    /// Something happened that members may hear of.
+    pub(super) fn take_news(&mut self, event: Event, now: Now) {
+        let (limits, dev) = (&mut self.limits, self.settings.dev);
+        if let Some(uploads) = &mut self.uploads {
+            let may_tell = |subject: &str| dev || limits.progress(now, subject);
+            uploads.news.take(event, now, may_tell);
+        }
+    }
+
     /// Tells members what happened, as far as there is ring space.
     pub(super) fn tell_of_uploads(&mut self, turn: &mut Turn<'_>) {
         while let Some(event) = self.next_news() {
@@ -88,6 +106,7 @@ impl Hub {
                 room,
                 offset,
                 length,
+                ..
             } => {
                 let data = json!({ "id": upload.to_string(), "offset": offset, "length": length });
                 (RoomEvent::Progress, room, upload, data)
@@ -108,6 +127,7 @@ impl Hub {
         let (data, upload) = (data.to_string(), upload.to_string());
         let publish = Publish {
             event,
+            is_limited: true,
             namespace: &namespace,
             room,
             from: "server",
@@ -118,6 +138,9 @@ impl Hub {
         };
         let attempt = self.rooms.publish(turn.now, turn.post, None, &publish);
         self.settle_rooms(turn);
+        if let Attempt::Refused(refusal) = attempt {
+            self.stats.refused(refusal);
+        }
         !matches!(attempt, Attempt::Full)
     }
 

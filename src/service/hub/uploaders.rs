@@ -19,7 +19,7 @@ use crate::time::Now;
 use crate::uploads::{Answer, FilePermits, UploadId, Who};
 use core::any::Any;
 use ringway_proto::http1::Request;
-use ringway_proto::tus::Method;
+use ringway_proto::tus::{Metadata, Method};
 use std::sync::Arc;
 
 /// What a request shows of who makes it. Nobody has looked whether it is good.
@@ -256,7 +256,29 @@ impl Hub {
             let refused = Refused::token(Refusal::TokenClaims);
             return self.refuse_upload(key, &refused, &reply, turn);
         }
+        if let Err(refusal) = self.charge_upload(key, asked, who.who().subject(), turn.now) {
+            let answer = too_many(refusal);
+            let keep_alive = reply.keep_alive && !asked.0.has_body();
+            return self.answer_upload(key, &answer, &reply, keep_alive, turn);
+        }
         self.begin_upload(key, asked, (who, bucket, named), reply, turn);
+    }
+
+    /// Counts a new upload that names a room as an event of its user: the room's members will hear of it.
+    fn charge_upload(
+        &mut self,
+        key: Key,
+        (request, method): (&Request, Method),
+        subject: &str,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let is_exempt = self.settings.dev || method != Method::Post || !names_a_room(request);
+        let Some(connection) = self.connections.get(key).filter(|_| !is_exempt) else {
+            return Ok(());
+        };
+        let address = connection.client.into();
+        self.limits
+            .event_without_session(now, Some(subject), address)
     }
 
     pub(super) fn refuse_upload(
@@ -297,6 +319,21 @@ impl Hub {
             }
         }
         answer
+    }
+}
+
+/// Whether members of some room are to hear of what a request creates. What is malformed is refused elsewhere.
+fn names_a_room(request: &Request) -> bool {
+    let metadata = request.header("upload-metadata").and_then(Metadata::parse);
+    metadata.is_some_and(|metadata| metadata.text("room").is_some())
+}
+
+/// The answer to whoever is faster than it may be. Uppy waits for so long and comes again.
+fn too_many(refusal: Refusal) -> Answer {
+    Answer {
+        status: 429,
+        headers: vec![("Retry-After", "1".to_owned())],
+        refusal: Some(refusal),
     }
 }
 

@@ -392,11 +392,7 @@ impl Hub {
                 Said::Body(transfer) => self.let_body_come(transfer, turn),
                 Said::Release(upload) => self.release_upload(upload),
                 Said::Answer(transfer, answer) => self.upload_answered(transfer, answer, turn),
-                Said::Event(event) => {
-                    if let Some(uploads) = &mut self.uploads {
-                        uploads.news.take(event, turn.now);
-                    }
-                }
+                Said::Event(event) => self.take_news(event, turn.now),
             }
         }
     }
@@ -816,11 +812,6 @@ impl Hub {
             return;
         };
         uploads.machine.handle(seconds(turn.now), Input::Tick);
-        for transfer in uploads.keys.keys() {
-            if let Some(event) = uploads.machine.progress_of(*transfer) {
-                uploads.news.take(event, turn.now);
-            }
-        }
         uploads.news.forget_old(turn.now);
         uploads.buffers.shrink();
         let bodies = uploads.bodies.iter_mut();
@@ -830,11 +821,16 @@ impl Hub {
             is_too_slow.then_some(*key)
         });
         let slow: Vec<Key> = slow.collect();
+        self.stats.uploads = uploads.machine.stats();
+        let transfers = uploads.keys.keys();
+        let progress = transfers.filter_map(|transfer| uploads.machine.progress_of(*transfer));
+        for event in progress.collect::<Vec<_>>() {
+            self.take_news(event, turn.now);
+        }
         turn.out.push(Output::Timer {
             at_us: turn.now.monotonic_us + TICK_US,
             token: super::heartbeat::UPLOADS_TOKEN,
         });
-        self.stats.uploads = uploads.machine.stats();
         for key in slow {
             self.stats.refused(Refusal::Silent);
             self.close_now(key, turn);

@@ -258,6 +258,7 @@ impl Journal {
             name: new_journal_name(self.generation, self.shard),
             to: Area::UsedUrls,
             new_name: journal_name(self.generation, self.shard),
+            may_be_absent: false,
         };
         self.ask(Step::Naming, ask);
     }

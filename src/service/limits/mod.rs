@@ -42,6 +42,8 @@ pub(crate) struct Limits {
     rates: RateLimits,
     seed: Seed,
     users: Table<User>,
+    /// Users whose uploads' progress is told: apart from their events, or whoever uploads much could say nothing.
+    progress: Table<User>,
     /// Users that are sent files.
     downloads: Table<User, ByteBucket>,
     addresses: Table<Network>,
@@ -77,6 +79,7 @@ impl Limits {
             rates,
             seed: Seed::new(!seed),
             users: Table::new(Seed::new(seed)),
+            progress: Table::new(Seed::new(seed)),
             downloads: Table::new(Seed::new(seed)),
             addresses: Table::new(Seed::new(seed)),
             connects: Table::new(Seed::new(seed)),
@@ -142,10 +145,20 @@ impl Limits {
         user: Option<&str>,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        let (now_us, rates) = (now.monotonic_us, &self.rates);
-        if !bucket.take(now_us, rates.connection_events) {
+        if !bucket.take(now.monotonic_us, self.rates.connection_events) {
             return Err(Refusal::RateConnection);
         }
+        self.event_without_session(now, user, address)
+    }
+
+    /// What a request does that costs others what an event does.
+    pub(crate) fn event_without_session(
+        &mut self,
+        now: Now,
+        user: Option<&str>,
+        address: IpAddr,
+    ) -> Result<(), Refusal> {
+        let (now_us, rates) = (now.monotonic_us, &self.rates);
         if let Some(user) = user {
             let (entry, _) = self.users.entry(now, User(self.seed.hash_one(user)));
             if !entry.bucket.take(now_us, rates.user_events) {
@@ -157,6 +170,13 @@ impl Limits {
             return Err(Refusal::RateAddress);
         }
         Ok(())
+    }
+
+    /// Whether a word about the progress of one of a user's uploads may go to its room: as many as the user may send events.
+    pub(crate) fn progress(&mut self, now: Now, user: &str) -> bool {
+        let user = User(self.seed.hash_one(user));
+        let (entry, _) = self.progress.entry(now, user);
+        entry.bucket.take(now.monotonic_us, self.rates.user_events)
     }
 
     /// Whether bytes of files for this user are counted at all.

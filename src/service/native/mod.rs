@@ -121,6 +121,7 @@ impl Hub {
         };
         let publish = Publish {
             event: RoomEvent::Message,
+            is_limited: true,
             namespace: &event.namespace,
             room,
             from: &from,
@@ -190,6 +191,7 @@ impl Hub {
                         self.push_to_member(*member, packet.clone(), turn);
                     }
                 }
+                Effect::LeftOut(refusal) => self.stats_mut().refused(refusal),
             }
         }
     }

@@ -87,6 +87,8 @@ pub(crate) enum Effect {
     Answer(Asker, Result<Position, Refusal>),
     /// A message for these members.
     Deliver(Rc<Packet>, Rc<Members>),
+    /// A message that nobody waits for was not taken by the room's home.
+    LeftOut(Refusal),
 }
 
 /// What became of a message at its home.
@@ -102,6 +104,8 @@ enum Numbered {
 /// A message that is to be numbered.
 pub(crate) struct Publish<'a> {
     pub(crate) event: RoomEvent,
+    /// Whether it counts against the room's rate. Operators alone are not limited; whether somebody waits for an answer says nothing about it.
+    pub(crate) is_limited: bool,
     pub(crate) namespace: &'a str,
     pub(crate) room: &'a str,
     pub(crate) from: &'a str,
@@ -344,29 +348,34 @@ impl Rooms {
         now: Now,
         post: &mut dyn Post,
         asker: Option<Asker>,
-        message: &Publish<'_>,
+        publish: &Publish<'_>,
     ) -> Attempt {
-        let name = full_name(message.namespace, message.room);
+        let name = full_name(publish.namespace, publish.room);
         let home = home_of(&name, self.shards);
         let message = Message {
-            event: message.event,
+            event: publish.event,
             name: &name,
-            from: message.from,
-            data: message.data,
-            attachments: message.attachments.iter().map(Vec::as_slice).collect(),
-            key: message.key,
+            from: publish.from,
+            data: publish.data,
+            attachments: publish.attachments.iter().map(Vec::as_slice).collect(),
+            key: publish.key,
             unix_ms: now.unix_ms,
         };
+        let limited = publish.is_limited;
         if home == self.me {
-            // Operators are not limited: they have no asker.
-            return match self.number(now, post, &message, asker.is_some()) {
+            return match self.number(now, post, &message, limited) {
                 Numbered::At(position) => Attempt::Done(position),
                 Numbered::NoSpace => Attempt::Full,
                 Numbered::Refused(refusal) => Attempt::Refused(refusal),
             };
         }
         let token = self.next_publish;
-        if !post.request(home, &[&Wire::Publish { token, message }.encode()]) {
+        let request = Wire::Publish {
+            token,
+            limited,
+            message,
+        };
+        if !post.request(home, &[&request.encode()]) {
             return Attempt::Full;
         }
         self.next_publish += 1;
@@ -462,8 +471,15 @@ impl Rooms {
                     home.unsubscribe(from);
                 }
             }
-            (Class::Request, Wire::Publish { token, message }) => {
-                let position = match self.number(now, post, &message, true) {
+            (
+                Class::Request,
+                Wire::Publish {
+                    token,
+                    limited,
+                    message,
+                },
+            ) => {
+                let position = match self.number(now, post, &message, limited) {
                     Numbered::At(position) => Ok(position),
                     Numbered::NoSpace => return MailOutcome::Wait,
                     Numbered::Refused(refusal) => Err(refusal),
@@ -475,9 +491,7 @@ impl Rooms {
                 Err(refusal) => self.not_subscribed(name, refusal),
             },
             (Class::Reply, Wire::Published { token, position }) => {
-                if let Some(asker) = self.publishes.remove(&token) {
-                    self.effects.push(Effect::Answer(asker, position));
-                }
+                self.published(token, position);
             }
             (Class::Deliver, Wire::Deliver { position, message }) => {
                 self.deliver(now, position, &message)
@@ -485,6 +499,14 @@ impl Rooms {
             (class, _) => unreachable!("no such message travels as {class:?}"),
         }
         MailOutcome::Taken
+    }
+
+    fn published(&mut self, token: u64, position: Result<Position, Refusal>) {
+        match (self.publishes.remove(&token), position) {
+            (Some(asker), position) => self.effects.push(Effect::Answer(asker, position)),
+            (None, Err(refusal)) => self.effects.push(Effect::LeftOut(refusal)),
+            (None, Ok(_)) => {}
+        }
     }
 
     fn subscribed(&mut self, name: &str, position: Position) {

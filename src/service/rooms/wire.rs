@@ -56,6 +56,8 @@ pub(super) enum Wire<'a> {
     },
     Publish {
         token: u64,
+        /// It counts against the room's rate.
+        limited: bool,
         #[serde(borrow)]
         message: Message<'a>,
     },

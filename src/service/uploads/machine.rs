@@ -59,6 +59,8 @@ pub enum Event {
         upload: UploadId,
         /// The room that was named.
         room: Option<String>,
+        /// By whom.
+        subject: String,
         /// How many.
         offset: u64,
         /// Of how many.
@@ -399,6 +401,7 @@ impl Uploads {
         is_receiving.then(|| Event::Progress {
             upload: transfer.upload,
             room: record.room.clone(),
+            subject: record.subject.clone(),
             offset: transfer.frontier,
             length: transfer.length.or(record.length),
         })
@@ -409,6 +412,7 @@ impl Uploads {
         self.outputs.push_back(Output::Event(Event::Progress {
             upload: id,
             room: record.room.clone(),
+            subject: record.subject.clone(),
             offset: record.offset,
             length: record.length,
         }));

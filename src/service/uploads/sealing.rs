@@ -119,13 +119,24 @@ pub(crate) fn upload_of_whole(name: &str) -> Option<UploadId> {
     UploadId::parse(name.split('.').next()?)
 }
 
-/// Whether the first bytes of a whole file are the header of an encrypted one of that name.
+/// Bytes of a header that may be damaged. Of 25 that are known twelve are random at least: no other file has as many of them.
+const HEAD_BYTES_DAMAGED_MAX: usize = 4;
+
+/// Whether the first bytes of a whole file are the header of an encrypted one of that name. Without the file's key nothing else says that it was encrypted, so some
+/// damage is overlooked.
 pub(crate) fn is_sealed_upload(name: &str, head: &[u8]) -> bool {
-    let header = head.first_chunk().and_then(|head| Header::parse(head).ok());
-    let file = header.map(|header| header.file());
-    file.is_some() && file == upload_of_whole(name).map(UploadId::to_bytes)
+    let head = head.first_chunk::<HEADER_BYTES>();
+    let (Some(head), Some(upload)) = (head, upload_of_whole(name)) else {
+        return false;
+    };
+    let prefix = head[PREFIX_PLACE].try_into().expect("it is as long");
+    let header = Header::new(prefix, upload.to_bytes()).to_bytes();
+    let pairs = header.iter().zip(head);
+    pairs.filter(|(one, other)| one != other).count() <= HEAD_BYTES_DAMAGED_MAX
 }
 
+/// Where a header has the nonces' prefix.
+const PREFIX_PLACE: core::ops::Range<usize> = 8..8 + PREFIX_BYTES;
 /// Bytes of that header.
 pub(crate) const SEALED_HEAD_BYTES: u32 = HEADER_BYTES as u32;
 
@@ -166,6 +177,16 @@ impl Reader {
         Self::new(vault, upload, (&lock, What::Whole(bytes)))
     }
 
+    /// What stands before the segments.
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        self.cipher.header(self.runs[0].prefix).to_bytes()
+    }
+
+    /// Whether a file begins with the header that it was given. Segments are read by the lock alone, and their seals say nothing of what stands before them.
+    pub(crate) fn is_header(&self, head: &[u8]) -> bool {
+        head.first_chunk() == Some(&self.header())
+    }
+
     /// The segment that has the byte `offset` of its file, which has so many.
     pub(crate) fn segment_at(&self, offset: u64, bytes: u64) -> SegmentAt {
         SegmentAt::of(self.grid, offset, bytes)
@@ -200,6 +221,9 @@ impl Reader {
 
     /// All of a whole file, which has so many bytes.
     pub(crate) fn open_whole(&self, bytes: u64, sealed: &[u8]) -> Option<Vec<u8>> {
+        if !self.is_header(sealed) {
+            return None;
+        }
         let mut text = Vec::with_capacity(bytes as usize);
         loop {
             let segment = self.segment_at(text.len() as u64, bytes);
@@ -271,8 +295,7 @@ impl Sealing {
 
     /// What stands before the segments.
     pub(super) fn header(&self) -> Vec<u8> {
-        let header = self.reader.cipher.header(self.reader.runs[0].prefix);
-        header.to_bytes().to_vec()
+        self.reader.header().to_vec()
     }
 
     pub(super) const fn at(&self) -> Option<u64> {
@@ -533,11 +556,31 @@ mod tests {
             for short in [0, 1, 16, 32].map(|less| disk.part.len().saturating_sub(less + 1)) {
                 assert_eq!(unseal(&vault(), ID, &lock, &disk.part[..short]), None);
             }
-            for spoilt in HEADER_BYTES..disk.part.len() {
+            for spoilt in 0..disk.part.len() {
                 let mut part = disk.part.clone();
                 part[spoilt] ^= 1;
                 assert_eq!(unseal(&vault(), ID, &lock, &part), None, "byte {spoilt}");
             }
+        }
+    }
+
+    #[test]
+    fn without_its_key_a_file_is_known_by_most_of_its_header() {
+        let (name, other) = (ID.to_string() + ".txt", UploadId::new(1 << 71, 1));
+        let header = Sealing::new(&vault(), ID, &mut counter(1)).header();
+        assert!(is_sealed_upload(&name, &header));
+        assert!(!is_sealed_upload(&other.to_string(), &[0; HEADER_BYTES]));
+        for at in 0..HEADER_BYTES {
+            let mut damaged = header.clone();
+            damaged[at] ^= 1;
+            assert!(is_sealed_upload(&name, &damaged), "byte {at}");
+        }
+        for plain in [
+            &header[..31],
+            &[0; 32],
+            b"RWEF\x01\x01\x10\0 of some other kind...",
+        ] {
+            assert!(!is_sealed_upload(&name, plain), "{plain:?}");
         }
     }
 

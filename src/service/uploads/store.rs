@@ -78,6 +78,8 @@ pub enum StoreAsk {
         to: Area,
         /// Its new name.
         new_name: String,
+        /// Whether it may be that it was moved before.
+        may_be_absent: bool,
     },
     /// Remove a name.
     Unlink {
@@ -671,6 +673,7 @@ impl Store {
                     name,
                     to,
                     new_name,
+                    may_be_absent,
                 },
             ),
             Step::Unlink { area, name } => (
@@ -765,7 +768,9 @@ impl Store {
             return Ok(Taken::Done);
         };
         let at = sealing.at().ok_or(StoreError::Failed)?;
-        let (header, end) = (sealing.header(), sealing.finish(entropy)?);
+        // A last segment that is the first may begin a run, and the header says under which it stands.
+        let end = sealing.finish(entropy)?;
+        let header = sealing.header();
         let grid = self.vault().grid();
         // Behind what counts there may be what a crash left.
         let mut steps = vec![

@@ -13,6 +13,7 @@ mod proxies;
 mod readers;
 mod slow_lines;
 mod unread;
+mod upload_news;
 mod uploaders;
 mod used_urls;
 mod vectors;

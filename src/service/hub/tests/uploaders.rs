@@ -9,7 +9,7 @@ use crate::uploads::{UploadId, UploadsSettings};
 
 const SHARDS: u16 = 2;
 
-fn with_uploads() -> Settings {
+pub(super) fn with_uploads() -> Settings {
     Settings {
         keys: Keys::new(&[key(), es256()], None, None, 0).unwrap(),
         uploads: Some(UploadsService {
@@ -35,11 +35,11 @@ fn upload_of(shard: u16) -> String {
     format!("/uploads/{}", UploadId::new(7 << 12, shard))
 }
 
-fn request(method: &str, path: &str, lines: &str) -> String {
+pub(super) fn request(method: &str, path: &str, lines: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\n{lines}\r\n")
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
