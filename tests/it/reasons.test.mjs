@@ -14,7 +14,7 @@ const CAUSES = [
   ["the daemon drains", (_, daemon) => daemon.stop(), { websocket: ["transport close"], polling: ["transport close", "transport error"] }],
   ["the daemon is killed", (_, daemon) => daemon.stop("SIGKILL"), { websocket: ["transport close"], polling: ["transport error"] }],
   ["the daemon stands still", (_, daemon) => daemon.freeze(), { websocket: ["ping timeout"], polling: ["ping timeout"] }],
-  ["a message is too large", (socket) => socket.emit("echo", "x".repeat(1_000_001)), { websocket: ["transport close"], polling: ["transport error"] }],
+  ["a message is too large", (socket) => socket.emit("echo", "x".repeat(1_000_001)), { websocket: ["transport close"], polling: ["transport close", "transport error"] }],
   ["the client breaks the protocol", (socket) => socket.io.engine.write("9 is no packet"), { websocket: ["transport close"], polling: ["transport close", "transport error"] }],
 ];
 
