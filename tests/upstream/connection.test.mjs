@@ -192,7 +192,9 @@ alike("the engine", {}, {
     side.io.emit("all");
     client.on("ask", (answer) => answer());
     await socket.timeout(3_000).emitWithAck("ask");
-    return packets;
+    // Numbers of acknowledgements begin anywhere.
+    const unnumbered = (data) => (typeof data === "string" ? data.replace(/^([23])\d+\[/, "$1#[") : data);
+    return packets.map(([way, type, data, ...rest]) => [way, type, unnumbered(data), ...rest]);
   },
 
   async "a broadcast is told of with its frame, as it is encoded once for all"(side) {
