@@ -3,7 +3,7 @@
 use crate::bulk::Fetched;
 use crate::load::Latency;
 use crate::namespace;
-use crate::process::{Memory, Stolen};
+use crate::process::{CpuTime, Memory};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,10 +43,10 @@ pub(crate) struct Outcome {
     pub(crate) load_waiting_seconds: f64,
     /// What the hypervisor took of the CPUs of server and load meanwhile; older results do not say.
     #[serde(default)]
-    pub(crate) stolen: Option<Stolen>,
+    pub(crate) stolen: Option<CpuTime>,
     /// How long those CPUs ran anything meanwhile; older results do not say.
     #[serde(default)]
-    pub(crate) busy: Option<Stolen>,
+    pub(crate) busy: Option<CpuTime>,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,

@@ -46,8 +46,9 @@ impl Cpu {
 
 /// User and system time of a process, in ticks, from its /proc/PID/stat, where its name may have any characters.
 fn ticks_in(stat: &str) -> u64 {
+    // Behind the name the first field is the third of proc(5), where utime and stime are the 14th and the 15th.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields = rest.split_whitespace().skip(11).take(2);
+    let fields = rest.split_whitespace().skip(14 - 3).take(2);
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
@@ -56,18 +57,18 @@ const TICKS: f64 = 100.0;
 
 /// Time of some CPUs: what the hypervisor took, in which one of them had something to do and did not run, or in which they ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Stolen {
+pub(crate) struct CpuTime {
     /// Over all of them.
     pub(crate) seconds: f64,
     pub(crate) cpus: usize,
 }
 
-impl Stolen {
+impl CpuTime {
     /// So far, of the CPUs named.
     ///
     /// # Errors
     /// There is no /proc.
-    pub(crate) fn of(cpus: &[usize]) -> io::Result<Self> {
+    pub(crate) fn stolen(cpus: &[usize]) -> io::Result<Self> {
         Ok(Self::in_stat(&fs::read_to_string("/proc/stat")?, cpus))
     }
 
@@ -192,18 +193,18 @@ mod tests {
     fn what_was_stolen_is_that_of_the_cpus_named() {
         let stat = "cpu  9 9 9 9 9 9 9 999 0 0\ncpu0 1 2 3 4 5 6 7 150 0 0\ncpu1 1 2 3 4 5 6 7 50 0 0\n\
                     cpu10 1 2 3 4 5 6 7 7000 0 0\n";
-        let seconds = |cpus: &[usize]| Stolen::in_stat(stat, cpus).seconds;
+        let seconds = |cpus: &[usize]| CpuTime::in_stat(stat, cpus).seconds;
         assert_eq!(seconds(&[0]), 1.5);
         assert_eq!(seconds(&[0, 1]), 2.0);
         assert_eq!(seconds(&[3]), 0.0);
         assert_eq!(
-            Stolen::summed(stat, &[0, 1], &[1, 2, 3, 6, 7]).seconds,
+            CpuTime::summed(stat, &[0, 1], &[1, 2, 3, 6, 7]).seconds,
             0.38
         );
-        let (before, after) = (Stolen::in_stat(stat, &[1]), Stolen::in_stat(stat, &[1]));
+        let (before, after) = (CpuTime::in_stat(stat, &[1]), CpuTime::in_stat(stat, &[1]));
         assert_eq!(
             after.since(before),
-            Stolen {
+            CpuTime {
                 seconds: 0.0,
                 cpus: 1
             }

@@ -277,7 +277,7 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::process::Stolen;
+    use crate::process::CpuTime;
     use crate::scenario::Scenario;
 
     /// Each row: a scenario, a server, and CPU microseconds of each pass; `None` for a pass that failed.
@@ -304,7 +304,7 @@ pub(crate) mod tests {
                 cpu_seconds: cpu_us.unwrap_or(0.0),
                 load_cpu_seconds: 2.5,
                 load_waiting_seconds: 0.1,
-                stolen: (pass > 1).then_some(Stolen {
+                stolen: (pass > 1).then_some(CpuTime {
                     seconds: f64::from(pass) * 0.2,
                     cpus: 2,
                 }),

@@ -330,11 +330,7 @@ fn names_a_room(request: &Request) -> bool {
 
 /// The answer to whoever is faster than it may be. Uppy waits for so long and comes again.
 fn too_many(refusal: Refusal) -> Answer {
-    Answer {
-        status: 429,
-        headers: vec![("Retry-After", "1".to_owned())],
-        refusal: Some(refusal),
-    }
+    Answer::refused(429, refusal).with("Retry-After", "1")
 }
 
 /// Whose a token is that was verified, or was not good.

@@ -27,7 +27,7 @@ impl Answer {
         }
     }
 
-    pub(super) const fn refused(status: u16, refusal: Refusal) -> Self {
+    pub(crate) const fn refused(status: u16, refusal: Refusal) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -35,7 +35,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }

@@ -31,9 +31,7 @@ impl Chores {
 impl Upload {
     /// Whether storage has to do something before it is as its record says: it lacks its name, or has bytes that do not count.
     fn is_unmended(&self) -> bool {
-        let record = &self.record;
-        let lacks_name = record.is_complete() && !record.is_partial();
-        !self.is_finished && (lacks_name || self.high > record.offset)
+        self.lacks_name() || (!self.is_finished && self.high > self.record.offset)
     }
 }
 

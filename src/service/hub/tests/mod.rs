@@ -11,6 +11,7 @@ mod legs;
 mod places;
 mod proxies;
 mod readers;
+mod shelf;
 mod slow_lines;
 mod unread;
 mod upload_news;

@@ -2,39 +2,12 @@
 
 use super::clients::check;
 use super::world::{World, settings};
-use crate::files::{FilesSettings, Root, Stat};
-use crate::hub::{FileAnswer, FileAsk, OpenedFile, Seen};
+use crate::files::{FilesSettings, Root};
 use crate::settings::Settings;
 use crate::time::ConnId;
-use std::rc::Rc;
 
 const BYTES: usize = 60_000;
 const GET: &[u8] = b"GET /files/a.txt HTTP/1.1\r\nHost: a\r\n\r\n";
-
-const STAT: Stat = Stat {
-    bytes: BYTES as u64,
-    modified_unix_seconds: 1,
-    modified_nanoseconds: 0,
-    inode: 1,
-    device: 1,
-    changed_ns: 1,
-    links: 1,
-    permissions: 0o644,
-};
-
-fn answer(ask: &FileAsk) -> FileAnswer {
-    match ask {
-        FileAsk::Open { .. } => FileAnswer::Opened(Ok(OpenedFile {
-            file: Rc::new(()),
-            stat: STAT,
-        })),
-        FileAsk::Read { .. } => FileAnswer::Read(Some(vec![b'f'; BYTES])),
-        FileAsk::Stat(_) => FileAnswer::Stat(Some(Seen {
-            stat: STAT,
-            has_its_bytes: true,
-        })),
-    }
-}
 
 fn world() -> World {
     let files = FilesSettings::new(vec![Root::default()]).unwrap();
@@ -52,15 +25,7 @@ fn reader(world: &mut World, stalled: bool) -> ConnId {
     let conn = world.open(0);
     world.wires.get_mut(&conn).unwrap().stalled = stalled;
     world.send(conn, GET);
-    while !world.file_asks.is_empty() {
-        for (shard, token, ask) in core::mem::take(&mut world.file_asks) {
-            let (now, answer) = (world.now, answer(&ask));
-            world.with(shard, |hub, post, entropy, out| {
-                hub.file(now, token, answer, post, entropy, out);
-            });
-        }
-        world.settle();
-    }
+    world.serve(&[b'f'; BYTES]);
     conn
 }
 

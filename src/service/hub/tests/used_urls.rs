@@ -2,10 +2,7 @@
 
 use super::clients::check;
 use super::world::{World, settings};
-use crate::files::{
-    FilesSettings, Grant, OnceIds, Replay, Root, Stat, UrlClass, UrlKeys, UsedUrls,
-};
-use crate::hub::{FileAnswer, FileAsk, NotOpened, OpenedFile, Seen};
+use crate::files::{FilesSettings, Grant, OnceIds, Replay, Root, UrlClass, UrlKeys, UsedUrls};
 use crate::settings::Settings;
 use crate::time::ConnId;
 use crate::uploads::{StoreAnswer, StoreAsk, StoreError};
@@ -56,32 +53,6 @@ struct Disk {
     fails: Option<StoreError>,
     syncs: usize,
     opens: usize,
-}
-
-const STAT: Stat = Stat {
-    bytes: TEXT.len() as u64,
-    modified_unix_seconds: 1,
-    modified_nanoseconds: 0,
-    inode: 1,
-    device: 1,
-    changed_ns: 1,
-    links: 1,
-    permissions: 0o644,
-};
-
-fn file_answer(ask: FileAsk) -> FileAnswer {
-    match ask {
-        FileAsk::Open { path, .. } if path == "a.txt" => FileAnswer::Opened(Ok(OpenedFile {
-            file: Rc::new(()),
-            stat: STAT,
-        })),
-        FileAsk::Open { .. } => FileAnswer::Opened(Err(NotOpened::Absent)),
-        FileAsk::Read { .. } => FileAnswer::Read(Some(TEXT.to_vec())),
-        FileAsk::Stat(_) => FileAnswer::Stat(Some(Seen {
-            stat: STAT,
-            has_its_bytes: true,
-        })),
-    }
 }
 
 impl Disk {
@@ -167,19 +138,6 @@ impl Disk {
 }
 
 impl World {
-    /// Files that are served are there at once.
-    fn serve(&mut self) {
-        while !self.file_asks.is_empty() {
-            for (shard, token, ask) in core::mem::take(&mut self.file_asks) {
-                let now = self.now;
-                self.with(shard, |hub, post, entropy, out| {
-                    hub.file(now, token, file_answer(ask), post, entropy, out);
-                });
-            }
-            self.settle();
-        }
-    }
-
     /// One operation of each shard. Whether there was any.
     fn store(&mut self, disk: &mut Disk) -> bool {
         let asks = core::mem::take(&mut self.store_asks);
@@ -191,7 +149,7 @@ impl World {
             });
         }
         self.settle();
-        self.serve();
+        self.serve(TEXT);
         was_asked
     }
 
@@ -203,7 +161,7 @@ impl World {
         let conn = self.open(0);
         let request = format!("{method} {url} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
         self.send(conn, request.as_bytes());
-        self.serve();
+        self.serve(TEXT);
         conn
     }
 
