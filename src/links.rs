@@ -234,6 +234,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             window: Window::default(),
             grace_ms: link.grace_ms,
             hold_ms: link.hold_ms,
+            payload_bytes_max: config.engine.payload_bytes_max,
             redeliver: link.redeliver,
             migrations_per_second: link.migrations_per_second,
             on_worker_loss: match link.on_worker_loss {

@@ -155,7 +155,7 @@ export const DIFFERENCES = [
     ringway: [2],
   },
   {
-    says: "`allowEIO3`, `httpCompression` and `perMessageDeflate` of the server change nothing: `websocket.deflate` of the daemon's configuration says it. `maxHttpBufferSize` cannot be more than its `engine.payload_bytes_max` (1,000,000 bytes unless the operator says more): a process that wants more than that warns of it (`RINGWAY_PAYLOAD_BYTES`), as it cannot know what was said there",
+    says: "`allowEIO3`, `httpCompression` and `perMessageDeflate` of the server change nothing: `websocket.deflate` of the daemon's configuration says it. `maxHttpBufferSize` cannot be more than its `engine.payload_bytes_max` (1,000,000 bytes unless the operator says more): a process that wants more than that warns of it (`RINGWAY_PAYLOAD_BYTES`)",
     why: "what is compressed and how large messages may be is memory of the daemon, which the operator bounds",
     serves: false,
     async behaviour(side) {

@@ -9,7 +9,7 @@ import { isPlain, type Rpc } from "./binding.js";
 import { leanDecoder } from "./decoder.js";
 import type { EngineMiddleware } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
-import { warnOfSize, warnOfSockets } from "./needs.js";
+import { warnOfSockets } from "./needs.js";
 import { Ringway, type OnClose } from "./worker.js";
 
 /** A Socket.IO server of 4.7 or later, whichever copy of socket.io it is from. */
@@ -119,7 +119,6 @@ export function joinRingway(io: SocketIoServer, options: RingwayOptions): Ringwa
   server.adapter(createAdapterClass(module, ringway.host));
   server.bind(ringway.engine);
   warnOfSockets(server);
-  warnOfSize(ringway.engine);
   closeWith(server, ringway);
   return ringway;
 }

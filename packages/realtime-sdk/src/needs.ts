@@ -62,17 +62,14 @@ export function warnOfSockets(io: ServerInternals): void {
   };
 }
 
-/** The daemon's `engine.payload_bytes_max`, where its operator has said nothing. */
-const PAYLOAD_BYTES_DEFAULT = 1_000_000;
-
-/** Warns of messages that the application wants and its clients are closed for: what the operator lets in the daemon does not say. */
-export function warnOfSize(engine: RingwayEngine): void {
+/** Warns of messages that the application wants and its clients are closed for. A daemon that does not say what it lets in is not warned of. */
+export function warnOfSize(engine: RingwayEngine, payload_bytes_max = Infinity): void {
   const { maxHttpBufferSize: bytes_max } = engine.opts;
-  if (typeof bytes_max !== "number" || bytes_max <= PAYLOAD_BYTES_DEFAULT) return;
+  if (typeof bytes_max !== "number" || bytes_max <= payload_bytes_max) return;
   const message =
-    `\`maxHttpBufferSize\` is ${bytes_max}, and a client that says more than the daemon's \`engine.payload_bytes_max\` is closed: ` +
-    `that is ${PAYLOAD_BYTES_DEFAULT} unless the daemon's configuration says more, and 16777216 at most`;
-  warnOnce("RINGWAY_PAYLOAD_BYTES", String(bytes_max), message);
+    `\`maxHttpBufferSize\` is ${bytes_max}, and this daemon closes clients that say more than ${payload_bytes_max} bytes: ` +
+    "`engine.payload_bytes_max` of its configuration, 16777216 at most";
+  warnOnce("RINGWAY_PAYLOAD_BYTES", `${bytes_max} ${payload_bytes_max}`, message);
 }
 
 function warn(code: string, message: string): void {

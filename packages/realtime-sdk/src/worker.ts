@@ -14,7 +14,7 @@ import type { Conn, Fields, Frame, FrameName } from "./link/frames.js";
 import { json } from "./link/json.js";
 import { Link, type LinkHandler, type LinkOptions } from "./link/link.js";
 import { Namespaces } from "./namespaces.js";
-import { asking, refusalOf, UnsupportedError, warnOfMissing, type Capability } from "./needs.js";
+import { asking, refusalOf, UnsupportedError, warnOfMissing, warnOfSize, type Capability } from "./needs.js";
 import { Warned } from "./warned.js";
 
 /** How long a worker that stops waits for what it said to be taken. */
@@ -199,6 +199,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       const refusal = refusalOf(this.#io, this.engine, this.#options.rpc, this.#can);
       if (refusal) return this.#refuse(refusal);
       warnOfMissing(this.#io, this.engine, this.#can);
+      warnOfSize(this.engine, this.#link.payload_bytes_max);
       this.#bind();
       this.#namespaces.announce();
       // Not before the daemon acts upon that: whoever comes then is asked about.

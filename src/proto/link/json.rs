@@ -187,6 +187,9 @@ pub struct Welcome<'a> {
     /// Namespaces that are the daemon's own: workers get no clients in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub native: Vec<Cow<'a, str>>,
+    /// Bytes of a client's message at most, whatever BIND says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_bytes_max: Option<u32>,
 }
 
 /// Counted frames on the way at most.

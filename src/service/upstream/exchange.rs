@@ -60,6 +60,8 @@ pub struct ExchangeSettings {
     pub grace_ms: u32,
     /// How long clients wait for a worker, in milliseconds.
     pub hold_ms: u32,
+    /// Bytes of a client's message at most, which workers are told.
+    pub payload_bytes_max: u32,
     /// Whether the next worker hears what the last one was sent and had not dealt with.
     pub redeliver: bool,
     /// How many clients of workers that leave go to others in a second.
@@ -605,6 +607,7 @@ impl Exchange {
             grace_ms: settings.grace_ms,
             caps: self.capabilities(self.app_of(id)),
             native: &self.native,
+            payload_bytes_max: settings.payload_bytes_max,
         };
         if let Some(link) = self.links.get_mut(&conn) {
             self.stats.links_joined += 1;

@@ -196,6 +196,7 @@ fn a_hold_shorter_than_the_grace_is_a_hold() {
     let settings = ExchangeSettings {
         grace_ms: 5_000,
         hold_ms: 1_000,
+        payload_bytes_max: 1_000_000,
         ..stage().exchange.settings
     };
     let mut stage = stage();

@@ -48,6 +48,7 @@ pub(super) struct Welcome<'a> {
     pub(super) grace_ms: u32,
     pub(super) caps: Vec<&'static str>,
     pub(super) native: &'a BTreeSet<String>,
+    pub(super) payload_bytes_max: u32,
 }
 
 pub(super) struct Link {
@@ -169,6 +170,7 @@ impl Link {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            payload_bytes_max: Some(welcome.payload_bytes_max),
         });
         let secret = secret.filter(|_| self.peer.needs_proof);
         let mac = secret.map(|secret| {

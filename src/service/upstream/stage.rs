@@ -79,6 +79,7 @@ pub(crate) fn settings(window: Window, others: &[(&str, &[&str])]) -> ExchangeSe
         window,
         grace_ms: 500,
         hold_ms: 30_000,
+        payload_bytes_max: 1_000_000,
         redeliver: false,
         migrations_per_second: 100,
         on_worker_loss: OnWorkerLoss::Keep,

@@ -47,6 +47,7 @@ export interface Welcome {
   grace_ms: number;
   caps: string[];
   native?: string[];
+  payload_bytes_max?: number;
 }
 
 /** Body of BIND. */
@@ -178,7 +179,7 @@ const CHECKS: Record<keyof JsonBodies, Check> = {
     hold_ms: count,
     grace_ms: count,
     caps: list(text),
-  }, { native: list(text) }),
+  }, { native: list(text), payload_bytes_max: count }),
   BIND: shape({ path: text, opts: object, rpc: text, parser: text }, { namespaces: list(text) }),
   GOAWAY: shape({ mode: (value) => GOAWAY_MODES.includes(value as Goaway["mode"]), reason: text, deadline_ms: count }),
   OPEN: shape(open),

@@ -92,6 +92,7 @@ export class Link {
   #session: { epoch: string; grace_ms: number } | undefined;
   #caps: ReadonlySet<string> = new Set();
   #native: ReadonlySet<string> = new Set();
+  #payload_bytes_max: number | undefined;
   #challenge: Json<Challenge> | undefined;
   #hello: Json<Hello> | undefined;
   /** What waits for a daemon while there is no session. */
@@ -403,6 +404,11 @@ export class Link {
     return this.#caps.has(cap);
   }
 
+  /** Bytes of a client's message at most, if the daemon says it. */
+  get payload_bytes_max(): number | undefined {
+    return this.#payload_bytes_max;
+  }
+
   /** Whether a namespace is the daemon's own. Every server has a `/`, and need not know. */
   isNative(namespace: string): boolean {
     return namespace !== "/" && this.#native.has(namespace);
@@ -425,6 +431,7 @@ export class Link {
     this.#session = { epoch, grace_ms };
     this.#caps = new Set(welcome.value.caps);
     this.#native = new Set(welcome.value.native);
+    this.#payload_bytes_max = welcome.value.payload_bytes_max;
     this.#window = this.#outgoing.window = this.#incoming.window = window;
     this.#open(resumed);
   }
