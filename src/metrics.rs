@@ -601,7 +601,7 @@ const ROWS: &[(&str, &str, bool, Read)] = &[
     ),
     (
         "ringway_laps_behind_total",
-        "Laps that left with the kernel what had come by then: the shard gets less than it needs of its core. Nobody is closed for silence in such a lap.",
+        "Laps that left with the kernel what had come by then: the shard gets less than it needs of its core. No session is closed for silence in such a lap.",
         false,
         |_, laps| laps.laps_behind,
     ),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Marks the tokens of uploads among those of files.
 pub const TOKEN: u64 = 1 << 63;
 
-/// Marks those of operations for which nothing can be absent but the directory itself.
+/// Marks those of operations for which nothing can be absent but the directory itself, or what others took out of it.
 const IN_DIRECTORY: u64 = 1 << 61;
 
 /// The token under which the shard is asked.
@@ -31,6 +31,11 @@ pub const fn token_of(token: u64, ask: &StoreAsk) -> u64 {
     let needs_directory = matches!(
         ask,
         StoreAsk::Open { creates: true, .. }
+            // What should stand there has just been moved there, or before.
+            | StoreAsk::Open {
+                area: Area::Whole,
+                ..
+            }
             | StoreAsk::Rename {
                 may_be_absent: false,
                 ..

@@ -19,4 +19,4 @@ pub const MEDIA_TYPE: &str = "application/offset+octet-stream";
 /// Headers that a browser's page must be allowed to send (CORS).
 pub const REQUEST_HEADERS: &str = "Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With";
 /// Headers that a browser's page must be allowed to see (CORS).
-pub const RESPONSE_HEADERS: &str = "Location, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";
+pub const RESPONSE_HEADERS: &str = "Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";

@@ -328,7 +328,7 @@ fn names_a_room(request: &Request) -> bool {
     metadata.is_some_and(|metadata| metadata.text("room").is_some())
 }
 
-/// The answer to whoever is faster than it may be. Uppy waits for so long and comes again.
+/// The answer to whoever is faster than it may be, for clients that heed how long to wait; others come again when they like.
 fn too_many(refusal: Refusal) -> Answer {
     Answer::refused(429, refusal).with("Retry-After", "1")
 }

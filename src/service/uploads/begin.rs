@@ -147,8 +147,10 @@ impl Uploads {
 
     fn head(&mut self, id: UploadId) -> Begun {
         let known = &self.uploads[&id];
-        // The client that was cut asks how far it came, and must not begin before that.
-        if let Some(writer) = known.writer.filter(|writer| self.has_lost_client(*writer)) {
+        // The client that was cut asks how far it came, and must not begin before that. What puts parts together changes none of them.
+        let is_its_own = |writer: &TransferId| self.transfers[writer].upload == id;
+        let lost = |writer: &TransferId| is_its_own(writer) && self.has_lost_client(*writer);
+        if let Some(writer) = known.writer.filter(lost) {
             return Begun::Transfer(self.look(id, writer));
         }
         if !known.lacks_name() {

@@ -757,7 +757,8 @@ impl Uploads {
     fn tell_looks(&mut self, id: TransferId, ended: &Transfer) {
         let mut looks = self.looks.remove(&id).unwrap_or_default();
         let known = self.uploads.get(&ended.upload);
-        let lacks_name = known.is_some_and(Upload::lacks_name);
+        // What is half removed gets no name.
+        let lacks_name = known.is_some_and(|known| known.lacks_name() && !known.is_doomed);
         if lacks_name && ended.kind != Kind::Finish && !looks.is_empty() {
             let first = looks.remove(0);
             self.looks.insert(first, looks);
@@ -857,11 +858,13 @@ impl Uploads {
                 _ => answer,
             };
         }
-        let Some(known) = self.uploads.get(&transfer.upload) else {
-            return match transfer.kind {
-                Kind::Look => Answer::refused(404, Refusal::UploadNotFound),
-                _ => Answer::new(204),
-            };
+        let known = self.uploads.get(&transfer.upload);
+        // It was there, and this client's, when the look began.
+        if transfer.kind == Kind::Look && known.is_none_or(|known| known.is_doomed) {
+            return Answer::refused(410, Refusal::UploadGone);
+        }
+        let Some(known) = known else {
+            return Answer::new(204);
         };
         let offset = known.record.offset.to_string();
         let answer = match transfer.kind {

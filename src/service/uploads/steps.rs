@@ -70,6 +70,11 @@ pub(super) enum Step {
         new_name: String,
         may_be_absent: bool,
     },
+    /// Of a part that was not there to be moved: whether it was moved before, or is nowhere.
+    FindMoved {
+        area: Area,
+        name: String,
+    },
     Unlink {
         area: Area,
         name: String,
@@ -258,10 +263,11 @@ fn finish(upload: UploadId, (name, bytes): (String, u64), locks: bool, steps: &m
         from: Area::Parts,
         name: part_name(upload),
         to: Area::Whole,
-        new_name: name,
+        new_name: name.clone(),
         may_be_absent: true,
     });
-    steps.push_back(Step::SyncArea(Area::Whole));
+    let area = Area::Whole;
+    steps.extend([Step::FindMoved { area, name }, Step::SyncArea(area)]);
     steps.push_back(Step::SyncArea(Area::Parts));
     if locks {
         // From now on the key is in one place.

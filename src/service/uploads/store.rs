@@ -326,7 +326,7 @@ impl Store {
                 },
                 StoreAnswer::Done(Err(StoreError::Absent)),
             ) => Ok(()),
-            (_, StoreAnswer::Done(result)) => result,
+            (_, StoreAnswer::Done(result)) => result.map(|()| self.was_there(id)),
             _ => unreachable!("the shard answers what it was asked"),
         };
         match result {
@@ -366,6 +366,14 @@ impl Store {
     fn go_without_part(&mut self, id: u64) {
         if let Some(job) = self.jobs.get_mut(&id) {
             while job.steps.pop_front_if(|step| step.needs_part()).is_some() {}
+        }
+    }
+
+    /// What might have been moved before was not: nobody need look where it is.
+    fn was_there(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.steps
+                .pop_front_if(|step| matches!(step, Step::FindMoved { .. }));
         }
     }
 
@@ -632,15 +640,9 @@ impl Store {
                 let ask = read_segment(self.part(upload), grid, grid.index_of(at));
                 (Asked::Tail(at), ask)
             }
-            Step::CreateNew { area, name } => (
-                Asked::CreateNew(area),
-                StoreAsk::Open {
-                    area,
-                    name,
-                    creates: true,
-                    reads: false,
-                },
-            ),
+            Step::CreateNew { area, name } => {
+                (Asked::CreateNew(area), open_in(area, name, true, false))
+            }
             Step::TruncatePart(bytes) => {
                 let grid = self.grid();
                 let bytes = match (self.sealing(upload), grid) {
@@ -676,6 +678,7 @@ impl Store {
                     may_be_absent,
                 },
             ),
+            Step::FindMoved { area, name } => (Asked::File, open_in(area, name, false, true)),
             Step::Unlink { area, name } => (
                 Asked::Done {
                     may_be_absent: true,
@@ -944,9 +947,13 @@ enum Taken {
     Waits,
 }
 
-fn open(name: String, creates: bool, reads: bool) -> StoreAsk {
+const fn open(name: String, creates: bool, reads: bool) -> StoreAsk {
+    open_in(Area::Parts, name, creates, reads)
+}
+
+const fn open_in(area: Area, name: String, creates: bool, reads: bool) -> StoreAsk {
     StoreAsk::Open {
-        area: Area::Parts,
+        area,
         name,
         creates,
         reads,
