@@ -595,8 +595,8 @@ pub static CATALOGUE: &[Entry] = &[
     ),
     entry(
         "RW-2819",
-        "A user sends uploads.user_bodies_max bodies of uploads to one shard already, or all users together half as many as files.open_max; another one was answered 503.",
-        "Nothing, if clients send that many at a time: they come again. Or raise uploads.user_bodies_max; metrics say who is slow: ringway_upload_transfers.",
+        "A user sends uploads.user_bodies_max bodies of uploads to one shard already, or half of what all users together may, or all of them together three eighths of files.open_max; another one was answered 503.",
+        "Nothing, if clients send that many at a time: they come again. Or raise uploads.user_bodies_max or files.open_max; metrics say who is slow: ringway_upload_transfers.",
     ),
 ];
 

@@ -138,7 +138,7 @@ section! {
         slot_bytes: u32 = 128 * 1024,
         /// Whether what was read into them is sent without a copy (SEND_ZC) where the kernel's notices say that it is avoided; where they do not, it is tried ever more rarely.
         zero_copy: bool = true,
-        /// Files that each shard may have open.
+        /// Files that each shard may have open, 64 at least: three eighths are for bodies of uploads, three for files that are kept open to be served, one for beginning and ending uploads, and the rest for opening others.
         open_max: u32 = 1024,
         /// Whether what compresses and has no compressed file beside it is compressed while it is sent.
         compress: bool = true,
@@ -171,7 +171,7 @@ section! {
         user_bytes_max: u64 = 256 << 30,
         /// Uploads of one user, finished ones among them until they are forgotten.
         user_uploads_max: u32 = 4096,
-        /// Bodies of one user that come in at a time, on each shard; all users together have half as many as `files.open_max`.
+        /// Bodies of one user that come in at a time, on each shard; all users together have three eighths of `files.open_max`, and one of them at most half of those.
         user_bodies_max: u32 = 128,
         /// Uploads of each shard.
         uploads_max: u32 = 65_536,

@@ -34,7 +34,7 @@ pub fn settings(config: &Config) -> Result<Option<FilesSettings>, StartError> {
         entries_max: files.cache_names_max.max(CACHE_NAMES_LEAST),
         bytes_max: files.cache_bytes_max,
         file_bytes_max: files.cache_file_bytes_max.into(),
-        open_max: files.open_max.max(64) as usize / 2,
+        open_max: Shares::of(files).cache as usize,
         fresh_us: u64::from(files.revalidate_ms) * 1000,
     };
     settings.compression = compression(files)?;
@@ -113,6 +113,35 @@ pub fn url_keys(config: &Config) -> Result<Option<Arc<UrlKeys>>, StartError> {
     Ok(Some(Arc::new(keys)))
 }
 
+/// What may be open is that many at least.
+const OPEN_LEAST: u32 = 64;
+
+/// How the files that a shard may have open are divided, so that whoever opens many leaves some to the others.
+pub(crate) struct Shares {
+    /// All of them.
+    pub(crate) all: u32,
+    /// Parts of uploads whose bodies come in.
+    pub(crate) bodies: u32,
+    /// Files that the cache holds open.
+    pub(crate) cache: u32,
+    /// Uploads for which the store opens what it has to besides: for each of them two at most, a part and a record, say.
+    pub(crate) openers: u32,
+}
+
+impl Shares {
+    /// Three eighths for bodies, three for the cache, and one for the openers. The last is for files that are just being opened or closed, that are sent and the cache has let go of, and for what is written
+    /// down about one-time URLs.
+    pub(crate) fn of(files: &config::Files) -> Self {
+        let all = files.open_max.max(OPEN_LEAST);
+        Self {
+            all,
+            bodies: all / 8 * 3,
+            cache: all / 8 * 3,
+            openers: all / 16,
+        }
+    }
+}
+
 /// The sizes of what one shard needs for files; `None` when it serves none.
 #[must_use]
 pub fn ring_files(config: &Config) -> Option<FilesConfig> {
@@ -125,7 +154,7 @@ pub fn ring_files(config: &Config) -> Option<FilesConfig> {
             .slot_bytes
             .clamp(page, 16 << 20)
             .next_multiple_of(page),
-        files_max: files.open_max.max(64),
+        files_max: Shares::of(files).all,
         zero_copy: files.zero_copy,
         ..FilesConfig::default()
     })
@@ -237,6 +266,25 @@ const fn not_opened(error: OpenError) -> NotOpened {
         OpenError::Denied => NotOpened::Denied,
         OpenError::Absent | OpenError::Escapes | OpenError::NameTooLong | OpenError::Unfit(_) => {
             NotOpened::Absent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_files_are_divided_and_some_are_left() {
+        for open_max in [0, 64, 100, 1024, u32::MAX] {
+            let files = config::Files {
+                open_max,
+                ..config::Files::default()
+            };
+            let shares = Shares::of(&files);
+            let taken = shares.bodies + shares.cache + 2 * shares.openers;
+            assert!(shares.all - taken >= shares.all / 8, "{open_max}");
+            assert!(shares.bodies.min(shares.cache) >= 24 && shares.openers >= 4);
         }
     }
 }

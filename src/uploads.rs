@@ -2,6 +2,7 @@
 //! between service and loop.
 
 use crate::config::Config;
+use crate::files::Shares;
 use crate::start::StartError;
 use ringway_io::{Errno, FileName, OpenError, OpenHow, RelativePath, Root, Symlinks, SyncWhat};
 use ringway_runtime::{FileHandle, FileOutcome, FileRequest, Place};
@@ -75,7 +76,8 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
     if uploads.directory.is_none() {
         return Ok(None);
     }
-    let least: [(&str, u64); 3] = [
+    let least: [(&str, u64); 4] = [
+        ("uploads.user_bodies_max", uploads.user_bodies_max.into()),
         ("uploads.writes_max", uploads.writes_max.into()),
         ("uploads.buffers", uploads.buffers.into()),
         ("uploads.idle_timeout_ms", uploads.idle_timeout_ms.into()),
@@ -87,13 +89,14 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
         let what = "a buffer has 4,096 to 4,194,304 bytes";
         return Err(StartError::invalid_value("uploads.buffer_bytes", what));
     }
-    // Anonymous clients are one user, who has no quota.
+    let shares = Shares::of(&config.files);
+    // Anonymous clients are one user, who has no quota. Any other leaves as many bodies to the rest as it may send itself.
     let (user_bytes_max, user_uploads_max, user_bodies_max) = match config.dev {
         true => (u64::MAX, u32::MAX, u32::MAX),
         false => (
             uploads.user_bytes_max,
             uploads.user_uploads_max,
-            uploads.user_bodies_max,
+            uploads.user_bodies_max.min((shares.bodies / 2).max(1)),
         ),
     };
     let vault = vault(&uploads.key_files)?;
@@ -107,8 +110,8 @@ pub fn settings(config: &Config) -> Result<Option<UploadsService>, StartError> {
             user_bytes_max,
             user_uploads_max,
             user_bodies_max,
-            // The rest is for files that are served, and for looking after all of them.
-            bodies_max: config.files.open_max.max(64) / 2,
+            bodies_max: shares.bodies,
+            openers_max: shares.openers,
             uploads_max: uploads.uploads_max,
             expire_seconds: uploads.expire_seconds,
             remember_seconds: uploads.remember_seconds,
@@ -476,6 +479,36 @@ mod tests {
         let mut found = found.expect("a bad record is no reason not to start");
         assert_eq!(found.len(), 1);
         found.remove(0)
+    }
+
+    /// Bodies of all users and of one, for so many open files and so many bodies of a user.
+    fn bodies(open_max: u32, user_bodies_max: u32) -> Result<(u32, u32), StartError> {
+        let mut config = Config::default();
+        config.files.open_max = open_max;
+        config.uploads.directory = Some("uploads".into());
+        config.uploads.user_bodies_max = user_bodies_max;
+        let settings = settings(&config)?.expect("there is a directory").uploads;
+        Ok((settings.bodies_max, settings.user_bodies_max))
+    }
+
+    #[test]
+    fn a_user_leaves_half_of_the_bodies_to_others() {
+        for (open_max, user_bodies_max, expected) in [
+            (1024, 128, (384, 128)),
+            (1024, 1000, (384, 192)),
+            (256, 128, (96, 48)),
+            (1, 128, (24, 12)),
+            (64, 1, (24, 1)),
+        ] {
+            assert_eq!(bodies(open_max, user_bodies_max).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_user_who_may_send_no_body_is_no_setting() {
+        let error = bodies(1024, 0).unwrap_err();
+        assert_eq!(error.code, "RW-1009", "{error}");
+        assert!(error.to_string().contains("uploads.user_bodies_max"));
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn settings_of(random: &mut Random) -> Settings {
     if let Some(uploads) = &mut settings.uploads {
         // Smaller than an operator may choose, so that they are full now and then.
         uploads.buffer_bytes = 16 << random.below(6);
+        uploads.uploads.openers_max = 1 + random.below(6) as u32;
         if random.chance(500) {
             uploads.uploads.vault = vault_of(random);
         }

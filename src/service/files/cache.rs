@@ -45,7 +45,7 @@ impl Default for CacheBounds {
             entries_max: 2048,
             bytes_max: 16 << 20,
             file_bytes_max: 64 * 1024,
-            open_max: 512,
+            open_max: 384,
             fresh_us: 1_000_000,
         }
     }

@@ -115,7 +115,7 @@ impl HubUploads {
     pub(crate) fn new(service: &UploadsService, seed: Seed) -> Self {
         Self {
             machine: Uploads::new(service.uploads.clone()),
-            store: Store::new(service.uploads.vault.clone()),
+            store: Store::new(service.uploads.vault.clone(), service.uploads.openers_max),
             bodies: HashMap::with_hasher(seed),
             proving: HashMap::with_hasher(seed),
             keys: BTreeMap::new(),
@@ -371,7 +371,7 @@ impl Hub {
                 self.take_body(key, turn);
             } else if let Some(key) = uploads.next_fed() {
                 self.take_body(key, turn);
-            } else {
+            } else if !uploads.store.let_in(turn.entropy) {
                 break;
             }
         }

@@ -392,9 +392,11 @@ impl Uploads {
     fn admit_concat(&self, concat: &str, parts: &[(UploadId, u64)]) -> Result<(), Answer> {
         let transfers = self.transfers.values();
         let others = transfers.filter(|transfer| transfer.kind == Kind::Concatenate);
+        // One that copies for long leaves half of the turns to those who only begin something.
+        let count_max = (self.settings.openers_max as usize / 2).clamp(1, CONCATENATIONS_MAX);
         if self.concat_bytes + concat.len() > CONCAT_BYTES_MAX {
             Err(come_again(Refusal::UploadsFull, "60"))
-        } else if !parts.is_empty() && others.count() >= CONCATENATIONS_MAX {
+        } else if !parts.is_empty() && others.count() >= count_max {
             Err(come_again(Refusal::Busy, BUSY_SECONDS))
         } else {
             Ok(())

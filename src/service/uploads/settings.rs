@@ -18,6 +18,8 @@ pub struct UploadsSettings {
     pub user_bodies_max: u32,
     /// Bodies of all users that come in at a time: each has a file open.
     pub bodies_max: u32,
+    /// Uploads for which files are opened at a time, two of each at most, besides those of bodies that come in. Whoever comes then waits in line, one entry for each upload.
+    pub openers_max: u32,
     /// Uploads of a shard.
     pub uploads_max: u32,
     /// How long an unfinished one is kept after its last bytes.
@@ -48,7 +50,8 @@ impl Default for UploadsSettings {
             user_bytes_max: 256 << 30,
             user_uploads_max: 256,
             user_bodies_max: 128,
-            bodies_max: 512,
+            bodies_max: 384,
+            openers_max: 64,
             uploads_max: 65_536,
             expire_seconds: 24 * 3600,
             remember_seconds: 24 * 3600,

@@ -7,12 +7,15 @@
 //!
 //! Deliberately absent: which wants there are and in which order (`machine.rs`), and files themselves: they are values that nobody here looks into.
 
+mod openers;
+
 use super::record::Record;
 use super::sealing::{Chance, LOCKED_ELSEWHERE, Reader, STORED_BYTES_MAX, Sealing, Spoilt, Stored};
 use super::steps::{Step, lock_steps, new_name, part_name, record_name, record_steps, steps_of};
 use super::vault::{Lock, Vault, What};
 use super::{StorageError, Ticket, UploadId, Want};
 use crate::files::FileRef;
+use openers::Openers;
 use ringway_streams::crypt::Grid;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -163,6 +166,8 @@ struct Job {
     is_placing: bool,
     /// Whether nothing is written to the upload when it is done.
     is_last: bool,
+    /// Whether it is what its upload has its turn for.
+    is_opening: bool,
 }
 
 /// What the shard was asked last.
@@ -215,15 +220,17 @@ pub(crate) struct Store {
     placing: BTreeMap<UploadId, Vec<u64>>,
     /// Jobs of each upload that has any.
     counts: BTreeMap<UploadId, u32>,
+    openers: Openers,
     asks: VecDeque<(u64, StoreAsk)>,
     finished: VecDeque<Finished>,
 }
 
 impl Store {
-    /// Encrypts what is new, where there are master keys.
-    pub(crate) fn new(vault: Option<Arc<Vault>>) -> Self {
+    /// Encrypts what is new, where there are master keys, and opens files for so many uploads at a time.
+    pub(crate) fn new(vault: Option<Arc<Vault>>, openers_max: u32) -> Self {
         Self {
             vault,
+            openers: Openers::new(openers_max),
             ..Self::default()
         }
     }
@@ -258,10 +265,13 @@ impl Store {
             source: None,
             memory: None,
             is_placing: false,
+            is_opening: false,
         };
         self.jobs.insert(id, job);
         *self.counts.entry(upload).or_default() += 1;
-        self.go_on(id, entropy);
+        if self.admit(id) {
+            self.go_on(id, entropy);
+        }
     }
 
     /// What the shard is to do, and the token by which it says what came of it.
@@ -560,6 +570,8 @@ impl Store {
                 Ok(Taken::Asks(asked, ask)) => {
                     if let Some(job) = self.jobs.get_mut(&id) {
                         job.asked = asked;
+                        // What it had open it is done with.
+                        job.file.take_if(|_| matches!(ask, StoreAsk::Open { .. }));
                         self.asks.push_back((id, ask));
                     }
                     return;
@@ -705,16 +717,20 @@ impl Store {
         }
     }
 
-    /// Whether the next byte of an upload is this one; if not, that is found out, or waited for.
-    fn place(&mut self, id: u64, at: Option<u64>) -> Taken {
-        let upload = self.jobs[&id].upload;
+    /// Whether the next byte of an upload is known to be this one.
+    fn is_placed(&self, upload: UploadId, at: Option<u64>) -> bool {
         let is_placed = match self.kinds.get(&upload) {
             Some(Kind::Plain) => true,
             Some(Kind::Sealed(sealing)) => sealing.at().is_some_and(|now| at.unwrap_or(now) == now),
             None => false,
         };
-        let is_under_way = self.placing.contains_key(&upload);
-        if is_placed && !is_under_way {
+        is_placed && !self.placing.contains_key(&upload)
+    }
+
+    /// The next byte of an upload is this one; if that is not known, it is found out, or waited for.
+    fn place(&mut self, id: u64, at: Option<u64>) -> Taken {
+        let upload = self.jobs[&id].upload;
+        if self.is_placed(upload, at) {
             return Taken::Done;
         }
         let Some(job) = self.jobs.get_mut(&id) else {
@@ -914,6 +930,9 @@ impl Store {
             if *count == 0 {
                 self.counts.remove(&upload);
             }
+        }
+        if job.is_opening {
+            self.openers.left(upload);
         }
         if job.is_last && result.is_ok() {
             self.kinds.remove(&upload);
