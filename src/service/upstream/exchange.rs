@@ -625,7 +625,7 @@ impl Exchange {
         let is_alone = self.native.is_empty() && self.settings.applications.is_empty();
         let opaque = is_alone.then_some("opaque");
         let handshake = (app == AppId::MAIN).then_some("handshake");
-        ["ackgather", "hold", "local", "migrate", "recovery"]
+        ["ackgather", "hold", "local", "migrate", "move", "recovery"]
             .into_iter()
             .chain(handshake)
             .chain(opaque)

@@ -77,6 +77,10 @@ impl Exchange {
                 Ok(())
             }
             Frame::Bcast { nsp, parts, .. } => self.broadcast(id, raw, *nsp, parts),
+            Frame::Move { nsp, places, .. } => {
+                let space = self.space(id, *nsp)?;
+                self.spread_move(id, raw, space, places)
+            }
             Frame::SessionSave { .. } => self.save_session(id, raw, frame),
             Frame::SessionGet { .. } => self.get_session(id, raw, frame),
             Frame::LeaveAll { nsp } => {
