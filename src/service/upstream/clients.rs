@@ -207,6 +207,17 @@ impl Clients {
         outcome
     }
 
+    /// The rooms of a socket, by its id.
+    pub(crate) fn rooms_of(&self, namespace: &str, sid: &str) -> Option<Vec<String>> {
+        let named = self.spaces.values();
+        let mut named = named.filter(|named| *named.name == *namespace);
+        named.find_map(|named| {
+            let key = named.space.of_sid(sid)?;
+            let rooms = named.space.rooms_of(key);
+            Some(rooms.map(|room| room.to_string()).collect())
+        })
+    }
+
     /// Bytes of what workers said and is kept here.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes

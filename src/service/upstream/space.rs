@@ -139,6 +139,12 @@ impl Space {
         self.members.get(&key)
     }
 
+    /// The session whose socket has that id.
+    #[must_use]
+    pub fn of_sid(&self, sid: &str) -> Option<Key> {
+        self.by_sid.get(sid).copied()
+    }
+
     /// The rooms of a session's socket, without its own.
     pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &Rc<str>> {
         let stays = self.members.get(&key).map(|member| &*member.stays);
