@@ -157,10 +157,10 @@ impl Worker {
             self.dispatch(&got, scene);
             self.link.deal(got.bytes.len());
         }
+        self.link.pump();
         if self.link.inbox.is_empty() || scene.random.chance(300) {
             self.link.credit();
         }
-        self.link.pump();
         self.link.flush(scene.kernel);
     }
 
