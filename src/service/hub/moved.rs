@@ -18,18 +18,14 @@ impl Hub {
         (places, turn): (&[&str], &mut Turn<'_>),
     ) {
         let is_full = self.upstream.clients.bytes() > self.settings.shard_input_bytes_max;
-        if is_full && what == Movement::Join {
-            self.stats.memberships_refused += 1;
-            return;
-        }
+        let is_refused = is_full && what == Movement::Join;
+        self.stats.memberships_refused += u64::from(is_refused);
         let moved = self.upstream.clients.change_all(id, |space| match what {
+            Movement::Join if is_refused => Vec::new(),
             Movement::Join => space.move_in(target, places),
             Movement::Leave => space.move_out(target, places),
             Movement::Disconnect | Movement::Close => space.dismiss(target, what, worker),
         });
-        if moved.is_empty() {
-            return;
-        }
         let named = self.upstream.clients.named(id);
         let (app, name) = (named.app, named.name.clone());
         let numbered = moved.iter().filter_map(|one| {
@@ -37,6 +33,7 @@ impl Hub {
             Some(described(client, one))
         });
         let mail = ToLinks::Moved {
+            answers: Some(self.shard),
             namespace: &name,
             what: what as u8,
             sockets: numbered.collect(),
@@ -61,6 +58,7 @@ impl Hub {
                 places: Vec::new(),
             };
             let mail = ToLinks::Moved {
+                answers: None,
                 namespace: &named.name,
                 what: member.dismissed? as u8,
                 sockets: vec![socket],

@@ -384,10 +384,14 @@ impl Exchange {
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
             ToLinks::Moved {
+                answers,
                 namespace,
                 what,
                 ref sockets,
-            } => self.moved(namespace, what, sockets),
+            } => {
+                self.moved(namespace, what, sockets);
+                answers.into_iter().for_each(|shard| self.move_done(shard));
+            }
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),
             ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed {
@@ -743,6 +747,8 @@ impl Exchange {
             return;
         };
         self.let_spaces_go(id, &worker);
+        self.behind_moves.let_go(id);
+        self.say_behind_moves();
         self.stats.workers_lost += u64::from(!worker.is_emitter());
         if let Some(conn) = worker.link {
             self.end_link(conn);

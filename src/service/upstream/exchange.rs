@@ -14,6 +14,7 @@ use super::link::{Lateness, Link, LinkPeer, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
 use super::migrate::Pace;
+use super::moved::BehindMoves;
 use super::owed::OnWorkerLoss;
 use super::owning::Told;
 use super::parsing::Parser;
@@ -173,6 +174,7 @@ pub struct ExchangeStats {
 pub(crate) struct Exchange {
     pub(super) settings: ExchangeSettings,
     pub(super) shards: u16,
+    pub(super) behind_moves: BehindMoves,
     epoch: String,
     pub(super) links: BTreeMap<ConnId, Link>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
@@ -247,6 +249,7 @@ impl Exchange {
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,
+            behind_moves: BehindMoves::default(),
             recovery: Recovery::new(&name),
             epoch: name,
             links: BTreeMap::new(),

@@ -124,6 +124,8 @@ pub(crate) enum ToLinks<'a> {
     },
     /// What a MOVE did to clients of this shard, each in the namespace of that name.
     Moved {
+        /// The shard, if that is the answer to a MOVE: each shard answers each, in their order.
+        answers: Option<u16>,
         namespace: &'a str,
         /// As in MOVED.
         what: u8,

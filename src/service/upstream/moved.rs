@@ -3,16 +3,19 @@
 //! The shards of the clients do it, in the order of the worker's frames (`hub::moved`). A worker hears of each of its sockets; for one that does not read no
 //! long story is kept: of what waits for it only the outcome counts.
 
+use super::applications::AppId;
 use super::deal::Waiting;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{MovedSocket, SpaceId, ToClients};
 use super::worker::WorkerId;
 use ringway_proto::link::{Frame, Movement, Raw, Side};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rooms in one MOVE: what it costs is so many times the sockets that it moves.
 const PLACES_MAX: usize = 256;
+/// Bytes of messages that wait behind the MOVEs of one worker.
+const HELD_BYTES_MAX: usize = 4 << 20;
 /// MOVED that wait for the worker of one client and do not become one: beyond, the client comes anew.
 const WAITING_MAX: usize = 64;
 
@@ -39,9 +42,23 @@ impl Exchange {
             return Err(Fault::TooMany("rooms in a MOVE"));
         }
         if let Some(space) = self.with_clients(id, space) {
+            self.behind_moves.said(id, self.shards);
             self.broadcast_to(id, space, raw);
         }
         Ok(())
+    }
+
+    /// A shard has done the oldest MOVE that it had not done.
+    pub(super) fn move_done(&mut self, shard: u16) {
+        self.behind_moves.done(shard);
+        self.say_behind_moves();
+    }
+
+    /// Messages go to those for whom they are, all of whose sockets they find moved.
+    pub(super) fn say_behind_moves(&mut self) {
+        while let Some(message) = self.behind_moves.next() {
+            self.give_bus(&message);
+        }
     }
 
     /// A shard has moved these sockets.
@@ -69,6 +86,85 @@ impl Exchange {
             client.queue.pop_back();
             let client = socket.client;
             self.say(client.shard(), &ToClients::Lost { client });
+        }
+    }
+}
+
+/// A message between workers.
+#[derive(Debug)]
+pub(super) struct BusMessage {
+    pub(super) app: AppId,
+    /// Whose it is.
+    pub(super) from: Box<str>,
+    /// For whom; empty: for all.
+    pub(super) to: Box<str>,
+    pub(super) body: Box<[u8]>,
+}
+
+/// Messages that stand behind MOVEs of the same worker: whoever hears them is to have heard of these before.
+#[derive(Debug, Default)]
+pub(super) struct BehindMoves {
+    /// MOVEs that were given to the shards.
+    said: u64,
+    /// How many each has done.
+    done: Vec<u64>,
+    /// Of a worker, its last MOVE.
+    last: BTreeMap<WorkerId, u64>,
+    /// What waits, in its order.
+    held: BTreeMap<WorkerId, VecDeque<(u64, BusMessage)>>,
+}
+
+impl BehindMoves {
+    pub(super) fn said(&mut self, id: WorkerId, shards: u16) {
+        self.said += 1;
+        self.done.resize(shards.into(), 0);
+        self.last.insert(id, self.said);
+    }
+
+    pub(super) fn done(&mut self, shard: u16) {
+        self.done[usize::from(shard)] += 1;
+    }
+
+    /// MOVEs that all shards have done.
+    fn done_by_all(&self) -> u64 {
+        self.done.iter().copied().min().unwrap_or(0)
+    }
+
+    /// Keeps a message for as long as it has to wait; or gives it back, as it need not.
+    pub(super) fn hold(&mut self, id: WorkerId, message: BusMessage) -> Option<BusMessage> {
+        let behind = self.last.get(&id).copied().unwrap_or(0);
+        if behind <= self.done_by_all() && !self.held.contains_key(&id) {
+            return Some(message);
+        }
+        self.held
+            .entry(id)
+            .or_default()
+            .push_back((behind, message));
+        None
+    }
+
+    /// The next message that need not wait any longer, or for which there is no room.
+    pub(super) fn next(&mut self) -> Option<BusMessage> {
+        let done = self.done_by_all();
+        let may_go = |held: &VecDeque<(u64, BusMessage)>| {
+            let bytes: usize = held.iter().map(|(_, message)| message.body.len()).sum();
+            held.front().is_some_and(|(behind, _)| *behind <= done) || bytes > HELD_BYTES_MAX
+        };
+        let id = self.held.iter().find(|(_, held)| may_go(held));
+        let id = id.map(|(id, _)| *id)?;
+        let held = self.held.get_mut(&id)?;
+        let message = held.pop_front();
+        if held.is_empty() {
+            self.held.remove(&id);
+        }
+        message.map(|(_, message)| message)
+    }
+
+    /// A worker is gone: what it has said waits no longer.
+    pub(super) fn let_go(&mut self, id: WorkerId) {
+        self.last.remove(&id);
+        for (behind, _) in self.held.get_mut(&id).into_iter().flatten() {
+            *behind = 0;
         }
     }
 }

@@ -1,9 +1,12 @@
 //! MOVE on its way to the shards, and MOVED on its way to whose the sockets are.
 
 use super::ToLinks;
+use super::applications::AppId;
 use super::mail::MovedSocket;
+use super::moved::{BehindMoves, BusMessage};
 use super::stage::{Stage, client};
 use super::window::Window;
+use super::worker::WorkerId;
 use crate::time::ConnId;
 use ringway_proto::link::{Frame, Movement};
 
@@ -36,6 +39,7 @@ fn moved(stage: &mut Stage, number: u64, (what, known): (u8, u32), places: &[&st
         places: places.to_vec(),
     };
     stage.mail(&ToLinks::Moved {
+        answers: None,
         namespace: "/",
         what,
         sockets: vec![socket],
@@ -171,4 +175,103 @@ fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
     }
     assert_eq!(stage.take_told(), ["lost 2"; 36]);
     assert_eq!(of_moves(stage.heard_all(b)).len(), 64);
+}
+
+fn bus<'a>(opaque: &'a str) -> Frame<'a> {
+    Frame::Bus {
+        nsp: "/",
+        to: "",
+        from: "a",
+        opaque: opaque.as_bytes(),
+    }
+}
+
+fn done(stage: &mut Stage, shard: u16) {
+    stage.mail(&ToLinks::Moved {
+        answers: Some(shard),
+        namespace: "/",
+        what: JOIN,
+        sockets: Vec::new(),
+    });
+}
+
+fn of_bus(stage: &mut Stage, conn: ConnId) -> usize {
+    let heard = stage.heard_all(conn).into_iter();
+    heard.filter(|frame| frame.starts_with("BUS")).count()
+}
+
+#[test]
+fn what_others_are_asked_stands_behind_what_became_of_their_sockets() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &bus("1"));
+    assert_eq!(of_bus(&mut stage, b), 1, "there is nothing to wait for");
+    stage.say(a, 0, &moving(&["r"]));
+    stage.say(a, 0, &bus("2"));
+    stage.say(a, 0, &moving(&["q"]));
+    stage.say(a, 0, &bus("3"));
+    for _ in 0..2 {
+        assert_eq!(of_bus(&mut stage, b), 0);
+        done(&mut stage, 0);
+        assert_eq!(of_bus(&mut stage, b), 1);
+    }
+    stage.say(a, 0, &bus("4"));
+    assert_eq!(of_bus(&mut stage, b), 1);
+}
+
+#[test]
+fn what_a_worker_that_dies_has_asked_is_asked() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &moving(&["r"]));
+    stage.say(a, 0, &bus("1"));
+    assert_eq!(of_bus(&mut stage, b), 0);
+    stage.kill(a);
+    assert_eq!(of_bus(&mut stage, b), 1);
+}
+
+#[test]
+fn what_waits_behind_moves_is_bounded() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    let long = "x".repeat(1 << 20);
+    stage.say(a, 0, &moving(&["r"]));
+    for _ in 0..6 {
+        stage.say(a, 0, &bus(&long));
+    }
+    assert_eq!(of_bus(&mut stage, b), 3, "of six there is room for three");
+}
+
+/// Which messages go, by how many bytes they have, when a shard has done one more.
+#[track_caller]
+fn check_order(done: &[u16], expected: &[&[usize]]) {
+    let mut behind = BehindMoves::default();
+    let message = |bytes: usize| BusMessage {
+        app: AppId::MAIN,
+        from: "a".into(),
+        to: "".into(),
+        body: vec![0; bytes].into(),
+    };
+    let (one, other) = (WorkerId(1), WorkerId(2));
+    behind.said(one, 2);
+    assert!(behind.hold(one, message(1)).is_none());
+    behind.said(other, 2);
+    assert!(behind.hold(other, message(2)).is_none());
+    behind.said(one, 2);
+    assert!(behind.hold(one, message(3)).is_none());
+    assert!(
+        behind.hold(WorkerId(3), message(4)).is_some(),
+        "it has moved nobody"
+    );
+    let went: Vec<Vec<usize>> = done
+        .iter()
+        .map(|shard| {
+            behind.done(*shard);
+            core::iter::from_fn(|| behind.next().map(|it| it.body.len())).collect()
+        })
+        .collect();
+    assert_eq!(went, expected, "{done:?}");
+}
+
+#[test]
+fn all_shards_have_to_have_done_it() {
+    check_order(&[0, 1, 0, 1, 0, 1], &[&[], &[1], &[], &[2], &[], &[3]]);
+    check_order(&[0, 0, 0, 1, 1, 1], &[&[], &[], &[], &[1], &[2], &[3]]);
 }
