@@ -88,7 +88,9 @@ const fn error_in(outcome: &FileOutcome) -> Option<OpenError> {
 fn text_of(error: OpenError) -> String {
     match error {
         OpenError::Failed(Errno(errno)) => io::Error::from_raw_os_error(errno).to_string(),
-        OpenError::Absent => "no such directory any more, or what stood there was taken away".to_owned(),
+        OpenError::Absent => {
+            "no such directory any more, or what stood there was taken away".to_owned()
+        }
         OpenError::Full => "no space left, or none of this user's quota".to_owned(),
         other => format!("a file of its own was refused: {other:?}"),
     }

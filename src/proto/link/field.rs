@@ -49,6 +49,7 @@ macro_rules! choices {
 
 choices! {
     bool: false, true;
+    Movement: Self::Join, Self::Leave, Self::Disconnect, Self::Close;
     CloseReason: Self::TransportClose, Self::TransportError, Self::PingTimeout, Self::ParseError, Self::ForcedClose;
     Phase: Self::Upgrading, Self::Upgrade;
     Transport: Self::Polling, Self::WebSocket;
@@ -68,6 +69,20 @@ pub enum CloseReason {
     ParseError = 3,
     /// We closed it.
     ForcedClose = 4,
+}
+
+/// What becomes of sockets that are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Movement {
+    /// They join rooms.
+    Join = 0,
+    /// They leave rooms.
+    Leave = 1,
+    /// They are disconnected from the namespace, and hear nothing more in it.
+    Disconnect = 2,
+    /// Likewise, with their connections.
+    Close = 3,
 }
 
 /// How far a change of transport is.

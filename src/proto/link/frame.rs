@@ -7,8 +7,8 @@ use super::field::Field;
 use super::reader::Reader;
 use super::{
     Bind, Challenge, CloseReason, ConnError, Flags, GoAway, Hello, HsRequest, HsResponse, Json,
-    Kind, LinkError, Long, Open, Part, Payload, Phase, Raw, Resume, Side, Transport, Welcome,
-    header,
+    Kind, LinkError, Long, Movement, Open, Part, Payload, Phase, Raw, Resume, Side, Transport,
+    Welcome, header,
 };
 
 macro_rules! frames {
@@ -312,9 +312,38 @@ frames! {
         /// Which one, and why.
         json: Json<'a, ConnError<'a>>,
     }
+    /// Moves sockets of any worker.
+    Move {
+        /// The namespace.
+        nsp: u16,
+        /// What becomes of them.
+        what: Movement,
+        /// The rooms whose members are moved; none: the whole namespace.
+        rooms: Vec<&'a str>,
+        /// Whose members are not.
+        except: Vec<&'a str>,
+        /// The rooms that they join or leave.
+        places: Vec<&'a str>,
+    }
+    /// What became of one of them.
+    Moved {
+        /// The namespace.
+        nsp: &'a str,
+        /// The socket's name.
+        sid: &'a str,
+        /// How many JOINs and LEAVEs of its worker were obeyed before, behind its last MEMBER; [`MOVED_UNKNOWN`]: not even that.
+        known: u32,
+        /// What became of it.
+        what: Movement,
+        /// The rooms that it has joined or left.
+        places: Vec<&'a str>,
+    }
     /// The client is handed back.
     MigrateOut {}
 }
+
+/// In MOVED, of a socket that its worker has not described yet.
+pub const MOVED_UNKNOWN: u32 = u32::MAX;
 
 /// A session that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -178,6 +178,10 @@ kinds! {
     SetData = 45 "SET_DATA" WORKER NONE;
     /// A request was refused.
     ConnError = 46 "CONN_ERROR" DAEMON NONE;
+    /// Moves sockets of any worker in or out of rooms.
+    Move = 47 "MOVE" WORKER NONE;
+    /// What that did to one socket.
+    Moved = 48 "MOVED" DAEMON NONE;
     /// Hands a client back: the daemon asks for it, and the worker says that it is done.
     MigrateOut = 50 "MIGRATE_OUT" BOTH NONE;
 }

@@ -12,9 +12,9 @@ mod raw;
 mod reader;
 
 pub use error::LinkError;
-pub use field::{CloseReason, Long, Part, Payload, Phase, Transport};
+pub use field::{CloseReason, Long, Movement, Part, Payload, Phase, Transport};
 pub use flags::Flags;
-pub use frame::{Frame, Session};
+pub use frame::{Frame, MOVED_UNKNOWN, Session};
 pub use json::{
     Bind, Challenge, ConnError, GoAway, GoAwayMode, Header, Hello, HsRequest, HsResponse, Json,
     Open, Resume, ResumePoint, ResumedSocket, Welcome, WindowSize,

@@ -188,6 +188,30 @@ fn session_fields_of(frame: &Frame<'_>) -> Value {
                 "parts": parts_of(&session.parts),
             }),
         },
+        other => move_fields_of(other),
+    }
+}
+
+fn move_fields_of(frame: &Frame<'_>) -> Value {
+    match frame {
+        Frame::Move {
+            nsp,
+            what,
+            rooms,
+            except,
+            places,
+        } => {
+            json!({ "nsp": nsp, "what": *what as u8, "rooms": rooms, "except": except, "places": places })
+        }
+        Frame::Moved {
+            nsp,
+            sid,
+            known,
+            what,
+            places,
+        } => {
+            json!({ "nsp": nsp, "sid": sid, "known": known, "what": *what as u8, "places": places })
+        }
         other => panic!("{} is in no vector", other.kind()),
     }
 }

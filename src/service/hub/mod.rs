@@ -20,6 +20,7 @@ mod http;
 mod legs;
 mod lines;
 mod links;
+mod moved;
 mod namespaces;
 mod obeyed;
 mod opaque;

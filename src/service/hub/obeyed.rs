@@ -7,8 +7,8 @@ use crate::packet::Packet;
 use crate::refusal::Refusal;
 use crate::session::Cause;
 use crate::upstream::{
-    AppId, ClientNumber, Space, SpaceError, SpaceId, ToClients, ToLinks, WorkerId, namespace_of,
-    numbered,
+    AppId, ClientNumber, Space, SpaceError, SpaceId, Target, ToClients, ToLinks, WorkerId,
+    namespace_of, numbered,
 };
 use ringway_proto::link::{Flags, Frame, Kind, Part, Raw, Side};
 use ringway_proto::socketio;
@@ -34,9 +34,13 @@ fn change(
             space.belongs(key, worker);
             Ok(())
         }
-        Frame::Join { rooms, .. } => space.join(key, rooms),
+        Frame::Join { rooms, .. } => {
+            space.note_frame(key);
+            space.join(key, rooms)
+        }
         Frame::SetData { data, .. } => space.set_data(key, data.0),
         Frame::Leave { rooms, .. } => {
+            space.note_frame(key);
             space.leave(key, rooms);
             Ok(())
         }
@@ -188,8 +192,9 @@ impl Hub {
         let Some(leg) = self.upstream.clients.find_leg(client) else {
             return;
         };
-        if !self.say_open(leg, client, turn) {
-            self.upstream.called.insert(client);
+        match self.say_open(leg, client, turn) {
+            true => self.dismiss_again(leg, client, turn),
+            false => drop(self.upstream.called.insert(client)),
         }
     }
 
@@ -384,6 +389,18 @@ impl Hub {
                 parts[0] = Part::Text(&text);
                 self.broadcast_parts(keys, flags, &parts, turn);
             }
+            Frame::Move {
+                what,
+                rooms,
+                except,
+                places,
+                ..
+            } => self.move_sockets(
+                (space, worker),
+                *what,
+                Target { rooms, except },
+                (places, turn),
+            ),
             _ => {}
         }
     }

@@ -195,6 +195,12 @@ impl Hub {
         all.filter(|(_, count)| *count > 0).collect()
     }
 
+    /// The rooms of a socket of a worker's, by its id; `None` when it is not here.
+    #[must_use]
+    pub fn rooms_at_worker(&self, namespace: &str, sid: &str) -> Option<Vec<String>> {
+        self.upstream.clients.rooms_of(namespace, sid)
+    }
+
     fn row(&self, key: super::Key, session: &Session) -> ConnectionRow {
         let subject = |(_, namespace): (&str, &crate::session::Namespace)| {
             Some(namespace.identity.as_ref()?.subject().to_owned())

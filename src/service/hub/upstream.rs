@@ -354,6 +354,10 @@ impl Hub {
         client: ClientNumber,
         turn: &mut Turn<'_>,
     ) -> bool {
+        // What became of its sockets before is not to come behind what they are by now.
+        if !self.upstream.clients.unsaid.is_empty() {
+            return false;
+        }
         // What its last worker left half said, the next one says anew, or nobody.
         self.drop_assembly((client_key, app));
         let Some(session) = self.sessions.get(client_key) else {
@@ -519,9 +523,9 @@ impl Hub {
         legs.map(|leg| leg.number).collect()
     }
 
-    /// The links hear of it at once, or when there is ring space.
+    /// The links hear of it at once, or when there is ring space: in the order in which it was said.
     pub(super) fn say_or_keep(&mut self, mail: Vec<u8>, turn: &mut Turn<'_>) {
-        if !self.say_encoded(&mail, turn) {
+        if !self.upstream.clients.unsaid.is_empty() || !self.say_encoded(&mail, turn) {
             self.upstream.clients.unsaid.push(mail);
         }
     }

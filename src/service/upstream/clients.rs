@@ -194,6 +194,30 @@ impl Clients {
         outcome
     }
 
+    /// A worker's word about whatever sockets there are in a namespace, which stay members of it.
+    ///
+    /// # Panics
+    /// When nobody has named it.
+    pub(crate) fn change_all<T>(&mut self, id: SpaceId, change: impl FnOnce(&mut Space) -> T) -> T {
+        let named = self.spaces.get_mut(&id);
+        let space = &mut named.expect("a namespace is named before it is used").space;
+        let before = space.bytes() as u64;
+        let outcome = change(space);
+        self.bytes = self.bytes + space.bytes() as u64 - before;
+        outcome
+    }
+
+    /// The rooms of a socket, by its id.
+    pub(crate) fn rooms_of(&self, namespace: &str, sid: &str) -> Option<Vec<String>> {
+        let named = self.spaces.values();
+        let mut named = named.filter(|named| *named.name == *namespace);
+        named.find_map(|named| {
+            let key = named.space.of_sid(sid)?;
+            let rooms = named.space.rooms_of(key);
+            Some(rooms.map(|room| room.to_string()).collect())
+        })
+    }
+
     /// Bytes of what workers said and is kept here.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes

@@ -7,6 +7,7 @@ use super::begun::Begun;
 use super::connects::is_connect;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
+use super::moved;
 use super::owed::Owed;
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::Now;
@@ -62,6 +63,20 @@ impl Waiting {
             has_more: false,
             origin: Origin::Made,
         }
+    }
+
+    /// A MOVED.
+    pub(super) fn moved(frame: &Frame<'_>) -> Self {
+        Self::own(Kind::Moved, frame.body().into())
+    }
+
+    pub(super) fn is_moved(&self) -> bool {
+        self.kind == Kind::Moved
+    }
+
+    /// The frame, of whichever client.
+    pub(super) fn raw_of_none(&self) -> Raw<'_> {
+        self.raw(ClientNumber(0))
     }
 
     /// What another worker was sent.
@@ -185,6 +200,9 @@ impl Client {
 
     /// Of how a client keeps up the last word counts: it may change its mind often while its worker does not read.
     fn keep(&mut self, frame: Waiting) {
+        if frame.is_moved() && moved::merge(&mut self.queue, &frame) {
+            return;
+        }
         let is_pressure = |other: &&mut Waiting| other.kind == Kind::Pressure;
         let mut queue = self.queue.iter_mut();
         match queue.find(|other| frame.kind == Kind::Pressure && is_pressure(other)) {
@@ -365,6 +383,15 @@ impl Exchange {
                 self.pressure.set(now.monotonic_us, shard, hold, is_many);
             }
             ToLinks::Carried { shard, bytes } => self.pressure.carried(shard, bytes),
+            ToLinks::Moved {
+                answers,
+                namespace,
+                what,
+                ref sockets,
+            } => {
+                self.moved(namespace, what, sockets);
+                answers.into_iter().for_each(|shard| self.move_done(shard));
+            }
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),
             ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),
             ToLinks::Closed {
@@ -480,7 +507,7 @@ impl Exchange {
         best.map(|(id, _)| id)
     }
 
-    fn forward(&mut self, number: ClientNumber, frame: Waiting) {
+    pub(super) fn forward(&mut self, number: ClientNumber, frame: Waiting) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
@@ -720,6 +747,8 @@ impl Exchange {
             return;
         };
         self.let_spaces_go(id, &worker);
+        self.behind_moves.let_go(id);
+        self.say_behind_moves();
         self.stats.workers_lost += u64::from(!worker.is_emitter());
         if let Some(conn) = worker.link {
             self.end_link(conn);
@@ -794,7 +823,7 @@ impl Exchange {
         self.count_dealt(number, unheard);
     }
 
-    fn give_up(&mut self, client: ClientNumber) {
+    pub(super) fn give_up(&mut self, client: ClientNumber) {
         self.clients.remove(&client);
         self.stats.clients_lost += 1;
         self.say(client.shard(), &ToClients::Lost { client });

@@ -4,6 +4,7 @@
 
 use super::exchange::Exchange;
 use super::fault::Fault;
+use super::mail::SpaceId;
 use super::obey::SPACE_NAME_BYTES_MAX;
 use super::worker::{Worker, WorkerId};
 use ringway_proto::link::{Flags, Frame, Hello, Part, Raw};
@@ -60,6 +61,7 @@ impl Exchange {
         match frame {
             Frame::Nsp { name } => Some(self.note_name(id, raw, name)),
             Frame::Bcast { nsp, parts, .. } => Some(self.emit(id, raw, *nsp, parts)),
+            Frame::Move { nsp, places, .. } => Some(self.emit_move(id, raw, *nsp, places)),
             Frame::Bus { nsp, .. } if self.native.contains(*nsp) => {
                 Some(Err(Fault::NotAllowed("namespace")))
             }
@@ -102,11 +104,28 @@ impl Exchange {
         nsp: u16,
         parts: &[Part<'_>],
     ) -> Result<(), Fault> {
-        let name = self.worker_mut(id).names.get(&nsp).cloned();
-        let name = name.ok_or(Fault::NotAllowed("namespace"))?;
         // It has no clients of its own.
-        let space = self.names.get(self.app_of(id), &name);
+        let space = self.emitted_to(id, nsp)?;
         let space = space.filter(|_| !raw.flags.contains(Flags::LOCAL));
         self.spread(id, raw, space, parts)
+    }
+
+    /// Moves sockets of workers.
+    fn emit_move(
+        &mut self,
+        id: WorkerId,
+        raw: &Raw<'_>,
+        nsp: u16,
+        places: &[&str],
+    ) -> Result<(), Fault> {
+        let space = self.emitted_to(id, nsp)?;
+        self.spread_move(id, raw, space, places)
+    }
+
+    /// The namespace by an emitter's number, if there is one of that name.
+    fn emitted_to(&mut self, id: WorkerId, nsp: u16) -> Result<Option<SpaceId>, Fault> {
+        let name = self.worker_mut(id).names.get(&nsp).cloned();
+        let name = name.ok_or(Fault::NotAllowed("namespace"))?;
+        Ok(self.names.get(self.app_of(id), &name))
     }
 }

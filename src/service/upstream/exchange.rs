@@ -14,6 +14,7 @@ use super::link::{Lateness, Link, LinkPeer, Welcome};
 use super::mail::{ClientNumber, SpaceId};
 use super::mend::Notice;
 use super::migrate::Pace;
+use super::moved::BehindMoves;
 use super::owed::OnWorkerLoss;
 use super::owning::Told;
 use super::parsing::Parser;
@@ -173,6 +174,7 @@ pub struct ExchangeStats {
 pub(crate) struct Exchange {
     pub(super) settings: ExchangeSettings,
     pub(super) shards: u16,
+    pub(super) behind_moves: BehindMoves,
     epoch: String,
     pub(super) links: BTreeMap<ConnId, Link>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
@@ -247,6 +249,7 @@ impl Exchange {
             dealt_bytes: dealt_bytes(settings.applications.len()),
             settings,
             shards,
+            behind_moves: BehindMoves::default(),
             recovery: Recovery::new(&name),
             epoch: name,
             links: BTreeMap::new(),
@@ -327,7 +330,8 @@ impl Exchange {
             self.orders.push(Order::Close(conn));
             return;
         }
-        let link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US, peer);
+        let mut link = Link::new(&self.epoch, nonce, now.monotonic_us + HELLO_US, peer);
+        link.number = self.stats.links_accepted;
         self.links.insert(conn, link);
         self.orders.push(Order::Dirty(conn));
         self.settle_links();
@@ -480,6 +484,10 @@ impl Exchange {
             return Err(Fault::Turn("a frame before HELLO"));
         };
         self.admit(conn, &json, mac)?;
+        if self.is_given_up(conn, json.value()) {
+            self.end_link(conn);
+            return Ok(());
+        }
         let (id, received) = self.worker_of(now, json.value(), conn)?;
         self.welcome(conn, id, received, json.text());
         let is_sound = !self.is_emitter(id) && self.worker_mut(id).standing.is_closed();
@@ -512,6 +520,17 @@ impl Exchange {
             return Err(Fault::NotAllowed("instance"));
         }
         Ok(())
+    }
+
+    /// Whether its worker has said HELLO on a later link: it has given this one up, and nothing of what is said here is to end what it is now.
+    fn is_given_up(&self, conn: ConnId, hello: &Hello<'_>) -> bool {
+        let number = self.links.get(&conn).map_or(0, |link| link.number);
+        let app = self.application(&hello.app);
+        let mut workers = self.workers.values();
+        workers.any(|worker| {
+            let is_it = Some(worker.app) == app && *worker.instance == hello.instance;
+            is_it && worker.link_number > number
+        })
     }
 
     /// The worker that a HELLO is of, and, if it goes on where it was, how many of its frames were dealt with.
@@ -561,6 +580,7 @@ impl Exchange {
             self.settings.window,
         );
         worker.is_first = is_first;
+        worker.link_number = self.links.get(&conn).map_or(0, |link| link.number);
         worker.says_taken = hello.can("hold");
         let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
@@ -578,7 +598,9 @@ impl Exchange {
     /// A worker is back on another link. The old one may not have been seen to end yet.
     fn take_up(&mut self, id: WorkerId, received: u64, conn: ConnId) -> Result<u64, Fault> {
         let is_opaque = self.is_opaque();
+        let number = self.links.get(&conn).map_or(0, |link| link.number);
         let worker = self.workers.get_mut(&id).expect("it was just found");
+        worker.link_number = number;
         worker
             .resume(received, is_opaque)
             .map_err(|_| Fault::Credit)?;
@@ -625,7 +647,7 @@ impl Exchange {
         let is_alone = self.native.is_empty() && self.settings.applications.is_empty();
         let opaque = is_alone.then_some("opaque");
         let handshake = (app == AppId::MAIN).then_some("handshake");
-        ["ackgather", "hold", "local", "migrate", "recovery"]
+        ["ackgather", "hold", "local", "migrate", "move", "recovery"]
             .into_iter()
             .chain(handshake)
             .chain(opaque)

@@ -634,3 +634,18 @@ fn a_packet_of_the_daemons_own_namespace_is_no_workers() {
         );
     }
 }
+
+/// The bytes of two connections of one process need not come in the order in which it made them.
+#[test]
+fn a_hello_on_a_link_that_was_given_up_ends_nothing() {
+    let mut stage = Stage::new(Window::default());
+    let (given_up, conn) = (stage.accept(), stage.accept());
+    stage.hello(conn, "a");
+    stage.say(conn, 1, &Frame::Nsp { name: "/" });
+    stage.open(1, &["0"]);
+    assert!(stage.heard(conn).contains(&"OPEN 1".to_owned()));
+    stage.hello(given_up, "a");
+    assert!(stage.peer(given_up).is_closed && !stage.peer(conn).is_closed);
+    stage.data(1, "2[\"x\"]");
+    assert_eq!(stage.heard(conn), ["DATA 1 2[\"x\"]"]);
+}

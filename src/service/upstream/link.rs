@@ -52,6 +52,8 @@ pub(super) struct Welcome<'a> {
 }
 
 pub(super) struct Link {
+    /// Later ones have larger numbers.
+    pub(super) number: u64,
     /// Who has connected, as the system says.
     peer: LinkPeer,
     /// The JSON of CHALLENGE, which proofs cover.
@@ -88,6 +90,7 @@ impl Link {
         let (challenge, mut control) = (json.text().to_owned(), Vec::new());
         Frame::Challenge { json }.encode_into(0, Flags::NONE, &mut control);
         Self {
+            number: 0,
             peer: peer.clone(),
             challenge,
             input: Vec::new(),

@@ -122,6 +122,16 @@ pub(crate) enum ToLinks<'a> {
         #[serde(borrow)]
         parts: Vec<Said<'a>>,
     },
+    /// What a MOVE did to clients of this shard, each in the namespace of that name.
+    Moved {
+        /// The shard, if that is the answer to a MOVE: each shard answers each, in their order.
+        answers: Option<u16>,
+        namespace: &'a str,
+        /// As in MOVED.
+        what: u8,
+        #[serde(borrow)]
+        sockets: Vec<MovedSocket<'a>>,
+    },
     /// The client is gone; the body of CLOSE, and its sockets that may come back.
     Closed {
         client: ClientNumber,
@@ -131,6 +141,16 @@ pub(crate) enum ToLinks<'a> {
         #[serde(borrow)]
         sockets: Vec<LeftSocket<'a>>,
     },
+}
+
+/// What became of one socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MovedSocket<'a> {
+    pub(crate) client: ClientNumber,
+    pub(crate) sid: &'a str,
+    pub(crate) known: u32,
+    /// The rooms that it has joined or left.
+    pub(crate) places: Vec<&'a str>,
 }
 
 /// A socket with a private id whose client is gone, as its worker described it last.

@@ -50,6 +50,9 @@ mod mend_tests;
 mod migrate;
 #[cfg(test)]
 mod migrate_tests;
+mod moved;
+#[cfg(test)]
+mod moved_tests;
 mod obey;
 mod owed;
 #[cfg(test)]
@@ -91,7 +94,7 @@ pub use exchange::{ExchangeSettings, ExchangeStats};
 pub(crate) use gather::{ACK_ID_MIN, numbered};
 pub(crate) use joint::{Joint, LINKS, Pressed};
 pub use link::LinkPeer;
-pub(crate) use mail::{ClientNumber, MAIL, Said, SpaceId, ToClients, ToLinks};
+pub(crate) use mail::{ClientNumber, MAIL, MovedSocket, Said, SpaceId, ToClients, ToLinks};
 pub use mend::{Failure, Notice};
 pub(crate) use obey::SPACE_NAME_BYTES_MAX;
 pub use owed::OnWorkerLoss;
@@ -102,6 +105,6 @@ pub(crate) use questions::{Admitted, Asked, Judged, Unsaid, Verdict};
 pub use ringway_proto::link::FRAME_BODY_BYTES_MAX;
 #[cfg(test)]
 pub(crate) use shares::Weights;
-pub use space::{Member, Space, SpaceError};
+pub use space::{Member, Moved, Space, SpaceError, Target};
 pub use window::{FalseCredit, Incoming, Outgoing, Overrun, Sum, Window};
 pub use worker::WorkerId;

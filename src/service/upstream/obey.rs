@@ -6,6 +6,7 @@ use super::applications::AppId;
 use super::exchange::{Exchange, Order};
 use super::fault::Fault;
 use super::mail::{ClientNumber, SpaceId, ToClients};
+use super::moved::BusMessage;
 use super::window::Sum;
 use super::worker::{Going, Worker, WorkerId};
 use crate::time::Now;
@@ -77,6 +78,10 @@ impl Exchange {
                 Ok(())
             }
             Frame::Bcast { nsp, parts, .. } => self.broadcast(id, raw, *nsp, parts),
+            Frame::Move { nsp, places, .. } => {
+                let space = self.space(id, *nsp)?;
+                self.spread_move(id, raw, space, places)
+            }
             Frame::SessionSave { .. } => self.save_session(id, raw, frame),
             Frame::SessionGet { .. } => self.get_session(id, raw, frame),
             Frame::LeaveAll { nsp } => {
@@ -347,15 +352,29 @@ impl Exchange {
         if *me != **from {
             return Err(Fault::NotAllowed("sender"));
         }
+        let message = BusMessage {
+            app: self.app_of(id),
+            from: me,
+            to: (*to).into(),
+            body: raw.body.into(),
+        };
+        // What others are asked comes behind what became of their sockets.
+        if let Some(message) = self.behind_moves.hold(id, message) {
+            self.give_bus(&message);
+        }
+        self.say_behind_moves();
+        Ok(())
+    }
+
+    pub(super) fn give_bus(&mut self, message: &BusMessage) {
         let mut dropped = 0;
-        self.owe_workers(self.app_of(id), |worker| {
-            let wanted = to.is_empty() || *worker.instance == **to;
-            if *worker.instance != *me && wanted && !worker.owe_bus(raw.body) {
+        self.owe_workers(message.app, |worker| {
+            let wanted = message.to.is_empty() || *worker.instance == *message.to;
+            if worker.instance != message.from && wanted && !worker.owe_bus(&message.body) {
                 dropped += 1;
             }
         });
         self.stats.bus_dropped += dropped;
-        Ok(())
     }
 
     fn broadcast(

@@ -6,6 +6,7 @@
 use super::worker::WorkerId;
 use crate::hub::{Key, Seed};
 use hashbrown::HashMap;
+use ringway_proto::link::{MOVED_UNKNOWN, Movement};
 use std::rc::Rc;
 
 /// A room's place in the table, for as long as it has members.
@@ -40,9 +41,35 @@ pub struct Member {
     pub data: Box<str>,
     /// Its client has left, and its worker may not know.
     pub is_left: bool,
+    /// It is to be disconnected, and no broadcast reaches it.
+    pub dismissed: Option<Movement>,
     /// Who has described it.
     worker: Option<WorkerId>,
+    /// JOINs and LEAVEs of it that were obeyed since.
+    frames: u32,
     stays: Vec<Stay>,
+}
+
+/// What became of a socket that was moved, for whoever has described it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Its session.
+    pub key: Key,
+    /// The id that the client sees.
+    pub sid: Rc<str>,
+    /// JOINs and LEAVEs that were obeyed before; [`MOVED_UNKNOWN`] while it is nobody's.
+    pub known: u32,
+    /// The rooms that it has joined or left.
+    pub places: Vec<Rc<str>>,
+}
+
+/// To whom something is said or done: those in any of `rooms`, or all when there are none, but for those in any of `except`.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Those in any of these.
+    pub rooms: &'a [&'a str],
+    /// And in none of these.
+    pub except: &'a [&'a str],
 }
 
 /// Why a worker's word about a socket is not taken.
@@ -67,6 +94,8 @@ pub struct Space {
     free: Vec<RoomId>,
     /// What workers said and is kept: ids, auth and data of members, names of rooms.
     bytes: usize,
+    /// Members that were dismissed.
+    dismissed: usize,
 }
 
 impl Space {
@@ -82,6 +111,7 @@ impl Space {
             rooms: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            dismissed: 0,
         }
     }
 
@@ -109,6 +139,12 @@ impl Space {
         self.members.get(&key)
     }
 
+    /// The session whose socket has that id.
+    #[must_use]
+    pub fn of_sid(&self, sid: &str) -> Option<Key> {
+        self.by_sid.get(sid).copied()
+    }
+
     /// The rooms of a session's socket, without its own.
     pub fn rooms_of(&self, key: Key) -> impl Iterator<Item = &Rc<str>> {
         let stays = self.members.get(&key).map(|member| &*member.stays);
@@ -134,7 +170,10 @@ impl Space {
         if rooms.len() > self.rooms_per_member_max {
             return Err(SpaceError::TooManyRooms);
         }
-        self.remove(key);
+        let was = self.remove(key).filter(|was| *was.sid == *sid);
+        // Whoever describes it anew has yet to disconnect it.
+        let dismissed = was.and_then(|was| was.dismissed);
+        self.dismissed += usize::from(dismissed.is_some());
         let sid: Rc<str> = sid.into();
         self.by_sid.insert(Rc::clone(&sid), key);
         let (auth, data) = (texts.0.into(), texts.1.into());
@@ -145,7 +184,9 @@ impl Space {
             pid,
             auth,
             data,
+            dismissed,
             worker: None,
+            frames: 0,
             stays,
         };
         self.bytes += member.bytes();
@@ -165,6 +206,82 @@ impl Space {
         if let Some(member) = self.members.get_mut(&key) {
             member.worker = None;
         }
+    }
+
+    /// Its worker has said JOIN or LEAVE.
+    pub fn note_frame(&mut self, key: Key) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.frames = (member.frames + 1) % MOVED_UNKNOWN;
+        }
+    }
+
+    /// Lets sockets join rooms, as many as they may be in. Gives those for whom that is new.
+    pub fn move_in(&mut self, target: Target<'_>, places: &[&str]) -> Vec<Moved> {
+        let keys = self.plan(target.rooms, target.except).into_iter();
+        let moved = keys.map(|key| self.moved(key, places, Self::enter_anew));
+        moved.flatten().collect()
+    }
+
+    /// Lets sockets leave rooms. Gives those that were in one.
+    pub fn move_out(&mut self, target: Target<'_>, places: &[&str]) -> Vec<Moved> {
+        let keys = self.plan(target.rooms, target.except).into_iter();
+        let moved = keys.map(|key| self.moved(key, places, Self::leave_one));
+        moved.flatten().collect()
+    }
+
+    /// Nothing reaches these sockets from here on; but for those of `by`, which sees to them itself. Gives them.
+    pub fn dismiss(&mut self, target: Target<'_>, how: Movement, by: WorkerId) -> Vec<Moved> {
+        let keys = self.plan(target.rooms, target.except);
+        let others = keys.into_iter().filter(|key| !self.is_of(*key, by));
+        let others: Vec<Key> = others.collect();
+        self.dismissed += others.len();
+        for key in &others {
+            let member = self.members.get_mut(key);
+            member.expect("it is a member").dismissed = Some(how);
+        }
+        let told = others.into_iter();
+        told.map(|key| self.told(key, Vec::new())).collect()
+    }
+
+    fn moved(
+        &mut self,
+        key: Key,
+        places: &[&str],
+        change: impl Fn(&mut Self, Key, &str) -> Option<Rc<str>>,
+    ) -> Option<Moved> {
+        let places = places.iter().filter_map(|name| change(self, key, name));
+        let places: Vec<Rc<str>> = places.collect();
+        (!places.is_empty()).then(|| self.told(key, places))
+    }
+
+    fn told(&self, key: Key, places: Vec<Rc<str>>) -> Moved {
+        let member = &self.members[&key];
+        Moved {
+            key,
+            sid: Rc::clone(&member.sid),
+            known: member.worker.map_or(MOVED_UNKNOWN, |_| member.frames),
+            places,
+        }
+    }
+
+    /// The room, if the socket was not in it and is now.
+    fn enter_anew(&mut self, key: Key, name: &str) -> Option<Rc<str>> {
+        let before = self.members.get(&key)?.stays.len();
+        self.enter(key, name).ok()?;
+        let stays = &self.members[&key].stays;
+        let entered = stays.get(before)?;
+        Some(Rc::clone(&self.room(entered.room).name))
+    }
+
+    /// The room, if the socket was in it.
+    fn leave_one(&mut self, key: Key, name: &str) -> Option<Rc<str>> {
+        let id = *self.ids.get(name)?;
+        let name = Rc::clone(&self.room(id).name);
+        let member = self.members.get_mut(&key)?;
+        let at = member.stays.iter().position(|stay| stay.room == id)?;
+        let stay = member.stays.swap_remove(at);
+        self.take_out(stay);
+        Some(name)
     }
 
     /// Whether the session's socket is that worker's.
@@ -229,19 +346,14 @@ impl Space {
     /// Takes a socket out of rooms; those that it is not in change nothing.
     pub fn leave(&mut self, key: Key, rooms: &[&str]) {
         for name in rooms {
-            let id = self.ids.get(*name).copied();
-            let Some((id, member)) = id.zip(self.members.get_mut(&key)) else {
-                continue;
-            };
-            let at = member.stays.iter().position(|stay| stay.room == id);
-            let stay = at.map(|at| member.stays.swap_remove(at));
-            stay.into_iter().for_each(|stay| self.take_out(stay));
+            self.leave_one(key, name);
         }
     }
 
     /// The socket is no more.
     pub fn remove(&mut self, key: Key) -> Option<Member> {
         let mut member = self.members.remove(&key)?;
+        self.dismissed -= usize::from(member.dismissed.is_some());
         self.by_sid.remove(&member.sid);
         self.bytes -= member.bytes();
         for stay in core::mem::take(&mut member.stays) {
@@ -264,6 +376,9 @@ impl Space {
             let mut excluded = self.inside_any(except);
             excluded.sort_unstable();
             keys.retain(|key| excluded.binary_search(key).is_err());
+        }
+        if self.dismissed > 0 {
+            keys.retain(|key| self.members[key].dismissed.is_none());
         }
         keys
     }

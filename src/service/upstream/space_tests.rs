@@ -1,9 +1,10 @@
 //! A namespace's rooms, beside a model that is as plain as it gets.
 
 use super::random::Random;
-use super::space::{Space, SpaceError};
+use super::space::{Moved, Space, SpaceError, Target};
 use super::worker::WorkerId;
 use crate::hub::Key;
+use ringway_proto::link::{MOVED_UNKNOWN, Movement};
 use std::collections::{BTreeMap, BTreeSet};
 
 const fn key(slot: u32) -> Key {
@@ -198,6 +199,82 @@ fn rooms_are_as_the_model_has_them() {
             "seed {seed}: rooms without members stay"
         );
     }
+}
+
+const fn of<'a>(rooms: &'a [&'a str], except: &'a [&'a str]) -> Target<'a> {
+    Target { rooms, except }
+}
+
+fn told(moved: Vec<Moved>) -> Vec<(u32, String, u32, String)> {
+    let moved = moved.into_iter();
+    let told = moved.map(|one| {
+        let places: Vec<&str> = one.places.iter().map(|place| &**place).collect();
+        (
+            one.key.slot,
+            one.sid.to_string(),
+            one.known,
+            places.join(","),
+        )
+    });
+    told.collect()
+}
+
+#[test]
+fn sockets_are_moved_and_those_for_whom_it_is_new_are_told() {
+    let mut space = with(&[(1, "a", &["x"]), (2, "b", &["x", "y"]), (3, "c", &[])]);
+    space.belongs(key(1), WorkerId(4));
+    let joined = space.move_in(of(&["x"], &[]), &["y", "z"]);
+    let one =
+        |slot, sid: &str, known, places: &str| (slot, sid.to_owned(), known, places.to_owned());
+    assert_eq!(
+        told(joined),
+        [one(1, "a", 0, "y,z"), one(2, "b", MOVED_UNKNOWN, "z")]
+    );
+    check(&space, &["y"], &[], &[1, 2]);
+    space.note_frame(key(1));
+    let left = space.move_out(of(&[], &["b"]), &["y", "x", "nowhere"]);
+    assert_eq!(told(left), [one(1, "a", 1, "y,x")]);
+    check(&space, &["x", "y"], &[], &[2]);
+    check(&space, &["z"], &[], &[1, 2]);
+    assert_eq!(told(space.move_in(of(&["nobody"], &[]), &["z"])), []);
+}
+
+#[test]
+fn nobody_is_moved_into_more_rooms_than_a_socket_may_be_in() {
+    let mut space = with(&[(1, "a", &["1", "2", "3"])]);
+    let joined = space.move_in(of(&[], &[]), &["4", "5", "1"]);
+    assert_eq!(
+        told(joined),
+        [(1, "a".to_owned(), MOVED_UNKNOWN, "4".to_owned())]
+    );
+    check(&space, &["5"], &[], &[]);
+}
+
+#[test]
+fn whoever_is_dismissed_hears_nothing_more_whoever_describes_it() {
+    let mut space = with(&[(1, "a", &["x"]), (2, "b", &["x"]), (3, "c", &["x"])]);
+    for (slot, worker) in [(1, 7), (2, 8)] {
+        space.belongs(key(slot), WorkerId(worker));
+    }
+    let told_to = told(space.dismiss(of(&["x"], &["c"]), Movement::Close, WorkerId(7)));
+    assert_eq!(
+        told_to,
+        [(2, "b".to_owned(), 0, String::new())],
+        "its own it sees to itself"
+    );
+    check(&space, &[], &[], &[1, 3]);
+    check(&space, &["b"], &[], &[]);
+    // Its worker is gone, and the next one says what it was told.
+    space.disown(key(2));
+    space.set(key(2), "b", "", ("{}", "{}"), &["x"]).unwrap();
+    check(&space, &["x"], &[], &[1, 3]);
+    assert_eq!(
+        space.member(key(2)).unwrap().dismissed,
+        Some(Movement::Close)
+    );
+    // Another socket of the client's is another one.
+    space.set(key(2), "b2", "", ("{}", "{}"), &["x"]).unwrap();
+    check(&space, &["x"], &[], &[1, 2, 3]);
 }
 
 #[test]

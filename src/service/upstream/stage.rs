@@ -508,6 +508,17 @@ pub(crate) fn described(raw: &Raw<'_>) -> String {
         Frame::Error { code, .. } => format!("{name} {code}"),
         Frame::Welcome { json, .. } if json.value().resumed => format!("{name} back"),
         Frame::Pong { number } => format!("{name} {number}"),
+        Frame::Moved {
+            sid,
+            known,
+            what,
+            places,
+            ..
+        } => format!(
+            "{name} {} {sid} {what:?} {} behind {known}",
+            raw.conn,
+            places.join(",")
+        ),
         Frame::Pressure { on, .. } => format!("{name} {} {}", raw.conn, u8::from(on)),
         _ => format!("{name} {}", raw.conn),
     }

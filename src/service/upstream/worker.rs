@@ -79,6 +79,8 @@ pub(super) struct Worker {
     pub(super) knows: bool,
     /// It knew of no other life in this epoch when it joined: which one it says is this one, though it may have said nothing in it.
     pub(super) is_first: bool,
+    /// The number of the link on which it said HELLO last.
+    pub(super) link_number: u64,
     /// Not all shards do what it wants. It is given no credit until they do, so that it knows.
     pub(super) is_binding: bool,
     /// How its clients' packets are encoded, once it has said it.
@@ -145,6 +147,7 @@ impl Worker {
             going: None,
             knows: false,
             is_first: false,
+            link_number: 0,
             is_binding: false,
             parser: None,
             outgoing: Outgoing::new(window),

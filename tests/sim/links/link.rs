@@ -160,9 +160,9 @@ impl Link {
         );
     }
 
-    /// Says how much was dealt with.
+    /// Says how much was dealt with, behind what came of it: if that were lost with the worker, nobody would hear of either again.
     pub(crate) fn credit(&mut self) {
-        if self.is_open() && self.told != self.dealt {
+        if self.is_open() && self.waiting.is_empty() && self.told != self.dealt {
             self.told = self.dealt;
             let Sum { frames, bytes } = self.told;
             self.say(&Frame::Credit { frames, bytes });

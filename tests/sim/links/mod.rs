@@ -4,6 +4,7 @@
 mod client;
 mod liar;
 mod link;
+mod mirror;
 mod model;
 mod worker;
 mod world;
@@ -11,7 +12,7 @@ mod world;
 pub(crate) use world::{LinkWorld, Report};
 
 /// Of many seeds, what must have happened.
-pub(crate) fn events(reports: &[Report]) -> [(&'static str, u64); 18] {
+pub(crate) fn events(reports: &[Report]) -> [(&'static str, u64); 21] {
     let total = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     [
         ("events dispatched", total(|it| it.counts.dispatched)),
@@ -32,5 +33,11 @@ pub(crate) fn events(reports: &[Report]) -> [(&'static str, u64); 18] {
         ("liars", total(|it| it.lies)),
         ("liars refused", total(|it| it.refused_lies)),
         ("namespaces left", total(|it| it.counts.parted)),
+        ("sockets moved", total(|it| it.counts.moved)),
+        ("moves passed over", total(|it| it.counts.passed_over)),
+        (
+            "moves before a word of the worker's",
+            total(|it| it.counts.moved_unknown),
+        ),
     ]
 }

@@ -140,6 +140,9 @@ pub(crate) struct Counts {
     pub(crate) deaths: u64,
     pub(crate) parted: u64,
     pub(crate) nowhere: u64,
+    pub(crate) moved: u64,
+    pub(crate) passed_over: u64,
+    pub(crate) moved_unknown: u64,
 }
 
 /// Everything that clients and workers saw.

@@ -2,11 +2,12 @@
 
 use super::client::{SPACES, prefix, split_number, split_space, trace};
 use super::link::{Got, Link, News};
+use super::mirror::Mirror;
 use super::model::{LifeName, Model, Stay, Target, Who};
 use core::time::Duration;
 use ringway_proto::link::{
-    self, FRAME_BODY_BYTES_MAX, Flags, Frame, GoAwayMode, Kind, Long, Part, Payload, ResumedSocket,
-    Side,
+    self, FRAME_BODY_BYTES_MAX, Flags, Frame, GoAwayMode, Kind, Long, MOVED_UNKNOWN, Movement,
+    Part, Payload, ResumedSocket, Side,
 };
 use ringway_sim::{Client, Kernel, Random};
 use serde_json::Value;
@@ -14,11 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms of the application.
 const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
+/// Rooms into which workers move each other's sockets as well. Nobody says anything to them: it is about who is in them, and whether both sides agree.
+const MOVED_ROOMS: [&str; 3] = ["m1", "m2", "m3"];
 
 /// A client as its worker knows it.
 struct Conn {
     who: Who,
     sockets: BTreeMap<&'static str, Stay>,
+    /// Of each socket, the rooms into which it may be moved by others.
+    mirrors: BTreeMap<&'static str, Mirror>,
     /// An event whose attachment comes next.
     header: Option<(&'static str, Option<u64>, u64)>,
     /// It was closed from here.
@@ -152,10 +157,10 @@ impl Worker {
             self.dispatch(&got, scene);
             self.link.deal(got.bytes.len());
         }
+        self.link.pump();
         if self.link.inbox.is_empty() || scene.random.chance(300) {
             self.link.credit();
         }
-        self.link.pump();
         self.link.flush(scene.kernel);
     }
 
@@ -302,6 +307,16 @@ impl Worker {
                     raw.conn
                 );
             }
+            Frame::Moved {
+                nsp,
+                sid,
+                known,
+                what,
+                places,
+            } => {
+                let did = (*what == Movement::Join, &**places);
+                self.moved(raw.conn, (nsp, sid), (*known, did), scene);
+            }
             Frame::MigrateOut {} => self.hand_over(raw.conn, scene),
             Frame::Peers { .. } | Frame::Pressure { .. } | Frame::Transport { .. } => {}
             other => panic!("{:?} is not expected", other.kind()),
@@ -311,10 +326,18 @@ impl Worker {
     fn open(&mut self, conn: u64, url: &str, resumed: &[ResumedSocket<'_>], scene: &mut Scene<'_>) {
         let who = url.split("who=").nth(1).expect("a client says who it is");
         let who: Who = who.parse().expect("a number");
+        let is_moved = |room: &str| MOVED_ROOMS.contains(&room);
+        let mut mirrors: BTreeMap<String, Mirror> = BTreeMap::new();
         let stays: BTreeMap<String, Stay> = resumed
             .iter()
             .map(|socket| {
-                let rooms = socket.rooms.iter().map(|room| room.to_string());
+                let (moved, rooms): (Vec<String>, Vec<String>) = socket
+                    .rooms
+                    .iter()
+                    .map(|room| room.to_string())
+                    .partition(|room| is_moved(room));
+                mirrors.insert(socket.nsp.to_string(), Mirror::of(moved));
+                let rooms = rooms.into_iter();
                 let stay = Stay {
                     sid: socket.sid.to_string(),
                     rooms: rooms.collect(),
@@ -328,6 +351,7 @@ impl Worker {
         let known = Conn {
             who,
             sockets: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
             header: None,
             is_closed: false,
         };
@@ -335,7 +359,8 @@ impl Worker {
         assert!(before.is_none(), "connection {conn} is open");
         for (name, stay) in stays {
             let space = SPACES.iter().find(|space| **space == name);
-            self.describe(conn, space.expect("a namespace"), stay, scene);
+            let mirror = mirrors.remove(&name).unwrap_or_default();
+            self.describe(conn, space.expect("a namespace"), (stay, mirror), scene);
         }
     }
 
@@ -345,16 +370,24 @@ impl Worker {
     }
 
     /// Says everything about a socket.
-    fn describe(&mut self, conn: u64, space: &'static str, stay: Stay, scene: &mut Scene<'_>) {
+    fn describe(
+        &mut self,
+        conn: u64,
+        space: &'static str,
+        (stay, mirror): (Stay, Mirror),
+        scene: &mut Scene<'_>,
+    ) {
         let Some(known) = self.conns.get_mut(&conn) else {
             return;
         };
         known.sockets.insert(space, stay.clone());
+        let rooms: Vec<String> = stay.rooms.iter().chain(mirror.rooms()).cloned().collect();
+        known.mirrors.insert(space, mirror);
         let frame = Frame::Member {
             nsp: Self::number_of(space),
             sid: &stay.sid,
             pid: "",
-            rooms: stay.rooms.iter().map(String::as_str).collect(),
+            rooms: rooms.iter().map(String::as_str).collect(),
             auth: Long("{}"),
             data: Long("{}"),
         };
@@ -413,7 +446,8 @@ impl Worker {
         let sid = format!("s{}-{}", self.life, self.sockets_made);
         let answer = format!(r#"0{}{{"sid":"{sid}"}}"#, prefix(space));
         let rooms = Default::default();
-        self.describe(conn, space, Stay { sid, rooms }, scene);
+        let described = (Stay { sid, rooms }, Mirror::default());
+        self.describe(conn, space, described, scene);
         let payload = Payload(Part::Text(&answer));
         self.link.send(conn, Flags::ASCII, &Frame::Send { payload });
     }
@@ -421,6 +455,7 @@ impl Worker {
     fn let_go(&mut self, conn: u64, space: &'static str, scene: &mut Scene<'_>) {
         let known = self.conns.get_mut(&conn).expect("it was just found");
         // Its last worker may have heard that it left, and died with it.
+        known.mirrors.remove(space);
         if known.sockets.remove(space).is_none() {
             return;
         }
@@ -454,8 +489,10 @@ impl Worker {
         }
         match scene.random.below(10) {
             0..=2 => self.speak(conn, space, scene),
-            3 | 4 => self.change_rooms(conn, space, scene),
-            5 | 6 => self.broadcast(scene),
+            3 => self.change_rooms(conn, space, scene),
+            4 => self.change_moved_rooms(conn, space, scene),
+            5 => self.broadcast(scene),
+            6 => self.move_sockets(scene),
             7 if scene.random.chance(30) => self.close(conn, scene),
             _ => {}
         }
@@ -493,10 +530,92 @@ impl Worker {
             }
         };
         let (who, stay) = (known.who, stay.clone());
+        known.mirrors.entry(space).or_default().says(&[]);
         let number = self.link.send(conn, Flags::NONE, &frame);
         scene
             .model
             .describes((self.life, number), who, space, Some(stay));
+    }
+
+    /// The same of a room into which others may move it.
+    fn change_moved_rooms(&mut self, conn: u64, space: &'static str, scene: &mut Scene<'_>) {
+        let room = MOVED_ROOMS[scene.random.below(MOVED_ROOMS.len())];
+        let known = self.conns.get_mut(&conn).expect("it was just found");
+        let mirror = known.mirrors.entry(space).or_default();
+        let (nsp, rooms) = (Self::number_of(space), vec![room]);
+        let frame = match mirror.turn(room) {
+            true => Frame::Join { nsp, rooms },
+            false => Frame::Leave { nsp, rooms },
+        };
+        self.link.send(conn, Flags::NONE, &frame);
+    }
+
+    /// Moves sockets, its own among them, into rooms or out of them.
+    fn move_sockets(&mut self, scene: &mut Scene<'_>) {
+        let space = SPACES[scene.random.below(SPACES.len())];
+        let all = [&ROOMS[..], &MOVED_ROOMS].concat();
+        let mut some = |most: usize, of: &[&'static str]| -> Vec<&'static str> {
+            let count = scene.random.below(most + 1);
+            let rooms = (0..count).map(|_| of[scene.random.below(of.len())]);
+            rooms.collect()
+        };
+        let (rooms, except, places) = (some(2, &all), some(1, &all), some(2, &MOVED_ROOMS));
+        let what = match scene.random.chance(500) {
+            true => Movement::Join,
+            false => Movement::Leave,
+        };
+        let frame = Frame::Move {
+            nsp: Self::number_of(space),
+            what,
+            rooms,
+            except,
+            places,
+        };
+        self.link.send(0, Flags::NONE, &frame);
+    }
+
+    /// A socket was moved by whatever worker.
+    fn moved(
+        &mut self,
+        conn: u64,
+        (space, sid): (&str, &str),
+        (known, (joins, places)): (u32, (bool, &[&str])),
+        scene: &mut Scene<'_>,
+    ) {
+        let space = SPACES.iter().find(|other| **other == space);
+        let space = space.expect("a namespace");
+        let Some(client) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if client.sockets.get(space).is_none_or(|stay| stay.sid != sid) {
+            return;
+        }
+        let mirror = client.mirrors.entry(space).or_default();
+        let counts = &mut scene.model.counts;
+        counts.moved += 1;
+        counts.moved_unknown += u64::from(known == MOVED_UNKNOWN);
+        counts.passed_over += u64::from(mirror.passes_over(known, places));
+        let again = mirror.moved(known, joins, places);
+        if !again.is_empty() {
+            let (nsp, rooms) = (Self::number_of(space), again);
+            let frame = match joins {
+                true => Frame::Join { nsp, rooms },
+                false => Frame::Leave { nsp, rooms },
+            };
+            self.link.send(conn, Flags::NONE, &frame);
+        }
+    }
+
+    /// The rooms of its sockets into which they may be moved, by namespace and id.
+    pub(crate) fn moved_rooms(&self) -> impl Iterator<Item = (&'static str, &str, Vec<String>)> {
+        let there = self.conns.values().filter(|conn| !conn.is_closed);
+        there.flat_map(|conn| {
+            conn.sockets.iter().map(|(space, stay)| {
+                let mirror = conn.mirrors.get(space);
+                let rooms = mirror.into_iter().flat_map(Mirror::rooms).cloned();
+                (*space, &*stay.sid, rooms.collect())
+            })
+        })
     }
 
     /// Says something to rooms, to one socket, or to all of a namespace.

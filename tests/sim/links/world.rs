@@ -297,8 +297,10 @@ impl LinkWorld {
         let (is_over, has_left) = (worker.is_over, worker.has_left());
         // One that was cut again and again may have dealt with nothing for too long.
         let is_stuck = self.plan.sticks && refused.as_deref() == Some("stalled");
+        // Whoever had no turn for so long that its HELLO came too late comes again.
+        let is_late = !worker.is_open() && refused.as_deref() == Some("silent");
         assert!(
-            refused.is_none() || is_stuck,
+            refused.is_none() || is_stuck || is_late,
             "{} is refused: {refused:?}",
             worker.state()
         );
@@ -496,12 +498,36 @@ impl LinkWorld {
         for worker in &self.workers {
             assert!(worker.is_settled(), "not settled: {}", self.state());
         }
+        self.agree_on_rooms();
         self.model.forget_gaps();
         for client in self.clients.iter_mut().filter(|client| client.is_in()) {
             client.speak(SPACES[0], &mut self.random, &mut self.model);
         }
         self.settle(Duration::from_secs(1));
         self.model.judge();
+    }
+
+    /// Whoever has moved them: each worker knows of its sockets' rooms what the daemon does.
+    fn agree_on_rooms(&self) {
+        for worker in &self.workers {
+            for (space, sid, rooms) in worker.moved_rooms() {
+                let known = self.seats.iter().find_map(|seat| {
+                    let hub = seat.shard.handler().hub();
+                    hub.rooms_at_worker(space, sid)
+                });
+                let known = known.map(|mut known| {
+                    known.retain(|room| room.starts_with('m'));
+                    known.sort_unstable();
+                    known
+                });
+                assert_eq!(
+                    known,
+                    Some(rooms),
+                    "{sid} in {space}, of {}",
+                    worker.state()
+                );
+            }
+        }
     }
 
     fn report(&self) -> Report {

@@ -6,7 +6,7 @@ import { isAscii, isUtf8 } from "node:buffer";
 
 import { LinkError } from "./errors.js";
 import {
-  FLAG, FRAMES, FRAME_BODY_BYTES_MAX, HEADER_BYTES, LEN_BYTES_MIN,
+  FLAG, FRAMES, FRAME_BODY_BYTES_MAX, HEADER_BYTES, LEN_BYTES_MIN, MOVEMENT,
   type Conn, type Fields, type Frame, type FrameName, type Kind, type Part,
 } from "./frames.js";
 import { parseJson, type Json, type JsonBodies } from "./json.js";
@@ -186,6 +186,7 @@ class Body {
       case "u64": return this.#take(8).readBigUInt64LE(0);
       case "bit": return this.#atMost(1);
       case "reason": return this.#atMost(REASON_MAX);
+      case "movement": return this.#atMost(MOVEMENT.CLOSE);
       case "found": return this.#found();
       case "s16": return this.#absent ? "" : this.#s16();
       case "s32": return this.#absent ? "" : this.#text(this.#u32());
@@ -270,7 +271,7 @@ const s16Bytes = (value: string): number => 2 + bounded(Buffer.byteLength(value)
 
 function sizeOf(kind: Kind, value: unknown): number {
   switch (kind) {
-    case "u8": case "bit": case "reason": case "found": return 1;
+    case "u8": case "bit": case "reason": case "movement": case "found": return 1;
     case "u16": return 2;
     case "u32": return 4;
     case "u64": return 8;
@@ -302,7 +303,7 @@ class Writer {
 
   write(kind: Kind, value: unknown): void {
     switch (kind) {
-      case "u8": case "bit": case "reason": this.#u8(value as number); break;
+      case "u8": case "bit": case "reason": case "movement": this.#u8(value as number); break;
       case "found": this.#u8(value === true ? 1 : 0); break;
       case "u16": this.#u16(value as number); break;
       case "u32": this.#u32(value as number); break;

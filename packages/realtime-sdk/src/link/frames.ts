@@ -23,12 +23,18 @@ export const FLAG = {
   REST: 128,
 } as const;
 
+/** What becomes of sockets that are moved. */
+export const MOVEMENT = { JOIN: 0, LEAVE: 1, DISCONNECT: 2, CLOSE: 3 } as const;
+
+/** `known` in MOVED, of a socket that this worker had not described. */
+export const MOVED_UNKNOWN = 0xffff_ffff;
+
 /**
  * How a field is written. `texts` is `n × s16`, `parts` `n × part`; `payload` and `rest` reach to the end of the body, and a
  * payload is text unless the frame is BINARY.
  */
 export type Kind =
-  | "u8" | "u16" | "u32" | "u64" | "bit" | "reason" | "found"
+  | "u8" | "u16" | "u32" | "u64" | "bit" | "reason" | "movement" | "found"
   | "s16" | "s32" | "json" | "texts" | "parts" | "payload" | "rest";
 
 interface Shape {
@@ -100,6 +106,14 @@ export const FRAMES = {
   },
   SET_DATA: { type: 45, from: "worker", flags: 0, fields: [["nsp", "u16"], ["data", "s32"]] },
   CONN_ERROR: { type: 46, from: "daemon", flags: 0, fields: JSON_ONLY },
+  MOVE: {
+    type: 47, from: "worker", flags: 0,
+    fields: [["nsp", "u16"], ["what", "movement"], ["rooms", "texts"], ["except", "texts"], ["places", "texts"]],
+  },
+  MOVED: {
+    type: 48, from: "daemon", flags: 0,
+    fields: [["nsp", "s16"], ["sid", "s16"], ["known", "u32"], ["what", "movement"], ["places", "texts"]],
+  },
   MIGRATE_OUT: { type: 50, from: "both", flags: 0, fields: [] },
 } as const satisfies Record<string, Shape>;
 
@@ -125,6 +139,7 @@ interface FieldTypes {
   u64: bigint;
   bit: number;
   reason: number;
+  movement: number;
   found: boolean;
   s16: string;
   s32: string;

@@ -1,0 +1,277 @@
+//! MOVE on its way to the shards, and MOVED on its way to whose the sockets are.
+
+use super::ToLinks;
+use super::applications::AppId;
+use super::mail::MovedSocket;
+use super::moved::{BehindMoves, BusMessage};
+use super::stage::{Stage, client};
+use super::window::Window;
+use super::worker::WorkerId;
+use crate::time::ConnId;
+use ringway_proto::link::{Frame, Movement};
+
+const JOIN: u8 = Movement::Join as u8;
+const LEAVE: u8 = Movement::Leave as u8;
+const CLOSE: u8 = Movement::Close as u8;
+
+/// Two workers, each of which has a namespace and a client.
+fn stage(window: Window) -> (Stage, [ConnId; 2]) {
+    let mut stage = Stage::new(window);
+    let conns = ["a", "b"].map(|instance| stage.worker(instance));
+    for conn in conns {
+        stage.say(conn, 1, &Frame::Nsp { name: "/" });
+    }
+    for number in [1, 2] {
+        stage.open(number, &[]);
+    }
+    stage.take_told();
+    for conn in conns {
+        stage.heard_all(conn);
+    }
+    (stage, conns)
+}
+
+fn moved(stage: &mut Stage, number: u64, (what, known): (u8, u32), places: &[&str]) {
+    let socket = MovedSocket {
+        client: client(number),
+        sid: "s",
+        known,
+        places: places.to_vec(),
+    };
+    stage.mail(&ToLinks::Moved {
+        answers: None,
+        namespace: "/",
+        what,
+        sockets: vec![socket],
+    });
+}
+
+fn of_moves(frames: Vec<String>) -> Vec<String> {
+    let frames = frames.into_iter();
+    frames.filter(|frame| frame.starts_with("MOVED")).collect()
+}
+
+fn moving<'a>(places: &[&'a str]) -> Frame<'a> {
+    Frame::Move {
+        nsp: 1,
+        what: Movement::Join,
+        rooms: vec!["x"],
+        except: Vec::new(),
+        places: places.to_vec(),
+    }
+}
+
+#[test]
+fn a_move_goes_to_the_shards_and_what_came_of_it_to_whose_the_socket_is() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &moving(&["r"]));
+    assert_eq!(stage.take_told(), ["MOVE"]);
+    moved(&mut stage, 2, (JOIN, 3), &["r", "q"]);
+    assert_eq!(of_moves(stage.heard_all(a)), Vec::<String>::new());
+    assert_eq!(
+        of_moves(stage.heard_all(b)),
+        ["MOVED 2 s Join r,q behind 3"]
+    );
+}
+
+#[test]
+fn one_in_a_namespace_that_the_worker_has_not_named_is_refused() {
+    let (mut stage, [a, _]) = stage(Window::default());
+    let frame = Frame::Move {
+        nsp: 7,
+        what: Movement::Leave,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        places: vec!["r"],
+    };
+    stage.say(a, 0, &frame);
+    assert_eq!(stage.heard(a), ["ERROR not-allowed"]);
+}
+
+#[test]
+fn the_rooms_of_one_are_bounded() {
+    let (mut stage, [a, _]) = stage(Window::default());
+    let names: Vec<String> = (0..257).map(|number| number.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    stage.say(a, 0, &moving(&names[..256]));
+    assert_eq!(stage.take_told(), ["MOVE"]);
+    stage.say(a, 0, &moving(&names));
+    assert_eq!(stage.heard(a).last().unwrap(), "ERROR too-many");
+}
+
+#[test]
+fn whoever_has_no_worker_is_told_by_resume() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.kill(b);
+    moved(&mut stage, 2, (LEAVE, 0), &["r"]);
+    stage.resume(2);
+    moved(&mut stage, 2, (JOIN, u32::MAX), &["q"]);
+    let heard = stage.heard_all(a);
+    let of_client = heard.iter().filter(|frame| frame.contains(" 2"));
+    let of_client: Vec<&String> = of_client.collect();
+    assert_eq!(
+        of_client,
+        ["RESUME 2", "MOVED 2 s Join q behind 4294967295"]
+    );
+}
+
+/// What a worker hears that has no room in its window meanwhile: what, behind how many, and the rooms; then what it hears in the end.
+#[track_caller]
+fn check(moves: &[(u8, u32, &[&str])], expected: &[&str]) {
+    let (mut stage, [_, b]) = stage(Window {
+        frames: 2,
+        bytes: 1 << 20,
+    });
+    for _ in 0..2 {
+        stage.data(2, "2[\"x\"]");
+    }
+    for (what, known, places) in moves {
+        moved(&mut stage, 2, (*what, *known), places);
+    }
+    let heard = of_moves(stage.heard_all(b));
+    assert_eq!(heard, expected, "{moves:?}");
+}
+
+#[test]
+fn of_what_waits_only_the_outcome_counts() {
+    check(
+        &[(JOIN, 1, &["r"]), (JOIN, 1, &["q", "r"])],
+        &["MOVED 2 s Join q,r behind 1"],
+    );
+    check(&[(JOIN, 1, &["r"]), (LEAVE, 1, &["r"])], &[]);
+    check(
+        &[(LEAVE, 1, &["r", "q"]), (JOIN, 1, &["p", "r"])],
+        &["MOVED 2 s Leave q behind 1", "MOVED 2 s Join p behind 1"],
+    );
+    check(
+        &[
+            (LEAVE, 1, &["r"]),
+            (JOIN, 1, &["q"]),
+            (LEAVE, 1, &["q"]),
+            (JOIN, 1, &["r"]),
+        ],
+        &[],
+    );
+    // What the worker has said in between may be about the same rooms.
+    check(
+        &[(JOIN, 1, &["r"]), (LEAVE, 2, &["r"])],
+        &["MOVED 2 s Join r behind 1", "MOVED 2 s Leave r behind 2"],
+    );
+    check(
+        &[(JOIN, 1, &["r"]), (CLOSE, 1, &[]), (JOIN, 1, &["q"])],
+        &["MOVED 2 s Join q,r behind 1", "MOVED 2 s Close  behind 1"],
+    );
+}
+
+#[test]
+fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
+    let (mut stage, [_, b]) = stage(Window {
+        frames: 1,
+        bytes: 1 << 20,
+    });
+    stage.data(2, "2[\"x\"]");
+    for known in 0..100 {
+        moved(&mut stage, 2, (JOIN, known), &["r"]);
+    }
+    assert_eq!(stage.take_told(), ["lost 2"; 36]);
+    assert_eq!(of_moves(stage.heard_all(b)).len(), 64);
+}
+
+fn bus<'a>(opaque: &'a str) -> Frame<'a> {
+    Frame::Bus {
+        nsp: "/",
+        to: "",
+        from: "a",
+        opaque: opaque.as_bytes(),
+    }
+}
+
+fn done(stage: &mut Stage, shard: u16) {
+    stage.mail(&ToLinks::Moved {
+        answers: Some(shard),
+        namespace: "/",
+        what: JOIN,
+        sockets: Vec::new(),
+    });
+}
+
+fn of_bus(stage: &mut Stage, conn: ConnId) -> usize {
+    let heard = stage.heard_all(conn).into_iter();
+    heard.filter(|frame| frame.starts_with("BUS")).count()
+}
+
+#[test]
+fn what_others_are_asked_stands_behind_what_became_of_their_sockets() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &bus("1"));
+    assert_eq!(of_bus(&mut stage, b), 1, "there is nothing to wait for");
+    stage.say(a, 0, &moving(&["r"]));
+    stage.say(a, 0, &bus("2"));
+    stage.say(a, 0, &moving(&["q"]));
+    stage.say(a, 0, &bus("3"));
+    for _ in 0..2 {
+        assert_eq!(of_bus(&mut stage, b), 0);
+        done(&mut stage, 0);
+        assert_eq!(of_bus(&mut stage, b), 1);
+    }
+    stage.say(a, 0, &bus("4"));
+    assert_eq!(of_bus(&mut stage, b), 1);
+}
+
+#[test]
+fn what_a_worker_that_dies_has_asked_is_asked() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &moving(&["r"]));
+    stage.say(a, 0, &bus("1"));
+    assert_eq!(of_bus(&mut stage, b), 0);
+    stage.kill(a);
+    assert_eq!(of_bus(&mut stage, b), 1);
+}
+
+#[test]
+fn what_waits_behind_moves_is_bounded() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    let long = "x".repeat(1 << 20);
+    stage.say(a, 0, &moving(&["r"]));
+    for _ in 0..6 {
+        stage.say(a, 0, &bus(&long));
+    }
+    assert_eq!(of_bus(&mut stage, b), 3, "of six there is room for three");
+}
+
+/// Which messages go, by how many bytes they have, when a shard has done one more.
+#[track_caller]
+fn check_order(done: &[u16], expected: &[&[usize]]) {
+    let mut behind = BehindMoves::default();
+    let message = |bytes: usize| BusMessage {
+        app: AppId::MAIN,
+        from: "a".into(),
+        to: "".into(),
+        body: vec![0; bytes].into(),
+    };
+    let (one, other) = (WorkerId(1), WorkerId(2));
+    behind.said(one, 2);
+    assert!(behind.hold(one, message(1)).is_none());
+    behind.said(other, 2);
+    assert!(behind.hold(other, message(2)).is_none());
+    behind.said(one, 2);
+    assert!(behind.hold(one, message(3)).is_none());
+    assert!(
+        behind.hold(WorkerId(3), message(4)).is_some(),
+        "it has moved nobody"
+    );
+    let went: Vec<Vec<usize>> = done
+        .iter()
+        .map(|shard| {
+            behind.done(*shard);
+            core::iter::from_fn(|| behind.next().map(|it| it.body.len())).collect()
+        })
+        .collect();
+    assert_eq!(went, expected, "{done:?}");
+}
+
+#[test]
+fn all_shards_have_to_have_done_it() {
+    check_order(&[0, 1, 0, 1, 0, 1], &[&[], &[1], &[], &[2], &[], &[3]]);
+    check_order(&[0, 0, 0, 1, 1, 1], &[&[], &[], &[], &[1], &[2], &[3]]);
+}
