@@ -22,7 +22,7 @@ import { FLAG, MOVED_UNKNOWN, MOVEMENT, type Conn, type Fields, type Frame, type
 import { Kept, type Returning } from "./kept.js";
 import { listenersClass, slim } from "./listeners.js";
 import { Membership } from "./membership.js";
-import { LIST_MAX, Moves, movesOf, type Moved } from "./moves.js";
+import { Moves, movesOf, type Moved } from "./moves.js";
 import { warnOfAnswer, type Namespaces, type NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
@@ -59,6 +59,8 @@ type BusMessage = ClusterMessage & { readonly kept?: unknown; readonly names?: u
 /** What is asked of all workers. */
 type Asking = Parameters<ClusterAdapterWithHeartbeat["publish"]>[0];
 
+/** Rooms in one JOIN or LEAVE: a list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
+const LIST_MAX = 4_000;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
 const MEMBER_ROOMS = 64;
 /** A private id, or an offset. */

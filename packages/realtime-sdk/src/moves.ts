@@ -5,8 +5,8 @@
 
 import { MOVEMENT, type Conn, type Frame } from "./link/frames.js";
 
-/** A list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
-export const LIST_MAX = 4_000;
+/** What the daemon takes in one MOVE: what it costs is so many times the sockets that it moves. */
+const PLACES_MAX = 256;
 /** What is remembered, of each: the oldest gives way. */
 const REMEMBERED_MAX = 65_536;
 /** And for how long: MOVED is on its way for less, and a socket comes back within it (resume.ts). */
@@ -130,13 +130,13 @@ export class Moves {
 /** The body of a MOVE. */
 export type Move = Omit<Frame<"MOVE">, "name" | "flags" | "conn">;
 
-/** What is asked in as many frames as it takes; each chooses its sockets anew, so that rooms by which they are chosen come last. */
+/** What is asked, in as many frames as it takes: each chooses its sockets anew, so that rooms by which they are chosen come last. */
 export function movesOf(move: Move): Move[] {
   const { what, rooms, except, places } = move;
-  if (what === MOVEMENT.DISCONNECT || what === MOVEMENT.CLOSE || places.length <= LIST_MAX) return [move];
+  if (what === MOVEMENT.DISCONNECT || what === MOVEMENT.CLOSE || places.length <= PLACES_MAX) return [move];
   const choosing = new Set([...rooms, ...except]);
   const ordered = [...places.filter((place) => !choosing.has(place)), ...places.filter((place) => choosing.has(place))];
   const moves: Move[] = [];
-  for (let from = 0; from < ordered.length; from += LIST_MAX) moves.push({ ...move, places: ordered.slice(from, from + LIST_MAX) });
+  for (let from = 0; from < ordered.length; from += PLACES_MAX) moves.push({ ...move, places: ordered.slice(from, from + PLACES_MAX) });
   return moves;
 }

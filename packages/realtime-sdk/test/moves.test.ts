@@ -78,10 +78,10 @@ test("what became of a socket before it is introduced is given once, to its own 
 });
 
 test("more rooms than one frame holds go in several, those by which sockets are chosen last", () => {
-  const places = Array.from({ length: 9_000 }, (_, number) => `${number}`);
+  const places = Array.from({ length: 600 }, (_, number) => `${number}`);
   const move = { nsp: 0, what: MOVEMENT.LEAVE, rooms: ["1"], except: ["0", "x"], places };
   const moves = movesOf(move);
-  assert.deepEqual(moves.map((one) => one.places.length), [4_000, 4_000, 1_000]);
+  assert.deepEqual(moves.map((one) => one.places.length), [256, 256, 88]);
   assert.deepEqual(moves.flatMap((one) => one.places), [...places.slice(2), "0", "1"]);
   assert.deepEqual(movesOf({ ...move, what: MOVEMENT.CLOSE, places: [] }).length, 1);
 });
