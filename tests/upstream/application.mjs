@@ -87,6 +87,7 @@ io.on("connection", (socket) => {
   });
   socket.on("gather", async (room, answer) => answer(await io.in(room).timeout(3_000).emitWithAck("question", "all")));
   socket.on("move", (from, to) => io.in(from).socketsJoin(to));
+  socket.on("take out", (from, room) => io.in(from).socketsLeave(room));
   // Broadcasts behind what workers have to do first, each with a word to whoever asked behind it.
   socket.on("tell behind", async (what, count, every_ms, answer) => {
     const ask = { join: () => io.in("nobody").socketsJoin("lobby"), leave: () => io.in("nobody").socketsLeave("lobby"), kick: () => io.in("nobody").disconnectSockets() }[what];

@@ -1,7 +1,8 @@
 // The adapter of `io.adapter()`: rooms are mirrored here, as `socket.rooms` is asked synchronously, and broadcasts are executed
 // by the daemon, which knows the members of all workers.
 //
-// What needs the sockets of other workers (fetchSockets, socketsJoin, serverSideEmit…) is ClusterAdapter's own, over BUS.
+// What becomes of sockets of all workers (socketsJoin, socketsLeave, disconnectSockets) the daemon does, too, in the order of what this worker says, and tells
+// their workers (MOVED). What else needs the sockets of others (fetchSockets, serverSideEmit…) is ClusterAdapter's own, over BUS.
 
 import { randomInt } from "node:crypto";
 import type { EventEmitter } from "node:events";
@@ -13,22 +14,21 @@ import type {
 import { decodeBus, encodeBus } from "./bus.js";
 import { bytesOf, VirtualConnection } from "./connection.js";
 import { isSession, jsonOnly, jsonText, SESSION_BYTES_MAX, type Owner } from "./data.js";
-import { Fence } from "./fence.js";
 import { preEncodedFrame } from "./frame.js";
 import {
   PACKET, valueOf, type Decoder, type Encoded, type NamespaceInternals, type Packet, type SocketInternals,
 } from "./internals.js";
-import { FLAG, type Conn, type Fields, type FrameName, type Part } from "./link/frames.js";
+import { FLAG, MOVED_UNKNOWN, MOVEMENT, type Conn, type Fields, type Frame, type FrameName, type Part } from "./link/frames.js";
 import { Kept, type Returning } from "./kept.js";
-import { Line, type Audience } from "./line.js";
 import { listenersClass, slim } from "./listeners.js";
-import { Mirror } from "./mirror.js";
+import { Membership } from "./membership.js";
+import { Moves, movesOf, type Moved } from "./moves.js";
 import { warnOfAnswer, type Namespaces, type NamespaceAdapter } from "./namespaces.js";
 import type { Capability } from "./needs.js";
 import { isOrder, orderOf } from "./order.js";
 import { hookSocketClass } from "./overhear.js";
 import { creatingOn, hookNamespace } from "./resume.js";
-import { isRenamed, withWireNames, wireRoom } from "./rooms.js";
+import { RoomNames, withWireNames, wireRoom } from "./rooms.js";
 
 /** The application's own copy of socket.io-adapter. */
 export type AdapterModule = Pick<typeof import("socket.io-adapter"), "Adapter" | "ClusterAdapterWithHeartbeat" | "MessageType">;
@@ -53,8 +53,11 @@ export interface AdapterHost {
 /** A class that `io.adapter()` takes. */
 export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
 
-/** A message between adapters; those that are numbered are answered with `passed` once they are dealt with (fence.ts); `kept` is an offset (kept.ts). */
-type BusMessage = ClusterMessage & { readonly fence?: unknown; readonly passed?: unknown; readonly kept?: unknown };
+/** A message between adapters; `kept` is an offset (kept.ts), `names` are of rooms that sockets are about to be moved to (rooms.ts). */
+type BusMessage = ClusterMessage & { readonly kept?: unknown; readonly names?: unknown };
+
+/** What is asked of all workers. */
+type Asking = Parameters<ClusterAdapterWithHeartbeat["publish"]>[0];
 
 /** Rooms in one JOIN or LEAVE: a list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
 const LIST_MAX = 4_000;
@@ -83,14 +86,6 @@ interface Applied {
 export function createAdapterClass(module: AdapterModule, host: AdapterHost): AdapterClass {
   const inMemory = module.Adapter.prototype;
   const { BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS, FETCH_SOCKETS_RESPONSE } = module.MessageType;
-  /** What changes which clients hear what comes next, or is heard itself. */
-  const changing: ReadonlySet<number> = new Set([BROADCAST, SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS]);
-
-  /** What a message changes, if it is rooms alone. */
-  function roomsOf(message: ClusterMessage): { joins?: string[]; leaves?: string[] } {
-    if (message.type === SOCKETS_JOIN) return { joins: message.data.rooms.map(wireRoom) };
-    return message.type === SOCKETS_LEAVE ? { leaves: message.data.rooms.map(wireRoom) } : {};
-  }
 
   class RingwayAdapter extends module.ClusterAdapterWithHeartbeat implements NamespaceAdapter {
     readonly #nsp: NamespaceInternals;
@@ -98,18 +93,19 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Sockets that the daemon knows, with the connection that they are on. */
     readonly #members = new Map<string, VirtualConnection>();
     readonly #peers = new Set<string>();
-    readonly #fence = new Fence();
-    readonly #line = new Line(this.#fence);
-    readonly #rooms = new Mirror();
-    readonly #sids = new Mirror();
+    readonly #names = new RoomNames();
+    readonly #membership = new Membership(this.#names, (event, room, id) => void this.emit(event, ...(id === undefined ? [room] : [room, id])));
+    readonly #moves = new Moves();
+    /** The socket of which the daemon is about to be told. */
+    #introducing: string | undefined;
     /** What the daemon keeps of others: packets of a parser of one's own for clients that come back, by their sockets' ids. */
     readonly #kept: Kept | undefined;
     readonly #returning = new Map<string, Returning>();
 
     constructor(nsp: NamespaceInternals) {
       super(nsp, {});
-      this.rooms = this.#rooms;
-      this.sids = this.#sids;
+      this.rooms = this.#membership.rooms;
+      this.sids = this.#membership.sids;
       this.#nsp = nsp;
       // Who else is there is said by the daemon (PEERS): no heartbeats, and no timer that looks for missing ones.
       clearInterval(Reflect.get(this, "cleanupTimer") as NodeJS.Timeout | undefined);
@@ -125,7 +121,6 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     override init(): void {}
 
     override close(): void {
-      this.#line.flush();
       if (host.stopping === undefined) host.namespaces.remove(this.#nsp.name, this);
     }
 
@@ -135,53 +130,24 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
     override addAll(id: string, rooms: Set<string>): void {
       const added: string[] = [];
-      this.#spare(id);
-      this.#sids.open(id);
-      for (const room of rooms) if (this.#enter(id, room)) added.push(room);
+      this.#membership.sids.open(id);
+      for (const room of rooms) if (this.#membership.join(id, room)) added.push(room);
       const connection = this.#members.get(id);
-      if (connection) this.#sendRooms("JOIN", connection, added);
+      // Somebody who hears of a room may join the socket to another one.
+      if (id === this.#introducing) return;
+      if (connection) this.#sendRooms("JOIN", id, connection, added);
       else this.#introduce(id);
     }
 
-    /** Whether the socket was not in the room. The events are those of socket.io-adapter, in its order. */
-    #enter(id: string, room: string): boolean {
-      if (this.#sids.holds(id, room)) return false;
-      // It was in it by the name that another worker gave it.
-      if (isRenamed(room)) this.#exit(id, wireRoom(room));
-      this.#sids.put(id, room);
-      const isNew = !this.#rooms.has(room);
-      this.#rooms.open(room);
-      if (isNew) this.emit("create-room", room);
-      if (this.#rooms.holds(room, id)) return true;
-      this.#rooms.put(room, id);
-      this.emit("join-room", room, id);
-      return true;
-    }
-
     override del(id: string, room: string): void {
-      this.#spare(id);
-      let had = this.#exit(id, room);
-      if (isRenamed(room) && this.#exit(id, wireRoom(room))) had = true;
       const connection = this.#members.get(id);
-      if (connection && had) this.#sendRooms("LEAVE", connection, [room]);
-    }
-
-    /** Whether the socket was in the room. */
-    #exit(id: string, room: string): boolean {
-      const had = this.#sids.take(id, room);
-      this.#leave(room, id);
-      return had;
-    }
-
-    #leave(room: string, id: string): void {
-      if (this.#rooms.take(room, id)) this.emit("leave-room", room, id);
-      // Whoever heard of it may have joined somebody.
-      if (this.#rooms.isEmpty(room) && this.#rooms.delete(room)) this.emit("delete-room", room);
+      const isOut = this.#membership.leave(id, room, connection === undefined);
+      if (connection && isOut && id !== this.#introducing) this.#sendRooms("LEAVE", id, connection, [room]);
     }
 
     override delAll(id: string): void {
-      for (const room of this.#sids.items(id)) this.#leave(room, id);
-      this.#sids.delete(id);
+      this.#membership.end(id);
+      this.#moves.begin(id);
       this.#returning.delete(id);
       const connection = this.#members.get(id);
       if (connection === undefined) return;
@@ -198,47 +164,21 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         (packet.data as unknown[]).push(offset);
         // Each worker keeps it for its own clients.
         const isAlone = isLocal(opts) || this.#peers.size === 0;
-        if (!isAlone) this.publish({ type: module.MessageType.BROADCAST, data: { packet, opts: plain(opts) }, kept: offset } as never);
+        if (!isAlone) this.publish({ type: BROADCAST, data: { packet, opts: plain(opts) }, kept: offset } as Asking);
         return this.#broadcastKept(this.#kept, offset, packet, isAlone ? opts : localOf(opts));
+      }
+      if (this.#kept && !isLocal(opts) && this.#peers.size > 0) {
+        // All of these go one way, so that they keep their order.
+        this.publish({ type: BROADCAST, data: { packet, opts: plain(opts) } });
+        return this.broadcast(packet, localOf(opts));
       }
       if (this.#isMine(opts)) {
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
       const parts = this.#encode(packet, opts);
-      const [flags, target] = [this.#flags(packet, opts.flags, parts), this.#target(opts, parts)];
-      if (isLocal(opts) || !this.#waits(target) || !this.#hold(opts, flags, target)) host.send("BCAST", flags, 0, target);
+      host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
-    }
-
-    /** Whether what is said to those of others has to wait. */
-    #waits(audience: Audience): boolean {
-      return host.stopping === undefined && this.#line.holds(audience);
-    }
-
-    /** Tells this worker's sockets, and the others in their turn. `false`: it is to be said to all, now. */
-    #hold(opts: BroadcastOptions, flags: number, target: Fields<"BCAST">): boolean {
-      const own: string[] = [];
-      (this as unknown as Applied).apply(opts, ({ id }) => own.push(id));
-      // Others' memory, that may be another's by then.
-      const parts = target.parts.map(({ binary, bytes }) => ({ binary, bytes: typeof bytes === "string" ? bytes : Buffer.from(bytes) }));
-      const { nsp, rooms, except } = target;
-      return this.#line.broadcast({
-        rooms,
-        except,
-        own,
-        bytes: [...rooms, ...except, ...own, ...parts.map(({ bytes }) => bytes)].reduce((sum, { length }) => sum + length, 0),
-        say: (audience) => host.send("BCAST", flags, 0, { nsp, rooms: [...audience.rooms], except: [...audience.except], parts }),
-      });
-    }
-
-    /** A socket is about to be in other rooms than when what waits was said. */
-    #spare(id: string): void {
-      if (!this.#line.isEmpty && this.#members.has(id)) this.#line.spare(id, this.#wireRooms(id));
-    }
-
-    #wireRooms(id: string): Set<string> {
-      return new Set([...this.#sids.items(id)].map(wireRoom));
     }
 
     /** A broadcast that has its offset. */
@@ -260,9 +200,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       clientCountCallback: (clientCount: number) => void,
       ack: (...args: unknown[]) => void,
     ): void {
-      // The daemon cannot put its own id into a packet that it cannot read, nor wait for what others were asked.
-      const isBehind = !isLocal(opts) && this.#waits(this.#target(opts, []));
-      if (this.#isMine(opts) || isBehind || !host.parsesText || !host.can("ackgather") || host.namespaces.openRequests >= ASKED_MAX) {
+      // The daemon cannot put its own id into a packet that it cannot read.
+      if (this.#isMine(opts) || !host.parsesText || !host.can("ackgather") || host.namespaces.openRequests >= ASKED_MAX) {
         // Alone there is nobody to ask, and no timer to keep for the answers.
         const { broadcastWithAck } = this.#peers.size === 0 ? inMemory : module.ClusterAdapterWithHeartbeat.prototype;
         return broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
@@ -301,22 +240,60 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Here at once: `socketsJoin` and then `emit` works without waiting. */
     override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
       inMemory.addSockets.call(this, opts, rooms);
-      return this.#publishUnlessLocal(opts, { type: module.MessageType.SOCKETS_JOIN, data: { opts: plain(opts), rooms } });
+      this.#move(MOVEMENT.JOIN, opts, rooms, { type: SOCKETS_JOIN, data: { opts: plain(opts), rooms } });
+      return Promise.resolve();
     }
 
     override delSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
       inMemory.delSockets.call(this, opts, rooms);
-      return this.#publishUnlessLocal(opts, { type: module.MessageType.SOCKETS_LEAVE, data: { opts: plain(opts), rooms } });
+      this.#move(MOVEMENT.LEAVE, opts, rooms, { type: SOCKETS_LEAVE, data: { opts: plain(opts), rooms } });
+      return Promise.resolve();
     }
 
     override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
       // Said first: a handler of `disconnect` here may take what others select by.
-      const published = this.#publishUnlessLocal(opts, {
-        type: module.MessageType.DISCONNECT_SOCKETS,
-        data: { opts: plain(opts), close },
-      });
+      this.#move(close ? MOVEMENT.CLOSE : MOVEMENT.DISCONNECT, opts, [], { type: DISCONNECT_SOCKETS, data: { opts: plain(opts), close } });
       inMemory.disconnectSockets.call(this, opts, close);
-      return published;
+      return Promise.resolve();
+    }
+
+    /** Sockets of all other workers, and those that wait for one, by the daemon; by `asking` their workers, where it cannot. */
+    #move(what: number, opts: BroadcastOptions, rooms: readonly string[], asking: Asking): void {
+      if (isLocal(opts)) return;
+      // Broadcasts go that way, too, so that both keep their order.
+      if (this.#kept) return this.publish(asking);
+      if (what === MOVEMENT.JOIN) this.#tellNames(rooms);
+      const { nsp, rooms: to, except } = this.#target(opts, []);
+      const moves = movesOf({ nsp, what, rooms: to, except, places: [...new Set(rooms.map(wireRoom))] });
+      host.namespaces.move(this.#nsp.name, moves, () => this.#messageOf(asking));
+    }
+
+    /** The daemon knows rooms by their names on the link; the others' sockets are to have them by their own. */
+    #tellNames(rooms: readonly string[]): void {
+      if (this.#peers.size === 0) return;
+      const names = this.#names.news(rooms);
+      if (names.length > 0) host.namespaces.publish(this.#nsp.name, encodeBus({ names }));
+    }
+
+    takeMoved({ conn, sid, known, what, places }: Frame<"MOVED">): void {
+      const member = this.#members.get(sid);
+      const isUnknown = known === MOVED_UNKNOWN;
+      if (member?.ref !== conn) {
+        // It may be about to be introduced; else it is gone.
+        if (isUnknown) this.#moves.keep(sid, conn, { what, places });
+        return;
+      }
+      const changed = this.#takeMove(sid, member, { what, places: this.#moves.unsaid(sid, isUnknown ? 0 : known, places) });
+      // What this worker has said of it meanwhile has replaced what the daemon did.
+      if (isUnknown && changed.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, changed);
+    }
+
+    /** Obeys without saying it, as the daemon has done it: rooms that changed. */
+    #takeMove(id: string, connection: VirtualConnection, { what, places }: Moved): string[] {
+      if (what === MOVEMENT.JOIN) return this.#membership.joined(id, places);
+      if (what === MOVEMENT.LEAVE) return this.#membership.left(id, places);
+      if (this.#members.get(id) === connection) this.#nsp.sockets.get(id)?.disconnect(what === MOVEMENT.CLOSE);
+      return [];
     }
 
     override persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void {
@@ -361,21 +338,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** Its packets follow when it is in: what is broadcast while middlewares run is among them. A socket is given back once. */
     #restoreKept(kept: Kept, pid: string, offset: string): StoredSession | null {
       const returning = kept.find(pid, offset);
-      if (returning === undefined || this.#sids.has(returning.session.sid)) return null;
+      if (returning === undefined || this.#membership.sids.has(returning.session.sid)) return null;
       this.#returning.set(returning.session.sid, returning);
       return { ...returning.session, missedPackets: [] };
     }
 
-    override publish(message: Parameters<ClusterAdapterWithHeartbeat["publish"]>[0]): void {
-      Object.assign(message, { uid: this.uid, nsp: this.#nsp.name });
-      const isAsked = this.#peers.size > 0 && changing.has(message.type);
-      if (isAsked) Object.assign(message, { fence: this.#fence.next });
-      const opaque = encodeBus(message);
-      const rooms = roomsOf(message as ClusterMessage);
-      const say = (): void => host.namespaces.publish(this.#nsp.name, opaque);
-      this.#line.message({ ...rooms, bytes: opaque.length, say });
-      // What is said to clients behind this must not overtake it.
-      if (isAsked) this.#fence.raise(rooms.joins ?? rooms.leaves);
+    override publish(message: Asking): void {
+      host.namespaces.publish(this.#nsp.name, this.#messageOf(message));
+    }
+
+    #messageOf(message: Asking): Buffer {
+      return encodeBus(Object.assign(message, { uid: this.uid, nsp: this.#nsp.name }));
     }
 
     override doPublish(message: ClusterMessage): Promise<string> {
@@ -430,29 +403,19 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const { HEARTBEAT, ADAPTER_CLOSE } = module.MessageType;
       // By the messages that heartbeats would have brought: requests that wait for one that left are then answered.
       for (const uid of this.#peers) {
-        if (now.has(uid)) continue;
-        this.#fence.remove(uid);
-        super.onMessage({ type: ADAPTER_CLOSE, uid, nsp: this.#nsp.name });
+        if (!now.has(uid)) super.onMessage({ type: ADAPTER_CLOSE, uid, nsp: this.#nsp.name });
       }
       for (const uid of now) {
-        this.#fence.add(uid);
+        if (!this.#peers.has(uid)) this.#names.tellAnew();
         super.onMessage({ type: HEARTBEAT, uid, nsp: this.#nsp.name });
       }
       this.#peers.clear();
       for (const uid of now) this.#peers.add(uid);
-      this.#line.advance();
-    }
-
-    said(): Promise<void> | undefined {
-      return this.#line.said();
-    }
-
-    stop(): void {
-      this.#line.flush();
     }
 
     lose(): void {
       if (this.#peers.size > 0) this.#kept?.forget();
+      this.#moves.clear();
       this.setPeers([]);
     }
 
@@ -472,17 +435,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       // Of a worker that the daemon did not name nothing is expected.
       if (!this.#peers.has(from)) return;
       const bus = message as unknown as BusMessage;
-      if (typeof bus.passed === "number") {
-        this.#fence.pass(from, bus.passed);
-        return this.#line.advance();
-      }
+      if (bus.names !== undefined) return this.#names.take(bus.names);
       this.#dealWith(Object.assign(bus, { uid: from, nsp: this.#nsp.name }));
-      // What it did here is said to the daemon already: what the other one says behind this comes behind it.
-      if (typeof bus.fence === "number") host.namespaces.answer(this.#nsp.name, from, encodeBus({ passed: bus.fence }));
     }
 
     #dealWith(message: BusMessage): void {
-      if (message.type !== module.MessageType.BROADCAST || message.data.requestId !== undefined) return this.onMessage(message);
+      if (message.type !== BROADCAST || message.data.requestId !== undefined) return this.onMessage(message);
       // As of this worker's own, so that it is kept for clients that come back.
       const { packet, opts: { rooms, except, flags } } = message.data;
       const opts = localOf({ rooms: new Set(rooms), except: new Set(except), flags });
@@ -502,9 +460,11 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       this.#members.set(id, connection);
       hookSocketClass(socket);
       slim(socket as unknown as EventEmitter, SocketListeners);
+      this.#catchUp(socket, connection);
       const data = jsonText(this.#dataOf(id), socket.data);
       // The socket's own room needs no saying.
-      const rooms = [...this.#sids.items(id)].filter((room) => room !== id).map(wireRoom);
+      const rooms = [...this.#membership.sids.items(id)].filter((room) => room !== id).map(wireRoom);
+      this.#moves.begin(id);
       host.send("MEMBER", 0, connection.ref, {
         nsp: this.#number,
         sid: id,
@@ -513,11 +473,23 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         auth: jsonText({ what: "socket.handshake.auth", nsp: this.#nsp.name, sid: id }, socket.handshake.auth),
         data,
       });
-      this.#sendRooms("JOIN", connection, rooms.slice(MEMBER_ROOMS));
+      this.#sendRooms("JOIN", id, connection, rooms.slice(MEMBER_ROOMS));
       this.#giveBack(socket);
-      // Whoever comes back, or from another worker, has a claim to what was said before.
-      if (socket.recovered === true) this.#line.catchUp(id, this.#wireRooms(id));
-      else this.#line.spare(id);
+    }
+
+    /** What became of it before: the daemon hears it again, as MEMBER replaces what it knows. */
+    #catchUp({ id, recovered }: SocketInternals, connection: VirtualConnection): void {
+      this.#introducing = id;
+      try {
+        if (recovered === true) this.#membership.restore(id);
+        for (const moved of this.#moves.take(id, connection.ref)) {
+          if (moved.what === MOVEMENT.JOIN || moved.what === MOVEMENT.LEAVE) this.#takeMove(id, connection, moved);
+          // Not before Socket.IO has told the application of it.
+          else setImmediate(() => this.#takeMove(id, connection, moved));
+        }
+      } finally {
+        this.#introducing = undefined;
+      }
     }
 
     /** What a client has missed goes before the answer to its CONNECT, as with socket.io's own adapter. */
@@ -530,9 +502,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       else socket.conn.close(true);
     }
 
-    #sendRooms(name: "JOIN" | "LEAVE", connection: VirtualConnection, rooms: readonly string[]): void {
+    #sendRooms(name: "JOIN" | "LEAVE", id: string, connection: VirtualConnection, rooms: readonly string[]): void {
       for (let from = 0; from < rooms.length; from += LIST_MAX) {
         const some = rooms.slice(from, from + LIST_MAX).map(wireRoom);
+        this.#moves.say(id, some);
         host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
       }
     }
@@ -548,11 +521,6 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     /** A broadcast to this worker's clients that the daemon would give to all: each is sent it from here. */
     #isMine(opts: BroadcastOptions): boolean {
       return isLocal(opts) && !host.can("local");
-    }
-
-    #publishUnlessLocal(opts: BroadcastOptions, message: Parameters<typeof this.publish>[0]): Promise<void> {
-      if (!isLocal(opts)) this.publish(message);
-      return Promise.resolve();
     }
 
     #target(opts: BroadcastOptions, parts: Part[]): Fields<"BCAST"> {

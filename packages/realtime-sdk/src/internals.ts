@@ -54,6 +54,7 @@ export interface SocketInternals {
   readonly _anyOutgoingListeners?: unknown[];
   notifyOutgoingListeners?(packet: Packet): void;
   packet(packet: Packet): void;
+  disconnect(close: boolean): unknown;
 }
 
 /** The class of sockets: `new Socket(nsp, client, auth, session)`. */

@@ -4,6 +4,7 @@ import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
 import { FLAG, FRAME_BODY_BYTES_MAX, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
+import type { Move } from "./moves.js";
 import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
 import { warnOnce } from "./warned.js";
 
@@ -24,10 +25,8 @@ export interface NamespaceAdapter {
   takeBus(from: string, opaque: Buffer): void;
   /** What others said meanwhile may not have come. */
   lose(): void;
-  /** When all that waits for other workers has been said; nothing if nothing does. */
-  said(): Promise<void> | undefined;
-  /** Says it now. */
-  stop(): void;
+  /** The daemon has moved a socket. */
+  takeMoved(frame: Frame<"MOVED">): void;
   /** Says the data of a connection's socket. */
   saveData(connection: VirtualConnection): void;
 }
@@ -42,12 +41,12 @@ export interface Request {
 }
 
 /** The frames that concern namespaces. */
-export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "BCAST_COUNT" | "BCAST_REPLY" | "SESSION_RES" }>;
+export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "MOVED" | "BCAST_COUNT" | "BCAST_REPLY" | "SESSION_RES" }>;
 
 /** Namespaces that are served here, and requests that are open. */
 export class Namespaces {
   readonly #instance: string;
-  readonly #link: Pick<Link, "send" | "isNative">;
+  readonly #link: Pick<Link, "send" | "sendMoves" | "isNative">;
   readonly #warned = new Set<string>();
   readonly #numbers = new Map<string, number>();
   readonly #adapters = new Map<string, NamespaceAdapter>();
@@ -57,7 +56,7 @@ export class Namespaces {
   #lastRequest = 0;
   readonly #pieces: Pieces;
 
-  constructor(instance: string, link: Pick<Link, "send" | "isNative">) {
+  constructor(instance: string, link: Pick<Link, "send" | "sendMoves" | "isNative">) {
     this.#instance = instance;
     this.#link = link;
     this.#pieces = new Pieces((nsp, to, opaque) => this.#sendBus(nsp, to, opaque), (why) => warnOfAnswer(`an answer to another worker is lost: ${why}`));
@@ -115,17 +114,6 @@ export class Namespaces {
     for (const adapter of this.#adapters.values()) adapter.lose();
   }
 
-  /** Resolved when all has been said that waits for other workers. */
-  said(): Promise<unknown> | undefined {
-    const waiting = [...this.#adapters.values()].map((adapter) => adapter.said()).filter((said) => said !== undefined);
-    return waiting.length > 0 ? Promise.all(waiting) : undefined;
-  }
-
-  /** Nobody is waited for any more, as the worker hears nothing more. */
-  stop(): void {
-    for (const adapter of this.#adapters.values()) adapter.stop();
-  }
-
   saveData(connection: VirtualConnection): void {
     for (const adapter of this.#adapters.values()) adapter.saveData(connection);
   }
@@ -155,6 +143,12 @@ export class Namespaces {
     this.#sendBus(nsp, "", opaque);
   }
 
+  /** Moves sockets of all workers; `opaque` is what other workers are told where the daemon does not do it. */
+  move(nsp: string, moves: readonly Move[], opaque: () => Buffer): void {
+    if (this.#numbers.get(nsp) === NUMBER_NONE) return;
+    this.#link.sendMoves(moves, () => ({ nsp, to: "", from: this.#instance, opaque: opaque() }));
+  }
+
   /** Answers one of them. */
   answer(nsp: string, to: string, opaque: Buffer): void {
     if (opaque.length <= ANSWER_BYTES_MAX) this.#sendBus(nsp, to, opaque);
@@ -181,6 +175,7 @@ export class Namespaces {
         return;
       }
       case "BUS": return this.#takeBus(frame);
+      case "MOVED": return this.#adapters.get(frame.nsp)?.takeMoved(frame);
       // Answers that come too late are no fault.
       case "BCAST_COUNT": return this.#requests.get(frame.request)?.request.count?.(frame.clients);
       case "BCAST_REPLY": return this.#requests.get(frame.request)?.request.reply?.(frame.parts);

@@ -8,7 +8,7 @@ import type { ServerInternals } from "./internals.js";
 import { warnOnce } from "./warned.js";
 
 /** An optional part of the protocol, as WELCOME names it (docs/link.md). */
-export type Capability = "ackgather" | "handshake" | "hold" | "local" | "migrate" | "opaque" | "recovery";
+export type Capability = "ackgather" | "handshake" | "hold" | "local" | "migrate" | "move" | "opaque" | "recovery";
 
 /** The application needs a part that this daemon does not have: its clients are not served. */
 export class UnsupportedError extends Error {

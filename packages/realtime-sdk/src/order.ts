@@ -1,4 +1,5 @@
-// What emitters ask of workers: messages of the adapter's own, by their names, which need no answer.
+// What emitters ask of workers: messages of the adapter's own, by their names, which need no answer. What becomes of sockets is among them where the daemon
+// does not do it itself.
 //
 // A peer's messages have a number in the place of the name, and are believed only of who was named as a peer.
 

@@ -52,8 +52,94 @@ function withWire(rooms: Iterable<string> = []): Set<string> {
   return new Set([...rooms].flatMap((room) => [room, wireRoom(room)]));
 }
 
-
 /** Rooms by their names on the link, and the numbers that may be meant by them: here a socket may be in the one or in the other. */
 export function withNumbers(names: readonly string[]): string[] {
   return names.flatMap((name) => (String(Number(name)) === name ? [name, Number(name) as unknown as string] : [name]));
+}
+
+/** What a room of another name on the link is here: what is no text is JSON all the same. */
+export type RoomValue = string | number | boolean | null;
+
+/** What others' rooms are called here is kept of so many, and of so many bytes: the oldest gives way. */
+const NAMES_MAX = 10_000;
+const NAMES_BYTES_MAX = 4 << 20;
+
+/**
+ * What rooms are called here that have another name on the link, as workers tell each other before they move sockets of all: the daemon knows the name on
+ * the link alone. Whoever has not heard of one, or has forgotten it, goes by that, as with a socket that comes from another worker.
+ */
+export class RoomNames {
+  readonly #values = new Map<string, RoomValue>();
+  #bytes = 0;
+  /** Those that all other workers were told from here. */
+  readonly #told = new Set<string>();
+
+  /** What a room is called here. */
+  roomOf(name: string): string {
+    const value = this.#values.get(name);
+    // The types of socket.io know texts alone, and `join` takes what it is given.
+    return value === undefined ? name : (value as string);
+  }
+
+  /** What others are to be told before sockets are moved to these rooms. A name that is here by a text has it in place of the value. */
+  news(rooms: readonly unknown[]): [string, RoomValue][] {
+    const news: [string, RoomValue][] = [];
+    for (const room of rooms) {
+      const name = wireRoom(room);
+      const known = this.#values.get(name);
+      if (!isRenamed(room)) {
+        if (known !== undefined) news.push([name, name]);
+      } else if (isValue(room) && !(known === room && this.#told.has(name))) {
+        news.push([name, room]);
+      }
+    }
+    for (const [name, value] of news) {
+      this.#set(name, value);
+      this.#told.add(name);
+    }
+    return news;
+  }
+
+  /** Another worker has told it. What is none is passed over. */
+  take(pairs: unknown): void {
+    if (!Array.isArray(pairs)) return;
+    for (const pair of pairs as unknown[]) {
+      const [name, value] = Array.isArray(pair) ? (pair as unknown[]) : [];
+      if (typeof name !== "string" || !isValue(value) || wireRoom(value) !== name) continue;
+      if (this.#values.get(name) !== value) this.#told.delete(name);
+      this.#set(name, value);
+    }
+  }
+
+  /** There is somebody who was told nothing. */
+  tellAnew(): void {
+    this.#told.clear();
+  }
+
+  #set(name: string, value: RoomValue): void {
+    this.#delete(name);
+    if (!isRenamed(value)) return;
+    this.#values.set(name, value);
+    this.#bytes += costOf(name, value);
+    for (const oldest of this.#values.keys()) {
+      if (this.#values.size <= NAMES_MAX && this.#bytes <= NAMES_BYTES_MAX) break;
+      this.#delete(oldest);
+      this.#told.delete(oldest);
+    }
+  }
+
+  #delete(name: string): void {
+    const value = this.#values.get(name);
+    if (value === undefined) return;
+    this.#values.delete(name);
+    this.#bytes -= costOf(name, value);
+  }
+}
+
+function costOf(name: string, value: RoomValue): number {
+  return name.length + String(value).length;
+}
+
+function isValue(value: unknown): value is RoomValue {
+  return value === null || typeof value === "string" || typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value));
 }

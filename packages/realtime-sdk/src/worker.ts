@@ -127,7 +127,6 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   /** @internal `io.close()` is about to close the sockets. */
   prepareStop(): void {
     this.#stopping ??= this.#options.onClose === "close" ? "close" : "keep";
-    this.#namespaces.stop();
   }
 
   /**
@@ -135,9 +134,6 @@ export class Ringway extends EventEmitter<RingwayEvents> {
    * it is to reach its handlers: resolved when it has.
    */
   async hold(): Promise<void> {
-    // Behind that nobody is heard to have done what was asked.
-    const said = this.keeps ? this.#namespaces.said() : undefined;
-    if (said) await said;
     this.#link.hold();
     await this.#connections.heard(HELD_MS_MAX);
     // What came in this turn of the event loop Socket.IO hands on in this turn.
@@ -184,7 +180,6 @@ export class Ringway extends EventEmitter<RingwayEvents> {
   close(): Promise<void> {
     this.#stopping ??= "close";
     if (this.#stopped === undefined) {
-      this.#namespaces.stop();
       this.#stopped = this.#link.stop({ mode: this.#stopping, reason: "server shutting down", deadline_ms: STOP_MS_MAX });
       this.#namespaces.lose();
       // Timers of clients end with their connections.
@@ -248,7 +243,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
         if (frame.json.value.mode === "keep") this.#draining?.finish();
         return this.#tell("goaway", frame.json.value);
       }
-      case "PEERS": case "BUS": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
+      case "PEERS": case "BUS": case "MOVED": case "BCAST_COUNT": case "BCAST_REPLY": case "SESSION_RES":
         return this.#namespaces.receive(frame);
       case "OPEN": case "RESUME": case "DATA": case "CLOSE": case "TRANSPORT": case "PRESSURE": case "HS_REQ":
       case "CONN_ERROR": case "MIGRATE_OUT":

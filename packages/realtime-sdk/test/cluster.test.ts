@@ -60,6 +60,13 @@ async function carry(from: PeerLink, to: PeerLink): Promise<void> {
   }
 }
 
+/** The daemon's part in what one worker asks about a socket of another one. */
+async function obey(from: PeerLink, to: PeerLink, conn: number, sid: string): Promise<void> {
+  const { what, places } = await from.next("MOVE");
+  to.send("MOVED", 0, conn, { nsp: "/", sid, known: 0, what, places });
+  await to.heard();
+}
+
 async function client({ io, link }: Worker, conn: number): Promise<Socket> {
   link.open(conn);
   const connected = once(io, "connection") as Promise<[Socket]>;
@@ -90,11 +97,12 @@ test("sockets of other workers are fetched, joined and disconnected", async () =
 
   one.io.socketsJoin("all");
   assert.equal(here.rooms.has("all"), true, "here at once");
-  const join = await two.link.next("JOIN");
-  assert.deepEqual([join.conn, join.rooms, there.rooms.has("all")], [2, ["all"], true]);
+  await obey(one.link, two.link, 2, there.id);
+  assert.equal(there.rooms.has("all"), true);
 
   const gone = once(there, "disconnect");
   one.io.in(there.id).disconnectSockets();
+  await obey(one.link, two.link, 2, there.id);
   assert.equal((await gone)[0], "server namespace disconnect");
   assert.equal(here.connected, true);
 });
@@ -223,127 +231,6 @@ test("with several workers one answer of the daemon's completes a broadcast", as
   one.link.send("BCAST_REPLY", 0, 0, { request, parts: [{ binary: false, bytes: "30[7]" }] });
   assert.deepEqual(await answers, [7]);
 });
-
-/** A worker and another one that the test plays. */
-async function withOther(options: object = {}, ringwayOptions: Partial<RingwayOptions> = {}) {
-  const one = await worker(options, ringwayOptions);
-  const peers = async (...instances: string[]): Promise<void> => {
-    one.link.send("PEERS", 0, 0, { nsp: "/", instances: [one.instance, ...instances] });
-    await one.link.heard();
-  };
-  await peers("other");
-  return {
-    ...one,
-    peers,
-    /** What it is asked, with its number. */
-    asked: async (): Promise<Record<string, unknown>> => decodeBus(Buffer.from((await one.link.next("BUS")).opaque)),
-    pass: (passed: unknown) => one.link.send("BUS", 0, 0, { nsp: "/", to: one.instance, from: "other", opaque: encodeBus({ passed }) }),
-    /** What clients are told, in its order: whom, but for whom, and what. */
-    told: async (count: number): Promise<unknown[]> => {
-      const all: unknown[] = [];
-      while (all.length < count) {
-        const frame = await one.link.next("BCAST", "SEND");
-        if (frame.name === "SEND") all.push([frame.conn, frame.payload.toString()]);
-        else all.push([frame.rooms, frame.except, frame.parts.map(({ bytes }) => bytes.toString()).join("+"), frame.flags]);
-      }
-      await one.link.heard();
-      assert.deepEqual(one.link.inbox.filter(({ name }) => name === "BCAST" || name === "SEND"), [], "and no more");
-      return all;
-    },
-  };
-}
-
-test("a broadcast behind what another worker was asked: one's own are told in their order, others when it is done, and each once", async () => {
-  const one = await withOther();
-  const here = await client(one, 1);
-  void here.join(["room", "gone"]);
-  one.io.in("x").socketsJoin("room");
-  const asked = await one.asked();
-  one.io.emit("free");
-  assert.deepEqual(await one.told(1), [[[], [], '2["free"]', FLAG.ASCII]]);
-  const bytes = Buffer.of(1);
-  one.io.to(["room", "y"]).except("z").volatile.emit("held", bytes);
-  // As memory is used again.
-  bytes[0] = 2;
-  here.emit("behind");
-  void here.leave("room");
-  one.io.emit("next");
-  const flags = FLAG.VOLATILE | FLAG.ASCII;
-  assert.deepEqual(await one.told(3), [
-    [[here.id], [], '51-["held",{"_placeholder":true,"num":0}]+\u0001', flags],
-    [1, '2["behind"]'],
-    [[here.id], [], '2["next"]', FLAG.ASCII],
-  ]);
-  const late = await client(one, 2);
-  void late.join("room");
-  one.pass(asked["fence"]);
-  assert.deepEqual(await one.told(2), [
-    [["room", "y"], ["z", here.id, late.id], '51-["held",{"_placeholder":true,"num":0}]+\u0001', flags],
-    [[], [here.id, late.id], '2["next"]', FLAG.ASCII],
-  ]);
-});
-
-test("what waits is said when the other worker is gone, and to a client that comes from there at once", async () => {
-  const one = await withOther();
-  one.io.socketsJoin("room");
-  one.io.to("room").emit("one");
-  one.io.to("elsewhere").emit("two");
-  assert.deepEqual(await one.told(0), []);
-  one.link.resume(5, [{ nsp: "/", sid: "s5", rooms: ["room"], auth: {}, data: {} }]);
-  assert.equal((await one.link.next("MEMBER")).sid, "s5");
-  assert.deepEqual(await one.told(1), [[["s5"], [], '2["one"]', FLAG.ASCII]]);
-  one.io.to("room").emit("three");
-  assert.deepEqual(await one.told(1), [[["s5"], [], '2["three"]', FLAG.ASCII]]);
-  await one.peers();
-  assert.deepEqual(await one.told(3), [
-    [["room"], ["s5"], '2["one"]', FLAG.ASCII], [["elsewhere"], ["s5"], '2["two"]', FLAG.ASCII], [["room"], ["s5"], '2["three"]', FLAG.ASCII],
-  ]);
-});
-
-test("both parts of a broadcast are kept for clients that come back", async () => {
-  const one = await withOther({ connectionStateRecovery: {} });
-  const here = await client(one, 1);
-  one.io.in("x").disconnectSockets();
-  const asked = await one.asked();
-  one.io.emit("held");
-  const flags = FLAG.ASCII | FLAG.RECOVER;
-  assert.deepEqual(await one.told(1), [[[here.id], [], '2["held"]', flags]]);
-  one.pass(asked["fence"]);
-  assert.deepEqual(await one.told(1), [[[], [here.id], '2["held"]', flags]]);
-});
-
-test("what takes others' sockets out of a room is asked behind a broadcast to them, and so is what servers say", async () => {
-  const one = await withOther();
-  one.io.in("x").socketsJoin("room");
-  const join = await one.asked();
-  one.io.to("room").emit("bye");
-  one.io.socketsLeave("room");
-  one.io.serverSideEmit("left");
-  assert.deepEqual(await one.told(0), []);
-  assert.deepEqual(one.link.inbox.filter(({ name }) => name === "BUS"), []);
-  one.pass(join["fence"]);
-  assert.deepEqual(await one.told(1), [[["room"], [], '2["bye"]', FLAG.ASCII]]);
-  const [leave, left] = [await one.asked(), await one.asked()];
-  assert.deepEqual([leave["fence"], (left["data"] as { packet: unknown }).packet], [Number(join["fence"]) + 1, ["left"]]);
-});
-
-for (const onClose of ["keep", "close"] as const) {
-  test(`a worker that leaves (${onClose}) says what waits`, async () => {
-    const one = await withOther({}, { onClose });
-    one.io.socketsJoin("room");
-    const asked = await one.asked();
-    one.io.to("room").emit("last");
-    const closed = one.io.close();
-    // It is to be there for the answer; one that closes its clients does not wait.
-    if (onClose === "keep") {
-      assert.deepEqual(await one.told(0), []);
-      one.pass(asked["fence"]);
-    }
-    assert.deepEqual((await one.link.next("BCAST")).rooms, ["room"]);
-    await one.link.next("GOAWAY");
-    await closed;
-  });
-}
 
 test("messages between workers keep their bytes", () => {
   for (const message of [{ a: [1, "é"] }, { a: Buffer.of(1), b: { c: new Uint8Array([2, 3]).buffer } }]) {

@@ -7,7 +7,7 @@ import { MessageType } from "socket.io-adapter";
 
 import { decodeBus } from "../src/bus.js";
 import { createEmitter, type LinkError } from "../src/emitter/index.js";
-import { FLAG } from "../src/link/frames.js";
+import { FLAG, MOVEMENT } from "../src/link/frames.js";
 import { isOrder, orderOf } from "../src/order.js";
 import { catching } from "./catching.js";
 import { PeerDaemon } from "./peer.js";
@@ -47,11 +47,10 @@ test("says who it is, and speaks Socket.IO", async (t) => {
   assert.deepEqual([news.nsp, String(news.parts[0]?.bytes)], [1, '2/news,["told",2]']);
   emitter.in("a").disconnectSockets(true);
   emitter.serverSideEmit("reload", "menu");
-  const orders = [await link.next("BUS"), await link.next("BUS")].map(({ nsp, to, opaque }) => [nsp, to, decodeBus(opaque)]);
-  assert.deepEqual(orders, [
-    ["/", "", { type: "DISCONNECT_SOCKETS", data: { opts: { rooms: ["a"], except: [] }, close: true } }],
-    ["/", "", { type: "SERVER_SIDE_EMIT", data: { packet: ["reload", "menu"] } }],
-  ]);
+  const { nsp, what, rooms, except, places } = await link.next("MOVE");
+  assert.deepEqual([nsp, what, rooms, except, places], [0, MOVEMENT.CLOSE, ["a"], [], []]);
+  const bus = await link.next("BUS");
+  assert.deepEqual([bus.nsp, bus.to, decodeBus(bus.opaque)], ["/", "", { type: "SERVER_SIDE_EMIT", data: { packet: ["reload", "menu"] } }]);
 });
 
 test("an `onError` that throws does not keep it from coming back", async (t) => {

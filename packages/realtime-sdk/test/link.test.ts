@@ -5,7 +5,9 @@ import { once, type EventEmitter } from "node:events";
 import { afterEach } from "node:test";
 
 import { Server, type Socket } from "socket.io";
+import { MessageType } from "socket.io-adapter";
 
+import { encodeBus } from "../src/bus.js";
 import { FLAG } from "../src/link/frames.js";
 import { json, type Goaway } from "../src/link/json.js";
 import { attachRingway, type LinkError, type Ringway, type RingwayOptions } from "../src/server.js";
@@ -391,6 +393,30 @@ test("what waits for the daemon is bounded", async () => {
   assert.equal((await gone)[0], "transport close");
   const again = await daemon.accept();
   assert.equal((await again.welcome()).resume, undefined);
+});
+
+test("what a handler says may be too much within the frame that it hears of: the process goes on, and so does the worker", async () => {
+  await start("unix", { bounds: { ...FAST, queue_bytes_max: 100_000 } });
+  const link = await daemon.accept();
+  const { instance } = await link.welcome({ window: { frames: 8192, bytes: 10_000 } });
+  const socket = await client(link, 1);
+  link.credits = false;
+  const { messages, end } = catching();
+  try {
+    io.on("reload", () => { for (let count = 0; count < 30; count += 1) socket.emit("x", "y".repeat(10_000)); });
+    link.send("PEERS", 0, 0, { nsp: "/", instances: [instance, "other"] });
+    const failed = fault();
+    const reload = { type: MessageType.SERVER_SIDE_EMIT, data: { packet: ["reload"] } };
+    link.send("BUS", 0, 0, { nsp: "/", to: instance, from: "other", opaque: encodeBus(reload) });
+    assert.equal((await failed).code, "queue-full");
+    const again = await daemon.accept();
+    await again.welcome();
+    await client(again, 1);
+    await again.heard();
+  } finally {
+    end();
+  }
+  assert.deepEqual(messages, []);
 });
 
 test("broadcasts beyond what may wait are dropped, the newest, and that is said when it begins and when it ends", async () => {

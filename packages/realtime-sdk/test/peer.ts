@@ -64,7 +64,7 @@ export class PeerLink {
     const hello = await this.next("HELLO");
     const body = json<Welcome>({
       proto: [1, 0], epoch: this.#challenge.value.epoch, resumed: false, received: 0, window: WINDOW, hold_ms: 30_000,
-      grace_ms: 2_000, caps: ["ackgather", "handshake", "local", "opaque", "recovery"], ...more,
+      grace_ms: 2_000, caps: ["ackgather", "handshake", "local", "move", "opaque", "recovery"], ...more,
     });
     const bodies = [this.#challenge.text, hello.json.text, body.text];
     this.send("WELCOME", 0, 0, { json: body, mac: secret ? prove(secret, "daemon", bodies) : "" });

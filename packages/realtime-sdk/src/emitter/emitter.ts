@@ -99,19 +99,19 @@ export class BroadcastOperator<Emitted extends object = AnyEvents> {
     return true;
   }
 
-  /** Puts the chosen clients into rooms. Each worker does so when it hears of it: what is emitted right behind may come before that. */
+  /** Puts the chosen clients into rooms: what is emitted behind it reaches them there. */
   socketsJoin(rooms: Rooms): void {
-    this.#publisher.order(this.#nsp, { type: "SOCKETS_JOIN", data: { opts: this.#target, rooms: listOf(rooms) } });
+    this.#publisher.move(this.#nsp, { type: "SOCKETS_JOIN", data: { opts: this.#target, rooms: listOf(rooms) } });
   }
 
   /** Takes the chosen clients out of rooms, as {@link socketsJoin} puts them in. */
   socketsLeave(rooms: Rooms): void {
-    this.#publisher.order(this.#nsp, { type: "SOCKETS_LEAVE", data: { opts: this.#target, rooms: listOf(rooms) } });
+    this.#publisher.move(this.#nsp, { type: "SOCKETS_LEAVE", data: { opts: this.#target, rooms: listOf(rooms) } });
   }
 
   /** Disconnects the chosen clients from the namespace or, with `close`, altogether. */
   disconnectSockets(close = false): void {
-    this.#publisher.order(this.#nsp, { type: "DISCONNECT_SOCKETS", data: { opts: this.#target, close } });
+    this.#publisher.move(this.#nsp, { type: "DISCONNECT_SOCKETS", data: { opts: this.#target, close } });
   }
 
   #with(target: Partial<Target>, flags: EventFlags): BroadcastOperator<Emitted> {

@@ -6,8 +6,9 @@ import { aside } from "../aside.js";
 import { encodeBus } from "../bus.js";
 import { bytesOf } from "../connection.js";
 import { LinkError } from "../link/errors.js";
-import { FLAG, type Part } from "../link/frames.js";
+import { FLAG, MOVEMENT, type Fields, type Part } from "../link/frames.js";
 import { Link } from "../link/link.js";
+import { movesOf } from "../moves.js";
 import { wireRoom } from "../rooms.js";
 import { PlainEncoder, eventPacket, type EmitterEncoder } from "./packet.js";
 
@@ -30,11 +31,13 @@ export interface EventFlags {
   readonly compress?: boolean;
 }
 
-/** What is asked of the workers, by the names of socket.io-adapter's messages. */
-export type Order =
+/** What becomes of sockets, by the names of socket.io-adapter's messages. */
+export type SocketsOrder =
   | { type: "SOCKETS_JOIN" | "SOCKETS_LEAVE"; data: { opts: Target; rooms: readonly string[] } }
-  | { type: "DISCONNECT_SOCKETS"; data: { opts: Target; close: boolean } }
-  | { type: "SERVER_SIDE_EMIT"; data: { packet: readonly unknown[] } };
+  | { type: "DISCONNECT_SOCKETS"; data: { opts: Target; close: boolean } };
+
+/** What is asked of the workers. */
+export type Order = SocketsOrder | { type: "SERVER_SIDE_EMIT"; data: { packet: readonly unknown[] } };
 
 /** What a publisher is made of. */
 export interface PublisherOptions {
@@ -98,7 +101,20 @@ export class Publisher {
 
   /** Something that each worker does. */
   order(nsp: string, order: Order): void {
-    this.#link.send("BUS", 0, 0, { nsp, to: "", from: this.#instance, opaque: encodeBus(order) });
+    this.#link.send("BUS", 0, 0, this.#bus(nsp, order));
+  }
+
+  /** What the daemon does, in the order in which it is said; each worker, where it cannot. */
+  move(nsp: string, order: SocketsOrder): void {
+    const [what, places] = movementOf(order);
+    const { rooms, except } = order.data.opts;
+    const names = [...new Set(places.map(wireRoom))];
+    const moves = movesOf({ nsp: this.#number(nsp), what, rooms: rooms.map(wireRoom), except: except.map(wireRoom), places: names });
+    this.#link.sendMoves(moves, () => this.#bus(nsp, order));
+  }
+
+  #bus(nsp: string, order: Order): Fields<"BUS"> {
+    return { nsp, to: "", from: this.#instance, opaque: encodeBus(order) };
   }
 
   /** Waits for a link that is not there, as who says something and closes at once wants to be heard. */
@@ -128,5 +144,13 @@ export class Publisher {
 
   #announce(): void {
     for (const [name, number] of this.#numbers) this.#link.send("NSP", 0, number, { namespace: name });
+  }
+}
+
+function movementOf(order: SocketsOrder): [what: number, places: readonly string[]] {
+  switch (order.type) {
+    case "SOCKETS_JOIN": return [MOVEMENT.JOIN, order.data.rooms];
+    case "SOCKETS_LEAVE": return [MOVEMENT.LEAVE, order.data.rooms];
+    case "DISCONNECT_SOCKETS": return [order.data.close ? MOVEMENT.CLOSE : MOVEMENT.DISCONNECT, []];
   }
 }

@@ -33,11 +33,18 @@ const CREDIT_BEHIND_MS_MAX = 1_000;
 const PINGS_MAX = 3;
 
 /** Frames that go later when there is no daemon now: they are for the application's clients as a whole. */
-const LASTING: ReadonlySet<FrameName> = new Set<FrameName>(["BCAST", "BUS"]);
-const LASTING_TYPES: ReadonlySet<number> = new Set([...LASTING].map((name) => FRAMES[name].type));
+const LASTING_TYPES: ReadonlySet<number> = new Set([FRAMES.BCAST.type, FRAMES.BUS.type, FRAMES.MOVE.type]);
+/** Of these, the ones that a worker drops when too much waits. Who is in which room must not be left out: what is dropped is told, and not who would hear what comes next. */
+const DROPPED_TYPES: ReadonlySet<number> = new Set([FRAMES.BCAST.type, FRAMES.BUS.type]);
 /** Where a frame's type stands, behind its length, and behind that its flags. */
 const TYPE_AT = 4;
 const FLAGS_AT = 5;
+
+/** What waits for a daemon: frames for one that has a part of the protocol, and for one that has not. */
+interface Lasting {
+  readonly able: readonly Buffer[];
+  readonly other?: readonly Buffer[];
+}
 
 /** Settings of a link. */
 export interface LinkOptions {
@@ -96,7 +103,7 @@ export class Link {
   #challenge: Json<Challenge> | undefined;
   #hello: Json<Hello> | undefined;
   /** What waits for a daemon while there is no session. */
-  #lasting: { frames: Buffer[]; bytes: number } = { frames: [], bytes: 0 };
+  #lasting: { entries: Lasting[]; bytes: number } = { entries: [], bytes: 0 };
 
   /** Who waits until the daemon has dealt with so many frames. */
   #listeners: { frames: number; heard: () => void }[] = [];
@@ -156,16 +163,30 @@ export class Link {
   /** Sends a counted frame, now or when the link is back. */
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void {
     if (this.#phase === "stopped") return;
-    if (this.#session === undefined) {
-      if (LASTING.has(name)) this.#keepLasting(encode(name, flags, conn, fields));
-      return;
+    const { type } = FRAMES[name];
+    if (this.#session !== undefined) this.#send(type, encode(name, flags, conn, fields));
+    else if (LASTING_TYPES.has(type)) this.#keepLasting({ able: [encode(name, flags, conn, fields)] });
+  }
+
+  /** Moves sockets by what a daemon that does it is told, or else others are. While there is no daemon both wait for it: it may be another one. */
+  sendMoves(moves: readonly Fields<"MOVE">[], bus: () => Fields<"BUS">): void {
+    if (this.#phase === "stopped") return;
+    const able = (): Buffer[] => moves.map((move) => encode("MOVE", 0, 0, move));
+    const other = (): Buffer[] => [encode("BUS", 0, 0, bus())];
+    if (this.#session === undefined) return this.#keepLasting({ able: able(), other: other() });
+    // All are made before one is sent: what no frame can say is an error of whoever asks, and nothing has happened.
+    for (const frame of this.can("move") ? able() : other()) {
+      if (this.#session === undefined) return;
+      this.#send(frame.readUInt8(TYPE_AT), frame);
     }
-    const frame = encode(name, flags, conn, fields);
-    if (this.#isEmitter && LASTING.has(name) && this.#outgoing.keptBytes + frame.length > this.#options.queue_bytes_max) {
+  }
+
+  #send(type: number, frame: Buffer): void {
+    const bytes_max = this.#options.queue_bytes_max;
+    if (this.#isEmitter && LASTING_TYPES.has(type) && this.#outgoing.keptBytes + frame.length > bytes_max) {
       return this.#handler.fault(new LinkError("queue-full", "a message was dropped: too much waits for the daemon"));
     }
-    const bytes_max = this.#options.queue_bytes_max;
-    if (!this.#isEmitter && LASTING.has(name) && this.#dropping.drops(this.#outgoing.keptBytes, frame.length)) return;
+    if (!this.#isEmitter && DROPPED_TYPES.has(type) && this.#dropping.drops(this.#outgoing.keptBytes, frame.length)) return;
     this.#outgoing.push(frame);
     // What is about one client cannot be left out: there is as much room for that again.
     if (this.#outgoing.keptBytes > bytes_max * (this.#isEmitter ? 1 : 2)) {
@@ -291,7 +312,10 @@ export class Link {
       default: {
         this.#incoming.receive(bytes);
         if (this.#holds) return;
+        const session = this.#session;
         this.#dispatch(frame);
+        // What a handler says may be too much: the session was given up within, and nothing of it is counted any more.
+        if (session !== this.#session) return;
         this.#dispatchedFrames += 1;
         this.#dispatchedBytes += bytes;
       }
@@ -460,31 +484,39 @@ export class Link {
     this.#pingTimer = setInterval(() => this.#ping(), this.#options.ping_ms);
     this.#handler.opened(resumed);
     // What waited comes behind what the handler had to say first, its namespaces.
-    for (const frame of this.#lasting.frames) this.#outgoing.push(this.#asItCan(frame));
-    this.#lasting = { frames: [], bytes: 0 };
+    const { entries } = this.#lasting;
+    this.#lasting = { entries: [], bytes: 0 };
+    for (const frame of entries.flatMap((entry) => this.#asItCan(entry))) this.#outgoing.push(frame);
     this.#pump();
   }
 
-  /** What waited was made before it was known what the daemon can: one that keeps nothing is not asked to. */
-  #asItCan(frame: Buffer): Buffer {
-    if (frame.readUInt8(TYPE_AT) === FRAMES.BCAST.type && !this.can("recovery")) {
-      frame.writeUInt8(frame.readUInt8(FLAGS_AT) & ~FLAG.RECOVER, FLAGS_AT);
+  /** What waited was made before it was known what the daemon can: one that keeps nothing is not asked to, nor one to move sockets that does not. */
+  #asItCan({ able, other }: Lasting): readonly Buffer[] {
+    const isMove = (frame: Buffer): boolean => frame.readUInt8(TYPE_AT) === FRAMES.MOVE.type;
+    if (!this.can("move") && able.some(isMove)) {
+      // What an emitter had said to another daemon.
+      if (other === undefined) this.#handler.fault(new LinkError("unsent", "sockets were not moved: this daemon cannot"));
+      return other ?? [];
     }
-    return frame;
+    for (const frame of able) {
+      if (frame.readUInt8(TYPE_AT) === FRAMES.BCAST.type && !this.can("recovery")) frame.writeUInt8(frame.readUInt8(FLAGS_AT) & ~FLAG.RECOVER, FLAGS_AT);
+    }
+    return able;
   }
 
   get #isEmitter(): boolean {
     return this.#options.role === "emitter";
   }
 
-  #keepLasting(frame: Buffer): void {
+  #keepLasting(entry: Lasting): void {
     const bytes_max = this.#isEmitter ? this.#options.queue_bytes_max : this.#window.bytes;
-    if (this.#lasting.bytes + frame.length > bytes_max) {
+    const bytes = [...entry.able, ...(entry.other ?? [])].reduce((sum, { length }) => sum + length, 0);
+    if (this.#lasting.bytes + bytes > bytes_max) {
       this.#handler.fault(new LinkError("queue-full", "a broadcast was dropped, as there is no daemon"));
       return;
     }
-    this.#lasting.frames.push(frame);
-    this.#lasting.bytes += frame.length;
+    this.#lasting.entries.push(entry);
+    this.#lasting.bytes += bytes;
   }
 
   #ping(): void {
@@ -564,7 +596,7 @@ export class Link {
     if (!(wasOpen && this.#isEmitter && error.code === "not-allowed")) return;
     // An emitter has nobody that goes on: what was refused would be refused again, and with it what stands behind it.
     this.#outgoing.reset();
-    this.#lasting = { frames: [], bytes: 0 };
+    this.#lasting = { entries: [], bytes: 0 };
     if (this.#session) this.#lose(error);
   }
 
@@ -608,13 +640,13 @@ export class Link {
   #keepUnsent(): void {
     const isLasting = (frame: Buffer): boolean => LASTING_TYPES.has(frame.readUInt8(TYPE_AT));
     const { onWay, unsent } = this.#outgoing.kept();
-    for (const frame of unsent.filter(isLasting)) this.#keepLasting(frame);
+    for (const frame of unsent.filter(isLasting)) this.#keepLasting({ able: [frame] });
     const unsure = onWay.filter(isLasting).length;
     if (unsure > 0) this.#handler.fault(new LinkError("unsure", `${unsure} messages may have been heard or not`));
   }
 
   #tellUnsent(): void {
-    const unsent = this.#lasting.frames.length + this.#outgoing.kept().unsent.length;
+    const unsent = this.#lasting.entries.length + this.#outgoing.kept().unsent.length;
     if (this.#isEmitter && unsent > 0) this.#handler.fault(new LinkError("unsent", `${unsent} messages were not sent`));
   }
 
