@@ -582,6 +582,7 @@ impl Exchange {
         worker.is_first = is_first;
         worker.link_number = self.links.get(&conn).map_or(0, |link| link.number);
         worker.says_taken = hello.can("hold");
+        worker.hears_moved = hello.can("move");
         let kin = self.kin(app, hello.name.as_deref());
         // One that only publishes has no clients to be kept from.
         if !worker.is_emitter() {

@@ -7,7 +7,7 @@ use super::applications::AppId;
 use super::deal::Waiting;
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::mail::{MovedSocket, SpaceId, ToClients};
+use super::mail::{ClientNumber, MovedSocket, SpaceId, ToClients};
 use super::worker::WorkerId;
 use ringway_proto::link::{Frame, Movement, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,9 +71,18 @@ impl Exchange {
                 what: movement(what),
                 places: socket.places.clone(),
             };
-            self.forward(socket.client, Waiting::moved(&frame));
-            self.bound_moved(socket);
+            if self.hears_moved(socket.client) {
+                self.forward(socket.client, Waiting::moved(&frame));
+                self.bound_moved(socket);
+            }
         }
+    }
+
+    /// A worker of an earlier version would take MOVED for a lie; it goes on with what it knows.
+    fn hears_moved(&self, client: ClientNumber) -> bool {
+        let id = self.clients.get(&client).and_then(|client| client.worker);
+        id.and_then(|id| self.workers.get(&id))
+            .is_some_and(|worker| worker.hears_moved)
     }
 
     /// A worker that speaks and does not read has so many different things to hear of one client that nobody is to keep them.

@@ -275,3 +275,14 @@ fn all_shards_have_to_have_done_it() {
     check_order(&[0, 1, 0, 1, 0, 1], &[&[], &[1], &[], &[2], &[], &[3]]);
     check_order(&[0, 0, 0, 1, 1, 1], &[&[], &[], &[], &[1], &[2], &[3]]);
 }
+
+#[test]
+fn a_worker_of_an_earlier_version_is_told_nothing_that_it_would_not_know() {
+    let mut stage = Stage::new(Window::default());
+    stage.is_old = true;
+    let conn = stage.worker("a");
+    stage.say(conn, 1, &Frame::Nsp { name: "/" });
+    stage.open(1, &[]);
+    moved(&mut stage, 1, (JOIN, 0), &["r"]);
+    assert_eq!(of_moves(stage.heard_all(conn)), Vec::<String>::new());
+}

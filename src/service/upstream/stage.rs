@@ -37,6 +37,8 @@ pub(super) struct Stage {
     pub(super) is_over_tcp: bool,
     /// Workers say when a client that they took over is back.
     pub(super) says_taken: bool,
+    /// Workers that join are of a version without MOVED.
+    pub(super) is_old: bool,
     /// Whose workers come.
     pub(super) application: &'static str,
     /// What clients' shards were told, as text.
@@ -104,6 +106,7 @@ impl Stage {
             peer: "process 1".to_owned(),
             is_over_tcp: false,
             says_taken: false,
+            is_old: false,
             application: "default",
             told: Vec::new(),
             frames: Vec::new(),
@@ -203,7 +206,12 @@ impl Stage {
             name: name.map(Into::into),
             weight: None,
             resume,
-            caps: self.says_taken.then(|| vec!["hold".into()]),
+            caps: Some(
+                [("hold", self.says_taken), ("move", !self.is_old)]
+                    .into_iter()
+                    .filter_map(|(name, has)| has.then(|| name.into()))
+                    .collect(),
+            ),
         });
         self.say(conn, 0, &Frame::Hello { json, mac: "" });
     }

@@ -91,6 +91,8 @@ pub(super) struct Worker {
     pub(super) incoming: Incoming,
     /// It says when a client that it took over is back: before, it is sent nothing of what that one says.
     pub(super) says_taken: bool,
+    /// It can be told that its sockets were moved.
+    pub(super) hears_moved: bool,
     /// What waits for room in the window, one turn each.
     pub(super) row: VecDeque<Ready>,
     /// Of these, clients that are not there any more.
@@ -154,6 +156,7 @@ impl Worker {
             begun: Begun::default(),
             incoming: Incoming::new(window),
             says_taken: false,
+            hears_moved: false,
             row: VecDeque::new(),
             row_gone: 0,
             farewell_bytes: 0,

@@ -305,7 +305,10 @@ impl Link {
             name: None,
             weight: None,
             resume,
-            caps: self.says_back.then(|| vec!["hold".into()]),
+            caps: Some(match self.says_back {
+                true => vec!["hold".into(), "move".into()],
+                false => vec!["move".into()],
+            }),
         });
         self.say(&Frame::Hello { json, mac: "" });
     }

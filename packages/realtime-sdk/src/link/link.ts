@@ -403,8 +403,8 @@ export class Link {
       instance,
       role: this.#options.role ?? "worker",
       nonce: nonce(),
-      // Said again when a client that was taken over is back (connection.ts).
-      caps: this.#isEmitter ? [] : ["hold"],
+      // HOLD is said again when a client that was taken over is back (connection.ts), and MOVED is understood (moves.ts).
+      caps: this.#isEmitter ? [] : ["hold", "move"],
       ...(name === undefined ? {} : { name }),
       ...(weight === undefined ? {} : { weight }),
       ...(session ? { resume: { epoch: session.epoch, received: this.#incoming.resume() } } : {}),
