@@ -453,3 +453,24 @@ test("a directory that is removed is said in the log, and other clients go on", 
   assert.equal((await fetch(`${lost.admin}/ready`)).status, 200);
   assert.equal(await lost.stop(), 0, lost.log());
 });
+
+for (const [what, takeAway] of Object.entries({
+  "the directory of whole files": (directory) => rmSync(path.join(directory, "whole"), { recursive: true }),
+  "a part": (directory) => readdirSync(path.join(directory, "parts")).filter((name) => name.endsWith(".part")).forEach((name) => rmSync(path.join(directory, "parts", name))),
+})) {
+  test(`nobody is told that an upload is whole whose file is nowhere: ${what} is taken away`, { timeout: 60_000 }, async () => {
+    const directory = path.join(ring.folder, `away ${what}`);
+    mkdirSync(directory);
+    const lost = await serveDev("--uploads", directory, "--shards", "1");
+    const where = await create(lost, 10);
+    assert.equal((await patch(lost, where, 0, Buffer.from("hello"), BYTES)).status, 204);
+    takeAway(directory);
+    const last = await patch(lost, where, 5, Buffer.from("world"), BYTES);
+    assert.deepEqual([last.status, codeOf(last)], [500, "RW-2813"]);
+    const head = await request(lost, "HEAD", where, VERSION);
+    // Asked for its name once more, or not yet whole.
+    assert.ok(head.status === 500 || head.headers["upload-offset"] === "5", `${head.status} ${head.headers["upload-offset"]}`);
+    if (what !== "a part") await until(() => /RW-2813/.test(lost.log()));
+    assert.equal(await lost.stop(), 0, lost.log());
+  });
+}

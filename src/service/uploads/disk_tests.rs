@@ -84,6 +84,8 @@ pub(super) struct Disk {
     pub(super) failures: u64,
     /// So many of the next names cannot be given.
     pub(super) names_to_fail: u64,
+    /// And so many of the next uploads cannot be removed.
+    pub(super) removals_to_fail: u64,
     /// How those fail, if not in one way or another.
     pub(super) fault: Option<StorageError>,
 }
@@ -108,6 +110,10 @@ impl Disk {
         let (ticket, want, piece) = self.pending.swap_remove(index);
         if matches!(want, Want::Finish { .. }) && self.names_to_fail > 0 {
             self.names_to_fail -= 1;
+            return Some((ticket, Err(StorageError::Failed)));
+        }
+        if matches!(want, Want::Remove { .. }) && self.removals_to_fail > 0 {
+            self.removals_to_fail -= 1;
             return Some((ticket, Err(StorageError::Failed)));
         }
         if random.one_in(self.fault_odds) {

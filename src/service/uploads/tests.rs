@@ -532,6 +532,49 @@ fn heads_behind_a_name_that_failed_ask_for_it_again() {
     }
 }
 
+/// What puts parts together writes to none of them: nobody waits for it who asks how far a part is.
+#[test]
+fn a_head_of_a_part_waits_for_no_whole() {
+    let mut world = world();
+    let partial = "Upload-Concat: partial\r\nUpload-Length: 3\r\n";
+    let part = world.create(partial, b"abc");
+    let together = format!("Upload-Concat: final;{part} {part}\r\n");
+    let Begun::Transfer(whole) = world.begin("anna", "POST", "/uploads/", &together) else {
+        panic!("they are whole");
+    };
+    world.uploads.handle(world.now, Input::Cut(whole));
+    match world.begin("anna", "HEAD", &part, "") {
+        Begun::Answer(head) => assert_eq!(head.header("Upload-Offset"), Some("3")),
+        Begun::Transfer(_) => panic!("it waits"),
+    }
+}
+
+/// Who deletes is gone, and others ask meanwhile: whether it could be removed or not, it is no more.
+#[test]
+fn a_head_behind_a_lost_delete_finds_nothing() {
+    for fails in [0, 1] {
+        let mut world = world();
+        let url = world.create("Upload-Length: 3\r\n", b"");
+        world.disk.names_to_fail = 1;
+        assert_eq!(world.patch(&url, 0, "", b"abc").status, 500);
+        let Begun::Transfer(delete) = world.begin("anna", "DELETE", &url, "") else {
+            panic!("nobody writes to it");
+        };
+        world.uploads.handle(world.now, Input::Cut(delete));
+        assert!(matches!(
+            world.begin("anna", "HEAD", &url, ""),
+            Begun::Transfer(_)
+        ));
+        world.disk.removals_to_fail = fails;
+        world.events.clear();
+        assert_eq!(world.drain(&[]).map(|answer| answer.status), Some(410));
+        assert!(world.disk.finals.is_empty() && world.events.is_empty());
+        world.tick(2);
+        assert_eq!(world.answer("HEAD", &url, "", &[]).status, 410);
+        assert_eq!(world.uploads.stats().bytes_reserved, 0);
+    }
+}
+
 #[test]
 fn bytes_beyond_the_end_of_a_chunked_body_are_not_taken() {
     let mut world = world();
