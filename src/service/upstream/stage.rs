@@ -209,7 +209,8 @@ impl Stage {
             caps: Some(
                 [("hold", self.says_taken), ("move", !self.is_old)]
                     .into_iter()
-                    .filter_map(|(name, has)| has.then(|| name.into()))
+                    .filter(|(_, has)| *has)
+                    .map(|(name, _)| name.into())
                     .collect(),
             ),
         });
