@@ -272,7 +272,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     #tellNames(rooms: readonly string[]): void {
       if (this.#peers.size === 0) return;
       const names = this.#names.news(rooms);
-      if (names.length > 0) host.namespaces.publish(this.#nsp.name, encodeBus({ names }));
+      if (names.length > 0) host.namespaces.forewarn(this.#nsp.name, encodeBus({ names }));
     }
 
     takeMoved({ conn, sid, known, what, places }: Frame<"MOVED">): void {
@@ -283,17 +283,17 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         if (isUnknown) this.#moves.keep(sid, conn, { what, places });
         return;
       }
-      const changed = this.#takeMove(sid, member, { what, places: this.#moves.unsaid(sid, isUnknown ? 0 : known, places) });
-      // What this worker has said of it meanwhile has replaced what the daemon did.
-      if (isUnknown && changed.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, changed);
+      const later = this.#moves.unsaid(sid, isUnknown ? 0 : known, places);
+      // What this worker has said of it meanwhile has replaced what the daemon did. Said before anybody hears of it here, who may have more to say.
+      if (isUnknown && later.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, later);
+      this.#takeMove(sid, member, { what, places: later });
     }
 
-    /** Obeys without saying it, as the daemon has done it: rooms that changed. */
-    #takeMove(id: string, connection: VirtualConnection, { what, places }: Moved): string[] {
-      if (what === MOVEMENT.JOIN) return this.#membership.joined(id, places);
-      if (what === MOVEMENT.LEAVE) return this.#membership.left(id, places);
-      if (this.#members.get(id) === connection) this.#nsp.sockets.get(id)?.disconnect(what === MOVEMENT.CLOSE);
-      return [];
+    /** Obeys without saying it, as the daemon has done it. */
+    #takeMove(id: string, connection: VirtualConnection, { what, places }: Moved): void {
+      if (what === MOVEMENT.JOIN) this.#membership.joined(id, places);
+      else if (what === MOVEMENT.LEAVE) this.#membership.left(id, places);
+      else if (this.#members.get(id) === connection) this.#nsp.sockets.get(id)?.disconnect(what === MOVEMENT.CLOSE);
     }
 
     override persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void {

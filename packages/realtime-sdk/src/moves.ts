@@ -6,7 +6,8 @@
 import { MOVEMENT, type Conn, type Frame } from "./link/frames.js";
 
 /** What the daemon takes in one MOVE: what it costs is so many times the sockets that it moves. */
-const PLACES_MAX = 256;
+const PLACES_MAX = 64;
+const PLACES_BYTES_MAX = 64 << 10;
 /** What is remembered, of each: the oldest gives way. */
 const REMEMBERED_MAX = 65_536;
 /** And for how long: MOVED is on its way for less, and a socket comes back within it (resume.ts). */
@@ -15,16 +16,10 @@ const REMEMBERED_MS_MAX = 30_000;
 /** What became of a socket. */
 export type Moved = Pick<Frame<"MOVED">, "what" | "places">;
 
-/** What was said of a socket since it was described. */
-interface Said {
-  frames: number;
-  /** By the rooms' names on the link the last frame that named each of them. */
-  readonly rooms: Map<string, number>;
-}
-
-/** That a frame named a room. */
+/** That a frame named a room, in what was said lately of its socket. */
 interface Word {
-  readonly said: Said;
+  readonly sid: string;
+  readonly lately: Map<string, number>;
   readonly room: string;
   readonly frame: number;
   readonly at_ms: number;
@@ -40,7 +35,10 @@ interface Early {
 /** The words and moves of one namespace. */
 export class Moves {
   readonly #now: () => number;
-  readonly #said = new Map<string, Said>();
+  /** Frames about each socket since it was described. */
+  readonly #frames = new Map<string, number>();
+  /** Of each of which something was said lately, by the rooms' names on the link, the last frame that named each of them. */
+  readonly #lately = new Map<string, Map<string, number>>();
   /** The oldest first; those before `#gone` are forgotten. */
   #words: Word[] = [];
   #gone = 0;
@@ -53,18 +51,20 @@ export class Moves {
 
   /** The socket is described (MEMBER), or gone: what was said of it before counts no more. */
   begin(sid: string): void {
-    this.#said.delete(sid);
+    this.#frames.delete(sid);
+    this.#lately.delete(sid);
   }
 
   /** One frame, JOIN or LEAVE, names these rooms. */
   say(sid: string, rooms: readonly string[]): void {
     const at_ms = this.#now();
-    let said = this.#said.get(sid);
-    if (said === undefined) this.#said.set(sid, (said = { frames: 0, rooms: new Map() }));
-    said.frames += 1;
+    const frame = (this.#frames.get(sid) ?? 0) + 1;
+    this.#frames.set(sid, frame);
+    let lately = this.#lately.get(sid);
+    if (lately === undefined) this.#lately.set(sid, (lately = new Map()));
     for (const room of rooms) {
-      said.rooms.set(room, said.frames);
-      this.#words.push({ said, room, frame: said.frames, at_ms });
+      lately.set(room, frame);
+      this.#words.push({ sid, lately, room, frame, at_ms });
     }
     this.#forgetWords(at_ms);
   }
@@ -74,8 +74,7 @@ export class Moves {
       const oldest = this.#words[this.#gone];
       if (oldest === undefined || (now_ms < oldest.at_ms + REMEMBERED_MS_MAX && this.#words.length - this.#gone <= REMEMBERED_MAX)) break;
       this.#gone += 1;
-      // A later frame may have named it again.
-      if (oldest.said.rooms.get(oldest.room) === oldest.frame) oldest.said.rooms.delete(oldest.room);
+      this.#forget(oldest);
     }
     // Not for each: the whole list is moved.
     if (this.#gone < 1_024 && this.#gone < this.#words.length) return;
@@ -83,11 +82,17 @@ export class Moves {
     this.#gone = 0;
   }
 
+  #forget({ sid, lately, room, frame }: Word): void {
+    // A later frame may have named it again, and the socket may have been described anew.
+    if (lately.get(room) === frame) lately.delete(room);
+    if (lately.size === 0 && this.#lately.get(sid) === lately) this.#lately.delete(sid);
+  }
+
   /** Of the places that the daemon moved a socket to or from, when it had obeyed so many frames about it, those that no later one names: there the daemon's is the last word. */
   unsaid(sid: string, known: number, places: readonly string[]): readonly string[] {
-    const said = this.#said.get(sid);
-    if (said === undefined || said.frames <= known) return places;
-    return places.filter((place) => (said.rooms.get(place) ?? 0) <= known);
+    const lately = this.#lately.get(sid);
+    if (lately === undefined || (this.#frames.get(sid) ?? 0) <= known) return places;
+    return places.filter((place) => (lately.get(place) ?? 0) <= known);
   }
 
   /** A socket was moved that is not introduced yet. */
@@ -120,7 +125,8 @@ export class Moves {
 
   /** The session is gone, and what was said in it. */
   clear(): void {
-    this.#said.clear();
+    this.#frames.clear();
+    this.#lately.clear();
     this.#early.clear();
     this.#words = [];
     this.#gone = this.#earlyCount = 0;
@@ -133,10 +139,24 @@ export type Move = Omit<Frame<"MOVE">, "name" | "flags" | "conn">;
 /** What is asked, in as many frames as it takes: each chooses its sockets anew, so that rooms by which they are chosen come last. */
 export function movesOf(move: Move): Move[] {
   const { what, rooms, except, places } = move;
-  if (what === MOVEMENT.DISCONNECT || what === MOVEMENT.CLOSE || places.length <= PLACES_MAX) return [move];
+  if (what === MOVEMENT.DISCONNECT || what === MOVEMENT.CLOSE) return [move];
   const choosing = new Set([...rooms, ...except]);
   const ordered = [...places.filter((place) => !choosing.has(place)), ...places.filter((place) => choosing.has(place))];
-  const moves: Move[] = [];
-  for (let from = 0; from < ordered.length; from += PLACES_MAX) moves.push({ ...move, places: ordered.slice(from, from + PLACES_MAX) });
-  return moves;
+  return inPieces(ordered).map((some) => ({ ...move, places: some }));
+}
+
+/** At least one, in each as many as one MOVE may name. */
+function inPieces(places: readonly string[]): string[][] {
+  let piece: string[] = [];
+  let bytes = 0;
+  const pieces = [piece];
+  for (const place of places) {
+    bytes += Buffer.byteLength(place);
+    if (piece.length >= PLACES_MAX || (piece.length > 0 && bytes > PLACES_BYTES_MAX)) {
+      pieces.push((piece = []));
+      bytes = Buffer.byteLength(place);
+    }
+    piece.push(place);
+  }
+  return pieces;
 }

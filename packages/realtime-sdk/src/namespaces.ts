@@ -46,7 +46,7 @@ export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "MOVED" | 
 /** Namespaces that are served here, and requests that are open. */
 export class Namespaces {
   readonly #instance: string;
-  readonly #link: Pick<Link, "send" | "sendMoves" | "isNative">;
+  readonly #link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">;
   readonly #warned = new Set<string>();
   readonly #numbers = new Map<string, number>();
   readonly #adapters = new Map<string, NamespaceAdapter>();
@@ -56,7 +56,7 @@ export class Namespaces {
   #lastRequest = 0;
   readonly #pieces: Pieces;
 
-  constructor(instance: string, link: Pick<Link, "send" | "sendMoves" | "isNative">) {
+  constructor(instance: string, link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">) {
     this.#instance = instance;
     this.#link = link;
     this.#pieces = new Pieces((nsp, to, opaque) => this.#sendBus(nsp, to, opaque), (why) => warnOfAnswer(`an answer to another worker is lost: ${why}`));
@@ -143,6 +143,12 @@ export class Namespaces {
     this.#sendBus(nsp, "", opaque);
   }
 
+  /** Tells the other workers what they have to know before sockets are moved: behind what is moved already it need not stand. */
+  forewarn(nsp: string, opaque: Buffer): void {
+    const flags = this.#link.hasSession && this.#link.can("move") ? FLAG.VOLATILE : 0;
+    this.#sendBus(nsp, "", opaque, flags);
+  }
+
   /** Moves sockets of all workers; `opaque` is what other workers are told where the daemon does not do it. */
   move(nsp: string, moves: readonly Move[], opaque: () => Buffer): void {
     if (this.#numbers.get(nsp) === NUMBER_NONE) return;
@@ -155,10 +161,10 @@ export class Namespaces {
     else this.#pieces.send(nsp, to, opaque);
   }
 
-  #sendBus(nsp: string, to: string, opaque: Buffer): void {
+  #sendBus(nsp: string, to: string, opaque: Buffer, flags = 0): void {
     // Nobody else has it.
     if (this.#numbers.get(nsp) === NUMBER_NONE) return;
-    this.#link.send("BUS", 0, 0, { nsp, to, from: this.#instance, opaque });
+    this.#link.send("BUS", flags, 0, { nsp, to, from: this.#instance, opaque });
   }
 
   close(number: number): void {

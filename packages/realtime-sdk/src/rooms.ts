@@ -95,7 +95,8 @@ export class RoomNames {
     }
     for (const [name, value] of news) {
       this.#set(name, value);
-      this.#told.add(name);
+      if (isRenamed(value)) this.#told.add(name);
+      else this.#told.delete(name);
     }
     return news;
   }

@@ -208,14 +208,19 @@ test("what became of a socket that is coming is in what the daemon is told of it
 test("what became of a socket while the daemon was told of it is said again", async () => {
   const { link, io, moved, said } = await stage();
   const connected = once(io, "connection") as Promise<[Socket]>;
-  link.resume(1, [{ nsp: "/", sid: "s", rooms: ["was", "stays", "left"], auth: {}, data: {} }]);
+  link.resume(1, [{ nsp: "/", sid: "s", rooms: ["was", "stays", "left", "more"], auth: {}, data: {} }]);
   const [socket] = await connected;
   void socket.leave("left");
   await said();
   await moved(1, "s", MOVED_UNKNOWN, JOIN, "new", "stays", "left");
   await moved(1, "s", MOVED_UNKNOWN, LEAVE, "was", "none");
-  assert.deepEqual(roomsOf(socket).sort(), ["new", "stays"]);
-  assert.deepEqual(await said(), [["JOIN", 1, ["new"]], ["LEAVE", 1, ["was"]]]);
+  assert.deepEqual(roomsOf(socket).sort(), ["more", "new", "stays"]);
+  assert.deepEqual(await said(), [["JOIN", 1, ["new", "stays"]], ["LEAVE", 1, ["was", "none"]]]);
+  // Before anybody here hears of it, who may have another word to say.
+  (io.of("/").adapter as unknown as NodeJS.EventEmitter).once("leave-room", () => void socket.join("more"));
+  await moved(1, "s", MOVED_UNKNOWN, LEAVE, "more");
+  assert.deepEqual(roomsOf(socket).sort(), ["more", "new", "stays"]);
+  assert.deepEqual(await said(), [["LEAVE", 1, ["more"]], ["JOIN", 1, ["more"]]]);
 });
 
 test("sockets that were disconnected by another worker go, on the connection that is meant", async () => {

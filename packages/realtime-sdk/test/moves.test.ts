@@ -81,9 +81,13 @@ test("more rooms than one frame holds go in several, those by which sockets are 
   const places = Array.from({ length: 600 }, (_, number) => `${number}`);
   const move = { nsp: 0, what: MOVEMENT.LEAVE, rooms: ["1"], except: ["0", "x"], places };
   const moves = movesOf(move);
-  assert.deepEqual(moves.map((one) => one.places.length), [256, 256, 88]);
+  assert.deepEqual(moves.map((one) => one.places.length), [...Array<number>(9).fill(64), 24]);
   assert.deepEqual(moves.flatMap((one) => one.places), [...places.slice(2), "0", "1"]);
   assert.deepEqual(movesOf({ ...move, what: MOVEMENT.CLOSE, places: [] }).length, 1);
+  // Their bytes are bounded, too.
+  const long = Array.from({ length: 20 }, (_, number) => `${number}`.padEnd(4_000));
+  assert.deepEqual(movesOf({ ...move, places: long }).map((one) => one.places.length), [16, 4]);
+  assert.deepEqual(movesOf({ ...move, places: [] }).map((one) => one.places.length), [0]);
 });
 
 test("names of rooms are told once, and again to who was told nothing", () => {

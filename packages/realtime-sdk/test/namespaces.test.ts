@@ -15,7 +15,7 @@ function said(): { namespaces: Namespaces; frames: unknown[][] } {
     const { namespace, nsp } = fields as Fields<"NSP"> & Fields<"BUS">;
     frames.push([name, flags, conn, namespace ?? nsp]);
   };
-  return { namespaces: new Namespaces("me", { send: send as never, sendMoves: () => {}, isNative: () => false }), frames };
+  return { namespaces: new Namespaces("me", { send: send as never, sendMoves: () => {}, can: () => true, hasSession: true, isNative: () => false }), frames };
 }
 
 test("a number that is free serves another namespace", () => {

@@ -167,7 +167,7 @@ kinds! {
     /// One of the answers.
     BcastReply = 40 "BCAST_REPLY" DAEMON NONE;
     /// A message between workers.
-    Bus = 41 "BUS" BOTH NONE;
+    Bus = 41 "BUS" BOTH set(&[Flags::VOLATILE]);
     /// Keeps a session for a client that may come back.
     SessionSave = 42 "SESSION_SAVE" WORKER NONE;
     /// Asks for one.

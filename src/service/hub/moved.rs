@@ -3,16 +3,14 @@
 //! Deliberately absent: what becomes of that on the links (`upstream::moved`).
 
 use super::{Hub, Key, Turn};
-use crate::upstream::{
-    AppId, ClientNumber, Moved, MovedSocket, SpaceId, Target, ToLinks, WorkerId,
-};
+use crate::upstream::{AppId, ClientNumber, Moved, MovedSocket, SpaceId, Target, ToLinks};
 use ringway_proto::link::{MOVED_UNKNOWN, Movement};
 
 impl Hub {
     /// A MOVE: done here and now, so that whatever its worker says behind it finds it done.
     pub(super) fn move_sockets(
         &mut self,
-        (id, worker): (SpaceId, WorkerId),
+        id: SpaceId,
         what: Movement,
         target: Target<'_>,
         (places, turn): (&[&str], &mut Turn<'_>),
@@ -24,7 +22,7 @@ impl Hub {
             Movement::Join if is_refused => Vec::new(),
             Movement::Join => space.move_in(target, places),
             Movement::Leave => space.move_out(target, places),
-            Movement::Disconnect | Movement::Close => space.dismiss(target, what, worker),
+            Movement::Disconnect | Movement::Close => space.dismiss(target, what),
         });
         let named = self.upstream.clients.named(id);
         let (app, name) = (named.app, named.name.clone());
@@ -36,6 +34,7 @@ impl Hub {
             answers: Some(self.shard),
             namespace: &name,
             what: what as u8,
+            places: places.to_vec(),
             sockets: numbered.collect(),
         };
         let mail = mail.encode();
@@ -55,12 +54,13 @@ impl Hub {
                 client,
                 sid: &member.sid,
                 known: MOVED_UNKNOWN,
-                places: Vec::new(),
+                places: 0,
             };
             let mail = ToLinks::Moved {
                 answers: None,
                 namespace: &named.name,
                 what: member.dismissed? as u8,
+                places: Vec::new(),
                 sockets: vec![socket],
             };
             Some(mail.encode())
@@ -82,6 +82,6 @@ fn described(client: ClientNumber, moved: &Moved) -> MovedSocket<'_> {
         client,
         sid: &moved.sid,
         known: moved.known,
-        places: moved.places.iter().map(|place| &**place).collect(),
+        places: moved.places,
     }
 }

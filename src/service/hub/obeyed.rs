@@ -395,12 +395,7 @@ impl Hub {
                 except,
                 places,
                 ..
-            } => self.move_sockets(
-                (space, worker),
-                *what,
-                Target { rooms, except },
-                (places, turn),
-            ),
+            } => self.move_sockets(space, *what, Target { rooms, except }, (places, turn)),
             _ => {}
         }
     }

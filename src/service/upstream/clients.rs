@@ -140,7 +140,7 @@ impl Clients {
         self.routes.forget(&named.name, named.app);
         self.bytes -= named.space.bytes() as u64;
         self.counts.entry(named.app).and_modify(|count| *count -= 1);
-        let keys = named.space.plan(&[], &[]);
+        let keys = named.space.keys();
         keys.iter().for_each(|key| self.note(*key, id, false));
         keys
     }
@@ -247,7 +247,8 @@ impl Clients {
                 rooms: rooms.map(|room| &**room).collect(),
                 data: &member.data,
             };
-            let may_come = !member.pid.is_empty() && member.data.len() <= SESSION_BYTES_MAX;
+            let is_sound = member.dismissed.is_none() && member.data.len() <= SESSION_BYTES_MAX;
+            let may_come = !member.pid.is_empty() && is_sound;
             may_come.then_some(socket)
         });
         sockets.collect()

@@ -200,13 +200,22 @@ impl Client {
 
     /// Of how a client keeps up the last word counts: it may change its mind often while its worker does not read.
     fn keep(&mut self, frame: Waiting) {
-        if frame.is_moved() && moved::merge(&mut self.queue, &frame) {
+        if frame.is_moved() && moved::merge(self, &frame) {
             return;
         }
         let is_pressure = |other: &&mut Waiting| other.kind == Kind::Pressure;
         let mut queue = self.queue.iter_mut();
         match queue.find(|other| frame.kind == Kind::Pressure && is_pressure(other)) {
             Some(other) => other.body = frame.body,
+            None => self.put(frame),
+        }
+    }
+
+    /// What became of its sockets its worker hears before it hears what others ask about them, and so before what the client says.
+    pub(super) fn put(&mut self, frame: Waiting) {
+        let first = self.queue.iter().position(|it| it.kind == Kind::Data);
+        match first.filter(|_| frame.is_moved()) {
+            Some(at) => self.queue.insert(at, frame),
             None => self.queue.push_back(frame),
         }
     }
@@ -387,9 +396,10 @@ impl Exchange {
                 answers,
                 namespace,
                 what,
+                ref places,
                 ref sockets,
             } => {
-                self.moved(namespace, what, sockets);
+                self.moved((namespace, what), places, sockets);
                 answers.into_iter().for_each(|shard| self.move_done(shard));
             }
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),
@@ -603,8 +613,11 @@ impl Exchange {
         }
         worker.row.pop_front();
         client.is_ready = client.has_turn() && !client.is_away();
-        if client.is_ready {
-            worker.row.push_back(Ready::Client(number));
+        // All that became of its sockets is one turn.
+        match client.queue.front().is_some_and(Waiting::is_moved) {
+            _ if !client.is_ready => {}
+            true => worker.row.push_front(Ready::Client(number)),
+            false => worker.row.push_back(Ready::Client(number)),
         }
         if client.is_gone {
             worker.farewell_bytes -= frame.cost() as usize;

@@ -129,6 +129,9 @@ pub(crate) enum ToLinks<'a> {
         namespace: &'a str,
         /// As in MOVED.
         what: u8,
+        /// The rooms of the MOVE.
+        #[serde(borrow)]
+        places: Vec<&'a str>,
         #[serde(borrow)]
         sockets: Vec<MovedSocket<'a>>,
     },
@@ -149,8 +152,8 @@ pub(crate) struct MovedSocket<'a> {
     pub(crate) client: ClientNumber,
     pub(crate) sid: &'a str,
     pub(crate) known: u32,
-    /// The rooms that it has joined or left.
-    pub(crate) places: Vec<&'a str>,
+    /// Which of the rooms it has joined or left: a bit for each.
+    pub(crate) places: u64,
 }
 
 /// A socket with a private id whose client is gone, as its worker described it last.

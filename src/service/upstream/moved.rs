@@ -4,7 +4,7 @@
 //! long story is kept: of what waits for it only the outcome counts.
 
 use super::applications::AppId;
-use super::deal::Waiting;
+use super::deal::{Client, Waiting};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, MovedSocket, SpaceId, ToClients};
@@ -12,12 +12,16 @@ use super::worker::WorkerId;
 use ringway_proto::link::{Frame, Movement, Raw, Side};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Rooms in one MOVE: what it costs is so many times the sockets that it moves.
-const PLACES_MAX: usize = 256;
+/// Rooms in one MOVE, and the bytes of their names: what it costs is so many times the sockets that it moves. Mail has a bit for each.
+const PLACES_MAX: usize = 64;
+const PLACES_BYTES_MAX: usize = 64 << 10;
 /// Bytes of messages that wait behind the MOVEs of one worker.
 const HELD_BYTES_MAX: usize = 4 << 20;
-/// MOVED that wait for the worker of one client and do not become one: beyond, the client comes anew.
+/// What such a message is counted with beside its body.
+const HELD_COST_BYTES: usize = 96;
+/// MOVED that wait for the worker of one client and do not become one, and their bytes: beyond, the client comes anew.
 const WAITING_MAX: usize = 64;
+const WAITING_BYTES_MAX: usize = 16 << 10;
 
 /// What becomes of sockets, from its byte.
 const fn movement(what: u8) -> Movement {
@@ -38,7 +42,8 @@ impl Exchange {
         space: Option<SpaceId>,
         places: &[&str],
     ) -> Result<(), Fault> {
-        if places.len() > PLACES_MAX {
+        let bytes: usize = places.iter().map(|place| place.len()).sum();
+        if places.len() > PLACES_MAX || bytes > PLACES_BYTES_MAX {
             return Err(Fault::TooMany("rooms in a MOVE"));
         }
         if let Some(space) = self.with_clients(id, space) {
@@ -56,25 +61,33 @@ impl Exchange {
 
     /// Messages go to those for whom they are, all of whose sockets they find moved.
     pub(super) fn say_behind_moves(&mut self) {
-        while let Some(message) = self.behind_moves.next() {
+        for message in self.behind_moves.take() {
             self.give_bus(&message);
         }
     }
 
-    /// A shard has moved these sockets.
-    pub(super) fn moved(&mut self, namespace: &str, what: u8, sockets: &[MovedSocket<'_>]) {
+    /// A shard has moved these sockets, in the namespace of that name.
+    pub(super) fn moved(
+        &mut self,
+        (nsp, what): (&str, u8),
+        places: &[&str],
+        sockets: &[MovedSocket<'_>],
+    ) {
         for socket in sockets {
+            if !self.hears_moved(socket.client) {
+                continue;
+            }
+            let changed = places.iter().enumerate();
+            let changed = changed.filter(|(at, _)| socket.places & (1 << at) != 0);
             let frame = Frame::Moved {
-                nsp: namespace,
+                nsp,
                 sid: socket.sid,
                 known: socket.known,
                 what: movement(what),
-                places: socket.places.clone(),
+                places: changed.map(|(_, place)| *place).collect(),
             };
-            if self.hears_moved(socket.client) {
-                self.forward(socket.client, Waiting::moved(&frame));
-                self.bound_moved(socket);
-            }
+            self.forward(socket.client, Waiting::moved(&frame));
+            self.bound_moved(socket.client);
         }
     }
 
@@ -86,15 +99,17 @@ impl Exchange {
     }
 
     /// A worker that speaks and does not read has so many different things to hear of one client that nobody is to keep them.
-    fn bound_moved(&mut self, socket: &MovedSocket<'_>) {
-        let Some(client) = self.clients.get_mut(&socket.client) else {
+    fn bound_moved(&mut self, number: ClientNumber) {
+        let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
         let waiting = client.queue.iter().filter(|frame| frame.is_moved());
-        if waiting.count() > WAITING_MAX {
-            client.queue.pop_back();
-            let client = socket.client;
-            self.say(client.shard(), &ToClients::Lost { client });
+        let (count, bytes) = waiting.fold((0, 0), |(count, bytes), frame| {
+            (count + 1, bytes + frame.cost() as usize)
+        });
+        if count > WAITING_MAX || bytes > WAITING_BYTES_MAX {
+            client.queue.retain(|frame| !frame.is_moved());
+            self.say(number.shard(), &ToClients::Lost { client: number });
         }
     }
 }
@@ -119,8 +134,14 @@ pub(super) struct BehindMoves {
     done: Vec<u64>,
     /// Of a worker, its last MOVE.
     last: BTreeMap<WorkerId, u64>,
-    /// What waits, in its order.
-    held: BTreeMap<WorkerId, VecDeque<(u64, BusMessage)>>,
+    held: BTreeMap<WorkerId, Held>,
+}
+
+/// What waits of one worker, in its order, and what that is counted with.
+#[derive(Debug, Default)]
+struct Held {
+    messages: VecDeque<(u64, BusMessage)>,
+    bytes: usize,
 }
 
 impl BehindMoves {
@@ -139,48 +160,58 @@ impl BehindMoves {
         self.done.iter().copied().min().unwrap_or(0)
     }
 
-    /// Keeps a message for as long as it has to wait; or gives it back, as it need not.
-    pub(super) fn hold(&mut self, id: WorkerId, message: BusMessage) -> Option<BusMessage> {
+    /// Keeps a message for as long as it has to wait. What need not, or for lack of room may not any longer.
+    pub(super) fn hold(&mut self, id: WorkerId, message: BusMessage) -> Vec<BusMessage> {
         let behind = self.last.get(&id).copied().unwrap_or(0);
         if behind <= self.done_by_all() && !self.held.contains_key(&id) {
-            return Some(message);
+            return vec![message];
         }
-        self.held
-            .entry(id)
-            .or_default()
-            .push_back((behind, message));
-        None
+        let held = self.held.entry(id).or_default();
+        held.bytes += HELD_COST_BYTES + message.body.len();
+        held.messages.push_back((behind, message));
+        core::iter::from_fn(|| held.pop_if(|_, bytes| bytes > HELD_BYTES_MAX)).collect()
     }
 
-    /// The next message that need not wait any longer, or for which there is no room.
-    pub(super) fn next(&mut self) -> Option<BusMessage> {
+    /// What need not wait any longer.
+    pub(super) fn take(&mut self) -> Vec<BusMessage> {
         let done = self.done_by_all();
-        let may_go = |held: &VecDeque<(u64, BusMessage)>| {
-            let bytes: usize = held.iter().map(|(_, message)| message.body.len()).sum();
-            held.front().is_some_and(|(behind, _)| *behind <= done) || bytes > HELD_BYTES_MAX
-        };
-        let id = self.held.iter().find(|(_, held)| may_go(held));
-        let id = id.map(|(id, _)| *id)?;
-        let held = self.held.get_mut(&id)?;
-        let message = held.pop_front();
-        if held.is_empty() {
-            self.held.remove(&id);
+        let mut taken = Vec::new();
+        for held in self.held.values_mut() {
+            while let Some(message) = held.pop_if(|behind, _| behind <= done) {
+                taken.push(message);
+            }
         }
-        message.map(|(_, message)| message)
+        self.held.retain(|_, held| !held.messages.is_empty());
+        taken
     }
 
     /// A worker is gone: what it has said waits no longer.
     pub(super) fn let_go(&mut self, id: WorkerId) {
         self.last.remove(&id);
-        for (behind, _) in self.held.get_mut(&id).into_iter().flatten() {
+        let held = self.held.get_mut(&id).map(|held| &mut held.messages);
+        for (behind, _) in held.into_iter().flatten() {
             *behind = 0;
         }
     }
 }
 
+impl Held {
+    /// The first, if it may go by what it stands behind and by what all are counted with.
+    fn pop_if(&mut self, may_go: impl Fn(u64, usize) -> bool) -> Option<BusMessage> {
+        let bytes = self.bytes;
+        let first = self
+            .messages
+            .pop_front_if(|(behind, _)| may_go(*behind, bytes));
+        let (_, message) = first?;
+        self.bytes -= HELD_COST_BYTES + message.body.len();
+        Some(message)
+    }
+}
+
 /// Makes one story of what waits for a worker that a socket has joined and left, and of what it does next: of a room that it has left and is in again, or
 /// the other way round, there is nothing to say. `false`: the next is a story of its own.
-pub(super) fn merge(queue: &mut VecDeque<Waiting>, next: &Waiting) -> bool {
+pub(super) fn merge(client: &mut Client, next: &Waiting) -> bool {
+    let queue = &mut client.queue;
     let raw = next.raw_of_none();
     let Some(mut story) = Story::of(&raw) else {
         return false;
@@ -192,7 +223,7 @@ pub(super) fn merge(queue: &mut VecDeque<Waiting>, next: &Waiting) -> bool {
     let same = find(queue, &story.socket(), story.joins);
     let (at, rest) = match same {
         Some(at) => (at, places_of(&queue[at])),
-        None => return opposite.is_some() && keep(queue, &story),
+        None => return opposite.is_some() && keep(client, &story),
     };
     story.places.extend(rest.iter().map(String::as_str));
     queue[at] = story.told();
@@ -200,9 +231,9 @@ pub(super) fn merge(queue: &mut VecDeque<Waiting>, next: &Waiting) -> bool {
 }
 
 /// What the story has left of its own goes behind the rest.
-fn keep(queue: &mut VecDeque<Waiting>, story: &Story<'_>) -> bool {
+fn keep(client: &mut Client, story: &Story<'_>) -> bool {
     if !story.places.is_empty() {
-        queue.push_back(story.told());
+        client.put(story.told());
     }
     true
 }

@@ -1,14 +1,17 @@
 //! MOVE on its way to the shards, and MOVED on its way to whose the sockets are.
 
 use super::ToLinks;
-use super::applications::AppId;
-use super::mail::MovedSocket;
+use super::applications::{AppId, Routes};
+use super::clients::Clients;
+use super::mail::{ClientNumber, MovedSocket, SpaceId};
 use super::moved::{BehindMoves, BusMessage};
+use super::space::{Space, Target};
 use super::stage::{Stage, client};
 use super::window::Window;
 use super::worker::WorkerId;
+use crate::hub::Key;
 use crate::time::ConnId;
-use ringway_proto::link::{Frame, Movement};
+use ringway_proto::link::{Flags, Frame, Movement};
 
 const JOIN: u8 = Movement::Join as u8;
 const LEAVE: u8 = Movement::Leave as u8;
@@ -36,12 +39,13 @@ fn moved(stage: &mut Stage, number: u64, (what, known): (u8, u32), places: &[&st
         client: client(number),
         sid: "s",
         known,
-        places: places.to_vec(),
+        places: (1 << places.len()) - 1,
     };
     stage.mail(&ToLinks::Moved {
         answers: None,
         namespace: "/",
         what,
+        places: places.to_vec(),
         sockets: vec![socket],
     });
 }
@@ -91,11 +95,18 @@ fn one_in_a_namespace_that_the_worker_has_not_named_is_refused() {
 #[test]
 fn the_rooms_of_one_are_bounded() {
     let (mut stage, [a, _]) = stage(Window::default());
-    let names: Vec<String> = (0..257).map(|number| number.to_string()).collect();
+    let names: Vec<String> = (0..65).map(|number| number.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    stage.say(a, 0, &moving(&names[..256]));
+    stage.say(a, 0, &moving(&names[..64]));
     assert_eq!(stage.take_told(), ["MOVE"]);
     stage.say(a, 0, &moving(&names));
+    assert_eq!(stage.heard(a).last().unwrap(), "ERROR too-many");
+    // So are their bytes: MOVED repeats them beside the socket's name, and is a frame.
+    let (mut stage, [a, _]) = self::stage(Window::default());
+    let half = "x".repeat(32 << 10);
+    stage.say(a, 0, &moving(&[&half, &half]));
+    assert_eq!(stage.take_told(), ["MOVE"]);
+    stage.say(a, 0, &moving(&[&half, &half, "y"]));
     assert_eq!(stage.heard(a).last().unwrap(), "ERROR too-many");
 }
 
@@ -170,11 +181,19 @@ fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
         bytes: 1 << 20,
     });
     stage.data(2, "2[\"x\"]");
-    for known in 0..100 {
+    for known in 0..64 {
         moved(&mut stage, 2, (JOIN, known), &["r"]);
     }
-    assert_eq!(stage.take_told(), ["lost 2"; 36]);
-    assert_eq!(of_moves(stage.heard_all(b)).len(), 64);
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    moved(&mut stage, 2, (JOIN, 64), &["r"]);
+    assert_eq!(stage.take_told(), ["lost 2"]);
+    assert_eq!(of_moves(stage.heard_all(b)), Vec::<String>::new());
+    // So are the bytes.
+    let long = "x".repeat(20_000);
+    moved(&mut stage, 2, (JOIN, 65), &[&long]);
+    stage.data(2, "2[\"x\"]");
+    moved(&mut stage, 2, (LEAVE, 66), &[&long]);
+    assert_eq!(stage.take_told(), ["lost 2"]);
 }
 
 fn bus<'a>(opaque: &'a str) -> Frame<'a> {
@@ -186,11 +205,49 @@ fn bus<'a>(opaque: &'a str) -> Frame<'a> {
     }
 }
 
+/// Whatever the client says, and although its worker was sent nothing for a while.
+#[test]
+fn what_became_of_sockets_comes_before_what_others_ask_and_what_clients_say() {
+    let (mut stage, [a, b]) = stage(Window {
+        frames: 1,
+        bytes: 1 << 20,
+    });
+    for word in ["1", "2", "3"] {
+        stage.data(2, word);
+    }
+    stage.say(a, 0, &moving(&["r"]));
+    moved(&mut stage, 2, (JOIN, 0), &["r"]);
+    moved(&mut stage, 2, (LEAVE, 0), &["q"]);
+    done(&mut stage, 0);
+    stage.say(a, 0, &bus("1"));
+    assert_eq!(
+        stage.heard_all(b),
+        [
+            "DATA 2 1",
+            "MOVED 2 s Join r behind 0",
+            "MOVED 2 s Leave q behind 0",
+            "BUS 0",
+            "DATA 2 2",
+            "DATA 2 3"
+        ]
+    );
+}
+
+/// As the names of rooms, which whoever hears of the rooms has to know.
+#[test]
+fn what_has_to_be_known_before_waits_for_nothing() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    stage.say(a, 0, &moving(&["r"]));
+    stage.say_with(a, 0, Flags::VOLATILE, &bus("1"));
+    assert_eq!(of_bus(&mut stage, b), 1);
+}
+
 fn done(stage: &mut Stage, shard: u16) {
     stage.mail(&ToLinks::Moved {
         answers: Some(shard),
         namespace: "/",
         what: JOIN,
+        places: Vec::new(),
         sockets: Vec::new(),
     });
 }
@@ -250,21 +307,21 @@ fn check_order(done: &[u16], expected: &[&[usize]]) {
         body: vec![0; bytes].into(),
     };
     let (one, other) = (WorkerId(1), WorkerId(2));
-    behind.said(one, 2);
-    assert!(behind.hold(one, message(1)).is_none());
-    behind.said(other, 2);
-    assert!(behind.hold(other, message(2)).is_none());
-    behind.said(one, 2);
-    assert!(behind.hold(one, message(3)).is_none());
-    assert!(
-        behind.hold(WorkerId(3), message(4)).is_some(),
-        "it has moved nobody"
-    );
+    let waits = |behind: &mut BehindMoves, id, bytes| {
+        behind.said(id, 2);
+        assert!(behind.hold(id, message(bytes)).is_empty());
+    };
+    waits(&mut behind, one, 1);
+    waits(&mut behind, other, 2);
+    waits(&mut behind, one, 3);
+    let third = behind.hold(WorkerId(3), message(4));
+    assert_eq!(third.len(), 1, "it has moved nobody");
     let went: Vec<Vec<usize>> = done
         .iter()
         .map(|shard| {
             behind.done(*shard);
-            core::iter::from_fn(|| behind.next().map(|it| it.body.len())).collect()
+            let taken = behind.take().into_iter();
+            taken.map(|message| message.body.len()).collect()
         })
         .collect();
     assert_eq!(went, expected, "{done:?}");
@@ -285,4 +342,42 @@ fn a_worker_of_an_earlier_version_is_told_nothing_that_it_would_not_know() {
     stage.open(1, &[]);
     moved(&mut stage, 1, (JOIN, 0), &["r"]);
     assert_eq!(of_moves(stage.heard_all(conn)), Vec::<String>::new());
+}
+
+/// A shard's clients, of which one is to be disconnected.
+fn dismissed() -> (Clients, Key, ClientNumber) {
+    let mut clients = Clients::new(0, 1, 8, Routes::default());
+    let (space, key) = (
+        SpaceId(1),
+        Key {
+            slot: 1,
+            generation: 1,
+        },
+    );
+    let number = clients.number(key, AppId::MAIN);
+    clients.name(space, AppId::MAIN, "/t");
+    let set = |space: &mut Space| space.set(key, "s", "pid", ("{}", "{}"), &["r"]);
+    clients.change(key, space, set).unwrap();
+    assert_eq!(clients.left((key, AppId::MAIN)).len(), 1);
+    let all = Target {
+        rooms: &[],
+        except: &[],
+    };
+    clients.change_all(space, |space| space.dismiss(all, Movement::Close));
+    (clients, key, number)
+}
+
+#[test]
+fn a_namespace_that_goes_takes_those_along_who_are_to_be_disconnected() {
+    let (mut clients, key, number) = dismissed();
+    assert_eq!(clients.retire(SpaceId(1)), [key]);
+    assert_eq!(clients.sockets((key, AppId::MAIN)).count(), 0);
+    clients.forget(number);
+    assert!(clients.is_empty() && clients.bytes() == 0);
+}
+
+#[test]
+fn whoever_is_to_be_disconnected_does_not_come_back() {
+    let (clients, key, _) = dismissed();
+    assert_eq!(clients.left((key, AppId::MAIN)), []);
 }

@@ -358,11 +358,14 @@ impl Exchange {
             to: (*to).into(),
             body: raw.body.into(),
         };
-        // What others are asked comes behind what became of their sockets.
-        if let Some(message) = self.behind_moves.hold(id, message) {
+        // What others are asked comes behind what became of their sockets, but for what they have to know before that.
+        let messages = match raw.flags.contains(Flags::VOLATILE) {
+            true => vec![message],
+            false => self.behind_moves.hold(id, message),
+        };
+        for message in messages {
             self.give_bus(&message);
         }
-        self.say_behind_moves();
         Ok(())
     }
 

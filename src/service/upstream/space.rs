@@ -59,8 +59,8 @@ pub struct Moved {
     pub sid: Rc<str>,
     /// JOINs and LEAVEs that were obeyed before; [`MOVED_UNKNOWN`] while it is nobody's.
     pub known: u32,
-    /// The rooms that it has joined or left.
-    pub places: Vec<Rc<str>>,
+    /// Which of the rooms it has joined or left: a bit for each that was named.
+    pub places: u64,
 }
 
 /// To whom something is said or done: those in any of `rooms`, or all when there are none, but for those in any of `except`.
@@ -119,6 +119,14 @@ impl Space {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The sessions of all sockets, those that no broadcast reaches among them, in their order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.members.keys().copied().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// How many sockets there are.
@@ -229,32 +237,32 @@ impl Space {
         moved.flatten().collect()
     }
 
-    /// Nothing reaches these sockets from here on; but for those of `by`, which sees to them itself. Gives them.
-    pub fn dismiss(&mut self, target: Target<'_>, how: Movement, by: WorkerId) -> Vec<Moved> {
+    /// Nothing reaches these sockets from here on. Gives them.
+    pub fn dismiss(&mut self, target: Target<'_>, how: Movement) -> Vec<Moved> {
         let keys = self.plan(target.rooms, target.except);
-        let others = keys.into_iter().filter(|key| !self.is_of(*key, by));
-        let others: Vec<Key> = others.collect();
-        self.dismissed += others.len();
-        for key in &others {
+        self.dismissed += keys.len();
+        for key in &keys {
             let member = self.members.get_mut(key);
             member.expect("it is a member").dismissed = Some(how);
         }
-        let told = others.into_iter();
-        told.map(|key| self.told(key, Vec::new())).collect()
+        let told = keys.into_iter();
+        told.map(|key| self.told(key, 0)).collect()
     }
 
     fn moved(
         &mut self,
         key: Key,
         places: &[&str],
-        change: impl Fn(&mut Self, Key, &str) -> Option<Rc<str>>,
+        change: impl Fn(&mut Self, Key, &str) -> bool,
     ) -> Option<Moved> {
-        let places = places.iter().filter_map(|name| change(self, key, name));
-        let places: Vec<Rc<str>> = places.collect();
-        (!places.is_empty()).then(|| self.told(key, places))
+        let mut changed = 0;
+        for (at, name) in places.iter().enumerate() {
+            changed |= u64::from(change(self, key, name)) << at;
+        }
+        (changed != 0).then(|| self.told(key, changed))
     }
 
-    fn told(&self, key: Key, places: Vec<Rc<str>>) -> Moved {
+    fn told(&self, key: Key, places: u64) -> Moved {
         let member = &self.members[&key];
         Moved {
             key,
@@ -264,24 +272,23 @@ impl Space {
         }
     }
 
-    /// The room, if the socket was not in it and is now.
-    fn enter_anew(&mut self, key: Key, name: &str) -> Option<Rc<str>> {
-        let before = self.members.get(&key)?.stays.len();
-        self.enter(key, name).ok()?;
-        let stays = &self.members[&key].stays;
-        let entered = stays.get(before)?;
-        Some(Rc::clone(&self.room(entered.room).name))
+    /// Whether the socket was not in the room and is now.
+    fn enter_anew(&mut self, key: Key, name: &str) -> bool {
+        let rooms = |space: &Self| space.members.get(&key).map_or(0, |it| it.stays.len());
+        let before = rooms(self);
+        self.enter(key, name).is_ok() && rooms(self) > before
     }
 
-    /// The room, if the socket was in it.
-    fn leave_one(&mut self, key: Key, name: &str) -> Option<Rc<str>> {
-        let id = *self.ids.get(name)?;
-        let name = Rc::clone(&self.room(id).name);
-        let member = self.members.get_mut(&key)?;
-        let at = member.stays.iter().position(|stay| stay.room == id)?;
-        let stay = member.stays.swap_remove(at);
-        self.take_out(stay);
-        Some(name)
+    /// Whether the socket was in the room.
+    fn leave_one(&mut self, key: Key, name: &str) -> bool {
+        let id = self.ids.get(name).copied();
+        let Some((id, member)) = id.zip(self.members.get_mut(&key)) else {
+            return false;
+        };
+        let at = member.stays.iter().position(|stay| stay.room == id);
+        let stay = at.map(|at| member.stays.swap_remove(at));
+        stay.into_iter().for_each(|stay| self.take_out(stay));
+        at.is_some()
     }
 
     /// Whether the session's socket is that worker's.

@@ -91,7 +91,7 @@ export const FRAMES = {
   },
   BCAST_COUNT: { type: 39, from: "daemon", flags: 0, fields: [["request", "u32"], ["clients", "u32"]] },
   BCAST_REPLY: { type: 40, from: "daemon", flags: 0, fields: [["request", "u32"], ["parts", "parts"]] },
-  BUS: { type: 41, from: "both", flags: 0, fields: [["nsp", "s16"], ["to", "s16"], ["from", "s16"], ["opaque", "rest"]] },
+  BUS: { type: 41, from: "both", flags: VOLATILE, fields: [["nsp", "s16"], ["to", "s16"], ["from", "s16"], ["opaque", "rest"]] },
   SESSION_SAVE: {
     type: 42, from: "worker", flags: 0,
     fields: [["nsp", "u16"], ["pid", "s16"], ["rooms", "texts"], ["sid", "s16"], ["data", "s32"]],

@@ -186,7 +186,9 @@ export class Link {
     if (this.#isEmitter && LASTING_TYPES.has(type) && this.#outgoing.keptBytes + frame.length > bytes_max) {
       return this.#handler.fault(new LinkError("queue-full", "a message was dropped: too much waits for the daemon"));
     }
-    if (!this.#isEmitter && DROPPED_TYPES.has(type) && this.#dropping.drops(this.#outgoing.keptBytes, frame.length)) return;
+    // What others have to know before something else is not left out either.
+    const isDropped = DROPPED_TYPES.has(type) && !(type === FRAMES.BUS.type && frame.readUInt8(FLAGS_AT) & FLAG.VOLATILE);
+    if (!this.#isEmitter && isDropped && this.#dropping.drops(this.#outgoing.keptBytes, frame.length)) return;
     this.#outgoing.push(frame);
     // What is about one client cannot be left out: there is as much room for that again.
     if (this.#outgoing.keptBytes > bytes_max * (this.#isEmitter ? 1 : 2)) {
