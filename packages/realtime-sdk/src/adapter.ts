@@ -283,9 +283,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         if (isUnknown) this.#moves.keep(sid, conn, { what, places });
         return;
       }
-      const later = this.#moves.unsaid(sid, isUnknown ? 0 : known, places);
+      const later = this.#moves.unsaid(sid, isUnknown ? undefined : known, places);
       // What this worker has said of it meanwhile has replaced what the daemon did. Said before anybody hears of it here, who may have more to say.
-      if (isUnknown && later.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, later);
+      if (isUnknown && later.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, later, true);
       this.#takeMove(sid, member, { what, places: later });
     }
 
@@ -502,10 +502,10 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       else socket.conn.close(true);
     }
 
-    #sendRooms(name: "JOIN" | "LEAVE", id: string, connection: VirtualConnection, rooms: readonly string[]): void {
+    #sendRooms(name: "JOIN" | "LEAVE", id: string, connection: VirtualConnection, rooms: readonly string[], isEcho = false): void {
       for (let from = 0; from < rooms.length; from += LIST_MAX) {
         const some = rooms.slice(from, from + LIST_MAX).map(wireRoom);
-        this.#moves.say(id, some);
+        this.#moves.say(id, some, isEcho);
         host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
       }
     }

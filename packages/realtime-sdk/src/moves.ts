@@ -37,7 +37,7 @@ export class Moves {
   readonly #now: () => number;
   /** Frames about each socket since it was described. */
   readonly #frames = new Map<string, number>();
-  /** Of each of which something was said lately, by the rooms' names on the link, the last frame that named each of them. */
+  /** Of each of which something was said lately, by the rooms' names on the link, the last frame that named each of them; below zero those that said again what the daemon had done. */
   readonly #lately = new Map<string, Map<string, number>>();
   /** The oldest first; those before `#gone` are forgotten. */
   #words: Word[] = [];
@@ -55,11 +55,12 @@ export class Moves {
     this.#lately.delete(sid);
   }
 
-  /** One frame, JOIN or LEAVE, names these rooms. */
-  say(sid: string, rooms: readonly string[]): void {
+  /** One frame, JOIN or LEAVE, names these rooms. `isEcho`: it says again what the daemon has done, which is no word of this worker's own. */
+  say(sid: string, rooms: readonly string[], isEcho = false): void {
     const at_ms = this.#now();
-    const frame = (this.#frames.get(sid) ?? 0) + 1;
-    this.#frames.set(sid, frame);
+    const frames = (this.#frames.get(sid) ?? 0) + 1;
+    this.#frames.set(sid, frames);
+    const frame = isEcho ? -frames : frames;
     let lately = this.#lately.get(sid);
     if (lately === undefined) this.#lately.set(sid, (lately = new Map()));
     for (const room of rooms) {
@@ -88,11 +89,15 @@ export class Moves {
     if (lately.size === 0 && this.#lately.get(sid) === lately) this.#lately.delete(sid);
   }
 
-  /** Of the places that the daemon moved a socket to or from, when it had obeyed so many frames about it, those that no later one names: there the daemon's is the last word. */
-  unsaid(sid: string, known: number, places: readonly string[]): readonly string[] {
+  /**
+   * Of the places that the daemon moved a socket to or from, when it had obeyed so many frames about it, those that no later one names: there the daemon's is
+   * the last word. Without a number it had not heard of the socket: then what was said again of its own doings does not count, as that is said again, too.
+   */
+  unsaid(sid: string, known: number | undefined, places: readonly string[]): readonly string[] {
     const lately = this.#lately.get(sid);
-    if (lately === undefined || (this.#frames.get(sid) ?? 0) <= known) return places;
-    return places.filter((place) => (lately.get(place) ?? 0) <= known);
+    if (lately === undefined) return places;
+    const isLater = (frame: number): boolean => (known === undefined ? frame > 0 : Math.abs(frame) > known);
+    return places.filter((place) => !isLater(lately.get(place) ?? 0));
   }
 
   /** A socket was moved that is not introduced yet. */

@@ -2,7 +2,7 @@
 
 import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
-import { FLAG, FRAME_BODY_BYTES_MAX, type Frame, type Part } from "./link/frames.js";
+import { FLAG, FRAME_BODY_BYTES_MAX, MOVED_UNKNOWN, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
 import type { Move } from "./moves.js";
 import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
@@ -17,6 +17,15 @@ const NAME_NONE = `/${"-".repeat(NAME_BYTES_MAX)}`;
 
 /** Of one frame, with room for names: what is longer goes in pieces. */
 const ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - PIECE_BYTES_MAX;
+
+/** Sockets that were moved in a namespace that is not there yet: how many are remembered, and for how long (resume.ts). */
+const EARLY_MAX = 4_096;
+const EARLY_MS_MAX = 30_000;
+
+interface EarlyMove {
+  readonly frame: Frame<"MOVED">;
+  readonly at_ms: number;
+}
 
 /** What an adapter is to the link. */
 export interface NamespaceAdapter {
@@ -54,6 +63,7 @@ export class Namespaces {
   #numbersGiven = 0;
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
+  #early: EarlyMove[] = [];
   readonly #pieces: Pieces;
 
   constructor(instance: string, link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">) {
@@ -65,6 +75,9 @@ export class Namespaces {
   /** The number of a namespace; an adapter that replaces another one takes its over. */
   add(name: string, adapter: NamespaceAdapter): number {
     this.#adapters.set(name, adapter);
+    const early = this.#early.filter(({ frame }) => frame.nsp === name);
+    if (early.length > 0) this.#early = this.#early.filter(({ frame }) => frame.nsp !== name);
+    for (const { frame } of early) adapter.takeMoved(frame);
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
     const number = this.#numberOf(name);
@@ -181,12 +194,23 @@ export class Namespaces {
         return;
       }
       case "BUS": return this.#takeBus(frame);
-      case "MOVED": return this.#adapters.get(frame.nsp)?.takeMoved(frame);
+      case "MOVED": return this.#takeMoved(frame);
       // Answers that come too late are no fault.
       case "BCAST_COUNT": return this.#requests.get(frame.request)?.request.count?.(frame.clients);
       case "BCAST_REPLY": return this.#requests.get(frame.request)?.request.reply?.(frame.parts);
       case "SESSION_RES": return this.#requests.get(frame.request)?.request.session?.(frame);
     }
+  }
+
+  /** A socket that comes back may be moved before its namespace is made again, which may take a while. */
+  #takeMoved(frame: Frame<"MOVED">): void {
+    const adapter = this.#adapters.get(frame.nsp);
+    if (adapter) return adapter.takeMoved(frame);
+    if (frame.known !== MOVED_UNKNOWN) return;
+    const now_ms = performance.now();
+    const isOver = ({ at_ms }: EarlyMove): boolean => now_ms >= at_ms + EARLY_MS_MAX;
+    while (this.#early[0] && (isOver(this.#early[0]) || this.#early.length >= EARLY_MAX)) this.#early.shift();
+    this.#early.push({ frame, at_ms: now_ms });
   }
 
   #takeBus(frame: Frame<"BUS">): void {

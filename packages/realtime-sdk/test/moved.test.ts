@@ -223,6 +223,18 @@ test("what became of a socket while the daemon was told of it is said again", as
   assert.deepEqual(await said(), [["LEAVE", 1, ["more"]], ["JOIN", 1, ["more"]]]);
 });
 
+test("a socket that joins and leaves a room before the daemon has heard of it is out of it", async () => {
+  const { link, io, moved, said } = await stage();
+  const connected = once(io, "connection") as Promise<[Socket]>;
+  link.resume(1, [{ nsp: "/", sid: "s", rooms: [], auth: {}, data: {} }]);
+  const [socket] = await connected;
+  await said();
+  await moved(1, "s", MOVED_UNKNOWN, JOIN, "tmp");
+  await moved(1, "s", MOVED_UNKNOWN, LEAVE, "tmp");
+  assert.deepEqual(roomsOf(socket), []);
+  assert.deepEqual(await said(), [["JOIN", 1, ["tmp"]], ["LEAVE", 1, ["tmp"]]]);
+});
+
 test("sockets that were disconnected by another worker go, on the connection that is meant", async () => {
   const { client, moved, said } = await stage();
   const [one, two] = [await client(1), await client(2)];

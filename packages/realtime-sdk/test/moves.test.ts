@@ -77,6 +77,15 @@ test("what became of a socket before it is introduced is given once, to its own 
   assert.deepEqual(moves.take("2", 1), []);
 });
 
+test("what was said again of the daemon's doings is no word against what it does next, unless it had heard of the socket", () => {
+  const moves = new Moves();
+  moves.say("s", ["echo"], true);
+  moves.say("s", ["own"]);
+  assert.deepEqual(moves.unsaid("s", undefined, ["echo", "own", "other"]), ["echo", "other"]);
+  assert.deepEqual(moves.unsaid("s", 0, ["echo", "own", "other"]), ["other"]);
+  assert.deepEqual(moves.unsaid("s", 1, ["echo", "own"]), ["echo"]);
+});
+
 test("more rooms than one frame holds go in several, those by which sockets are chosen last", () => {
   const places = Array.from({ length: 600 }, (_, number) => `${number}`);
   const move = { nsp: 0, what: MOVEMENT.LEAVE, rooms: ["1"], except: ["0", "x"], places };

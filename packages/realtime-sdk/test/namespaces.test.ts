@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FLAG, type Fields } from "../src/link/frames.js";
+import { FLAG, MOVED_UNKNOWN, type Fields } from "../src/link/frames.js";
 import { Namespaces, type NamespaceAdapter } from "../src/namespaces.js";
 
 const adapter = {} as NamespaceAdapter;
@@ -47,4 +47,24 @@ test("more namespaces than there are numbers are no exception", () => {
   namespaces.remove("/7", adapter);
   assert.equal(namespaces.add("/free", adapter), 7);
   assert.equal(frames.length, 0xffff + 4);
+});
+
+test("sockets that were moved before their namespace is there are moved when it is", () => {
+  const { namespaces } = said();
+  const taken: string[] = [];
+  const moving = { takeMoved: ({ sid }: { sid: string }) => void taken.push(sid) } as unknown as NamespaceAdapter;
+  const move = (nsp: string, sid: string, known: number): void =>
+    namespaces.receive({ name: "MOVED", flags: 0, conn: 1, nsp, sid, known, what: 2, places: [] });
+  move("/a", "one", MOVED_UNKNOWN);
+  move("/b", "two", MOVED_UNKNOWN);
+  move("/a", "known", 0);
+  move("/a", "three", MOVED_UNKNOWN);
+  namespaces.add("/a", moving);
+  assert.deepEqual(taken, ["one", "three"]);
+  move("/a", "four", 0);
+  namespaces.add("/a", moving);
+  assert.deepEqual(taken, ["one", "three", "four"]);
+  for (let number = 0; number < 4_096; number += 1) move("/c", `${number}`, MOVED_UNKNOWN);
+  namespaces.add("/b", moving);
+  assert.deepEqual(taken.length, 3, "so many are remembered");
 });

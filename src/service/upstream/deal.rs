@@ -182,6 +182,8 @@ pub(super) struct Client {
     pub(super) is_held: bool,
     /// Acknowledgements that it waits for, if that is looked at.
     pub(super) owed: Option<Box<Owed>>,
+    /// Its worker does not know what became of its sockets: it comes anew.
+    pub(super) is_deaf: bool,
     /// It has left; its worker has not been sent all of its last words.
     pub(super) is_gone: bool,
     /// Cost that was dealt with, and of which its shard has not heard.
@@ -191,6 +193,9 @@ pub(super) struct Client {
 impl Client {
     /// Whether the frame has a place in what a worker hears of the client.
     fn takes(&mut self, frame: &Waiting) -> bool {
+        if frame.is_moved() && (self.is_deaf || self.leaving == Leaving::Away) {
+            return false;
+        }
         if frame.kind != Kind::Data {
             // A transport that changes while no worker is there is told by RESUME.
             return self.worker.is_some();
@@ -211,10 +216,11 @@ impl Client {
         }
     }
 
-    /// What became of its sockets its worker hears before it hears what others ask about them, and so before what the client says.
+    /// What became of its sockets its worker hears before it hears what others ask about them, and so before what the client says: but not that one of several is
+    /// no more, as Socket.IO's server closes whoever says something in a namespace that it is not in.
     pub(super) fn put(&mut self, frame: Waiting) {
         let first = self.queue.iter().position(|it| it.kind == Kind::Data);
-        match first.filter(|_| frame.is_moved()) {
+        match first.filter(|_| frame.is_moved() && !moved::disconnects(&frame)) {
             Some(at) => self.queue.insert(at, frame),
             None => self.queue.push_back(frame),
         }
@@ -548,6 +554,9 @@ impl Exchange {
     pub(super) fn pump(&mut self, id: WorkerId) {
         while self.pump_one(id).is_some() {}
         if let Some(worker) = self.workers.get_mut(&id) {
+            if worker.row.is_empty() {
+                worker.moved_bytes = 0;
+            }
             let link = worker.link.filter(|_| !worker.outgoing.unsent().is_empty());
             self.orders.extend(link.map(Order::Dirty));
         }
@@ -566,7 +575,7 @@ impl Exchange {
                 let name = name.clone();
                 self.pump_peers(id, &name)
             }
-            Ready::Bus(_) => worker.pump_bus(),
+            Ready::Bus(_) | Ready::BusFirst(_) => worker.pump_bus(),
             Ready::Question(request) => {
                 let request = *request;
                 self.pump_question(id, request)
@@ -614,7 +623,8 @@ impl Exchange {
         worker.row.pop_front();
         client.is_ready = client.has_turn() && !client.is_away();
         // All that became of its sockets is one turn.
-        match client.queue.front().is_some_and(Waiting::is_moved) {
+        let mut ahead = client.queue.iter().take_while(|it| it.kind != Kind::Data);
+        match ahead.any(Waiting::is_moved) {
             _ if !client.is_ready => {}
             true => worker.row.push_front(Ready::Client(number)),
             false => worker.row.push_back(Ready::Client(number)),

@@ -317,7 +317,7 @@ impl Exchange {
     ) {
         let client = self.clients.get(&number);
         let worker = client.and_then(|client| client.worker);
-        let worker_hears = client.is_some_and(|client| client.is_opened());
+        let worker_hears = client.is_some_and(|client| client.is_opened() && !client.is_deaf);
         self.recovery
             .put_all_back(number, worker.filter(|_| worker_hears));
         let saved = self.recovery.saved.range(spaces_of(number));

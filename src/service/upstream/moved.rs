@@ -19,9 +19,10 @@ const PLACES_BYTES_MAX: usize = 64 << 10;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// What such a message is counted with beside its body.
 const HELD_COST_BYTES: usize = 96;
-/// MOVED that wait for the worker of one client and do not become one, and their bytes: beyond, the client comes anew.
+/// MOVED of one client that wait and do not become one, and what all that waited for a worker is counted with since it had been sent everything: beyond,
+/// the client comes anew.
 const WAITING_MAX: usize = 64;
-const WAITING_BYTES_MAX: usize = 16 << 10;
+const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// What becomes of sockets, from its byte.
 const fn movement(what: u8) -> Movement {
@@ -73,8 +74,10 @@ impl Exchange {
         places: &[&str],
         sockets: &[MovedSocket<'_>],
     ) {
+        let what = movement(what);
         for socket in sockets {
             if !self.hears_moved(socket.client) {
+                self.cannot_hear(socket.client, what);
                 continue;
             }
             let changed = places.iter().enumerate();
@@ -83,11 +86,22 @@ impl Exchange {
                 nsp,
                 sid: socket.sid,
                 known: socket.known,
-                what: movement(what),
+                what,
                 places: changed.map(|(_, place)| *place).collect(),
             };
-            self.forward(socket.client, Waiting::moved(&frame));
-            self.bound_moved(socket.client);
+            let frame = Waiting::moved(&frame);
+            let cost = frame.cost() as usize;
+            self.forward(socket.client, frame);
+            self.bound_moved(socket.client, cost);
+        }
+    }
+
+    /// The worker of an earlier version disconnects nobody, and broadcasts reach its socket no more: the client comes anew.
+    fn cannot_hear(&mut self, number: ClientNumber, what: Movement) {
+        let client = self.clients.get(&number);
+        let has_worker = client.is_some_and(|client| client.worker.is_some());
+        if has_worker && matches!(what, Movement::Disconnect | Movement::Close) {
+            self.say(number.shard(), &ToClients::Lost { client: number });
         }
     }
 
@@ -98,17 +112,21 @@ impl Exchange {
             .is_some_and(|worker| worker.hears_moved)
     }
 
-    /// A worker that speaks and does not read has so many different things to hear of one client that nobody is to keep them.
-    fn bound_moved(&mut self, number: ClientNumber) {
+    /// A worker that speaks and does not read has so many different things to hear of its clients that nobody is to keep them.
+    fn bound_moved(&mut self, number: ClientNumber, cost: usize) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
-        let waiting = client.queue.iter().filter(|frame| frame.is_moved());
-        let (count, bytes) = waiting.fold((0, 0), |(count, bytes), frame| {
-            (count + 1, bytes + frame.cost() as usize)
-        });
-        if count > WAITING_MAX || bytes > WAITING_BYTES_MAX {
+        let waiting = client.queue.iter().filter(|frame| frame.is_moved()).count();
+        let worker = client.worker.and_then(|id| self.workers.get_mut(&id));
+        let Some(worker) = worker.filter(|_| waiting > 0) else {
+            return;
+        };
+        worker.moved_bytes += cost;
+        if waiting > WAITING_MAX || worker.moved_bytes > WAITING_BYTES_MAX {
             client.queue.retain(|frame| !frame.is_moved());
+            // What it says of the client's rooms from here on is not so.
+            client.is_deaf = true;
             self.say(number.shard(), &ToClients::Lost { client: number });
         }
     }
@@ -122,6 +140,8 @@ pub(super) struct BusMessage {
     pub(super) from: Box<str>,
     /// For whom; empty: for all.
     pub(super) to: Box<str>,
+    /// Whether what else there is for them stands behind it.
+    pub(super) is_first: bool,
     pub(super) body: Box<[u8]>,
 }
 
@@ -259,6 +279,19 @@ fn places_of(frame: &Waiting) -> Vec<String> {
     let story = Story::of(&raw);
     let places = story.map(|story| story.places).unwrap_or_default();
     places.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a socket goes by it and its connection stays.
+pub(super) fn disconnects(frame: &Waiting) -> bool {
+    let raw = frame.raw_of_none();
+    let frame = Frame::parse(&raw, Side::Daemon).expect("it was made here");
+    matches!(
+        frame,
+        Frame::Moved {
+            what: Movement::Disconnect,
+            ..
+        }
+    )
 }
 
 /// Where what joins, or leaves, of a socket waits.

@@ -188,11 +188,32 @@ fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
     moved(&mut stage, 2, (JOIN, 64), &["r"]);
     assert_eq!(stage.take_told(), ["lost 2"]);
     assert_eq!(of_moves(stage.heard_all(b)), Vec::<String>::new());
-    // So are the bytes.
-    let long = "x".repeat(20_000);
-    moved(&mut stage, 2, (JOIN, 65), &[&long]);
+    moved(&mut stage, 2, (LEAVE, 65), &["r"]);
+    assert_eq!(
+        of_moves(stage.heard_all(b)),
+        Vec::<String>::new(),
+        "it comes anew"
+    );
+}
+
+#[test]
+fn nor_is_it_long_names_that_are_kept_for_it() {
+    let (mut stage, [_, b]) = stage(Window {
+        frames: 1,
+        bytes: 1 << 20,
+    });
+    let long = "x".repeat(60_000);
     stage.data(2, "2[\"x\"]");
-    moved(&mut stage, 2, (LEAVE, 66), &[&long]);
+    for _ in 0..279 {
+        moved(&mut stage, 2, (JOIN, 0), &[&long]);
+    }
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    // It reads, and there is as much room as before.
+    assert_eq!(of_moves(stage.heard_all(b)).len(), 1);
+    stage.data(2, "2[\"x\"]");
+    for _ in 0..280 {
+        moved(&mut stage, 2, (JOIN, 1), &[&long]);
+    }
     assert_eq!(stage.take_told(), ["lost 2"]);
 }
 
@@ -240,6 +261,48 @@ fn what_has_to_be_known_before_waits_for_nothing() {
     stage.say(a, 0, &moving(&["r"]));
     stage.say_with(a, 0, Flags::VOLATILE, &bus("1"));
     assert_eq!(of_bus(&mut stage, b), 1);
+}
+
+#[test]
+fn what_has_to_be_known_before_comes_before_what_waits() {
+    let (mut stage, [a, b]) = stage(Window {
+        frames: 1,
+        bytes: 1 << 20,
+    });
+    stage.data(2, "1");
+    stage.data(2, "2");
+    stage.say(a, 0, &bus("later"));
+    for name in ["one", "two"] {
+        stage.say_with(a, 0, Flags::VOLATILE, &bus(name));
+    }
+    moved(&mut stage, 2, (JOIN, 0), &["r"]);
+    assert_eq!(
+        stage.heard_all(b),
+        [
+            "DATA 2 1",
+            "BUS 0",
+            "BUS 0",
+            "MOVED 2 s Join r behind 0",
+            "BUS 0",
+            "DATA 2 2"
+        ]
+    );
+}
+
+/// Of several namespaces one ends: what the client had said there before is still heard there, as the server closes who speaks where it is not.
+#[test]
+fn whoever_is_disconnected_has_said_what_it_said() {
+    let (mut stage, [_, b]) = stage(Window {
+        frames: 1,
+        bytes: 1 << 20,
+    });
+    stage.data(2, "1");
+    stage.data(2, "2");
+    moved(&mut stage, 2, (Movement::Disconnect as u8, 0), &[]);
+    assert_eq!(
+        stage.heard_all(b),
+        ["DATA 2 1", "DATA 2 2", "MOVED 2 s Disconnect  behind 0"]
+    );
 }
 
 fn done(stage: &mut Stage, shard: u16) {
@@ -304,6 +367,7 @@ fn check_order(done: &[u16], expected: &[&[usize]]) {
         app: AppId::MAIN,
         from: "a".into(),
         to: "".into(),
+        is_first: false,
         body: vec![0; bytes].into(),
     };
     let (one, other) = (WorkerId(1), WorkerId(2));
@@ -340,7 +404,12 @@ fn a_worker_of_an_earlier_version_is_told_nothing_that_it_would_not_know() {
     let conn = stage.worker("a");
     stage.say(conn, 1, &Frame::Nsp { name: "/" });
     stage.open(1, &[]);
+    stage.take_told();
     moved(&mut stage, 1, (JOIN, 0), &["r"]);
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    // It would not disconnect anybody.
+    moved(&mut stage, 1, (CLOSE, 0), &[]);
+    assert_eq!(stage.take_told(), ["lost 1"]);
     assert_eq!(of_moves(stage.heard_all(conn)), Vec::<String>::new());
 }
 

@@ -356,10 +356,11 @@ impl Exchange {
             app: self.app_of(id),
             from: me,
             to: (*to).into(),
+            is_first: raw.flags.contains(Flags::VOLATILE),
             body: raw.body.into(),
         };
         // What others are asked comes behind what became of their sockets, but for what they have to know before that.
-        let messages = match raw.flags.contains(Flags::VOLATILE) {
+        let messages = match message.is_first {
             true => vec![message],
             false => self.behind_moves.hold(id, message),
         };
@@ -373,7 +374,7 @@ impl Exchange {
         let mut dropped = 0;
         self.owe_workers(message.app, |worker| {
             let wanted = message.to.is_empty() || *worker.instance == *message.to;
-            if worker.instance != message.from && wanted && !worker.owe_bus(&message.body) {
+            if worker.instance != message.from && wanted && !worker.owe_bus(message) {
                 dropped += 1;
             }
         });

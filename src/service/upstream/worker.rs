@@ -10,6 +10,7 @@ use super::flood::Flood;
 use super::gather::Replies;
 use super::mail::{ClientNumber, SpaceId};
 use super::migrate::Departure;
+use super::moved::BusMessage;
 use super::parsing::Parser;
 use super::window::{FalseCredit, Incoming, Outgoing, Sum, Window};
 use crate::time::ConnId;
@@ -40,6 +41,8 @@ pub(super) enum Ready {
     Peers(Rc<str>),
     /// Another worker.
     Bus(Box<[u8]>),
+    /// Likewise, what it has to know before anything else.
+    BusFirst(Box<[u8]>),
     /// A request that is to be judged.
     Question(u32),
     /// A request that was refused: the JSON of CONN_ERROR.
@@ -91,6 +94,8 @@ pub(super) struct Worker {
     pub(super) incoming: Incoming,
     /// It says when a client that it took over is back: before, it is sent nothing of what that one says.
     pub(super) says_taken: bool,
+    /// What waited for it of its sockets' moves since it had been sent everything.
+    pub(super) moved_bytes: usize,
     /// It can be told that its sockets were moved.
     pub(super) hears_moved: bool,
     /// What waits for room in the window, one turn each.
@@ -156,6 +161,7 @@ impl Worker {
             begun: Begun::default(),
             incoming: Incoming::new(window),
             says_taken: false,
+            moved_bytes: 0,
             hears_moved: false,
             row: VecDeque::new(),
             row_gone: 0,
@@ -248,26 +254,36 @@ impl Worker {
     }
 
     /// Takes another worker's message into the row. `false`: too much waits.
-    pub(super) fn owe_bus(&mut self, body: &[u8]) -> bool {
-        let bytes = self.bus_bytes + body.len();
+    pub(super) fn owe_bus(&mut self, message: &BusMessage) -> bool {
+        let bytes = self.bus_bytes + message.body.len();
         if self.bus_bytes > 0 && bytes > BUS_BYTES_MAX {
             return false;
         }
         self.bus_bytes = bytes;
-        self.row.push_back(Ready::Bus(body.into()));
+        let body = message.body.clone();
+        if message.is_first {
+            let is_first = |ready: &&Ready| matches!(ready, Ready::BusFirst(_));
+            let behind = self.row.iter().take_while(is_first).count();
+            self.row.insert(behind, Ready::BusFirst(body));
+        } else {
+            self.row.push_back(Ready::Bus(body));
+        }
         true
     }
 
     pub(super) fn pump_bus(&mut self) -> Option<()> {
-        let Some(Ready::Bus(body)) = self.row.front_mut() else {
+        let Some(Ready::Bus(body) | Ready::BusFirst(body)) = self.row.front_mut() else {
             return None;
         };
         let body = core::mem::take(body);
+        let bytes = body.len();
         if self.push_own(Kind::Bus, &body).is_none() {
-            self.row[0] = Ready::Bus(body);
+            if let Some(Ready::Bus(empty) | Ready::BusFirst(empty)) = self.row.front_mut() {
+                *empty = body;
+            }
             return None;
         }
-        self.bus_bytes -= body.len();
+        self.bus_bytes -= bytes;
         Some(())
     }
 

@@ -9,8 +9,8 @@ pub(crate) struct Mirror {
     rooms: BTreeSet<String>,
     /// JOINs and LEAVEs since it was described.
     said: u32,
-    /// The last of them that named a room.
-    last: BTreeMap<String, u32>,
+    /// The last of them that named a room, and whether it only said again what the daemon had done.
+    last: BTreeMap<String, (u32, bool)>,
 }
 
 impl Mirror {
@@ -27,9 +27,13 @@ impl Mirror {
 
     /// A JOIN or LEAVE names these.
     pub(crate) fn says(&mut self, rooms: &[&str]) {
+        self.say(rooms, false);
+    }
+
+    fn say(&mut self, rooms: &[&str], is_echo: bool) {
         self.said += 1;
         for room in rooms {
-            self.last.insert((*room).to_owned(), self.said);
+            self.last.insert((*room).to_owned(), (self.said, is_echo));
         }
     }
 
@@ -45,8 +49,11 @@ impl Mirror {
 
     /// Whether the worker has said something of that room which the daemon had not obeyed then: that counts.
     fn is_later(&self, known: u32, room: &str) -> bool {
-        let before = if known == MOVED_UNKNOWN { 0 } else { known };
-        self.last.get(room).is_some_and(|last| *last > before)
+        let last = self.last.get(room);
+        last.is_some_and(|(frame, is_echo)| match known {
+            MOVED_UNKNOWN => !is_echo,
+            known => *frame > known,
+        })
     }
 
     pub(crate) fn passes_over(&self, known: u32, places: &[&str]) -> bool {
@@ -71,7 +78,7 @@ impl Mirror {
         if known != MOVED_UNKNOWN || places.is_empty() {
             return Vec::new();
         }
-        self.says(&places);
+        self.say(&places, true);
         places
     }
 }
