@@ -16,15 +16,6 @@ const REMEMBERED_MS_MAX = 30_000;
 /** What became of a socket. */
 export type Moved = Pick<Frame<"MOVED">, "what" | "places">;
 
-/** That a frame named a room, in what was said lately of its socket. */
-interface Word {
-  readonly sid: string;
-  readonly lately: Map<string, number>;
-  readonly room: string;
-  readonly frame: number;
-  readonly at_ms: number;
-}
-
 /** A socket that is not introduced yet was moved. */
 interface Early {
   readonly conn: Conn;
@@ -37,11 +28,16 @@ export class Moves {
   readonly #now: () => number;
   /** Frames about each socket since it was described. */
   readonly #frames = new Map<string, number>();
-  /** Of each of which something was said lately, by the rooms' names on the link, the last frame that named each of them; below zero those that said again what the daemon had done. */
-  readonly #lately = new Map<string, Map<string, number>>();
-  /** The oldest first; those before `#gone` are forgotten. */
-  #words: Word[] = [];
+  /**
+   * Each frame of lately, the oldest first: about whom, and which rooms it named by their names on the link. Most sockets have some, so that no objects are
+   * made of them, and the time is of all in a second. Those before `#gone` are forgotten.
+   */
+  #sids: string[] = [];
+  #rooms: (string | readonly string[])[] = [];
+  #seconds: { readonly at_ms: number; frames: number }[] = [];
   #gone = 0;
+  /** The rooms of those that say again what the daemon had done. */
+  #echoes = new WeakSet<readonly string[]>();
   readonly #early = new Map<string, Early>();
   #earlyCount = 0;
 
@@ -52,41 +48,35 @@ export class Moves {
   /** The socket is described (MEMBER), or gone: what was said of it before counts no more. */
   begin(sid: string): void {
     this.#frames.delete(sid);
-    this.#lately.delete(sid);
   }
 
   /** One frame, JOIN or LEAVE, names these rooms. `isEcho`: it says again what the daemon has done, which is no word of this worker's own. */
   say(sid: string, rooms: readonly string[], isEcho = false): void {
-    const at_ms = this.#now();
-    const frames = (this.#frames.get(sid) ?? 0) + 1;
-    this.#frames.set(sid, frames);
-    const frame = isEcho ? -frames : frames;
-    let lately = this.#lately.get(sid);
-    if (lately === undefined) this.#lately.set(sid, (lately = new Map()));
-    for (const room of rooms) {
-      lately.set(room, frame);
-      this.#words.push({ sid, lately, room, frame, at_ms });
-    }
-    this.#forgetWords(at_ms);
+    this.#frames.set(sid, (this.#frames.get(sid) ?? 0) + 1);
+    this.#sids.push(sid);
+    this.#rooms.push(rooms.length === 1 && !isEcho ? (rooms[0] as string) : rooms);
+    if (isEcho) this.#echoes.add(rooms);
+    const now_ms = this.#now();
+    const last = this.#seconds.at(-1);
+    if (last && now_ms < last.at_ms + 1_000) last.frames += 1;
+    else this.#seconds.push({ at_ms: now_ms, frames: 1 });
+    this.#forget(now_ms);
   }
 
-  #forgetWords(now_ms: number): void {
-    for (;;) {
-      const oldest = this.#words[this.#gone];
-      if (oldest === undefined || (now_ms < oldest.at_ms + REMEMBERED_MS_MAX && this.#words.length - this.#gone <= REMEMBERED_MAX)) break;
-      this.#gone += 1;
-      this.#forget(oldest);
+  #forget(now_ms: number): void {
+    for (let oldest = this.#seconds[0]; oldest; oldest = this.#seconds[0]) {
+      const isOver = now_ms >= oldest.at_ms + REMEMBERED_MS_MAX;
+      const frames = isOver ? oldest.frames : Math.min(oldest.frames, this.#sids.length - this.#gone - REMEMBERED_MAX);
+      if (frames <= 0) break;
+      this.#gone += frames;
+      oldest.frames -= frames;
+      if (oldest.frames === 0) this.#seconds.shift();
     }
-    // Not for each: the whole list is moved.
-    if (this.#gone < 1_024 && this.#gone < this.#words.length) return;
-    this.#words.splice(0, this.#gone);
+    // Not for each: the whole lists are moved.
+    if (this.#gone < 1_024 && this.#gone < this.#sids.length) return;
+    this.#sids.splice(0, this.#gone);
+    this.#rooms.splice(0, this.#gone);
     this.#gone = 0;
-  }
-
-  #forget({ sid, lately, room, frame }: Word): void {
-    // A later frame may have named it again, and the socket may have been described anew.
-    if (lately.get(room) === frame) lately.delete(room);
-    if (lately.size === 0 && this.#lately.get(sid) === lately) this.#lately.delete(sid);
   }
 
   /**
@@ -94,10 +84,17 @@ export class Moves {
    * the last word. Without a number it had not heard of the socket: then what was said again of its own doings does not count, as that is said again, too.
    */
   unsaid(sid: string, known: number | undefined, places: readonly string[]): readonly string[] {
-    const lately = this.#lately.get(sid);
-    if (lately === undefined) return places;
-    const isLater = (frame: number): boolean => (known === undefined ? frame > 0 : Math.abs(frame) > known);
-    return places.filter((place) => !isLater(lately.get(place) ?? 0));
+    let left = (this.#frames.get(sid) ?? 0) - (known ?? 0);
+    if (left <= 0) return places;
+    const later = new Set<string>();
+    for (let at = this.#sids.length - 1; at >= this.#gone && left > 0; at -= 1) {
+      if (this.#sids[at] !== sid) continue;
+      left -= 1;
+      const said = this.#rooms[at] as string | readonly string[];
+      const rooms = typeof said === "string" ? [said] : said;
+      if (known !== undefined || !this.#echoes.has(rooms)) for (const room of rooms) later.add(room);
+    }
+    return places.filter((place) => !later.has(place));
   }
 
   /** A socket was moved that is not introduced yet. */
@@ -131,9 +128,10 @@ export class Moves {
   /** The session is gone, and what was said in it. */
   clear(): void {
     this.#frames.clear();
-    this.#lately.clear();
+    this.#sids = [];
+    this.#rooms = [];
+    this.#seconds = [];
     this.#early.clear();
-    this.#words = [];
     this.#gone = this.#earlyCount = 0;
   }
 }
