@@ -37,7 +37,7 @@ describe("a worker's death and acknowledgements", () => {
       await waits.timeout(5_000).emitWithAck("who");
       await quiet.timeout(5_000).emitWithAck("who");
       assert.deepEqual([quiet.disconnects, quiet.id], [[], id]);
-      assert.equal(await unanswered(stage), 1);
+      await until(async () => await unanswered(stage) === 1);
       await until(() => /RW-2606/.test(stage.daemon.log()));
     }));
   }
