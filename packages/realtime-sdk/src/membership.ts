@@ -100,24 +100,23 @@ export class Membership {
     return this.#hasRenamed ? [...this.sids.items(id)].filter((room) => isRenamed(room) && wireRoom(room) === name) : [];
   }
 
-  /** The daemon has joined a socket to rooms: those that it was not in. */
-  joined(id: string, names: readonly string[]): string[] {
+  /** The daemon has joined a socket to rooms. */
+  joined(id: string, names: readonly string[]): void {
     this.sids.open(id);
-    return names.filter((name) => {
-      if (this.#isIn(id, name)) return false;
+    for (const name of names) {
+      if (this.#isIn(id, name)) continue;
       const room = this.#names.roomOf(name);
       if (room === name) this.#give(id, name);
-      return this.#enter(id, room);
-    });
+      this.#enter(id, room);
+    }
   }
 
-  /** The daemon has taken a socket out of rooms: those that it was in. */
-  left(id: string, names: readonly string[]): string[] {
-    return names.filter((name) => {
+  /** The daemon has taken a socket out of rooms. */
+  left(id: string, names: readonly string[]): void {
+    for (const name of names) {
       const rooms = this.#twins(id, name);
       if (this.sids.holds(id, name)) rooms.push(name);
       for (const room of rooms) this.#exit(id, room);
-      return rooms.length > 0;
-    });
+    }
   }
 }

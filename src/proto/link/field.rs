@@ -72,7 +72,7 @@ pub enum CloseReason {
 }
 
 /// What becomes of sockets that are moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Movement {
     /// They join rooms.

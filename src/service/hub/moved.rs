@@ -33,7 +33,7 @@ impl Hub {
         let mail = ToLinks::Moved {
             answers: Some(self.shard),
             namespace: &name,
-            what: what as u8,
+            what,
             places: places.to_vec(),
             sockets: numbered.collect(),
         };
@@ -59,7 +59,7 @@ impl Hub {
             let mail = ToLinks::Moved {
                 answers: None,
                 namespace: &named.name,
-                what: member.dismissed? as u8,
+                what: member.dismissed?,
                 places: Vec::new(),
                 sockets: vec![socket],
             };

@@ -5,7 +5,7 @@ use super::parsing::Parser;
 use super::pressure::Hold;
 use super::shares::Weights;
 use super::worker::WorkerId;
-use ringway_proto::link::Part;
+use ringway_proto::link::{Movement, Part};
 use serde::{Deserialize, Serialize};
 
 /// The first byte of such a message; those of rooms begin with a small number.
@@ -127,8 +127,7 @@ pub(crate) enum ToLinks<'a> {
         /// The shard, if that is the answer to a MOVE: each shard answers each, in their order.
         answers: Option<u16>,
         namespace: &'a str,
-        /// As in MOVED.
-        what: u8,
+        what: Movement,
         /// The rooms of the MOVE.
         #[serde(borrow)]
         places: Vec<&'a str>,

@@ -24,16 +24,6 @@ const HELD_COST_BYTES: usize = 96;
 const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// What becomes of sockets, from its byte.
-const fn movement(what: u8) -> Movement {
-    match what {
-        0 => Movement::Join,
-        1 => Movement::Leave,
-        2 => Movement::Disconnect,
-        _ => Movement::Close,
-    }
-}
-
 impl Exchange {
     /// A worker's or an emitter's MOVE, in a namespace that clients reach, or of nobody.
     pub(super) fn spread_move(
@@ -70,11 +60,10 @@ impl Exchange {
     /// A shard has moved these sockets, in the namespace of that name.
     pub(super) fn moved(
         &mut self,
-        (nsp, what): (&str, u8),
+        (nsp, what): (&str, Movement),
         places: &[&str],
         sockets: &[MovedSocket<'_>],
     ) {
-        let what = movement(what);
         for socket in sockets {
             if !self.hears_moved(socket.client) {
                 self.cannot_hear(socket.client, what);

@@ -13,9 +13,17 @@ use crate::hub::Key;
 use crate::time::ConnId;
 use ringway_proto::link::{Flags, Frame, Movement};
 
-const JOIN: u8 = Movement::Join as u8;
-const LEAVE: u8 = Movement::Leave as u8;
-const CLOSE: u8 = Movement::Close as u8;
+const JOIN: Movement = Movement::Join;
+const LEAVE: Movement = Movement::Leave;
+const CLOSE: Movement = Movement::Close;
+
+/// A window of few frames: the others wait.
+const fn narrow(frames: u32) -> Window {
+    Window {
+        frames,
+        bytes: 1 << 20,
+    }
+}
 
 /// Two workers, each of which has a namespace and a client.
 fn stage(window: Window) -> (Stage, [ConnId; 2]) {
@@ -34,7 +42,7 @@ fn stage(window: Window) -> (Stage, [ConnId; 2]) {
     (stage, conns)
 }
 
-fn moved(stage: &mut Stage, number: u64, (what, known): (u8, u32), places: &[&str]) {
+fn moved(stage: &mut Stage, number: u64, (what, known): (Movement, u32), places: &[&str]) {
     let socket = MovedSocket {
         client: client(number),
         sid: "s",
@@ -128,11 +136,8 @@ fn whoever_has_no_worker_is_told_by_resume() {
 
 /// What a worker hears that has no room in its window meanwhile: what, behind how many, and the rooms; then what it hears in the end.
 #[track_caller]
-fn check(moves: &[(u8, u32, &[&str])], expected: &[&str]) {
-    let (mut stage, [_, b]) = stage(Window {
-        frames: 2,
-        bytes: 1 << 20,
-    });
+fn check(moves: &[(Movement, u32, &[&str])], expected: &[&str]) {
+    let (mut stage, [_, b]) = stage(narrow(2));
     for _ in 0..2 {
         stage.data(2, "2[\"x\"]");
     }
@@ -176,10 +181,7 @@ fn of_what_waits_only_the_outcome_counts() {
 
 #[test]
 fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
-    let (mut stage, [_, b]) = stage(Window {
-        frames: 1,
-        bytes: 1 << 20,
-    });
+    let (mut stage, [_, b]) = stage(narrow(1));
     stage.data(2, "2[\"x\"]");
     for known in 0..64 {
         moved(&mut stage, 2, (JOIN, known), &["r"]);
@@ -198,10 +200,7 @@ fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
 
 #[test]
 fn nor_is_it_long_names_that_are_kept_for_it() {
-    let (mut stage, [_, b]) = stage(Window {
-        frames: 1,
-        bytes: 1 << 20,
-    });
+    let (mut stage, [_, b]) = stage(narrow(1));
     let long = "x".repeat(60_000);
     stage.data(2, "2[\"x\"]");
     for _ in 0..279 {
@@ -229,10 +228,7 @@ fn bus<'a>(opaque: &'a str) -> Frame<'a> {
 /// Whatever the client says, and although its worker was sent nothing for a while.
 #[test]
 fn what_became_of_sockets_comes_before_what_others_ask_and_what_clients_say() {
-    let (mut stage, [a, b]) = stage(Window {
-        frames: 1,
-        bytes: 1 << 20,
-    });
+    let (mut stage, [a, b]) = stage(narrow(1));
     for word in ["1", "2", "3"] {
         stage.data(2, word);
     }
@@ -265,10 +261,7 @@ fn what_has_to_be_known_before_waits_for_nothing() {
 
 #[test]
 fn what_has_to_be_known_before_comes_before_what_waits() {
-    let (mut stage, [a, b]) = stage(Window {
-        frames: 1,
-        bytes: 1 << 20,
-    });
+    let (mut stage, [a, b]) = stage(narrow(1));
     stage.data(2, "1");
     stage.data(2, "2");
     stage.say(a, 0, &bus("later"));
@@ -292,13 +285,10 @@ fn what_has_to_be_known_before_comes_before_what_waits() {
 /// Of several namespaces one ends: what the client had said there before is still heard there, as the server closes who speaks where it is not.
 #[test]
 fn whoever_is_disconnected_has_said_what_it_said() {
-    let (mut stage, [_, b]) = stage(Window {
-        frames: 1,
-        bytes: 1 << 20,
-    });
+    let (mut stage, [_, b]) = stage(narrow(1));
     stage.data(2, "1");
     stage.data(2, "2");
-    moved(&mut stage, 2, (Movement::Disconnect as u8, 0), &[]);
+    moved(&mut stage, 2, (Movement::Disconnect, 0), &[]);
     assert_eq!(
         stage.heard_all(b),
         ["DATA 2 1", "DATA 2 2", "MOVED 2 s Disconnect  behind 0"]
