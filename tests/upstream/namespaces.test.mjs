@@ -275,6 +275,88 @@ alike("cleanupEmptyChildNamespaces", { options: { cleanupEmptyChildNamespaces: t
     return { refused, names: names(side.io) };
   },
 
+  async "a visitor is refused while another one is on the way, who comes in and can be talked to"(side) {
+    const waiting = new Map();
+    side.io.of(/^\/c\d$/).use((socket, next) => { waiting.set(socket.handshake.auth.name, next); });
+    const other = await side.meet();
+    const [refused, client] = ["refused", "late"].map((name) => side.client({ namespace: "/c1", auth: { name } }));
+    await until(() => waiting.size === 2);
+    const child = side.io._nsps.get("/c1");
+    waiting.get("refused")(new Error("no"));
+    await event(refused, "connect_error");
+    await until(() => !side.io._nsps.has("/c1"));
+    // Somebody else's namespace may be the next to come.
+    const stranger = side.client({ namespace: "/c2", auth: { name: "stranger" } });
+    await until(() => waiting.has("stranger"));
+    waiting.get("stranger")();
+    await event(stranger, "connect");
+    waiting.get("late")();
+    await event(client, "connect");
+    // What is another namespace's its own client would pass over.
+    const strange = [];
+    client.io.engine.on("message", (data) => { if (String(data).includes("/c2")) strange.push(data); });
+    const socket = child.sockets.get(client.id);
+    socket.on("ask", (answer) => answer("answered"));
+    socket.join("room");
+    child.to("room").emit("in the room");
+    const answer = await client.emitWithAck("ask");
+    side.io.of("/c2").emit("to the other");
+    await side.mark(child, [client]);
+    await side.mark(side.io.of("/c2"), [stranger]);
+    child.in("room").disconnectSockets();
+    await until(() => client.disconnects.length === 1);
+    return { answer, strange, heard: [client.heard, stranger.heard], names: names(side.io), disconnects: [client, stranger, other.client].map(({ disconnects }) => disconnects) };
+  },
+
+  async "the last one leaves while another is on the way, and a third one comes to a child of its own"(side) {
+    const waiting = new Map();
+    side.io.of(/^\/c\d$/).use((socket, next) => {
+      if (socket.handshake.auth.name === "late") waiting.set("late", next);
+      else next();
+    });
+    const first = await side.meet({ namespace: "/c1", auth: { name: "first" } });
+    const late = side.client({ namespace: "/c1", auth: { name: "late" } });
+    await until(() => waiting.size === 1);
+    const child = first.socket.nsp;
+    first.client.disconnect();
+    await until(() => !side.io._nsps.has("/c1"));
+    const third = await side.meet({ namespace: "/c1", auth: { name: "third" } });
+    waiting.get("late")();
+    await event(late, "connect");
+    // The child that was closed is closed again behind its last one, and the other one's name goes with it.
+    const counts = [child.sockets.size, third.socket.nsp.sockets.size];
+    late.disconnect();
+    await until(() => child.sockets.size === 0);
+    const fourth = await side.meet({ namespace: "/c1", auth: { name: "fourth" } });
+    fourth.client.disconnect();
+    await until(() => !side.io._nsps.has("/c1"));
+    third.socket.join("room");
+    third.socket.nsp.to("room").emit("still here");
+    third.socket.leave("room");
+    third.socket.nsp.to("room").emit("not any more");
+    third.socket.emit("mark", 0);
+    await until(() => third.client.heard.length > 0);
+    return { counts, heard: third.client.heard, disconnects: third.client.disconnects };
+  },
+
+  async "what is said of the child to which a listener of the last one's leave speaks"(side) {
+    const other = await side.meet();
+    const left = [];
+    side.io.of(/^\/c\d$/).on("connection", (socket) => socket.on("disconnect", () => {
+      socket.nsp.emit("left", socket.id);
+      socket.nsp.in("room").socketsJoin("another");
+      socket.nsp.except("room").disconnectSockets();
+      left.push([...socket.rooms], socket.nsp.sockets.size);
+    }));
+    for (let round = 0; round < 3; round += 1) {
+      const { client, socket } = await side.meet({ namespace: "/c1" });
+      client.disconnect();
+      await event(socket, "disconnect");
+    }
+    await side.mark(side.io, [other.client]);
+    return { left, names: names(side.io), disconnects: other.client.disconnects };
+  },
+
   async "a fixed namespace stays"(side) {
     side.io.of("/fixed", (socket) => socket.emit("welcome"));
     const { client, socket } = await side.meet({ namespace: "/fixed" });

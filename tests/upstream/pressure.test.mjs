@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { until } from "../it/daemon.mjs";
 import { refusals, total } from "../it/metrics.mjs";
+import { between } from "./between.mjs";
 import { on } from "./stage.mjs";
 
 const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
@@ -28,6 +29,26 @@ test("an application that waits for `drain` says more to a slow client than any 
   assert.deepEqual(socket.told.map(([number]) => number), [...Array(count).keys()]);
   assert.ok(waits > 0 && waits < count, `${waits} waits`);
   assert.deepEqual([socket.disconnects, await refusals(stage.daemon)], [[], {}]);
+}));
+
+test("an application that waits for `drain` hears of it when the link is back, however often it is cut", on({ args: ARGS }, async (stage) => {
+  const { cut, close } = await between(`${stage.folder}/between.sock`, `${stage.folder}/link.sock`);
+  stage.link = `unix:${stage.folder}/between.sock`;
+  await stage.worker();
+  const sockets = [await stage.connected(), await stage.connected()];
+  const count = 2_000;
+  const streams = sockets.map((socket) => socket.emitWithAck("stream", count, "z".repeat(5_000)));
+  for (const at of [50, 500, 1_000, 1_500]) {
+    await until(() => sockets[0].told.length >= at);
+    cut();
+  }
+  await Promise.all(streams);
+  for (const { told, disconnects } of sockets) {
+    assert.deepEqual(told.map(([number]) => number), [...Array(count).keys()]);
+    assert.deepEqual(disconnects, []);
+  }
+  assert.ok(await total(stage.daemon, "ringway_links_resumed_total") > 0);
+  close();
 }));
 
 test("a client that polls is told of as well", on({ args: ARGS }, async (stage) => {

@@ -39,10 +39,14 @@ export interface AdapterHost {
   readonly namespaces: Namespaces;
   /** Whether the daemon is there, or was a moment ago. */
   readonly hasSession: boolean;
+  /** Whether what may be dropped is worth sending now. */
+  readonly isWritable: boolean;
   /** Whether packets are Socket.IO's text: the daemon adds ids and offsets to those only. */
   readonly parsesText: boolean;
   /** Whether the daemon has an optional part of the protocol. */
   can(capability: Capability): boolean;
+  /** The connection that has this number now. */
+  connectionOf(conn: Conn): VirtualConnection | undefined;
   /** Connections whose listeners are told of broadcasts. */
   readonly overheard: ReadonlySet<VirtualConnection>;
   /** Set while the worker stops: whether its clients wait for the next one. */
@@ -89,7 +93,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 
   class RingwayAdapter extends module.ClusterAdapterWithHeartbeat implements NamespaceAdapter {
     readonly #nsp: NamespaceInternals;
-    readonly #number: number;
+    /** Undefined while socket.io has closed this adapter. */
+    #openNumber: number | undefined;
     /** Sockets that the daemon knows, with the connection that they are on. */
     readonly #members = new Map<string, VirtualConnection>();
     readonly #peers = new Set<string>();
@@ -111,7 +116,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       clearInterval(Reflect.get(this, "cleanupTimer") as NodeJS.Timeout | undefined);
       // One name of the worker for all its namespaces, as the daemon routes by it.
       Object.assign(this, { uid: host.instance });
-      this.#number = host.namespaces.add(nsp.name, this);
+      this.#openNumber = host.namespaces.add(nsp.name, this);
       const recovery = nsp.server.opts.connectionStateRecovery;
       if (recovery && !host.parsesText) this.#kept = new Kept(recovery.maxDisconnectionDuration);
       hookNamespace(nsp);
@@ -121,7 +126,27 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     override init(): void {}
 
     override close(): void {
-      if (host.stopping === undefined) host.namespaces.remove(this.#nsp.name, this);
+      if (host.stopping !== undefined) return;
+      this.#openNumber = undefined;
+      host.namespaces.remove(this.#nsp.name, this);
+    }
+
+    /**
+     * The namespace's number. socket.io closes the adapters of children that are empty (`cleanupEmptyChildNamespaces`), before it tells their `disconnect`
+     * listeners, and also of those into which somebody is on the way: what is said there is heard by the other servers, and whoever comes is in. The number
+     * may be another namespace's by then.
+     */
+    get #number(): number {
+      if (this.#openNumber === undefined) {
+        this.#openNumber = host.namespaces.reopen(this.#nsp.name, this);
+        // When nobody came; else socket.io closes it again behind the last one.
+        queueMicrotask(() => { if (this.#members.size === 0) this.close(); });
+      }
+      return this.#openNumber;
+    }
+
+    hasMember(sid: string): boolean {
+      return this.#members.has(sid);
     }
 
     override serverCount(): Promise<number> {
@@ -176,6 +201,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         inMemory.broadcast.call(this, packet, opts);
         return Promise.resolve();
       }
+      // Nobody is to have it late.
+      if (opts.flags?.volatile && !host.isWritable) return Promise.resolve();
       const parts = this.#encode(packet, opts);
       host.send("BCAST", this.#flags(packet, opts.flags, parts), 0, this.#target(opts, parts));
       return Promise.resolve();
@@ -280,7 +307,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const isUnknown = known === MOVED_UNKNOWN;
       if (member?.ref !== conn) {
         // It may be about to be introduced; else it is gone.
-        if (isUnknown) this.#moves.keep(sid, conn, { what, places });
+        const connection = host.connectionOf(conn);
+        if (isUnknown && connection) this.#moves.keep(sid, connection, { what, places });
         return;
       }
       const later = this.#moves.unsaid(sid, isUnknown ? undefined : known, places);
@@ -482,7 +510,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       this.#introducing = id;
       try {
         if (recovered === true) this.#membership.restore(id);
-        for (const moved of this.#moves.take(id, connection.ref)) {
+        for (const moved of this.#moves.take(id, connection)) {
           if (moved.what === MOVEMENT.JOIN || moved.what === MOVEMENT.LEAVE) this.#takeMove(id, connection, moved);
           // Not before Socket.IO has told the application of it.
           else setImmediate(() => this.#takeMove(id, connection, moved));

@@ -51,6 +51,8 @@ export interface ConnectionPort {
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
   /** The connection ended here. */
   forget(connection: VirtualConnection): void;
+  /** Calls {@link VirtualConnection.drain} when the daemon takes more again. */
+  awaitDrain(connection: VirtualConnection): void;
   /** Somebody listens to what is sent to the client, whoever sends it. */
   overhear(connection: VirtualConnection): void;
 }
@@ -138,9 +140,12 @@ export class VirtualConnection extends EventEmitter {
     return this.#transport;
   }
 
-  /** Whether the client, and the daemon before it, take more now. */
+  /** Whether the client, and the daemon before it, take more now. Of a client that is not ready PRESSURE says when it is; of the daemon nobody would. */
   get isWritable(): boolean {
-    return this.readyState === "open" && !this.#isPressed && this.#port.isWritable;
+    if (this.readyState !== "open" || this.#isPressed) return false;
+    const isWritable = this.#port.isWritable;
+    if (!isWritable) this.#port.awaitDrain(this);
+    return isWritable;
   }
 
   override on(event: string | symbol, listener: (...args: never[]) => void): this {
@@ -187,7 +192,7 @@ export class VirtualConnection extends EventEmitter {
     if (this.#filter) this.#filter.write(data, options);
     else this.transmit(data, options);
     if (callback) setImmediate(callback, this.transport);
-    if (this.listenerCount("drain") > 0 && this.isWritable) setImmediate(() => this.emit("drain"));
+    if (this.listenerCount("drain") > 0 && this.isWritable) setImmediate(() => this.drain());
     return this;
   }
 
@@ -426,7 +431,12 @@ export class VirtualConnection extends EventEmitter {
   /** @internal The daemon says how the client keeps up. */
   press(on: boolean): void {
     this.#isPressed = on;
-    if (!on) this.emit("drain");
+    if (!on) this.drain();
+  }
+
+  /** @internal Tells who waits that more may be sent, if it may. */
+  drain(): void {
+    if (this.isWritable) this.emit("drain");
   }
 
   /** @internal The client changes its transport. */

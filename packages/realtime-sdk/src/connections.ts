@@ -2,6 +2,7 @@
 //
 // Deliberately absent: rooms and broadcasts (namespaces.ts).
 
+import { aside } from "./aside.js";
 import { Busy, type BusyHost } from "./busy.js";
 import { CLOSE_REASONS, TRANSPORTS, VirtualConnection, type CloseReason, type ConnectionPort } from "./connection.js";
 import type { RingwayEngine } from "./engine.js";
@@ -59,6 +60,8 @@ export class Connections implements ConnectionPort, BusyHost {
   readonly #saveData: (connection: VirtualConnection) => void;
   /** Connections whose listeners hear of broadcasts: most applications have none. */
   readonly overheard = new Set<VirtualConnection>();
+  /** Connections of which it was asked whether they take more, when the daemon did not. */
+  readonly #undrained = new Set<VirtualConnection>();
   readonly busy: Busy;
   readonly fault: (error: LinkError) => void;
   /** Frames for connections that are no more: they crossed a CLOSE_CONN on the way. */
@@ -113,12 +116,30 @@ export class Connections implements ConnectionPort, BusyHost {
     this.#link.send(name, flags, conn, fields);
   }
 
+  get(conn: Conn): VirtualConnection | undefined {
+    return this.#byRef.get(conn);
+  }
+
   forget(connection: VirtualConnection): void {
     this.#byRef.delete(connection.ref);
     this.overheard.delete(connection);
+    this.#undrained.delete(connection);
     this.busy.forget(connection);
     this.#engine.remove(connection);
     if (this.#byRef.size === 0 && this.onEmpty) setImmediate(this.onEmpty);
+  }
+
+  awaitDrain(connection: VirtualConnection): void {
+    this.#undrained.add(connection);
+  }
+
+  /** The daemon takes more again. Those for whom it is not enough wait on, before others. */
+  drain(): void {
+    for (const connection of this.#undrained) {
+      if (!this.isWritable) return;
+      this.#undrained.delete(connection);
+      aside(() => connection.drain());
+    }
   }
 
   overhear(connection: VirtualConnection): void {

@@ -104,6 +104,8 @@ export class Membership {
   joined(id: string, names: readonly string[]): void {
     this.sids.open(id);
     for (const name of names) {
+      // Whoever hears of a room may send the socket away.
+      if (!this.sids.has(id)) return;
       if (this.#isIn(id, name)) continue;
       const room = this.#names.roomOf(name);
       if (room === name) this.#give(id, name);

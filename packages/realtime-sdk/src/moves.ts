@@ -3,13 +3,14 @@
 //
 // Deliberately absent: who is in which room (membership.ts), and the frames themselves (adapter.ts).
 
-import { MOVEMENT, type Conn, type Frame } from "./link/frames.js";
+import { MOVEMENT, type Frame } from "./link/frames.js";
 
 /** What the daemon takes in one MOVE: what it costs is so many times the sockets that it moves. */
 const PLACES_MAX = 64;
 const PLACES_BYTES_MAX = 64 << 10;
-/** What is remembered, of each: the oldest gives way. */
+/** What is remembered, of each: the oldest gives way. Rooms are named by the frames and moves. */
 const REMEMBERED_MAX = 65_536;
+const REMEMBERED_ROOMS_MAX = 4 * REMEMBERED_MAX;
 /** And for how long: MOVED is on its way for less, and a socket comes back within it (resume.ts). */
 const REMEMBERED_MS_MAX = 30_000;
 
@@ -18,7 +19,8 @@ export type Moved = Pick<Frame<"MOVED">, "what" | "places">;
 
 /** A socket that is not introduced yet was moved. */
 interface Early {
-  readonly conn: Conn;
+  /** On which it is coming: of another stay of the same client nothing counts. */
+  readonly connection: object;
   readonly moved: Moved[];
   readonly at_ms: number;
 }
@@ -36,6 +38,9 @@ export class Moves {
   #rooms: (string | readonly string[])[] = [];
   #seconds: { readonly at_ms: number; frames: number }[] = [];
   #gone = 0;
+  #roomsCount = 0;
+  /** Where each socket's frames stand, made when somebody asks: most workers' sockets are moved by nobody else. */
+  #places: Map<string, number[]> | undefined;
   /** The rooms of those that say again what the daemon had done. */
   #echoes = new WeakSet<readonly string[]>();
   readonly #early = new Map<string, Early>();
@@ -53,8 +58,10 @@ export class Moves {
   /** One frame, JOIN or LEAVE, names these rooms. `isEcho`: it says again what the daemon has done, which is no word of this worker's own. */
   say(sid: string, rooms: readonly string[], isEcho = false): void {
     this.#frames.set(sid, (this.#frames.get(sid) ?? 0) + 1);
+    this.#placesOf(sid)?.push(this.#sids.length);
     this.#sids.push(sid);
     this.#rooms.push(rooms.length === 1 && !isEcho ? (rooms[0] as string) : rooms);
+    this.#roomsCount += rooms.length;
     if (isEcho) this.#echoes.add(rooms);
     const now_ms = this.#now();
     const last = this.#seconds.at(-1);
@@ -63,13 +70,29 @@ export class Moves {
     this.#forget(now_ms);
   }
 
+  /** Where frames of a socket stand, if that is known of any; they are to be known of this one, too. */
+  #placesOf(sid: string): number[] | undefined {
+    if (this.#places === undefined) return undefined;
+    let places = this.#places.get(sid);
+    if (places === undefined) this.#places.set(sid, (places = []));
+    return places;
+  }
+
+  #find(sid: string): readonly number[] {
+    if (this.#places === undefined) {
+      this.#places = new Map();
+      for (let at = this.#gone; at < this.#sids.length; at += 1) this.#placesOf(this.#sids[at] as string)?.push(at);
+    }
+    return this.#places.get(sid) ?? [];
+  }
+
   #forget(now_ms: number): void {
     for (let oldest = this.#seconds[0]; oldest; oldest = this.#seconds[0]) {
       const isOver = now_ms >= oldest.at_ms + REMEMBERED_MS_MAX;
-      const frames = isOver ? oldest.frames : Math.min(oldest.frames, this.#sids.length - this.#gone - REMEMBERED_MAX);
-      if (frames <= 0) break;
-      this.#gone += frames;
-      oldest.frames -= frames;
+      const isMuch = this.#sids.length - this.#gone > REMEMBERED_MAX || this.#roomsCount > REMEMBERED_ROOMS_MAX;
+      if (!isOver && !isMuch) break;
+      this.#forgetOne();
+      oldest.frames -= 1;
       if (oldest.frames === 0) this.#seconds.shift();
     }
     // Not for each: the whole lists are moved.
@@ -77,6 +100,13 @@ export class Moves {
     this.#sids.splice(0, this.#gone);
     this.#rooms.splice(0, this.#gone);
     this.#gone = 0;
+    this.#places = undefined;
+  }
+
+  #forgetOne(): void {
+    const rooms = this.#rooms[this.#gone] as string | readonly string[];
+    this.#roomsCount -= typeof rooms === "string" ? 1 : rooms.length;
+    this.#gone += 1;
   }
 
   /**
@@ -84,12 +114,11 @@ export class Moves {
    * the last word. Without a number it had not heard of the socket: then what was said again of its own doings does not count, as that is said again, too.
    */
   unsaid(sid: string, known: number | undefined, places: readonly string[]): readonly string[] {
-    let left = (this.#frames.get(sid) ?? 0) - (known ?? 0);
-    if (left <= 0) return places;
+    const left = (this.#frames.get(sid) ?? 0) - (known ?? 0);
+    if (left <= 0 || places.length === 0) return places;
     const later = new Set<string>();
-    for (let at = this.#sids.length - 1; at >= this.#gone && left > 0; at -= 1) {
-      if (this.#sids[at] !== sid) continue;
-      left -= 1;
+    for (const at of this.#find(sid).slice(-left)) {
+      if (at < this.#gone) continue;
       const said = this.#rooms[at] as string | readonly string[];
       const rooms = typeof said === "string" ? [said] : said;
       if (known !== undefined || !this.#echoes.has(rooms)) for (const room of rooms) later.add(room);
@@ -98,29 +127,29 @@ export class Moves {
   }
 
   /** A socket was moved that is not introduced yet. */
-  keep(sid: string, conn: Conn, moved: Moved): void {
+  keep(sid: string, connection: object, moved: Moved): void {
     const at_ms = this.#now();
     for (const [oldest, early] of this.#early) {
       if (at_ms < early.at_ms + REMEMBERED_MS_MAX && this.#earlyCount < REMEMBERED_MAX) break;
       this.#drop(oldest, early);
     }
     let early = this.#early.get(sid);
-    if (early && early.conn !== conn) this.#drop(sid, early);
+    if (early && early.connection !== connection) this.#drop(sid, early);
     early = this.#early.get(sid);
-    if (early === undefined) this.#early.set(sid, (early = { conn, moved: [], at_ms }));
+    if (early === undefined) this.#early.set(sid, (early = { connection, moved: [], at_ms }));
     early.moved.push(moved);
-    this.#earlyCount += 1;
+    this.#earlyCount += costOf(moved);
   }
 
   #drop(sid: string, early: Early): void {
     this.#early.delete(sid);
-    this.#earlyCount -= early.moved.length;
+    for (const moved of early.moved) this.#earlyCount -= costOf(moved);
   }
 
   /** What became of a socket before it is introduced now, on this connection. */
-  take(sid: string, conn: Conn): readonly Moved[] {
+  take(sid: string, connection: object): readonly Moved[] {
     const early = this.#early.get(sid);
-    if (early?.conn !== conn) return [];
+    if (early?.connection !== connection) return [];
     this.#drop(sid, early);
     return early.moved;
   }
@@ -132,9 +161,12 @@ export class Moves {
     this.#rooms = [];
     this.#seconds = [];
     this.#early.clear();
-    this.#gone = this.#earlyCount = 0;
+    this.#places = undefined;
+    this.#gone = this.#roomsCount = this.#earlyCount = 0;
   }
 }
+
+const costOf = ({ places }: Moved): number => 1 + places.length;
 
 /** The body of a MOVE. */
 export type Move = Omit<Frame<"MOVE">, "name" | "flags" | "conn">;

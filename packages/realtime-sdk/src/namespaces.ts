@@ -2,7 +2,7 @@
 
 import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
-import { FLAG, FRAME_BODY_BYTES_MAX, MOVED_UNKNOWN, type Frame, type Part } from "./link/frames.js";
+import { FLAG, FRAME_BODY_BYTES_MAX, MOVED_UNKNOWN, type Conn, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
 import type { Move } from "./moves.js";
 import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
@@ -18,17 +18,31 @@ const NAME_NONE = `/${"-".repeat(NAME_BYTES_MAX)}`;
 /** Of one frame, with room for names: what is longer goes in pieces. */
 const ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - PIECE_BYTES_MAX;
 
-/** Sockets that were moved in a namespace that is not there yet: how many are remembered, and for how long (resume.ts). */
-const EARLY_MAX = 4_096;
+/** Sockets that were moved in a namespace that is not there yet: how many of them and of the rooms' names are remembered, and for how long (resume.ts). */
+const EARLY_MAX = 16_384;
 const EARLY_MS_MAX = 30_000;
 
 interface EarlyMove {
   readonly frame: Frame<"MOVED">;
+  /** What the frame's number stands for: it may be another stay of the same client later. */
+  readonly connection: VirtualConnection;
   readonly at_ms: number;
+}
+
+/** A namespace of this worker. */
+interface Served {
+  readonly number: number;
+  /**
+   * The last one is the application's by that name. Others are of namespaces that socket.io has cleaned up while somebody was about to connect, who is in
+   * them all the same.
+   */
+  readonly adapters: NamespaceAdapter[];
 }
 
 /** What an adapter is to the link. */
 export interface NamespaceAdapter {
+  /** The namespace, an object of socket.io's: a later one of the same name is another. */
+  readonly nsp: object;
   /** The other workers that have this namespace. */
   setPeers(instances: readonly string[]): void;
   takeBus(from: string, opaque: Buffer): void;
@@ -36,6 +50,8 @@ export interface NamespaceAdapter {
   lose(): void;
   /** The daemon has moved a socket. */
   takeMoved(frame: Frame<"MOVED">): void;
+  /** Whether a socket of that id is in it. */
+  hasMember(sid: string): boolean;
   /** Says the data of a connection's socket. */
   saveData(connection: VirtualConnection): void;
 }
@@ -56,34 +72,64 @@ export type NamespaceFrame = Extract<Frame, { name: "PEERS" | "BUS" | "MOVED" | 
 export class Namespaces {
   readonly #instance: string;
   readonly #link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">;
+  readonly #connectionOf: (conn: Conn) => VirtualConnection | undefined;
   readonly #warned = new Set<string>();
-  readonly #numbers = new Map<string, number>();
-  readonly #adapters = new Map<string, NamespaceAdapter>();
+  readonly #served = new Map<string, Served>();
   readonly #free: number[] = [];
   #numbersGiven = 0;
   readonly #requests = new Map<number, { request: Request; timer: NodeJS.Timeout }>();
   #lastRequest = 0;
   #early: EarlyMove[] = [];
+  #earlyCount = 0;
   readonly #pieces: Pieces;
 
-  constructor(instance: string, link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">) {
+  constructor(
+    instance: string,
+    link: Pick<Link, "can" | "hasSession" | "send" | "sendMoves" | "isNative">,
+    connectionOf: (conn: Conn) => VirtualConnection | undefined,
+  ) {
     this.#instance = instance;
     this.#link = link;
+    this.#connectionOf = connectionOf;
     this.#pieces = new Pieces((nsp, to, opaque) => this.#sendBus(nsp, to, opaque), (why) => warnOfAnswer(`an answer to another worker is lost: ${why}`));
   }
 
-  /** The number of a namespace; an adapter that replaces another one takes its over. */
+  /** The number of a namespace that is the application's from now on. */
   add(name: string, adapter: NamespaceAdapter): number {
-    this.#adapters.set(name, adapter);
-    const early = this.#early.filter(({ frame }) => frame.nsp === name);
-    if (early.length > 0) this.#early = this.#early.filter(({ frame }) => frame.nsp !== name);
-    for (const { frame } of early) adapter.takeMoved(frame);
-    const known = this.#numbers.get(name);
-    if (known !== undefined) return known;
-    const number = this.#numberOf(name);
-    this.#numbers.set(name, number);
-    this.#say(name, number);
+    const { number, adapters } = this.#serve(name);
+    // One that replaces another one of the same namespace speaks for it.
+    const replaced = adapters.findIndex(({ nsp }) => nsp === adapter.nsp);
+    if (replaced >= 0) adapters.splice(replaced, 1);
+    adapters.push(adapter);
+    this.#moveEarly(name, adapter);
     return number;
+  }
+
+  /** The number by which an adapter that was closed speaks, as somebody is in its namespace after all. One that the application has made since is before it. */
+  reopen(name: string, adapter: NamespaceAdapter): number {
+    const { number, adapters } = this.#serve(name);
+    adapters.unshift(adapter);
+    return number;
+  }
+
+  #serve(name: string): Served {
+    const known = this.#served.get(name);
+    if (known) return known;
+    const served = { number: this.#numberOf(name), adapters: [] };
+    this.#served.set(name, served);
+    this.#say(name, served.number);
+    return served;
+  }
+
+  #moveEarly(name: string, adapter: NamespaceAdapter): void {
+    if (this.#early.length === 0) return;
+    const early = this.#early.filter(({ frame }) => frame.nsp === name);
+    this.#early = this.#early.filter(({ frame }) => frame.nsp !== name);
+    for (const { frame, connection, at_ms } of early) {
+      this.#earlyCount -= earlyCost(frame);
+      const isNow = this.#connectionOf(frame.conn) === connection && performance.now() < at_ms + EARLY_MS_MAX;
+      if (isNow) adapter.takeMoved(frame);
+    }
   }
 
   /** Clients make dynamic namespaces, of what names and as many as they like: what is too much for the link must not be an exception in the middle of that. */
@@ -92,20 +138,39 @@ export class Namespaces {
     return this.#free.pop() ?? (this.#numbersGiven < NUMBER_NONE ? this.#numbersGiven++ : NUMBER_NONE);
   }
 
-  /** Frames are in order, so that the number may serve another namespace behind this. */
+  /** An adapter speaks no more. Frames are in order, so that the number may serve another namespace behind this. */
   remove(name: string, adapter: NamespaceAdapter): void {
-    const number = this.#numbers.get(name);
-    if (number === undefined || this.#adapters.get(name) !== adapter) return;
-    this.#numbers.delete(name);
-    this.#adapters.delete(name);
-    if (number === NUMBER_NONE) return;
-    this.#free.push(number);
-    this.#link.send("NSP", FLAG.REMOVED, number, { namespace: name });
+    const served = this.#served.get(name);
+    const at = served?.adapters.indexOf(adapter) ?? -1;
+    if (served === undefined || at < 0) return;
+    served.adapters.splice(at, 1);
+    if (served.adapters.length > 0) return;
+    this.#served.delete(name);
+    if (served.number === NUMBER_NONE) return;
+    this.#free.push(served.number);
+    this.#link.send("NSP", FLAG.REMOVED, served.number, { namespace: name });
+  }
+
+  #isUnsaid(name: string): boolean {
+    return this.#served.get(name)?.number === NUMBER_NONE;
+  }
+
+  /** The adapter of the application's namespace of that name. */
+  #adapterOf(name: string): NamespaceAdapter | undefined {
+    return this.#served.get(name)?.adapters.at(-1);
+  }
+
+  #adaptersOf(name: string): readonly NamespaceAdapter[] {
+    return this.#served.get(name)?.adapters ?? [];
+  }
+
+  #everyAdapter(): NamespaceAdapter[] {
+    return [...this.#served.values()].flatMap(({ adapters }) => adapters);
   }
 
   /** A daemon that knows nothing of this worker is told all of them. */
   announce(): void {
-    for (const [name, number] of this.#numbers) this.#say(name, number);
+    for (const [name, { number }] of this.#served) this.#say(name, number);
   }
 
   /** Whose namespace the daemon serves itself would wait for clients that never come. Names are said once: the operator has listed so many. */
@@ -124,11 +189,13 @@ export class Namespaces {
       request.fail();
     }
     this.#pieces.lose();
-    for (const adapter of this.#adapters.values()) adapter.lose();
+    this.#early = [];
+    this.#earlyCount = 0;
+    for (const adapter of this.#everyAdapter()) adapter.lose();
   }
 
   saveData(connection: VirtualConnection): void {
-    for (const adapter of this.#adapters.values()) adapter.saveData(connection);
+    for (const adapter of this.#everyAdapter()) adapter.saveData(connection);
   }
 
   /** How many requests wait for an answer. */
@@ -164,7 +231,7 @@ export class Namespaces {
 
   /** Moves sockets of all workers; `opaque` is what other workers are told where the daemon does not do it. */
   move(nsp: string, moves: readonly Move[], opaque: () => Buffer): void {
-    if (this.#numbers.get(nsp) === NUMBER_NONE) return;
+    if (this.#isUnsaid(nsp)) return;
     this.#link.sendMoves(moves, () => ({ nsp, to: "", from: this.#instance, opaque: opaque() }));
   }
 
@@ -176,7 +243,7 @@ export class Namespaces {
 
   #sendBus(nsp: string, to: string, opaque: Buffer, flags = 0): void {
     // Nobody else has it.
-    if (this.#numbers.get(nsp) === NUMBER_NONE) return;
+    if (this.#isUnsaid(nsp)) return;
     this.#link.send("BUS", flags, 0, { nsp, to, from: this.#instance, opaque });
   }
 
@@ -190,7 +257,7 @@ export class Namespaces {
       case "PEERS": {
         const others = frame.instances.filter((instance) => instance !== this.#instance);
         this.#pieces.setPeers(frame.nsp, others);
-        this.#adapters.get(frame.nsp)?.setPeers(others);
+        for (const adapter of this.#adaptersOf(frame.nsp)) adapter.setPeers(others);
         return;
       }
       case "BUS": return this.#takeBus(frame);
@@ -204,13 +271,19 @@ export class Namespaces {
 
   /** A socket that comes back may be moved before its namespace is made again, which may take a while. */
   #takeMoved(frame: Frame<"MOVED">): void {
-    const adapter = this.#adapters.get(frame.nsp);
+    const adapters = this.#adaptersOf(frame.nsp);
+    const adapter = adapters.find((one) => one.hasMember(frame.sid)) ?? adapters.at(-1);
     if (adapter) return adapter.takeMoved(frame);
-    if (frame.known !== MOVED_UNKNOWN) return;
+    const connection = this.#connectionOf(frame.conn);
+    if (frame.known !== MOVED_UNKNOWN || connection === undefined) return;
     const now_ms = performance.now();
-    const isOver = ({ at_ms }: EarlyMove): boolean => now_ms >= at_ms + EARLY_MS_MAX;
-    while (this.#early[0] && (isOver(this.#early[0]) || this.#early.length >= EARLY_MAX)) this.#early.shift();
-    this.#early.push({ frame, at_ms: now_ms });
+    this.#early.push({ frame, connection, at_ms: now_ms });
+    this.#earlyCount += earlyCost(frame);
+    for (let oldest = this.#early[0]; oldest; oldest = this.#early[0]) {
+      if (now_ms < oldest.at_ms + EARLY_MS_MAX && this.#earlyCount <= EARLY_MAX) break;
+      this.#early.shift();
+      this.#earlyCount -= earlyCost(oldest.frame);
+    }
   }
 
   #takeBus(frame: Frame<"BUS">): void {
@@ -218,11 +291,13 @@ export class Namespaces {
       throw new LinkError("bad-value", `a message for ${frame.to} came to ${this.#instance}`);
     }
     const { nsp, from } = frame;
-    const adapter = this.#adapters.get(nsp);
+    const adapter = this.#adapterOf(nsp);
     const opaque = Pieces.is(frame.opaque) ? adapter && this.#pieces.take(nsp, from, frame.opaque) : frame.opaque;
     if (opaque) adapter?.takeBus(from, opaque);
   }
 }
+
+const earlyCost = ({ places }: Frame<"MOVED">): number => 1 + places.length;
 
 /** Warns of an answer that another worker waits for and does not get: whoever has asked there hears of a timeout. */
 export function warnOfAnswer(message: string): void {

@@ -97,12 +97,14 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       retrying: (cause, delay_ms) => this.#tell("retry", cause, delay_ms),
       lost: (cause) => this.#lost(cause),
       frame: (frame) => this.#receive(frame),
+      writable: () => this.#connections.drain(),
       fault: (error) => this.#fault(error),
     };
     const link = new Link(options, handler);
     this.#link = link;
     this.engine = new RingwayEngine({ ...io.opts, path: io.opts["path"] || io.path() }, () => this.#ask(), () => this.#bindSoon(), () => void this.close());
-    this.#namespaces = new Namespaces(options.instance, link);
+    const connectionOf = (conn: Conn): VirtualConnection | undefined => this.#connections.get(conn);
+    this.#namespaces = new Namespaces(options.instance, link, connectionOf);
     const saveData = (connection: VirtualConnection): void => this.#namespaces.saveData(connection);
     this.#connections = new Connections(this.engine, io, link, saveData, options, (error) => this.#fault(error));
     const stopping = (): "keep" | "close" | undefined => this.#stopping;
@@ -110,8 +112,10 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       instance: options.instance,
       namespaces: this.#namespaces,
       get hasSession() { return link.hasSession; },
+      get isWritable() { return link.isWritable; },
       parsesText: io.opts.parser === undefined,
       can: this.#can,
+      connectionOf,
       overheard: this.#connections.overheard,
       get stopping() { return stopping(); },
       send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>

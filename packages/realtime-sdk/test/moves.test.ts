@@ -58,23 +58,25 @@ test("what is forgotten of a socket that was described anew does not take the ne
 test("what became of a socket before it is introduced is given once, to its own connection, in its order, and in time", () => {
   let now = 0;
   const moves = new Moves(() => now);
+  const [first, second] = [{}, {}];
   const [join, leave] = [{ what: MOVEMENT.JOIN, places: ["a"] }, { what: MOVEMENT.LEAVE, places: ["b"] }];
-  moves.keep("s", 1, join);
-  moves.keep("s", 1, leave);
-  assert.deepEqual(moves.take("s", 2), []);
-  assert.deepEqual(moves.take("s", 1), [join, leave]);
-  assert.deepEqual(moves.take("s", 1), []);
-  moves.keep("s", 1, join);
-  moves.keep("s", 2, leave);
-  assert.deepEqual([moves.take("s", 1), moves.take("s", 2)], [[], [leave]], "another connection has its place");
-  moves.keep("old", 1, join);
+  moves.keep("s", first, join);
+  moves.keep("s", first, leave);
+  assert.deepEqual(moves.take("s", second), []);
+  assert.deepEqual(moves.take("s", first), [join, leave]);
+  assert.deepEqual(moves.take("s", first), []);
+  moves.keep("s", first, join);
+  moves.keep("s", second, leave);
+  assert.deepEqual([moves.take("s", first), moves.take("s", second)], [[], [leave]], "another connection has its place");
+  moves.keep("old", first, join);
   now = 30_000;
-  moves.keep("s", 1, join);
-  assert.deepEqual([moves.take("old", 1), moves.take("s", 1)], [[], [join]]);
-  for (let number = 0; number < 65_537; number += 1) moves.keep(`${number}`, 1, join);
-  assert.deepEqual([moves.take("0", 1), moves.take("1", 1)], [[], [join]]);
+  moves.keep("s", first, join);
+  assert.deepEqual([moves.take("old", first), moves.take("s", first)], [[], [join]]);
+  // Each is counted with the room that it names.
+  for (let number = 0; number <= 32_768; number += 1) moves.keep(`${number}`, first, join);
+  assert.deepEqual([moves.take("0", first), moves.take("1", first)], [[], [join]]);
   moves.clear();
-  assert.deepEqual(moves.take("2", 1), []);
+  assert.deepEqual(moves.take("2", first), []);
 });
 
 test("what was said again of the daemon's doings is no word against what it does next, unless it had heard of the socket", () => {
@@ -128,4 +130,44 @@ test("so many names are kept, and so many bytes of them", () => {
   names.take([[wireRoom(long(1)), long(1)]]);
   names.take([[wireRoom(long(2)), long(2)]]);
   assert.deepEqual([names.roomOf(wireRoom(long(1))), names.roomOf(wireRoom(long(2))), names.roomOf("10000")], [wireRoom(long(1)), long(2), "10000"]);
+});
+
+test("rooms are remembered up to so many, however few frames name them", () => {
+  const moves = new Moves(() => 0);
+  const rooms = Array.from({ length: 4_096 }, (_, number) => `room ${number}`);
+  moves.say("s", ["first"]);
+  for (let frames = 0; frames < 63; frames += 1) moves.say("other", rooms);
+  assert.deepEqual(moves.unsaid("s", 0, ["first"]), []);
+  moves.say("other", rooms);
+  assert.deepEqual(moves.unsaid("s", 0, ["first"]), ["first"]);
+});
+
+test("what was said of one socket is found without a look at what was said of all", () => {
+  const moves = new Moves(() => 0);
+  for (let number = 0; number < 65_536; number += 1) moves.say(`${number}`, ["r"]);
+  const looked = (sid: string): number => {
+    const began_ms = performance.now();
+    for (let times = 0; times < 2_000; times += 1) assert.deepEqual(moves.unsaid(sid, 0, ["r", "q"]), ["q"]);
+    return performance.now() - began_ms;
+  };
+  looked("1");
+  // One that was said of first costs what one costs that was said of last: thirty thousand times as much it would be by looking at all.
+  const [last, first] = [looked("65535"), looked("0")];
+  assert.ok(first < 100 * last + 50, `${first} ms and ${last} ms`);
+});
+
+test("lists that have moved, and what is said later, are found as well", () => {
+  let now = 0;
+  const moves = new Moves(() => now);
+  for (let number = 0; number < 3_000; number += 1) moves.say(`${number % 10}`, [`r${number}`]);
+  now = 29_000;
+  moves.say("s", ["a"]);
+  assert.deepEqual(moves.unsaid("s", 0, ["a", "b"]), ["b"]);
+  moves.say("s", ["b"]);
+  assert.deepEqual(moves.unsaid("s", 0, ["a", "b"]), []);
+  assert.deepEqual(moves.unsaid("s", 1, ["a", "b"]), ["a"]);
+  now = 30_000;
+  moves.say("5", ["late"]);
+  assert.deepEqual(moves.unsaid("s", 0, ["a", "b"]), [], "the others were forgotten, and these moved");
+  assert.deepEqual(moves.unsaid("5", 0, ["r5", "r2995", "late"]), ["r5", "r2995"]);
 });

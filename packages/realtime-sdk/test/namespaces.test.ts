@@ -3,19 +3,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FLAG, MOVED_UNKNOWN, type Fields } from "../src/link/frames.js";
+import type { VirtualConnection } from "../src/connection.js";
+import { FLAG, MOVED_UNKNOWN, type Conn, type Fields } from "../src/link/frames.js";
 import { Namespaces, type NamespaceAdapter } from "../src/namespaces.js";
 
-const adapter = {} as NamespaceAdapter;
+const adapter = { nsp: {} } as NamespaceAdapter;
 
-/** Namespaces of a worker, and the frames that it has said. */
-function said(): { namespaces: Namespaces; frames: unknown[][] } {
+/** Namespaces of a worker, and the frames that it has said. Its only client has the number 1, as long as `clients` has it. */
+function said(): { namespaces: Namespaces; frames: unknown[][]; clients: Map<Conn, VirtualConnection> } {
+  const clients = new Map<Conn, VirtualConnection>([[1, {} as VirtualConnection]]);
   const frames: unknown[][] = [];
   const send = (name: string, flags: number, conn: unknown, fields: object): void => {
     const { namespace, nsp } = fields as Fields<"NSP"> & Fields<"BUS">;
     frames.push([name, flags, conn, namespace ?? nsp]);
   };
-  return { namespaces: new Namespaces("me", { send: send as never, sendMoves: () => {}, can: () => true, hasSession: true, isNative: () => false }), frames };
+  const link = { send: send as never, sendMoves: () => {}, can: () => true, hasSession: true, isNative: () => false };
+  return { namespaces: new Namespaces("me", link, (conn) => clients.get(conn)), frames, clients };
 }
 
 test("a number that is free serves another namespace", () => {
@@ -49,22 +52,63 @@ test("more namespaces than there are numbers are no exception", () => {
   assert.equal(frames.length, 0xffff + 4);
 });
 
+/** An adapter that notes which sockets it is told of. */
+function moving(taken: string[], members: readonly string[] = []): NamespaceAdapter {
+  const takeMoved = ({ sid }: { sid: string }): void => void taken.push(sid);
+  return { nsp: {}, takeMoved, hasMember: (sid: string) => members.includes(sid), lose: () => {} } as unknown as NamespaceAdapter;
+}
+
+function move(namespaces: Namespaces, nsp: string, sid: string, known: number, places: string[] = []): void {
+  namespaces.receive({ name: "MOVED", flags: 0, conn: 1, nsp, sid, known, what: 2, places });
+}
+
 test("sockets that were moved before their namespace is there are moved when it is", () => {
   const { namespaces } = said();
   const taken: string[] = [];
-  const moving = { takeMoved: ({ sid }: { sid: string }) => void taken.push(sid) } as unknown as NamespaceAdapter;
-  const move = (nsp: string, sid: string, known: number): void =>
-    namespaces.receive({ name: "MOVED", flags: 0, conn: 1, nsp, sid, known, what: 2, places: [] });
-  move("/a", "one", MOVED_UNKNOWN);
-  move("/b", "two", MOVED_UNKNOWN);
-  move("/a", "known", 0);
-  move("/a", "three", MOVED_UNKNOWN);
-  namespaces.add("/a", moving);
+  move(namespaces, "/a", "one", MOVED_UNKNOWN);
+  move(namespaces, "/b", "two", MOVED_UNKNOWN);
+  move(namespaces, "/a", "known", 0);
+  move(namespaces, "/a", "three", MOVED_UNKNOWN);
+  namespaces.add("/a", moving(taken));
   assert.deepEqual(taken, ["one", "three"]);
-  move("/a", "four", 0);
-  namespaces.add("/a", moving);
+  move(namespaces, "/a", "four", 0);
+  namespaces.add("/a", moving(taken));
   assert.deepEqual(taken, ["one", "three", "four"]);
-  for (let number = 0; number < 4_096; number += 1) move("/c", `${number}`, MOVED_UNKNOWN);
-  namespaces.add("/b", moving);
+  for (let number = 0; number < 8_192; number += 1) move(namespaces, "/c", `${number}`, MOVED_UNKNOWN, ["room"]);
+  namespaces.add("/b", moving(taken));
   assert.deepEqual(taken.length, 3, "so many are remembered");
+});
+
+test("how a client was moved that has gone, or has come anew, says nothing of who has its number now", () => {
+  const { namespaces, clients } = said();
+  const taken: string[] = [];
+  move(namespaces, "/a", "before", MOVED_UNKNOWN);
+  clients.set(1, {} as VirtualConnection);
+  move(namespaces, "/a", "now", MOVED_UNKNOWN);
+  namespaces.add("/a", moving(taken));
+  assert.deepEqual(taken, ["now"]);
+  move(namespaces, "/b", "lost", MOVED_UNKNOWN);
+  namespaces.lose();
+  namespaces.add("/b", moving(taken));
+  clients.clear();
+  move(namespaces, "/c", "nobody", MOVED_UNKNOWN);
+  namespaces.add("/c", moving(taken));
+  assert.deepEqual(taken, ["now"]);
+});
+
+test("a namespace that is closed with somebody on the way has its number as long as he is there", () => {
+  const { namespaces, frames } = said();
+  const taken: string[] = [];
+  const [old, next] = [moving(taken, ["late"]), moving(taken)];
+  assert.equal(namespaces.add("/a", old), 0);
+  namespaces.remove("/a", old);
+  assert.equal(namespaces.add("/b", adapter), 0, "its number is another's");
+  assert.equal(namespaces.reopen("/a", old), 1);
+  assert.equal(namespaces.add("/a", next), 1, "the application's own shares it");
+  namespaces.receive({ name: "MOVED", flags: 0, conn: 1, nsp: "/a", sid: "late", known: 0, what: 2, places: [] });
+  namespaces.remove("/a", next);
+  assert.equal(frames.length, 4);
+  namespaces.remove("/a", old);
+  assert.deepEqual(frames.at(-1), ["NSP", FLAG.REMOVED, 1, "/a"]);
+  assert.deepEqual(taken, ["late"]);
 });

@@ -163,11 +163,13 @@ for (const caps of [["recovery"], []]) {
     ringway = attachRingway(io, { url: daemon.url });
     io.emit("early");
     io.volatile.emit("dropped");
+    io.compress(false).emit("too");
     link = await daemon.accept();
     void link.welcome({ caps });
     const early = await link.next("BCAST");
     assert.equal(early.flags, FLAG.ASCII | (caps.includes("recovery") ? FLAG.RECOVER : 0));
-    assert.equal((await link.next("BCAST")).flags, FLAG.ASCII | FLAG.VOLATILE);
+    const next = await link.next("BCAST");
+    assert.deepEqual([String(next.parts[0]?.bytes), next.flags], ['2["too"]', early.flags | FLAG.NO_COMPRESS]);
   });
 }
 

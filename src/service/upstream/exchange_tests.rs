@@ -503,6 +503,52 @@ fn a_removal_is_of_the_number_and_not_of_the_name() {
 }
 
 #[test]
+fn what_is_said_of_a_namespace_that_was_removed_reaches_nobody_and_is_no_lie() {
+    let mut stage = stage();
+    let conn = stage.worker("a");
+    stage.open(1, &[]);
+    stage.say(conn, 1, &Frame::Nsp { name: "/a" });
+    stage.say_with(conn, 1, Flags::REMOVED, &Frame::Nsp { name: "/a" });
+    stage.take_told();
+    let stale = stage.exchange.stats().frames_stale;
+    let (rooms, except, parts) = (Vec::new(), Vec::new(), vec![Part::Text("2[\"left\"]")]);
+    stage.say(
+        conn,
+        0,
+        &Frame::Bcast {
+            nsp: 1,
+            rooms,
+            except,
+            parts,
+        },
+    );
+    let rooms = vec!["room"];
+    stage.say(conn, 1, &Frame::Join { nsp: 1, rooms });
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 1 });
+    assert!(stage.take_told().is_empty());
+    assert_eq!(stage.exchange.stats().frames_stale, stale + 2);
+    let (rooms, auth, data) = (Vec::new(), Long("{}"), Long("{}"));
+    let (nsp, sid, pid) = (1, "s", "");
+    stage.say(
+        conn,
+        1,
+        &Frame::Member {
+            nsp,
+            sid,
+            pid,
+            rooms,
+            auth,
+            data,
+        },
+    );
+    assert_eq!(stage.take_told(), ["refused 1"], "it comes anew");
+    assert!(!stage.peer(conn).is_closed);
+    // One that was never named is another matter.
+    stage.say(conn, 1, &Frame::LeaveAll { nsp: 2 });
+    is_refused(&mut stage, conn, "not-allowed");
+}
+
+#[test]
 fn links_are_read_one_after_the_other() {
     let mut stage = narrow(100_000);
     let loud = stage.worker("loud");

@@ -152,7 +152,8 @@ impl Exchange {
         worker.kept.remove(&number);
         worker.taken.remove(&number);
         if raw.flags.contains(Flags::REMOVED) {
-            let was = self.worker_mut(id).spaces.remove(&number).flatten();
+            // It stays known as nobody's: what a worker says of it behind this reaches nobody, and is no lie.
+            let was = self.worker_mut(id).spaces.insert(number, None).flatten();
             was.into_iter()
                 .for_each(|space| self.let_space_go(id, space));
             return self.unname(self.app_of(id), was);
@@ -452,7 +453,11 @@ impl Exchange {
                 Kind::Member => ToClients::Moved { client },
                 _ => return Ok(()),
             },
-            Some(None) => ToClients::Refused { client },
+            Some(None) if raw.kind == Kind::Member => ToClients::Refused { client },
+            Some(None) => {
+                self.stats.frames_stale += 1;
+                return Ok(());
+            }
             space => ToClients::Frame {
                 client: Some(client),
                 space: space.flatten(),

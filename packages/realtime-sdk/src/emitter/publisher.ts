@@ -81,6 +81,7 @@ export class Publisher {
       },
       // It is told nothing but credit.
       frame: () => {},
+      writable: () => {},
       fault: (error) => aside(() => options.onError(error)),
     });
     this.#link.start();

@@ -75,6 +75,8 @@ export interface LinkHandler {
   lost(cause: Error): void;
   /** A frame of a connection, a namespace or the daemon's leave. */
   frame(frame: Frame): void;
+  /** More is worth sending again, behind {@link Link.isWritable} having been false for somebody. */
+  writable(): void;
   /** What went wrong, and was answered by closing the socket. */
   fault(error: LinkError): void;
 }
@@ -105,6 +107,8 @@ export class Link {
   /** What waits for a daemon while there is no session. */
   #lasting: { entries: Lasting[]; bytes: number } = { entries: [], bytes: 0 };
 
+  /** Somebody was told that nothing is worth sending now. */
+  #isAwaited = false;
   /** Who waits until the daemon has dealt with so many frames. */
   #listeners: { frames: number; heard: () => void }[] = [];
   #isPumpDue = false;
@@ -140,7 +144,15 @@ export class Link {
 
   /** Whether something that may be dropped is worth sending now. */
   get isWritable(): boolean {
-    return this.#phase === "open" && this.#outgoing.keptBytes < this.#window.bytes;
+    const isWritable = this.#phase === "open" && this.#outgoing.keptBytes < this.#window.bytes;
+    if (!isWritable) this.#isAwaited = true;
+    return isWritable;
+  }
+
+  #tellWritable(): void {
+    if (!this.#isAwaited || !this.isWritable) return;
+    this.#isAwaited = false;
+    this.#handler.writable();
   }
 
   /** Whether the daemon knows this worker, though perhaps it is out of reach for a moment. */
@@ -308,7 +320,8 @@ export class Link {
         this.#outgoing.credit({ frames: Number(frame.frames), bytes: Number(frame.bytes) });
         this.#dropping.look(this.#outgoing.keptBytes);
         this.#tellHeard();
-        return this.#pump();
+        this.#pump();
+        return this.#tellWritable();
       }
       case "GOAWAY": return this.#dispatch(frame);
       default: {
@@ -490,6 +503,7 @@ export class Link {
     this.#lasting = { entries: [], bytes: 0 };
     for (const frame of entries.flatMap((entry) => this.#asItCan(entry))) this.#outgoing.push(frame);
     this.#pump();
+    this.#tellWritable();
   }
 
   /** What waited was made before it was known what the daemon can: one that keeps nothing is not asked to, nor one to move sockets that does not. */
