@@ -275,6 +275,9 @@ section! {
         on_worker_loss: OnWorkerLoss = OnWorkerLoss::Keep,
         /// How many clients of workers that leave go to others in a second: each runs the application's middlewares there.
         migrations_per_second: u32 = 200,
+        /// How long what clients say waits for more that goes with it, when many speak to one worker at once (by more than twelve thousand events a second): a worker pays
+        /// more for being woken than for an event. 0: never.
+        coalesce_us: u32 = 200,
         /// How long a worker may deal with nothing of what it was sent; then its clients go to others, and it gets none. 0: for ever.
         stall_ms: u32 = 10_000,
         /// How long a worker may flood: so much longer many clients could not take what it said, and it was made to wait and said more, than it was not. Then its clients go to

@@ -30,6 +30,8 @@ const STALL_MS_MIN: u32 = 500;
 const NAMESPACES_MAX: u32 = 60_000;
 /// The largest `link.migrations_per_second`.
 const MIGRATIONS_MAX: u32 = 1_000_000;
+/// The longest `link.coalesce_us`.
+const COALESCE_US_MAX: u32 = 10_000;
 
 /// An address of `link.listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +221,10 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             &what,
         ));
     }
+    if link.coalesce_us > COALESCE_US_MAX {
+        let what = format!("it is {COALESCE_US_MAX} at most");
+        return Err(StartError::invalid_value("link.coalesce_us", &what));
+    }
     if !(1..=NAMESPACES_MAX).contains(&link.namespaces_max) {
         let what = format!("it is between 1 and {NAMESPACES_MAX}");
         return Err(StartError::invalid_value("link.namespaces_max", &what));
@@ -237,6 +243,7 @@ pub fn upstream(config: &Config) -> Result<Option<UpstreamSettings>, StartError>
             payload_bytes_max: config.engine.payload_bytes_max,
             redeliver: link.redeliver,
             migrations_per_second: link.migrations_per_second,
+            coalesce_us: link.coalesce_us,
             on_worker_loss: match link.on_worker_loss {
                 config::OnWorkerLoss::Keep => OnWorkerLoss::Keep,
                 config::OnWorkerLoss::Strict => OnWorkerLoss::Strict,
@@ -443,6 +450,7 @@ mod tests {
         check("link.migrations_per_second", |link| {
             link.migrations_per_second = 0;
         });
+        check("link.coalesce_us", |link| link.coalesce_us = 10_001);
         check("link.namespaces_max", |link| link.namespaces_max = 0);
         check("link.namespaces_max", |link| link.namespaces_max = 60_001);
         check("link.affinity", |link| link.affinity = "path".to_owned());

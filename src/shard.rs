@@ -118,6 +118,10 @@ fn command_of(output: Output, roots: StoreRoots) -> Command {
         Output::Dirty(id) => Command::Dirty(conn_of(id)),
         Output::Urgent(id) => Command::Urgent(conn_of(id)),
         Output::Behind(id) => Command::Behind(conn_of(id)),
+        Output::DirtyAt { conn, at_us } => Command::DirtyAt {
+            conn: conn_of(conn),
+            at: Duration::from_micros(at_us),
+        },
         Output::PeerFinished(id) => Command::PeerFinished(conn_of(id)),
         Output::CloseAfterFlush(id) => Command::CloseAfterFlush(conn_of(id)),
         Output::Close(id) => Command::Close(conn_of(id)),

@@ -70,6 +70,13 @@ pub enum Command {
     Urgent(Conn),
     /// The same, behind all that have messages, and a few connections in a lap: for what is long.
     Behind(Conn),
+    /// The same as [`Command::Dirty`], at that time, unless something is sent before.
+    DirtyAt {
+        /// Which.
+        conn: Conn,
+        /// Monotonic time.
+        at: Duration,
+    },
     /// Send what [`Handler::next_send`] still gives (until it gives `None`), then shut down and close. A peer that does not
     /// read is cut off after the loop's linger time.
     CloseAfterFlush(Conn),

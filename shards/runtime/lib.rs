@@ -15,6 +15,7 @@ mod filework;
 mod freeze;
 mod handle;
 mod handler;
+mod late;
 #[cfg(test)]
 mod loop_tests;
 mod mesh;

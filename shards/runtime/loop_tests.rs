@@ -370,6 +370,39 @@ fn a_short_send_continues_where_it_stopped() {
 }
 
 #[test]
+fn what_may_go_later_goes_in_time_or_with_what_goes_before() {
+    let at = Duration::from_micros;
+    let mut bench = Bench::connected();
+    bench.kinds();
+    let start = bench.shard.driver.now;
+    bench.shard.handler.outgoing.push_back(b"first".to_vec());
+    bench.command(Command::DirtyAt {
+        conn: CONN,
+        at: start + at(200),
+    });
+    assert_eq!(bench.kinds(), []);
+    assert_eq!(bench.shard.park(), Some(start + at(200)));
+    bench.shard.driver.now = start + at(199);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), []);
+    bench.shard.driver.now = start + at(200);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), [OpKind::Send]);
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(5)));
+    bench.shard.handler.outgoing.push_back(b"second".to_vec());
+    bench.command(Command::DirtyAt {
+        conn: CONN,
+        at: start + at(400),
+    });
+    bench.command(Command::Dirty(CONN));
+    assert_eq!(bench.kinds(), [OpKind::Send], "something else is said");
+    bench.complete_conn(OpKind::Send, Outcome::Sent(Ok(6)));
+    bench.shard.driver.now = start + at(400);
+    bench.shard.work();
+    assert_eq!(bench.kinds(), [], "there is nothing left to say");
+}
+
+#[test]
 fn no_close_before_the_last_completion() {
     let mut bench = Bench::connected();
     bench.kinds();

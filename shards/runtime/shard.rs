@@ -6,6 +6,7 @@ use crate::behind::Behind;
 use crate::filework::FileWorks;
 use crate::freeze::Stopping;
 use crate::handler::{Command, Conn, Context, Handler, MailOutcome, Now};
+use crate::late::Late;
 use crate::mesh::{Class, Mesh, Owner};
 use crate::stats::LoopStats;
 use crate::table::{Table, flag};
@@ -61,6 +62,8 @@ pub struct Shard<D: Driver, H: Handler> {
     pub(crate) urgent: VecDeque<Conn>,
     /// Those that go behind them.
     pub(crate) behind: Behind,
+    /// Those that are on none of these lists yet.
+    late: Late,
     pub(crate) starved: Vec<Conn>,
     pub(crate) moving: Vec<Conn>,
     /// Hand-overs that failed, whose targets have not been told: shard and token.
@@ -111,6 +114,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             dirty: VecDeque::new(),
             urgent: VecDeque::new(),
             behind: Behind::default(),
+            late: Late::default(),
             starved: Vec::new(),
             moving: Vec::new(),
             revoked: Vec::new(),
@@ -172,6 +176,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.drain_mail();
         self.expire();
         self.call(|handler, cx| handler.lap(cx));
+        while let Some(conn) = self.late.pop(started) {
+            self.mark_dirty(conn);
+        }
         self.retry_hand_overs();
         self.flush();
         self.move_files();
@@ -213,6 +220,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
                 self.wheel.next(),
                 self.handler_wheel.next(),
                 self.mesh.next_wake(),
+                self.late.next(),
             ];
             next.into_iter().flatten().min()
         } else {
@@ -291,6 +299,7 @@ impl<D: Driver, H: Handler> Shard<D, H> {
             Command::Dirty(conn) => self.mark_dirty(conn),
             Command::Urgent(conn) => self.mark_urgent(conn),
             Command::Behind(conn) => self.behind.push(conn),
+            Command::DirtyAt { conn, at } => self.late.push(conn, at),
             Command::PeerFinished(conn) => self.peer_said_all(conn),
             Command::CloseAfterFlush(conn) => self.close_after_flush(conn),
             Command::Close(conn) => self.close(conn, crate::Cause::Closed),

@@ -159,6 +159,7 @@ impl Hub {
     fn carry(&mut self, order: Order, turn: &mut Turn<'_>) {
         match order {
             Order::Dirty(conn) => turn.out.push(Output::Dirty(conn)),
+            Order::DirtyAt { conn, at_us } => turn.out.push(Output::DirtyAt { conn, at_us }),
             Order::CloseAfterFlush(conn) => turn.out.push(Output::CloseAfterFlush(conn)),
             Order::Close(conn) => turn.out.push(Output::Close(conn)),
             Order::Pause(conn) => turn.out.push(Output::Pause(conn)),
@@ -185,6 +186,9 @@ impl Hub {
 
     /// Once per lap: what waited for ring space, and sessions whose last words went out.
     pub(super) fn upstream_lap(&mut self, turn: &mut Turn<'_>) {
+        if let Some(exchange) = &mut self.upstream.exchange {
+            exchange.pass(turn.now);
+        }
         let post = &mut *turn.post;
         self.upstream
             .deliver_waiting(|to, bytes| post.deliver(to, &[bytes]));

@@ -18,6 +18,13 @@ pub enum Output {
     Urgent(ConnId),
     /// The same, and it is long: it goes behind messages.
     Behind(ConnId),
+    /// The same as [`Output::Dirty`] at `at_us`, unless something is sent before.
+    DirtyAt {
+        /// Which.
+        conn: ConnId,
+        /// Monotonic microseconds.
+        at_us: u64,
+    },
     /// Send what is left, then close.
     CloseAfterFlush(ConnId),
     /// The peer has said that it sends nothing more: a [`Output::CloseAfterFlush`] that follows waits for nothing.

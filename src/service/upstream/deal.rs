@@ -4,13 +4,14 @@
 
 use super::applications::AppId;
 use super::begun::Begun;
+use super::coalescing::Pace;
 use super::connects::is_connect;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::moved;
 use super::owed::Owed;
 use super::worker::{Ready, Worker, WorkerId};
-use crate::time::Now;
+use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
 use std::collections::VecDeque;
 
@@ -557,8 +558,21 @@ impl Exchange {
             if worker.row.is_empty() {
                 worker.moved_bytes = 0;
             }
-            let link = worker.link.filter(|_| !worker.outgoing.unsent().is_empty());
-            self.orders.extend(link.map(Order::Dirty));
+            let bytes = worker.outgoing.unsent().len();
+            let link = worker.link.filter(|_| bytes > 0);
+            link.into_iter()
+                .for_each(|conn| self.send_in_time(conn, bytes));
+        }
+    }
+
+    /// So many bytes wait for a worker, and go at once, or with more.
+    fn send_in_time(&mut self, conn: ConnId, bytes: usize) {
+        let (now_us, wait_us) = (self.recovery.now_us, self.settings.coalesce_us);
+        let link = self.links.get_mut(&conn);
+        match link.map(|link| link.coalescing.pace(now_us, wait_us, bytes)) {
+            None | Some(Pace::Now) => self.orders.push(Order::Dirty(conn)),
+            Some(Pace::At(at_us)) => self.orders.push(Order::DirtyAt { conn, at_us }),
+            Some(Pace::Waits) => {}
         }
     }
 
@@ -607,6 +621,9 @@ impl Exchange {
         worker
             .outgoing
             .push(|out| frame.raw(number).encode_into(out));
+        if let Some(link) = worker.link.and_then(|conn| self.links.get_mut(&conn)) {
+            link.coalescing.hear(now_us, number);
+        }
         client.note_asked(frame.kind, frame.flags, &frame.body);
         // Whatever it says while its sockets come back would have been dealt with, and heard by nobody, if that worker ended in between.
         client.is_held |= frame.kind == Kind::Resume && worker.says_taken;

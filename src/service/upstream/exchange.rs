@@ -67,6 +67,8 @@ pub struct ExchangeSettings {
     pub redeliver: bool,
     /// How many clients of workers that leave go to others in a second.
     pub migrations_per_second: u32,
+    /// How long what clients say waits for more, when many speak to one worker, in microseconds.
+    pub coalesce_us: u32,
     /// What becomes of clients that wait for an acknowledgement of a worker that is gone.
     pub on_worker_loss: OnWorkerLoss,
     /// When workers are kept from clients.
@@ -80,6 +82,8 @@ pub struct ExchangeSettings {
 pub(crate) enum Order {
     /// The link has something to send.
     Dirty(ConnId),
+    /// The same at that time, unless something takes it along before.
+    DirtyAt { conn: ConnId, at_us: u64 },
     /// Send what is left, then close the link.
     CloseAfterFlush(ConnId),
     /// Close the link at once.
@@ -655,6 +659,11 @@ impl Exchange {
             .collect()
     }
 
+    /// Time passes; once per lap.
+    pub(crate) const fn pass(&mut self, now: Now) {
+        self.recovery.pass(now.monotonic_us);
+    }
+
     /// The next bytes for a link: its own frames, then what its worker has not been sent.
     pub(crate) fn next_send(&mut self, conn: ConnId) -> Option<Rc<[u8]>> {
         let link = self.links.get_mut(&conn)?;
@@ -671,6 +680,7 @@ impl Exchange {
         let mut bytes = link.take_control();
         bytes.extend_from_slice(worker.outgoing.unsent());
         worker.outgoing.hand_over();
+        link.coalescing.sent(self.recovery.now_us);
         (!bytes.is_empty()).then(|| bytes.into())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: counted frames, which belong to the worker and outlive its links.
 
+use super::coalescing::Coalescing;
 use super::proof::{self, Prover, Secret};
 use super::window::Sum;
 use super::worker::WorkerId;
@@ -76,6 +77,7 @@ pub(super) struct Link {
     is_closing: bool,
     /// When that was first seen too late.
     closing_by_us: Option<u64>,
+    pub(super) coalescing: Coalescing,
 }
 
 impl Link {
@@ -105,6 +107,7 @@ impl Link {
             is_paused: false,
             is_closing: false,
             closing_by_us: None,
+            coalescing: Coalescing::default(),
         }
     }
 

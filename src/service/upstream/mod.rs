@@ -16,6 +16,7 @@ mod binding;
 mod books;
 mod breaker;
 mod clients;
+mod coalescing;
 mod connects;
 mod deal;
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub(crate) fn settings(window: Window, others: &[(&str, &[&str])]) -> ExchangeSe
         payload_bytes_max: 1_000_000,
         redeliver: false,
         migrations_per_second: 100,
+        coalesce_us: 0,
         on_worker_loss: OnWorkerLoss::Keep,
         breaker: breaker(),
         secret: None,
@@ -358,7 +359,9 @@ impl Stage {
 
     fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Dirty(conn) | Order::CloseAfterFlush(conn) => self.flush(conn),
+            Order::Dirty(conn) | Order::DirtyAt { conn, .. } | Order::CloseAfterFlush(conn) => {
+                self.flush(conn);
+            }
             Order::Close(conn) => {
                 self.peers.entry(conn).or_default().is_closed = true;
             }

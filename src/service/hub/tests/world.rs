@@ -337,9 +337,10 @@ impl World {
             Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
-            Output::Dirty(conn) | Output::Urgent(conn) | Output::Behind(conn) => {
-                self.wire(conn, |wire| wire.dirty = true)
-            }
+            Output::Dirty(conn)
+            | Output::Urgent(conn)
+            | Output::Behind(conn)
+            | Output::DirtyAt { conn, .. } => self.wire(conn, |wire| wire.dirty = true),
             Output::Compute { token, job } => self.jobs.push((shard, token, job)),
             Output::File { token, ask } => self.file_asks.push((shard, token, ask)),
             Output::Store { token, ask } => self.store_asks.push((shard, token, ask)),

@@ -316,7 +316,7 @@ impl World {
             Output::Pause(conn) => self.wire(conn, |wire| wire.paused = true),
             Output::Resume(conn) => self.wire(conn, |wire| wire.paused = false),
             Output::Migrate { conn, to } => self.migrate(shard, conn, to),
-            Output::Dirty(_) | Output::Urgent(_) | Output::Behind(_) => {}
+            Output::Dirty(_) | Output::Urgent(_) | Output::Behind(_) | Output::DirtyAt { .. } => {}
             Output::Compute { .. } => panic!("a shared secret verifies at once"),
             Output::File { .. } | Output::Store { .. } => panic!("this world has no files"),
         }
