@@ -13,16 +13,23 @@ impl Exchange {
     /// When they do not agree with each other: a bug of ours.
     pub(crate) fn audit(&self) {
         let mut loads: BTreeMap<WorkerId, u32> = BTreeMap::new();
+        let mut stories: BTreeMap<WorkerId, usize> = BTreeMap::new();
         let mut waiting: BTreeSet<ClientNumber> = BTreeSet::new();
         for (number, client) in &self.clients {
             match client.worker {
-                Some(id) => *loads.entry(id).or_default() += u32::from(client.is_there()),
+                Some(id) if client.is_there() => {
+                    *loads.entry(id).or_default() += 1;
+                    *stories.entry(id).or_default() += client.stories().1;
+                }
+                Some(_) => {}
                 None => drop(waiting.insert(*number)),
             }
         }
         for (id, worker) in &self.workers {
             let load = loads.remove(id).unwrap_or(0);
             assert_eq!(worker.load, load, "clients of {id:?}");
+            let bytes = stories.remove(id).unwrap_or(0);
+            assert_eq!(worker.backlog.bytes(), bytes, "stories for {id:?}");
         }
         assert!(loads.is_empty(), "clients of workers that are gone");
         let named: BTreeSet<ClientNumber> = self.waiting.iter().map(|(_, it)| *it).collect();

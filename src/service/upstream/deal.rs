@@ -8,8 +8,8 @@ use super::coalescing::Pace;
 use super::connects::is_connect;
 use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
-use super::moved;
 use super::owed::Owed;
+use super::stories::{self, Story};
 use super::worker::{Ready, Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
@@ -42,6 +42,8 @@ pub(super) struct Waiting {
     /// Attachments of the same packet follow.
     has_more: bool,
     origin: Origin,
+    /// Of a MOVED, in place of the body.
+    pub(super) story: Option<Box<Story>>,
 }
 
 /// Why a frame waits.
@@ -63,21 +65,19 @@ impl Waiting {
             body,
             has_more: false,
             origin: Origin::Made,
+            story: None,
         }
     }
 
-    /// A MOVED.
-    pub(super) fn moved(frame: &Frame<'_>) -> Self {
-        Self::own(Kind::Moved, frame.body().into())
+    pub(super) fn moved(story: Story) -> Self {
+        Self {
+            story: Some(Box::new(story)),
+            ..Self::own(Kind::Moved, Box::default())
+        }
     }
 
     pub(super) fn is_moved(&self) -> bool {
         self.kind == Kind::Moved
-    }
-
-    /// The frame, of whichever client.
-    pub(super) fn raw_of_none(&self) -> Raw<'_> {
-        self.raw(ClientNumber(0))
     }
 
     /// What another worker was sent.
@@ -116,17 +116,26 @@ impl Waiting {
         self.kind == Kind::Data && is_binary == said.is_binary && *self.body == *said.body
     }
 
-    pub(super) const fn cost(&self) -> u32 {
-        frame_cost(self.body.len())
+    pub(super) fn cost(&self) -> u32 {
+        frame_cost(self.body_bytes())
     }
 
-    fn raw(&self, client: ClientNumber) -> Raw<'_> {
-        Raw {
+    fn body_bytes(&self) -> usize {
+        let story = self.story.as_deref();
+        story.map_or(self.body.len(), Story::body_bytes)
+    }
+
+    fn encode_into(&self, client: ClientNumber, out: &mut Vec<u8>) {
+        if let Some(story) = &self.story {
+            return story.encode_into(client.0, out);
+        }
+        let raw = Raw {
             kind: self.kind,
             flags: self.flags,
             conn: client.0,
             body: &self.body,
-        }
+        };
+        raw.encode_into(out);
     }
 }
 
@@ -205,26 +214,26 @@ impl Client {
     }
 
     /// Of how a client keeps up the last word counts: it may change its mind often while its worker does not read.
-    fn keep(&mut self, frame: Waiting) {
-        if frame.is_moved() && moved::merge(self, &frame) {
-            return;
+    fn keep(&mut self, mut frame: Waiting) {
+        if let Some(story) = frame.story.take() {
+            let rest = stories::merge(&mut self.queue, *story);
+            return rest.into_iter().for_each(|rest| self.put(rest));
         }
         let is_pressure = |other: &&mut Waiting| other.kind == Kind::Pressure;
         let mut queue = self.queue.iter_mut();
         match queue.find(|other| frame.kind == Kind::Pressure && is_pressure(other)) {
             Some(other) => other.body = frame.body,
-            None => self.put(frame),
+            None => self.queue.push_back(frame),
         }
     }
 
     /// What became of its sockets its worker hears before it hears what others ask about them, and so before what the client says: but not that one of several is
     /// no more, as Socket.IO's server closes whoever says something in a namespace that it is not in.
-    pub(super) fn put(&mut self, frame: Waiting) {
+    fn put(&mut self, story: Story) {
         let first = self.queue.iter().position(|it| it.kind == Kind::Data);
-        match first.filter(|_| frame.is_moved() && !moved::disconnects(&frame)) {
-            Some(at) => self.queue.insert(at, frame),
-            None => self.queue.push_back(frame),
-        }
+        let at = first.filter(|_| story.ends().is_none());
+        let at = at.unwrap_or(self.queue.len());
+        self.queue.insert(at, Waiting::moved(story));
     }
 
     /// Attachments whose header is gone are dropped, as far as their packet goes.
@@ -293,6 +302,14 @@ impl Client {
     /// Its worker is sent nothing more of it.
     fn is_away(&self) -> bool {
         self.leaving == Leaving::Away && !self.is_gone
+    }
+
+    /// What its worker has not been sent of what became of its sockets: how many stories, and what they are counted with.
+    pub(super) fn stories(&self) -> (usize, usize) {
+        let stories = self.queue.iter().filter(|frame| frame.is_moved());
+        stories.fold((0, 0), |(count, bytes), story| {
+            (count + 1, bytes + story.cost() as usize)
+        })
     }
 
     fn cost(&self) -> usize {
@@ -384,6 +401,7 @@ impl Exchange {
                     body: body.into(),
                     has_more,
                     origin: Origin::Said,
+                    story: None,
                 };
                 self.forward(client, frame);
             }
@@ -555,9 +573,6 @@ impl Exchange {
     pub(super) fn pump(&mut self, id: WorkerId) {
         while self.pump_one(id).is_some() {}
         if let Some(worker) = self.workers.get_mut(&id) {
-            if worker.row.is_empty() {
-                worker.moved_bytes = 0;
-            }
             let bytes = worker.outgoing.unsent().len();
             let link = worker.link.filter(|_| bytes > 0);
             link.into_iter()
@@ -614,13 +629,11 @@ impl Exchange {
             worker.pass_over();
             return Some(());
         };
-        if !worker.outgoing.fits(frame.body.len() + HEADER_BYTES) {
+        if !worker.outgoing.fits(frame.body_bytes() + HEADER_BYTES) {
             client.queue.insert(at, frame);
             return None;
         }
-        worker
-            .outgoing
-            .push(|out| frame.raw(number).encode_into(out));
+        worker.outgoing.push(|out| frame.encode_into(number, out));
         if let Some(link) = worker.link.and_then(|conn| self.links.get_mut(&conn)) {
             link.coalescing.hear(now_us, number);
         }
@@ -645,6 +658,9 @@ impl Exchange {
             _ if !client.is_ready => {}
             true => worker.row.push_front(Ready::Client(number)),
             false => worker.row.push_back(Ready::Client(number)),
+        }
+        if client.is_there() && frame.is_moved() && !worker.backlog.is_empty() {
+            worker.backlog.set(number, client.stories().1);
         }
         if client.is_gone {
             worker.farewell_bytes -= frame.cost() as usize;
@@ -708,6 +724,8 @@ impl Exchange {
         let worker = worker.expect("a client's worker is known");
         worker.load -= 1;
         worker.standing.connects.forget(number);
+        // They are among its last words by now.
+        worker.backlog.set(number, 0);
         let is_too_much = worker.farewell_bytes + client.cost() > FAREWELL_BYTES_MAX;
         if is_too_much && !client.is_opened {
             // The worker never hears of it.

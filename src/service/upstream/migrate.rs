@@ -191,6 +191,7 @@ impl Exchange {
         let worker = self.worker_mut(id);
         worker.load -= 1;
         worker.standing.connects.forget(number);
+        worker.backlog.set(number, 0);
         self.waiting.insert((since_us, number));
         self.stats.clients_migrated += 1;
         self.call(number);

@@ -11,6 +11,7 @@ mod applications_tests;
 mod asking;
 #[cfg(test)]
 mod asking_tests;
+mod backlog;
 mod begun;
 mod binding;
 mod books;
@@ -78,6 +79,7 @@ mod space;
 mod space_tests;
 #[cfg(test)]
 pub(crate) mod stage;
+mod stories;
 mod suspects;
 #[cfg(test)]
 mod suspects_tests;

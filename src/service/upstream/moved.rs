@@ -4,13 +4,15 @@
 //! long story is kept: of what waits for it only the outcome counts.
 
 use super::applications::AppId;
-use super::deal::{Client, Waiting};
+use super::deal::Waiting;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, MovedSocket, SpaceId, ToClients};
+use super::stories::Story;
 use super::worker::WorkerId;
-use ringway_proto::link::{Frame, Movement, Raw, Side};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use ringway_proto::link::{Movement, Raw};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// Rooms in one MOVE, and the bytes of their names: what it costs is so many times the sockets that it moves. Mail has a bit for each.
 const PLACES_MAX: usize = 64;
@@ -19,10 +21,14 @@ const PLACES_BYTES_MAX: usize = 64 << 10;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// What such a message is counted with beside its body.
 const HELD_COST_BYTES: usize = 96;
-/// MOVED of one client that wait and do not become one, and what all that waited for a worker is counted with since it had been sent everything: beyond,
-/// the client comes anew.
-const WAITING_MAX: usize = 64;
-const WAITING_BYTES_MAX: usize = 16 << 20;
+/// MOVED of one client that wait and do not become one, and what they are counted with: beyond, the client comes anew. A whole MOVE always has room beside what is
+/// usual.
+const STORIES_MAX: usize = 64;
+const STORIES_BYTES_MAX: usize = PLACES_BYTES_MAX + (32 << 10);
+/// The same of all clients of a worker, and for each that it has: a MOVE may move all of them while their worker does something else. Beyond, those of which most
+/// waits come anew.
+const BACKLOG_BYTES_MIN: usize = 16 << 20;
+const BACKLOG_CLIENT_BYTES: usize = 1 << 10;
 
 impl Exchange {
     /// A worker's or an emitter's MOVE, in a namespace that clients reach, or of nobody.
@@ -64,6 +70,8 @@ impl Exchange {
         places: &[&str],
         sockets: &[MovedSocket<'_>],
     ) {
+        let nsp: Rc<str> = nsp.into();
+        let places: Vec<Rc<str>> = places.iter().map(|place| Rc::from(*place)).collect();
         for socket in sockets {
             if !self.hears_moved(socket.client) {
                 self.cannot_hear(socket.client, what);
@@ -71,17 +79,10 @@ impl Exchange {
             }
             let changed = places.iter().enumerate();
             let changed = changed.filter(|(at, _)| socket.places & (1 << at) != 0);
-            let frame = Frame::Moved {
-                nsp,
-                sid: socket.sid,
-                known: socket.known,
-                what,
-                places: changed.map(|(_, place)| *place).collect(),
-            };
-            let frame = Waiting::moved(&frame);
-            let cost = frame.cost() as usize;
-            self.forward(socket.client, frame);
-            self.bound_moved(socket.client, cost);
+            let changed = changed.map(|(_, place)| Rc::clone(place));
+            let story = Story::new(Rc::clone(&nsp), (socket.sid, socket.known), what, changed);
+            self.forward(socket.client, Waiting::moved(story));
+            self.bound_stories(socket.client);
         }
     }
 
@@ -102,22 +103,42 @@ impl Exchange {
     }
 
     /// A worker that speaks and does not read has so many different things to hear of its clients that nobody is to keep them.
-    fn bound_moved(&mut self, number: ClientNumber, cost: usize) {
-        let Some(client) = self.clients.get_mut(&number) else {
+    fn bound_stories(&mut self, number: ClientNumber) {
+        let client = self.clients.get(&number);
+        let Some(client) = client.filter(|client| client.is_there()) else {
             return;
         };
-        let waiting = client.queue.iter().filter(|frame| frame.is_moved()).count();
-        let worker = client.worker.and_then(|id| self.workers.get_mut(&id));
-        let Some(worker) = worker.filter(|_| waiting > 0) else {
+        let Some(id) = client.worker else {
             return;
         };
-        worker.moved_bytes += cost;
-        if waiting > WAITING_MAX || worker.moved_bytes > WAITING_BYTES_MAX {
-            client.queue.retain(|frame| !frame.is_moved());
-            // What it says of the client's rooms from here on is not so.
-            client.is_deaf = true;
-            self.say(number.shard(), &ToClients::Lost { client: number });
+        let (count, bytes) = client.stories();
+        self.worker_mut(id).backlog.set(number, bytes);
+        if count > STORIES_MAX || bytes > STORIES_BYTES_MAX {
+            self.deafen(number);
         }
+        while let Some(number) = self.farthest_behind(id) {
+            self.deafen(number);
+        }
+    }
+
+    /// Of a worker for which too much waits, the client of which most does.
+    fn farthest_behind(&self, id: WorkerId) -> Option<ClientNumber> {
+        let worker = self.workers.get(&id)?;
+        let bytes_max = BACKLOG_BYTES_MIN + worker.load as usize * BACKLOG_CLIENT_BYTES;
+        let largest = worker.backlog.largest();
+        largest.filter(|_| worker.backlog.bytes() > bytes_max)
+    }
+
+    /// Its worker is not told what became of its sockets. What it says of their rooms from here on is not so, and the client comes anew.
+    fn deafen(&mut self, number: ClientNumber) {
+        let client = self.clients.get_mut(&number);
+        let client = client.expect("something of it waits");
+        client.is_deaf = true;
+        client.queue.retain(|frame| !frame.is_moved());
+        if let Some(id) = client.worker {
+            self.worker_mut(id).backlog.set(number, 0);
+        }
+        self.say(number.shard(), &ToClients::Lost { client: number });
     }
 }
 
@@ -214,130 +235,5 @@ impl Held {
         let (_, message) = first?;
         self.bytes -= HELD_COST_BYTES + message.body.len();
         Some(message)
-    }
-}
-
-/// Makes one story of what waits for a worker that a socket has joined and left, and of what it does next: of a room that it has left and is in again, or
-/// the other way round, there is nothing to say. `false`: the next is a story of its own.
-pub(super) fn merge(client: &mut Client, next: &Waiting) -> bool {
-    let queue = &mut client.queue;
-    let raw = next.raw_of_none();
-    let Some(mut story) = Story::of(&raw) else {
-        return false;
-    };
-    let opposite = find(queue, &story.socket(), !story.joins);
-    if let Some(at) = opposite {
-        cancel(queue, at, &mut story.places);
-    }
-    let same = find(queue, &story.socket(), story.joins);
-    let (at, rest) = match same {
-        Some(at) => (at, places_of(&queue[at])),
-        None => return opposite.is_some() && keep(client, &story),
-    };
-    story.places.extend(rest.iter().map(String::as_str));
-    queue[at] = story.told();
-    true
-}
-
-/// What the story has left of its own goes behind the rest.
-fn keep(client: &mut Client, story: &Story<'_>) -> bool {
-    if !story.places.is_empty() {
-        client.put(story.told());
-    }
-    true
-}
-
-/// Takes out of the frame at `at`, and out of `places`, what both name.
-fn cancel(queue: &mut VecDeque<Waiting>, at: usize, places: &mut BTreeSet<&str>) {
-    let raw = queue[at].raw_of_none();
-    let mut other = Story::of(&raw).expect("it was found as one");
-    let both: Vec<&str> = other.places.intersection(places).copied().collect();
-    places.retain(|place| !both.contains(place));
-    for place in both {
-        other.places.remove(place);
-    }
-    let left = (!other.places.is_empty()).then(|| other.told());
-    match left {
-        Some(frame) => queue[at] = frame,
-        None => drop(queue.remove(at)),
-    }
-}
-
-fn places_of(frame: &Waiting) -> Vec<String> {
-    let raw = frame.raw_of_none();
-    let story = Story::of(&raw);
-    let places = story.map(|story| story.places).unwrap_or_default();
-    places.into_iter().map(str::to_owned).collect()
-}
-
-/// Whether a socket goes by it and its connection stays.
-pub(super) fn disconnects(frame: &Waiting) -> bool {
-    let raw = frame.raw_of_none();
-    let frame = Frame::parse(&raw, Side::Daemon).expect("it was made here");
-    matches!(
-        frame,
-        Frame::Moved {
-            what: Movement::Disconnect,
-            ..
-        }
-    )
-}
-
-/// Where what joins, or leaves, of a socket waits.
-fn find(queue: &VecDeque<Waiting>, socket: &(&str, &str, u32), joins: bool) -> Option<usize> {
-    queue.iter().position(|frame| {
-        let raw = frame.raw_of_none();
-        let story = frame.is_moved().then(|| Story::of(&raw)).flatten();
-        story.is_some_and(|story| story.socket() == *socket && story.joins == joins)
-    })
-}
-
-/// A MOVED that joins or leaves.
-struct Story<'a> {
-    nsp: &'a str,
-    sid: &'a str,
-    known: u32,
-    joins: bool,
-    places: BTreeSet<&'a str>,
-}
-
-impl<'a> Story<'a> {
-    fn of(raw: &Raw<'a>) -> Option<Self> {
-        let frame = Frame::parse(raw, Side::Daemon).expect("it was made here");
-        let Frame::Moved {
-            nsp,
-            sid,
-            known,
-            what: what @ (Movement::Join | Movement::Leave),
-            places,
-        } = frame
-        else {
-            return None;
-        };
-        Some(Self {
-            nsp,
-            sid,
-            known,
-            joins: what == Movement::Join,
-            places: places.into_iter().collect(),
-        })
-    }
-
-    /// Of which socket it is, and behind what of its worker's.
-    const fn socket(&self) -> (&'a str, &'a str, u32) {
-        (self.nsp, self.sid, self.known)
-    }
-
-    fn told(&self) -> Waiting {
-        Waiting::moved(&Frame::Moved {
-            nsp: self.nsp,
-            sid: self.sid,
-            known: self.known,
-            what: match self.joins {
-                true => Movement::Join,
-                false => Movement::Leave,
-            },
-            places: self.places.iter().copied().collect(),
-        })
     }
 }

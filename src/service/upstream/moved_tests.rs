@@ -152,7 +152,7 @@ fn check(moves: &[(Movement, u32, &[&str])], expected: &[&str]) {
 fn of_what_waits_only_the_outcome_counts() {
     check(
         &[(JOIN, 1, &["r"]), (JOIN, 1, &["q", "r"])],
-        &["MOVED 2 s Join q,r behind 1"],
+        &["MOVED 2 s Join r,q behind 1"],
     );
     check(&[(JOIN, 1, &["r"]), (LEAVE, 1, &["r"])], &[]);
     check(
@@ -175,7 +175,7 @@ fn of_what_waits_only_the_outcome_counts() {
     );
     check(
         &[(JOIN, 1, &["r"]), (CLOSE, 1, &[]), (JOIN, 1, &["q"])],
-        &["MOVED 2 s Join q,r behind 1", "MOVED 2 s Close  behind 1"],
+        &["MOVED 2 s Join r,q behind 1", "MOVED 2 s Close  behind 1"],
     );
 }
 
@@ -201,19 +201,126 @@ fn whoever_does_not_read_does_not_have_more_and_more_kept_for_it() {
 #[test]
 fn nor_is_it_long_names_that_are_kept_for_it() {
     let (mut stage, [_, b]) = stage(narrow(1));
-    let long = "x".repeat(60_000);
+    let long = ["x", "y"].map(|name| name.repeat(60_000));
     stage.data(2, "2[\"x\"]");
-    for _ in 0..279 {
-        moved(&mut stage, 2, (JOIN, 0), &[&long]);
+    for _ in 0..1_000 {
+        moved(&mut stage, 2, (JOIN, 0), &[&long[0]]);
     }
-    assert_eq!(stage.take_told(), Vec::<String>::new());
+    assert_eq!(stage.take_told(), Vec::<String>::new(), "it is one room");
     // It reads, and there is as much room as before.
     assert_eq!(of_moves(stage.heard_all(b)).len(), 1);
     stage.data(2, "2[\"x\"]");
-    for _ in 0..280 {
-        moved(&mut stage, 2, (JOIN, 1), &[&long]);
-    }
+    moved(&mut stage, 2, (JOIN, 0), &[&long[1]]);
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    moved(&mut stage, 2, (JOIN, 0), &[&long[0]]);
     assert_eq!(stage.take_told(), ["lost 2"]);
+}
+
+/// A worker with so many clients that has no room in its window.
+fn crowd(clients: u64) -> (Stage, ConnId) {
+    let mut stage = Stage::new(narrow(1));
+    let conn = stage.worker("a");
+    stage.say(conn, 1, &Frame::Nsp { name: "/" });
+    for number in 1..=clients {
+        stage.open(number, &[]);
+    }
+    stage.heard_all(conn);
+    stage.data(1, "2[\"x\"]");
+    stage.take_told();
+    (stage, conn)
+}
+
+/// All of them are moved.
+fn move_all(stage: &mut Stage, clients: u64, (what, known): (Movement, u32), place: &str) {
+    let sids: Vec<String> = (1..=clients).map(|it| format!("{it:020}")).collect();
+    let sockets = sids.iter().zip(1..).map(|(sid, number)| MovedSocket {
+        client: client(number),
+        sid,
+        known,
+        places: 1,
+    });
+    stage.mail(&ToLinks::Moved {
+        answers: None,
+        namespace: "/",
+        what,
+        places: vec![place],
+        sockets: sockets.collect(),
+    });
+}
+
+fn backlog(stage: &Stage) -> usize {
+    let worker = stage.exchange.workers.values().next().unwrap();
+    worker.backlog.bytes()
+}
+
+/// So much one may do at once, and who has many sockets need not look into it meanwhile.
+#[track_caller]
+fn check_calls(clients: u64, calls: usize) {
+    let (mut stage, conn) = crowd(clients);
+    for call in 0..calls {
+        move_all(&mut stage, clients, (JOIN, 0), &format!("room {call}"));
+    }
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    assert_eq!(of_moves(stage.heard_all(conn)).len() as u64, clients);
+    assert_eq!(backlog(&stage), 0);
+    stage.exchange.audit();
+}
+
+#[test]
+fn many_calls_for_many_sockets_close_nobody() {
+    check_calls(2_000, 100);
+}
+
+#[test]
+fn some_calls_for_very_many_sockets_close_nobody() {
+    check_calls(45_000, 3);
+}
+
+#[test]
+fn what_was_taken_back_does_not_count() {
+    let (mut stage, _) = crowd(100);
+    let long = "x".repeat(10_000);
+    for _ in 0..100 {
+        move_all(&mut stage, 100, (JOIN, 0), &long);
+        move_all(&mut stage, 100, (LEAVE, 0), &long);
+    }
+    assert_eq!(stage.take_told(), Vec::<String>::new());
+    assert_eq!(backlog(&stage), 0);
+    stage.exchange.audit();
+}
+
+/// Beyond what a worker with so many clients may have before it, whoever has most of that comes anew.
+#[test]
+fn what_waits_for_a_worker_that_never_reads_is_bounded() {
+    let (mut stage, _) = crowd(1_000);
+    moved(&mut stage, 500, (JOIN, 0), &["short"]);
+    let long = "x".repeat(60_000);
+    for number in (1..=1_000).filter(|number| *number != 500) {
+        moved(&mut stage, number, (JOIN, 0), &[&long]);
+    }
+    let lost = stage.take_told();
+    let kept = 999 - lost.len();
+    assert_eq!(kept, 296, "of 17 MiB and more");
+    assert!(!lost.contains(&"lost 500".to_owned()));
+    assert!(backlog(&stage) <= (16 << 20) + 1_000 * 1_024);
+    stage.exchange.audit();
+}
+
+#[test]
+fn whoever_goes_leaves_room() {
+    let (mut stage, conn) = crowd(2);
+    for number in [1, 2] {
+        moved(&mut stage, number, (JOIN, 0), &["r"]);
+    }
+    assert!(backlog(&stage) > 0);
+    for number in [1, 2] {
+        stage.close(number);
+        stage.exchange.audit();
+    }
+    assert_eq!(backlog(&stage), 0);
+    let heard = stage.heard_all(conn);
+    assert_eq!(of_moves(heard).len(), 2, "they are last words");
+    stage.exchange.audit();
 }
 
 fn bus<'a>(opaque: &'a str) -> Frame<'a> {

@@ -3,6 +3,7 @@
 //! Deliberately absent: the link's bytes and handshake (`link`), and who gets which client (`deal`).
 
 use super::applications::AppId;
+use super::backlog::Backlog;
 use super::begun::Begun;
 use super::breaker::Standing;
 use super::emitter::Role;
@@ -94,8 +95,8 @@ pub(super) struct Worker {
     pub(super) incoming: Incoming,
     /// It says when a client that it took over is back: before, it is sent nothing of what that one says.
     pub(super) says_taken: bool,
-    /// What waited for it of its sockets' moves since it had been sent everything.
-    pub(super) moved_bytes: usize,
+    /// What waits for it of its sockets' moves.
+    pub(super) backlog: Backlog,
     /// It can be told that its sockets were moved.
     pub(super) hears_moved: bool,
     /// What waits for room in the window, one turn each.
@@ -161,7 +162,7 @@ impl Worker {
             begun: Begun::default(),
             incoming: Incoming::new(window),
             says_taken: false,
-            moved_bytes: 0,
+            backlog: Backlog::default(),
             hears_moved: false,
             row: VecDeque::new(),
             row_gone: 0,
