@@ -10,7 +10,7 @@ use super::exchange::{Exchange, Order};
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::Owed;
 use super::stories::{self, Story};
-use super::worker::{Ready, Worker, WorkerId};
+use super::worker::{Ready, Turn, Worker, WorkerId};
 use crate::time::{ConnId, Now};
 use ringway_proto::link::{self, Flags, Frame, HEADER_BYTES, Kind, Raw};
 use std::collections::VecDeque;
@@ -595,6 +595,33 @@ impl Exchange {
     fn pump_one(&mut self, id: WorkerId) -> Option<()> {
         let worker = self.workers.get_mut(&id)?;
         worker.link?;
+        let is_moved_next = || match worker.row.front() {
+            Some(Ready::Client(number)) => {
+                let client = self.clients.get(number);
+                client.is_some_and(Client::is_moved_next)
+            }
+            _ => false,
+        };
+        if worker.turn(is_moved_next) == Turn::Names {
+            return self.pump_names(id);
+        }
+        self.pump_row(id)?;
+        self.workers.get_mut(&id)?.row_went();
+        Some(())
+    }
+
+    /// Names of rooms. The worker takes them from peers that it knows.
+    fn pump_names(&mut self, id: WorkerId) -> Option<()> {
+        let worker = self.workers.get_mut(&id)?;
+        let nsp = &worker.names_first.front()?.nsp;
+        match worker.peers_due.get(&**nsp).cloned() {
+            Some(name) => self.push_peers(id, &name),
+            None => worker.pump_names(),
+        }
+    }
+
+    fn pump_row(&mut self, id: WorkerId) -> Option<()> {
+        let worker = self.workers.get_mut(&id)?;
         match worker.row.front()? {
             Ready::Client(number) => {
                 let number = *number;
@@ -604,7 +631,7 @@ impl Exchange {
                 let name = name.clone();
                 self.pump_peers(id, &name)
             }
-            Ready::Bus(_) | Ready::BusFirst(_) => worker.pump_bus(),
+            Ready::Bus(_) => worker.pump_bus(),
             Ready::Question(request) => {
                 let request = *request;
                 self.pump_question(id, request)
@@ -673,7 +700,17 @@ impl Exchange {
         Some(())
     }
 
+    /// They may have been said before it was their turn.
     fn pump_peers(&mut self, id: WorkerId, name: &str) -> Option<()> {
+        if self.workers.get(&id)?.peers_due.contains(name) {
+            self.push_peers(id, name)?;
+        }
+        self.workers.get_mut(&id)?.row.pop_front();
+        Some(())
+    }
+
+    /// Says who has a namespace. `None`: it does not fit.
+    fn push_peers(&mut self, id: WorkerId, name: &str) -> Option<()> {
         let outgoing = &self.workers.get(&id)?.outgoing;
         if !outgoing.fits(HEADER_BYTES + name.len()) {
             return None;
@@ -690,7 +727,7 @@ impl Exchange {
         }
         .body();
         let worker = self.workers.get_mut(&id)?;
-        worker.push_own(Kind::Peers, &body)?;
+        worker.push(Kind::Peers, &body)?;
         worker.peers_due.remove(name);
         Some(())
     }

@@ -26,6 +26,12 @@ impl Client {
         self.next_at().is_some()
     }
 
+    /// Whether its worker hears next what became of a socket of it.
+    pub(super) fn is_moved_next(&self) -> bool {
+        let at = self.next_at();
+        at.is_some_and(|at| self.queue[at].is_moved())
+    }
+
     /// What its worker hears next, and where it stood.
     pub(super) fn take_next(&mut self) -> Option<(usize, Waiting)> {
         let at = self.next_at()?;

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::mail::{ClientNumber, MovedSocket, SpaceId, ToClients};
 use super::stories::Story;
-use super::worker::WorkerId;
+use super::worker::{BUS_COST_BYTES, WorkerId};
 use ringway_proto::link::{Movement, Raw};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -19,8 +19,6 @@ const PLACES_MAX: usize = 64;
 const PLACES_BYTES_MAX: usize = 64 << 10;
 /// Bytes of messages that wait behind the MOVEs of one worker.
 const HELD_BYTES_MAX: usize = 4 << 20;
-/// What such a message is counted with beside its body.
-const HELD_COST_BYTES: usize = 96;
 /// MOVED of one client that wait and do not become one, and what they are counted with: beyond, the client comes anew. A whole MOVE always has room beside what is
 /// usual.
 const STORIES_MAX: usize = 64;
@@ -150,8 +148,8 @@ pub(super) struct BusMessage {
     pub(super) from: Box<str>,
     /// For whom; empty: for all.
     pub(super) to: Box<str>,
-    /// Whether what else there is for them stands behind it.
-    pub(super) is_first: bool,
+    /// The namespace, if what becomes of its sockets stands behind it.
+    pub(super) first_in: Option<Box<str>>,
     pub(super) body: Box<[u8]>,
 }
 
@@ -197,7 +195,7 @@ impl BehindMoves {
             return vec![message];
         }
         let held = self.held.entry(id).or_default();
-        held.bytes += HELD_COST_BYTES + message.body.len();
+        held.bytes += BUS_COST_BYTES + message.body.len();
         held.messages.push_back((behind, message));
         core::iter::from_fn(|| held.pop_if(|_, bytes| bytes > HELD_BYTES_MAX)).collect()
     }
@@ -233,7 +231,7 @@ impl Held {
             .messages
             .pop_front_if(|(behind, _)| may_go(*behind, bytes));
         let (_, message) = first?;
-        self.bytes -= HELD_COST_BYTES + message.body.len();
+        self.bytes -= BUS_COST_BYTES + message.body.len();
         Some(message)
     }
 }

@@ -389,6 +389,102 @@ fn what_has_to_be_known_before_comes_before_what_waits() {
     );
 }
 
+/// Names that a peer says, one after the other.
+fn say_names(stage: &mut Stage, conn: ConnId, from: &str, count: usize) {
+    for _ in 0..count {
+        let frame = Frame::Bus {
+            nsp: "/",
+            to: "",
+            from,
+            opaque: b"",
+        };
+        stage.say_with(conn, 0, Flags::VOLATILE, &frame);
+    }
+}
+
+#[test]
+fn what_has_to_be_known_before_takes_turns_with_all_else() {
+    let (mut stage, [a, b]) = stage(narrow(1));
+    for word in ["1", "2", "3"] {
+        stage.data(2, word);
+    }
+    say_names(&mut stage, a, "a", 4);
+    assert_eq!(
+        stage.heard_all(b),
+        [
+            "DATA 2 1", "BUS 0", "DATA 2 2", "BUS 0", "DATA 2 3", "BUS 0", "BUS 0"
+        ]
+    );
+}
+
+#[test]
+fn however_much_has_to_be_known_before_the_rest_comes() {
+    let (mut stage, [a, b]) = stage(narrow(1));
+    stage.data(2, "1");
+    stage.data(2, "2");
+    moved(&mut stage, 2, (JOIN, 0), &["r"]);
+    say_names(&mut stage, a, "a", 3_000);
+    let heard = stage.heard_all(b);
+    let at = |what: &str| heard.iter().position(|frame| frame.starts_with(what));
+    assert_eq!(at("MOVED"), Some(1 + 1_024));
+    assert_eq!(at("DATA 2 2"), Some(3 + 1_024));
+    assert_eq!(heard.len(), 3_003);
+}
+
+/// Whoever hears names of a peer that it does not know passes them over.
+#[test]
+fn peers_are_known_before_what_they_name() {
+    let (mut stage, [_, b]) = stage(narrow(1));
+    stage.data(2, "1");
+    stage.data(2, "2");
+    let third = stage.worker("c");
+    stage.say(third, 1, &Frame::Nsp { name: "/" });
+    stage.say(third, 2, &Frame::Nsp { name: "/other" });
+    say_names(&mut stage, third, "c", 1);
+    moved(&mut stage, 2, (JOIN, 0), &["r"]);
+    assert_eq!(
+        stage.heard_all(b),
+        [
+            "DATA 2 1",
+            "PEERS / a,b,c",
+            "BUS 0",
+            "MOVED 2 s Join r behind 0",
+            "PEERS /other c",
+            "DATA 2 2"
+        ]
+    );
+}
+
+/// A message without a word is one, too.
+#[test]
+fn messages_for_one_that_does_not_read_are_bounded_however_short_they_are() {
+    let kept = |flags: Flags| {
+        let (mut stage, [a, _]) = stage(narrow(1));
+        stage.data(2, "1");
+        let count = 165_000;
+        for _ in 0..count {
+            stage.say_with(a, 0, flags, &bus(""));
+        }
+        count - stage.exchange.stats().bus_dropped
+    };
+    let most = (16 << 20) / (96 + 8);
+    assert_eq!((kept(Flags::VOLATILE), kept(Flags::NONE)), (most, most));
+}
+
+#[test]
+fn messages_that_went_leave_room() {
+    for flags in [Flags::VOLATILE, Flags::NONE] {
+        let (mut stage, [a, b]) = stage(narrow(1));
+        let long = "x".repeat(10 << 20);
+        for _ in 0..3 {
+            stage.data(2, "1");
+            stage.say_with(a, 0, flags, &bus(&long));
+            assert_eq!(of_bus(&mut stage, b), 1);
+        }
+        assert_eq!(stage.exchange.stats().bus_dropped, 0);
+    }
+}
+
 /// Of several namespaces one ends: what the client had said there before is still heard there, as the server closes who speaks where it is not.
 #[test]
 fn whoever_is_disconnected_has_said_what_it_said() {
@@ -464,7 +560,7 @@ fn check_order(done: &[u16], expected: &[&[usize]]) {
         app: AppId::MAIN,
         from: "a".into(),
         to: "".into(),
-        is_first: false,
+        first_in: None,
         body: vec![0; bytes].into(),
     };
     let (one, other) = (WorkerId(1), WorkerId(2));

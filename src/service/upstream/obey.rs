@@ -346,22 +346,23 @@ impl Exchange {
     }
 
     fn bus(&mut self, id: WorkerId, raw: &Raw<'_>, frame: &Frame<'_>) -> Result<(), Fault> {
-        let Frame::Bus { to, from, .. } = frame else {
+        let Frame::Bus { nsp, to, from, .. } = frame else {
             return Ok(());
         };
         let me = self.worker_mut(id).instance.clone();
         if *me != **from {
             return Err(Fault::NotAllowed("sender"));
         }
+        let is_first = raw.flags.contains(Flags::VOLATILE);
         let message = BusMessage {
             app: self.app_of(id),
             from: me,
             to: (*to).into(),
-            is_first: raw.flags.contains(Flags::VOLATILE),
+            first_in: is_first.then(|| (*nsp).into()),
             body: raw.body.into(),
         };
         // What others are asked comes behind what became of their sockets, but for what they have to know before that.
-        let messages = match message.is_first {
+        let messages = match is_first {
             true => vec![message],
             false => self.behind_moves.hold(id, message),
         };

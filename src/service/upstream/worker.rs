@@ -23,6 +23,10 @@ use std::rc::Rc;
 /// Bytes of other workers' messages that wait for one that does not read. Beyond, they are dropped: whoever asked hears nothing, as of a worker that
 /// is gone, and has a timeout for it.
 const BUS_BYTES_MAX: usize = 16 << 20;
+/// What such a message costs beside its body.
+pub(super) const BUS_COST_BYTES: usize = 96;
+/// How many of those that have to be known before MOVED go before a turn of the row.
+const NAMES_AT_ONCE: u32 = 1024;
 
 /// Bytes of answers that wait for one that does not read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -42,8 +46,6 @@ pub(super) enum Ready {
     Peers(Rc<str>),
     /// Another worker.
     Bus(Box<[u8]>),
-    /// Likewise, what it has to know before anything else.
-    BusFirst(Box<[u8]>),
     /// A request that is to be judged.
     Question(u32),
     /// A request that was refused: the JSON of CONN_ERROR.
@@ -52,6 +54,21 @@ pub(super) enum Ready {
     Answer(Kind, Box<[u8]>),
     /// What clients say that a broadcast has asked.
     Replies(Replies),
+}
+
+/// A message of another worker that names what MOVED may be about.
+#[derive(Debug)]
+pub(super) struct Naming {
+    /// The namespace, in which the worker has to know its peer before.
+    pub(super) nsp: Box<str>,
+    body: Box<[u8]>,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Row,
+    Names,
 }
 
 /// How a worker said goodbye.
@@ -101,11 +118,15 @@ pub(super) struct Worker {
     pub(super) hears_moved: bool,
     /// What waits for room in the window, one turn each.
     pub(super) row: VecDeque<Ready>,
-    /// Of these, clients that are not there any more.
+    /// What other workers have said that it has to know before MOVED, beside the row: they take turns.
+    pub(super) names_first: VecDeque<Naming>,
+    /// How many of those went since the row's last turn.
+    names_ahead: u32,
+    /// Of the row, clients that are not there any more.
     pub(super) row_gone: usize,
     /// What clients that are gone have in the row, by its cost.
     pub(super) farewell_bytes: usize,
-    /// Other workers' messages in the row.
+    /// What other workers' messages that wait are counted with.
     bus_bytes: usize,
     /// Answers in the row.
     answer_bytes: usize,
@@ -165,6 +186,8 @@ impl Worker {
             backlog: Backlog::default(),
             hears_moved: false,
             row: VecDeque::new(),
+            names_first: VecDeque::new(),
+            names_ahead: 0,
             row_gone: 0,
             farewell_bytes: 0,
             bus_bytes: 0,
@@ -254,18 +277,16 @@ impl Worker {
         }
     }
 
-    /// Takes another worker's message into the row. `false`: too much waits.
+    /// Takes another worker's message into the row, or beside it. `false`: too much waits.
     pub(super) fn owe_bus(&mut self, message: &BusMessage) -> bool {
-        let bytes = self.bus_bytes + message.body.len();
+        let bytes = self.bus_bytes + BUS_COST_BYTES + message.body.len();
         if self.bus_bytes > 0 && bytes > BUS_BYTES_MAX {
             return false;
         }
         self.bus_bytes = bytes;
         let body = message.body.clone();
-        if message.is_first {
-            let is_first = |ready: &&Ready| matches!(ready, Ready::BusFirst(_));
-            let behind = self.row.iter().take_while(is_first).count();
-            self.row.insert(behind, Ready::BusFirst(body));
+        if let Some(nsp) = message.first_in.clone() {
+            self.names_first.push_back(Naming { nsp, body });
         } else {
             self.row.push_back(Ready::Bus(body));
         }
@@ -273,18 +294,43 @@ impl Worker {
     }
 
     pub(super) fn pump_bus(&mut self) -> Option<()> {
-        let Some(Ready::Bus(body) | Ready::BusFirst(body)) = self.row.front_mut() else {
+        let Some(Ready::Bus(body)) = self.row.front_mut() else {
             return None;
         };
         let body = core::mem::take(body);
-        let bytes = body.len();
         if self.push_own(Kind::Bus, &body).is_none() {
-            if let Some(Ready::Bus(empty) | Ready::BusFirst(empty)) = self.row.front_mut() {
-                *empty = body;
-            }
+            self.row[0] = Ready::Bus(body);
             return None;
         }
-        self.bus_bytes -= bytes;
+        self.bus_bytes -= BUS_COST_BYTES + body.len();
+        Some(())
+    }
+
+    /// One of the row and one of what stands beside it; but MOVED, which may be about any of these, waits for them, as long as that has an end.
+    pub(super) fn turn(&self, is_moved_next: impl FnOnce() -> bool) -> Turn {
+        let is_due = |ahead: u32| {
+            self.row.is_empty() || ahead == 0 || ahead < NAMES_AT_ONCE && is_moved_next()
+        };
+        match self.names_first.is_empty() {
+            false if is_due(self.names_ahead) => Turn::Names,
+            _ => Turn::Row,
+        }
+    }
+
+    /// The row has had a turn.
+    pub(super) const fn row_went(&mut self) {
+        self.names_ahead = 0;
+    }
+
+    /// Sends the first of what stands beside the row. `None`: it does not fit.
+    pub(super) fn pump_names(&mut self) -> Option<()> {
+        let first = self.names_first.pop_front()?;
+        if self.push(Kind::Bus, &first.body).is_none() {
+            self.names_first.push_front(first);
+            return None;
+        }
+        self.names_ahead += 1;
+        self.bus_bytes -= BUS_COST_BYTES + first.body.len();
         Some(())
     }
 
@@ -351,6 +397,13 @@ impl Worker {
 
     /// The first in the row is a frame of no client. `None`: it does not fit.
     pub(super) fn push_own(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
+        self.push(kind, body)?;
+        self.row.pop_front();
+        Some(())
+    }
+
+    /// A frame of no client. `None`: it does not fit.
+    pub(super) fn push(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
         if !self.outgoing.fits(body.len() + HEADER_BYTES) {
             return None;
         }
@@ -361,7 +414,6 @@ impl Worker {
             body,
         };
         self.outgoing.push(|out| raw.encode_into(out));
-        self.row.pop_front();
         Some(())
     }
 }
