@@ -7,6 +7,7 @@ use super::begun::Begun;
 use super::coalescing::Pace;
 use super::connects::is_connect;
 use super::exchange::{Exchange, Order};
+use super::hold::Ended;
 use super::mail::{ClientNumber, Said, ToClients, ToLinks};
 use super::owed::Owed;
 use super::stories::{self, Story};
@@ -111,8 +112,25 @@ impl Waiting {
         self.kind == Kind::Data && self.origin == Origin::Said
     }
 
+    /// What its shard counts of it.
+    pub(super) fn counted(&self) -> u32 {
+        if self.is_counted() { self.cost() } else { 0 }
+    }
+
+    pub(super) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    pub(super) fn is_binary(&self) -> bool {
+        self.flags.contains(Flags::BINARY)
+    }
+
+    pub(super) const fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     fn is(&self, said: &Said<'_>) -> bool {
-        let is_binary = self.flags.contains(Flags::BINARY);
+        let is_binary = self.is_binary();
         self.kind == Kind::Data && is_binary == said.is_binary && *self.body == *said.body
     }
 
@@ -178,7 +196,7 @@ pub(super) struct Client {
     /// Its worker was sent a packet without all of its attachments.
     pub(super) is_inside_packet: bool,
     /// Its last worker was: what comes of that packet is of use to nobody.
-    is_headless: bool,
+    pub(super) is_headless: bool,
     /// It was asked to say again who it is, and has not answered: one answer is on the way at a time, and so none is out of date.
     pub(super) is_called: bool,
     /// How often a worker was tried with it alone.
@@ -190,6 +208,8 @@ pub(super) struct Client {
     pub(super) leaving: Leaving,
     /// Its worker wants nothing more of what it says.
     pub(super) is_held: bool,
+    /// Sockets of it that were disconnected since.
+    pub(super) ended: Vec<Ended>,
     /// Acknowledgements that it waits for, if that is looked at.
     pub(super) owed: Option<Box<Owed>>,
     /// Its worker does not know what became of its sockets: it comes anew.
@@ -249,6 +269,7 @@ impl Client {
         self.waiting_us = now_us;
         self.leaving = Leaving::No;
         self.is_held = false;
+        self.ended.clear();
         self.is_ready = false;
         self.is_opened = false;
         // With its header the packet is whole.
@@ -295,6 +316,7 @@ impl Client {
         self.is_opened = false;
         self.leaving = Leaving::No;
         self.is_held = false;
+        self.ended.clear();
         self.forgets_owed();
         self.queue.retain(Waiting::is_kept);
     }
@@ -350,10 +372,15 @@ fn left_in(mut frames: &[u8]) -> Vec<(ClientNumber, String)> {
 /// The namespace of a packet of a type: DISCONNECT is `1`, CONNECT `0`, and `/nsp,` unless it is the main one.
 fn namespace_of(packet: &[u8], kind: &[u8]) -> Option<String> {
     let rest = core::str::from_utf8(packet.strip_prefix(kind)?).ok()?;
+    Some(namespace_in(rest).to_owned())
+}
+
+/// The same, of what stands behind the type and the number of attachments.
+pub(super) fn namespace_in(rest: &str) -> &str {
     let name = rest.split(',').next().filter(|name| name.starts_with('/'));
     // What is asked of a namespace goes behind its name, as in CONNECT.
     let name = name.map(|name| name.split('?').next().unwrap_or(name));
-    Some(name.unwrap_or("/").to_owned())
+    name.unwrap_or("/")
 }
 
 impl Exchange {
@@ -672,6 +699,8 @@ impl Exchange {
         if asks && client.is_there() {
             worker.standing.asked(now_us, number);
         }
+        let story = frame.story.as_deref().filter(|_| !is_opaque);
+        let unheard = story.map_or(0, |story| client.ends_in(story));
         if client.is_sent(frame.kind, frame.has_more) {
             client.opened_us = now_us;
             let sent_frames = worker.outgoing.sent_frames();
@@ -694,8 +723,8 @@ impl Exchange {
             if !client.is_ready {
                 self.clients.remove(&number);
             }
-        } else if frame.is_counted() {
-            self.count_dealt(number, frame.cost());
+        } else {
+            self.count_dealt(number, unheard + frame.counted());
         }
         Some(())
     }
@@ -732,7 +761,7 @@ impl Exchange {
         Some(())
     }
 
-    fn count_dealt(&mut self, number: ClientNumber, cost: u32) {
+    pub(super) fn count_dealt(&mut self, number: ClientNumber, cost: u32) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };

@@ -475,6 +475,7 @@ impl Exchange {
         let mail_bytes = self.pressure.sent_bytes - sent_bytes;
         self.weigh(now, id, (bytes as u64, mail_bytes));
         self.note_connects(id, raw, &frame);
+        self.note_entered(id, raw, &frame);
         if let Some(worker) = self.workers.get_mut(&id).filter(|_| is_counted) {
             worker.incoming.deal(bytes);
         }

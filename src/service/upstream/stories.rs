@@ -59,6 +59,10 @@ impl Story {
         (self.what == Movement::Disconnect).then_some(&self.nsp)
     }
 
+    pub(super) fn sid(&self) -> &str {
+        &self.sid
+    }
+
     pub(super) fn encode_into(&self, conn: u64, out: &mut Vec<u8>) {
         let mut places: Vec<(&Rc<str>, &u32)> = self.places.iter().collect();
         places.sort_unstable_by_key(|(_, at)| **at);
