@@ -189,6 +189,8 @@ pub(super) struct Client {
     waiting_us: u64,
     /// What its worker was not sent yet, the oldest first.
     pub(super) queue: VecDeque<Waiting>,
+    /// MOVED was put there, and may be there still.
+    may_have_story: bool,
     /// It stands in its worker's row.
     is_ready: bool,
     /// Its worker was sent OPEN or RESUME.
@@ -254,6 +256,13 @@ impl Client {
         let at = first.filter(|_| story.ends().is_none());
         let at = at.unwrap_or(self.queue.len());
         self.queue.insert(at, Waiting::moved(story));
+        self.may_have_story = true;
+    }
+
+    /// Whether anything waits of what became of its sockets. Whoever never had any is not looked through.
+    fn has_story(&mut self) -> bool {
+        self.may_have_story = self.may_have_story && self.queue.iter().any(Waiting::is_moved);
+        self.may_have_story
     }
 
     /// Attachments whose header is gone are dropped, as far as their packet goes.
@@ -708,9 +717,8 @@ impl Exchange {
         }
         worker.row.pop_front();
         client.is_ready = client.has_turn() && !client.is_away();
-        // All that became of its sockets is one turn.
-        let mut ahead = client.queue.iter().take_while(|it| it.kind != Kind::Data);
-        match ahead.any(Waiting::is_moved) {
+        // All that became of its sockets is one turn, with the words before that: whatever stands behind it in the row is about what they are by then.
+        match client.has_story() {
             _ if !client.is_ready => {}
             true => worker.row.push_front(Ready::Client(number)),
             false => worker.row.push_back(Ready::Client(number)),

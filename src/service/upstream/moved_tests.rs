@@ -498,6 +498,31 @@ fn whoever_is_disconnected_has_said_what_it_said() {
     );
 }
 
+/// What others ask is about a worker that has done it: also where what the client had said before comes first.
+#[test]
+fn that_a_socket_was_disconnected_comes_before_what_others_ask() {
+    let (mut stage, [a, b]) = stage(narrow(1));
+    for word in ["1", "2", "3"] {
+        stage.data(2, word);
+    }
+    stage.say(a, 0, &moving(&["r"]));
+    moved(&mut stage, 2, (Movement::Disconnect, 0), &[]);
+    done(&mut stage, 0);
+    stage.say(a, 0, &bus("1"));
+    stage.data(2, "4");
+    assert_eq!(
+        stage.heard_all(b),
+        [
+            "DATA 2 1",
+            "DATA 2 2",
+            "DATA 2 3",
+            "MOVED 2 s Disconnect  behind 0",
+            "BUS 0",
+            "DATA 2 4"
+        ]
+    );
+}
+
 fn done(stage: &mut Stage, shard: u16) {
     stage.mail(&ToLinks::Moved {
         answers: Some(shard),
