@@ -225,7 +225,7 @@ pub(super) struct Client {
 impl Client {
     /// Whether the frame has a place in what a worker hears of the client.
     fn takes(&mut self, frame: &Waiting) -> bool {
-        if frame.is_moved() && (self.is_deaf || self.leaving == Leaving::Away) {
+        if frame.is_moved() && self.is_deaf {
             return false;
         }
         if frame.kind != Kind::Data {

@@ -1,9 +1,11 @@
 //! A worker that leaves, and the clients that go to others before it does.
 
-use super::stage::Stage;
+use super::ToLinks;
+use super::mail::MovedSocket;
+use super::stage::{Stage, client};
 use super::window::Window;
 use crate::time::ConnId;
-use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json};
+use ringway_proto::link::{Flags, Frame, GoAway, GoAwayMode, Json, Movement};
 
 /// Two workers, the first of which has the clients with odd numbers.
 fn stage(clients: u64) -> (Stage, ConnId, ConnId) {
@@ -249,4 +251,55 @@ fn behind_the_deadline_nobody_is_asked_for() {
     }
     let asked = asked(&mut stage, old);
     assert!(asked.len() <= 5, "{asked:?}");
+}
+
+/// A socket of the first client joins a room.
+fn join(stage: &mut Stage) {
+    let socket = MovedSocket {
+        client: client(1),
+        sid: "s",
+        known: 0,
+        places: 1,
+    };
+    stage.mail(&ToLinks::Moved {
+        answers: None,
+        namespace: "/",
+        what: Movement::Join,
+        places: vec!["r"],
+        sockets: vec![socket],
+    });
+}
+
+/// What its old worker says of the socket is its last word, so that it has to know.
+#[test]
+fn who_ends_on_its_way_is_where_it_was_moved_meanwhile() {
+    let (mut stage, old, _) = stage(1);
+    leave(&mut stage, old);
+    stage.pass(100_000);
+    assert_eq!(asked(&mut stage, old), [1]);
+    join(&mut stage);
+    stage.exchange.audit();
+    assert_eq!(
+        stage.heard_all(old),
+        Vec::<String>::new(),
+        "it is on its way"
+    );
+    stage.close(1);
+    let expected = ["MOVED 1 s Join r behind 0", "CLOSE 1"];
+    assert_eq!(stage.heard_all(old), expected);
+    assert!(stage.exchange.clients.is_empty());
+}
+
+#[test]
+fn who_is_handed_over_is_told_by_resume_where_it_is() {
+    let (mut stage, old, new) = stage(1);
+    leave(&mut stage, old);
+    stage.pass(100_000);
+    assert_eq!(asked(&mut stage, old), [1]);
+    join(&mut stage);
+    stage.say(old, client(1).0, &Frame::MigrateOut {});
+    stage.exchange.audit();
+    stage.resume(1);
+    assert_eq!(stage.heard_all(new), ["RESUME 1"]);
+    assert_eq!(stage.heard_all(old), Vec::<String>::new());
 }
