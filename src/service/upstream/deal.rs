@@ -461,7 +461,9 @@ impl Exchange {
                 ref sockets,
             } => {
                 self.moved((namespace, what), places, sockets);
-                answers.into_iter().for_each(|shard| self.move_done(shard));
+                if let Some(shard) = answers {
+                    self.move_done(now, shard, sockets);
+                }
             }
             ToLinks::Asked { number, clients } => self.was_asked(number, clients),
             ToLinks::Answer { number, ref parts } => self.was_answered(number, parts),

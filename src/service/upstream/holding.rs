@@ -1,4 +1,5 @@
-//! Which links are read: those of workers that say most are paused first, then all; and one whose worker has flooded is not read until it is tried again.
+//! Which links are read: those of workers that say most are paused first, then all; one whose worker has flooded is not read until it is tried again, and one that
+//! has said much that moves sockets not until the shards have done it.
 //!
 //! Deliberately absent: when anybody is to wait (`pressure`), and who has said how much (`shares`).
 
@@ -94,7 +95,8 @@ impl Exchange {
         };
         let is_heavy = self.hold == Hold::Heaviest && self.heavy.contains(&id);
         let worker = self.workers.get(&id);
-        is_heavy || worker.is_some_and(|worker| worker.standing.is_unread())
+        let waits = self.behind_moves.waits(id);
+        waits || is_heavy || worker.is_some_and(|worker| worker.standing.is_unread())
     }
 
     /// Reads those links that are to be read, and no others.

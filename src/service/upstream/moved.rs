@@ -10,8 +10,9 @@ use super::fault::Fault;
 use super::mail::{ClientNumber, MovedSocket, SpaceId, ToClients};
 use super::stories::Story;
 use super::worker::{BUS_COST_BYTES, WorkerId};
+use crate::time::Now;
 use ringway_proto::link::{Movement, Raw};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// Rooms in one MOVE, and the bytes of their names: what it costs is so many times the sockets that it moves. Mail has a bit for each.
@@ -19,6 +20,13 @@ const PLACES_MAX: usize = 64;
 const PLACES_BYTES_MAX: usize = 64 << 10;
 /// Bytes of messages that wait behind the MOVEs of one worker.
 const HELD_BYTES_MAX: usize = 4 << 20;
+/// What the MOVEs of one worker that not all shards have done may do: sockets times rooms, as if each moved all clients there are, and what it is counted with at
+/// least. Shards do each in one go, and answer about each socket. Beyond, the worker says no more until they are done.
+const UNDONE_COST_MAX: u64 = 1 << 20;
+const UNDONE_COST_MIN: u64 = UNDONE_COST_MAX / 16;
+/// What a shard's answer about one socket is counted with beside its name, and what one about one room of it.
+const SOCKET_COST_BYTES: u64 = 40;
+const PLACE_COST_BYTES: u64 = 8;
 /// MOVED of one client that wait and do not become one, and what they are counted with: beyond, the client comes anew. A whole MOVE always has room beside what is
 /// usual.
 const STORIES_MAX: usize = 64;
@@ -42,16 +50,29 @@ impl Exchange {
             return Err(Fault::TooMany("rooms in a MOVE"));
         }
         if let Some(space) = self.with_clients(id, space) {
-            self.behind_moves.said(id, self.shards);
+            let cost = (self.clients.len() * places.len().max(1)) as u64;
             self.broadcast_to(id, space, raw);
+            if self.behind_moves.said((id, cost), self.shards) >= UNDONE_COST_MAX {
+                self.behind_moves.wait(id);
+                self.settle_links();
+            }
         }
         Ok(())
     }
 
-    /// A shard has done the oldest MOVE that it had not done.
-    pub(super) fn move_done(&mut self, shard: u16) {
-        self.behind_moves.done(shard);
+    /// A shard has done the oldest MOVE that it had not done, to these sockets: that is weighed as if its worker had said it.
+    pub(super) fn move_done(&mut self, now: Now, shard: u16, sockets: &[MovedSocket<'_>]) {
+        let cost = |socket: &MovedSocket<'_>| {
+            let places = u64::from(socket.places.count_ones());
+            SOCKET_COST_BYTES + socket.sid.len() as u64 + PLACE_COST_BYTES * places
+        };
+        let bytes = sockets.iter().map(cost).sum();
+        let id = self.behind_moves.done(shard);
+        self.weigh(now, id, (bytes, bytes));
         self.say_behind_moves();
+        if self.behind_moves.let_go_on() {
+            self.settle_links();
+        }
     }
 
     /// Messages go to those for whom they are, all of whose sockets they find moved.
@@ -162,6 +183,10 @@ pub(super) struct BehindMoves {
     done: Vec<u64>,
     /// Of a worker, its last MOVE.
     last: BTreeMap<WorkerId, u64>,
+    /// Whose those are that not all have done, and what each costs, the oldest first.
+    undone: VecDeque<(WorkerId, u64)>,
+    /// Who has so many of these that it is to say no more.
+    waits: BTreeSet<WorkerId>,
     held: BTreeMap<WorkerId, Held>,
 }
 
@@ -173,14 +198,44 @@ struct Held {
 }
 
 impl BehindMoves {
-    pub(super) fn said(&mut self, id: WorkerId, shards: u16) {
+    /// Gives what those of the worker cost that not all shards have done.
+    pub(super) fn said(&mut self, (id, cost): (WorkerId, u64), shards: u16) -> u64 {
         self.said += 1;
         self.done.resize(shards.into(), 0);
         self.last.insert(id, self.said);
+        self.undone.push_back((id, cost.max(UNDONE_COST_MIN)));
+        let own = self.undone.iter().filter(|(of, _)| *of == id);
+        own.map(|(_, cost)| cost).sum()
     }
 
-    pub(super) fn done(&mut self, shard: u16) {
+    /// Gives whose it was.
+    ///
+    /// # Panics
+    /// When a shard says that it has done more than was said.
+    pub(super) fn done(&mut self, shard: u16) -> WorkerId {
+        let at = self.done[usize::from(shard)] - self.done_by_all();
+        let of = self.undone.get(at as usize).map(|(id, _)| *id);
         self.done[usize::from(shard)] += 1;
+        let undone = self.said - self.done_by_all();
+        self.undone.drain(..self.undone.len() - undone as usize);
+        of.expect("what is done was said")
+    }
+
+    /// The worker says no more until all that it has said is done.
+    fn wait(&mut self, id: WorkerId) {
+        self.waits.insert(id);
+    }
+
+    pub(super) fn waits(&self, id: WorkerId) -> bool {
+        self.waits.contains(&id)
+    }
+
+    /// Whether somebody need not wait any longer.
+    fn let_go_on(&mut self) -> bool {
+        let (before, undone) = (self.waits.len(), &self.undone);
+        let has_undone = |id: &WorkerId| undone.iter().any(|(of, _)| of == id);
+        self.waits.retain(has_undone);
+        self.waits.len() < before
     }
 
     /// MOVEs that all shards have done.
@@ -216,6 +271,7 @@ impl BehindMoves {
     /// A worker is gone: what it has said waits no longer.
     pub(super) fn let_go(&mut self, id: WorkerId) {
         self.last.remove(&id);
+        self.waits.remove(&id);
         let held = self.held.get_mut(&id).map(|held| &mut held.messages);
         for (behind, _) in held.into_iter().flatten() {
             *behind = 0;

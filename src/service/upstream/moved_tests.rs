@@ -5,13 +5,14 @@ use super::applications::{AppId, Routes};
 use super::clients::Clients;
 use super::mail::{ClientNumber, MovedSocket, SpaceId};
 use super::moved::{BehindMoves, BusMessage};
+use super::pressure::Hold;
 use super::space::{Space, Target};
 use super::stage::{Stage, client};
 use super::window::Window;
 use super::worker::WorkerId;
 use crate::hub::Key;
 use crate::time::ConnId;
-use ringway_proto::link::{Flags, Frame, Movement};
+use ringway_proto::link::{Flags, Frame, Movement, Part};
 
 const JOIN: Movement = Movement::Join;
 const LEAVE: Movement = Movement::Leave;
@@ -590,7 +591,7 @@ fn check_order(done: &[u16], expected: &[&[usize]]) {
     };
     let (one, other) = (WorkerId(1), WorkerId(2));
     let waits = |behind: &mut BehindMoves, id, bytes| {
-        behind.said(id, 2);
+        behind.said((id, 0), 2);
         assert!(behind.hold(id, message(bytes)).is_empty());
     };
     waits(&mut behind, one, 1);
@@ -613,6 +614,92 @@ fn check_order(done: &[u16], expected: &[&[usize]]) {
 fn all_shards_have_to_have_done_it() {
     check_order(&[0, 1, 0, 1, 0, 1], &[&[], &[1], &[], &[2], &[], &[3]]);
     check_order(&[0, 0, 0, 1, 1, 1], &[&[], &[], &[], &[1], &[2], &[3]]);
+}
+
+/// What it does is done by shards in one go each: whoever says it again and again waits for them, and for nobody's sake does anybody else.
+#[test]
+fn a_worker_that_moves_more_than_is_done_waits_alone() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    for _ in 0..40 {
+        stage.say(a, 0, &moving(&["r"]));
+    }
+    assert_eq!(stage.take_told().len(), 16);
+    assert!(stage.peer(a).is_paused && !stage.peer(b).is_paused);
+    stage.say(b, 0, &moving(&["r"]));
+    assert_eq!(stage.take_told().len(), 1);
+    for left in (0..16).rev() {
+        assert!(stage.peer(a).is_paused);
+        done(&mut stage, 0);
+        let more = if left == 0 { 16 } else { 0 };
+        assert_eq!(stage.take_told().len(), more);
+    }
+    // The other's was done among them.
+    (0..17).for_each(|_| done(&mut stage, 0));
+    assert_eq!(stage.take_told().len(), 8);
+    (0..8).for_each(|_| done(&mut stage, 0));
+    assert!(!stage.peer(a).is_paused);
+}
+
+/// How many MOVEs go at once, of so many rooms each, with so many clients.
+#[track_caller]
+fn check_at_once(clients: u64, rooms: usize, expected: usize) {
+    let (mut stage, [a, _]) = stage(Window::default());
+    (3..=clients).for_each(|number| stage.open(number, &[]));
+    stage.take_told();
+    for _ in 0..20 {
+        stage.say(a, 0, &moving(&vec!["r"; rooms]));
+    }
+    assert_eq!(stage.take_told().len(), expected, "{clients} {rooms}");
+}
+
+#[test]
+fn it_waits_the_earlier_the_more_there_is_to_do() {
+    check_at_once(2, 64, 16);
+    check_at_once(65_536, 1, 16);
+    check_at_once(65_537, 1, 16);
+    check_at_once(100_000, 1, 11);
+    check_at_once(20_000, 64, 1);
+}
+
+/// A few bytes move many sockets.
+#[test]
+fn a_move_weighs_what_it_does() {
+    let (mut stage, [a, b]) = stage(Window::default());
+    let text = "x".repeat(10_000);
+    let frame = Frame::Bcast {
+        nsp: 1,
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part::Text(&text)],
+    };
+    stage.say(b, 0, &frame);
+    stage.say(a, 0, &moving(&["r"]));
+    let socket = MovedSocket {
+        client: client(9),
+        sid: "s",
+        known: 0,
+        places: 1,
+    };
+    stage.mail(&ToLinks::Moved {
+        answers: Some(0),
+        namespace: "/",
+        what: JOIN,
+        places: vec!["r"],
+        sockets: vec![socket; 1_000],
+    });
+    stage.hold(Hold::Heaviest);
+    assert!(stage.peer(a).is_paused && !stage.peer(b).is_paused);
+}
+
+#[test]
+fn each_answer_is_weighed_for_whoever_moved() {
+    let mut behind = BehindMoves::default();
+    let ids = [WorkerId(1), WorkerId(2), WorkerId(1)];
+    let undone = ids.map(|id| behind.said((id, 100_000), 2));
+    assert_eq!(undone, [100_000, 100_000, 200_000]);
+    let whose = [0, 0, 1, 0, 1, 1].map(|shard| behind.done(shard));
+    assert_eq!(whose.map(|id| id.0), [1, 2, 1, 1, 2, 1]);
+    assert_eq!(behind.said((WorkerId(1), 0), 2), 65_536, "those are done");
 }
 
 #[test]
