@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::joint::Joint;
 use super::mail::ClientNumber;
-use super::worker::WorkerId;
+use super::worker::{Worker, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Exchange {
@@ -39,7 +39,8 @@ impl Exchange {
 
     /// What is left, by its name; to be empty when all clients are gone.
     pub(crate) fn leftovers(&self) -> Vec<(&'static str, usize)> {
-        let rows = self.workers.values().map(|worker| worker.row.len()).sum();
+        let turns = |worker: &Worker| worker.row.len() + worker.names_first.len();
+        let rows = self.workers.values().map(turns).sum();
         let farewells = self.workers.values().map(|worker| worker.farewell_bytes);
         vec![
             ("clients of the exchange", self.clients.len()),
