@@ -13,7 +13,7 @@ const parser = process.env.PARSER === undefined ? {} : { parser: await import(pr
 // Whose requests it judges, if it does: of others it says nothing, ever.
 const judges = process.env.JUDGES;
 const judge = judges && { allowRequest: ({ _query: { who } }, decide) => { if (judges === "all" || who === judges) decide(null, true); } };
-const io = new Server({ connectTimeout: 45_000, ...parser, ...judge });
+const io = new Server({ connectTimeout: Number(process.env.CONNECT_TIMEOUT ?? 45_000), ...parser, ...judge });
 const options = { url, resolveFrom: fileURLToPath(import.meta.url) };
 if (process.env.ON_CLOSE) options.onClose = process.env.ON_CLOSE;
 if (secretFile) options.secret = readFileSync(secretFile, "utf8").trim();

@@ -9,6 +9,7 @@ import { createEmitter } from "../../packages/realtime-sdk/dist/esm/emitter/inde
 import { Server } from "socket.io";
 import { until } from "../it/daemon.mjs";
 import { total } from "../it/metrics.mjs";
+import { frame, Peer, says, TYPES } from "./liar.mjs";
 import { on } from "./stage.mjs";
 
 const shop = fileURLToPath(new URL("shop.mjs", import.meta.url));
@@ -182,6 +183,67 @@ describe("several applications", () => {
     await until(() => manager.closes.length === 1);
     await connected(any);
     assert.equal(await who(any), "shop");
+  }));
+
+  test("a peer that speaks for another application is refused, or its client comes again, and nobody else is touched", on({ args: SET }, async (stage) => {
+    const workers = [await worker(stage, "default", "/"), await worker(stage, "shop", "/orders")];
+    const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
+    await connected(main, orders);
+    const names = (peer) => peer.say(says.nsp(0, "/"), says.nsp(1, "/orders"));
+    // In `/` of an application beside the main one there are no clients, and a packet is of the namespace that it says.
+    const lies = {
+      shop: {
+        MEMBER: (conn) => says.member(conn, "own", 0),
+        JOIN: (conn) => says.join(conn, "room", 0),
+        LEAVE: (conn) => says.leave(conn, "room", 0),
+        LEAVE_ALL: (conn) => says.leaveAll(conn, 0),
+        SET_DATA: (conn) => says.setData(conn, 0),
+        "a packet in SEND": (conn) => says.send(conn, '2["told","x"]'),
+        "a packet in BCAST": () => says.broadcast('2["told","x"]', 1),
+      },
+      default: {
+        "a packet in SEND": (conn) => says.send(conn, '2/orders,["told","x"]'),
+        "a packet in BCAST": () => says.broadcast('2/orders,["told","x"]', 0),
+      },
+    };
+    let liars = 0;
+    for (const [app, all] of Object.entries(lies)) {
+      for (const [what, said] of Object.entries(all)) {
+        // Each of a name of its own: who fails again and again is kept from clients.
+        const liar = await Peer.join(stage, { app, name: what, instance: what });
+        liars += 1;
+        if (app === "shop") names(liar);
+        else liar.say(says.nsp(0, "/"));
+        const own = await liar.letIn(`${app} ${what}`, app === "shop" ? { name: "/orders", nsp: 1 } : {});
+        liar.say(said(own.conn));
+        assert.deepEqual(await liar.ended(), ["not-allowed"], `${app}: ${what}`);
+        assert.equal(await who(own.socket), app, "its client has a worker that does not lie");
+        assert.deepEqual(own.socket.disconnects, []);
+        own.socket.disconnect();
+      }
+    }
+    const refused = () => total(stage.daemon, "ringway_links_refused_total");
+    await until(async () => await refused() === liars);
+    // A namespace that it says is its own and is not is no lie, as it cannot know; the client that it says it has there comes again.
+    const mistaken = await Peer.join(stage, { name: "mistaken" });
+    names(mistaken);
+    const own = await mistaken.letIn("mistaken");
+    mistaken.say(says.member(own.conn, "mistaken", 1));
+    await until(() => own.socket.disconnects.length === 1);
+    await until(() => /RW-2607.*\/orders/.test(stage.daemon.log()));
+    mistaken.say(says.broadcast('2/orders,["told","nobody"]', 1), frame(TYPES.PING, Buffer.alloc(8)));
+    await until(() => mistaken.hasHeard(TYPES.PONG));
+    mistaken.socket.destroy();
+    assert.deepEqual([await who(main), await who(orders), manager.closes], ["default", "shop", []]);
+    assert.deepEqual([main.told, orders.told], [[], []]);
+    await until(async () => await total(stage.daemon, "ringway_upstream_workers_lost_total") === liars + 1);
+    // A link that a lie had cut would have come back, and the client with it.
+    const counts = await Promise.all(["links_refused", "links_joined", "links_resumed", "upstream_workers_lost"].map((name) => total(stage.daemon, `ringway_${name}_total`)));
+    assert.deepEqual(counts, [liars, liars + 3, 0, liars + 1]);
+    for (const [at, { id }] of [main, orders].entries()) {
+      const came = workers[at].lines.map((line) => JSON.parse(line)).filter(({ connection }) => connection === id);
+      assert.deepEqual(came, [{ connection: id, recovered: false }]);
+    }
   }));
 
   test("a question about requests is refused", on({ args: SET }, async (stage) => {

@@ -89,17 +89,22 @@ export class Side {
     return io;
   }
 
-  /** Two servers that know each other, and a client of each: `[{ io, client, socket }, …]`. */
-  async pair(options = {}) {
+  /** Servers that know each other, and a client of each: `[{ io, client, socket }, …]`. */
+  async peers(count, options = {}) {
     const adapter = clusterAdapter();
-    const servers = [await this.serve({}, { adapter }), await this.serve({}, { adapter })];
+    const servers = [];
+    while (servers.length < count) servers.push(await this.serve({}, { adapter }));
     await this.acquaint();
     const meetings = [];
-    // The daemon gives a client to the server that has fewest; which of the two has the first one is its affair.
+    // The daemon gives a client to the server that has fewest; which of them has the first one is its affair.
     for (const io of servers) meetings.push(await this.meet({ io, ...options }));
     meetings.sort((one, other) => servers.indexOf(one.io) - servers.indexOf(other.io));
-    assert.notEqual(meetings[0].io, meetings[1].io, "each server has one client");
+    assert.deepEqual(meetings.map(({ io }) => servers.indexOf(io)), [...servers.keys()], "each server has one client");
     return meetings;
+  }
+
+  pair(options) {
+    return this.peers(2, options);
   }
 
   /** Resolves when each server knows all the others that have the namespace. */

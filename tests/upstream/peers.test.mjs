@@ -1,19 +1,22 @@
-// Two servers of one application: stock ones with a cluster adapter, and two workers behind the daemon.
+// Servers of one application: stock ones with a cluster adapter, and workers behind the daemon; two of them, and three, where what goes to the others, or is
+// gathered from them, could come to one alone.
 import { event, until } from "../it/daemon.mjs";
 import { alike, rejected, thrown } from "./both.mjs";
 
-/** A pair of servers, a client of each, and one more room that both clients are in. */
-async function inRoom(side) {
-  const [a, b] = await side.pair();
-  a.socket.data.name = "a";
-  b.socket.data.name = "b";
-  for (const { io, client, socket } of [a, b]) {
+/** Servers, a client of each, and one more room that all clients are in. */
+async function inRoom(side, count = 2) {
+  const all = await side.peers(count);
+  for (const [at, { io, client, socket }] of all.entries()) {
+    socket.data.name = "abc"[at];
     socket.join("room");
-    // What one server joins the other one knows when it hears of it from there, or when the first one was heard by a client.
+    // What one server joins the others know when they hear of it from there, or when the first one was heard by a client.
     await side.mark(io, [client]);
   }
-  return [a, b];
+  return all;
 }
+
+const heardBy = (all) => all.map(({ client }) => client.heard);
+const roomsOf = (all) => all.map(({ socket }) => [...socket.rooms].slice(1).sort());
 
 /** Whom broadcasts of a's server reach. */
 const REACHES = {
@@ -31,14 +34,100 @@ const REACHES = {
   "socket.compress.to": (a) => a.socket.compress(true).to("room"),
 };
 
-alike("two servers", { serves: false }, {
+for (const [count, title] of [[2, "two servers"], [3, "three servers"]]) alike(`${title}: all others are reached`, { serves: false }, {
   async "whom a broadcast of one reaches"(side) {
-    const [a, b] = await inRoom(side);
+    const [a, b, ...rest] = await inRoom(side, count);
     for (const [name, operator] of Object.entries(REACHES)) operator(a, b).emit("told", name, Buffer.of(1));
     await side.mark(a.io);
     // Stock servers speak to their own clients later than to the others', when it is not local.
-    return { a: a.client.heard.sort(), b: b.client.heard };
+    return { a: a.client.heard.sort(), others: heardBy([b, ...rest]) };
   },
+
+  async "fetchSockets finds all, or those that are meant"(side) {
+    const [a, b, ...rest] = await inRoom(side, count);
+    for (const { socket } of rest) socket.join("far");
+    for (const { io, client } of rest) await side.mark(io, [client]);
+    const of = async (operator) => (await operator.fetchSockets()).map(({ data }) => data.name).sort();
+    const operators = [a.io, b.io.in("room"), a.io.in("far"), a.io.in(b.socket.id), a.io.except(b.socket.id), a.io.in("room").except("far"), a.io.local, a.io.in("nobody")];
+    return Promise.all(operators.map(of));
+  },
+
+  async "socketsJoin and socketsLeave of all, of those in a room, and of one, and what is said behind them"(side) {
+    const all = await inRoom(side, count);
+    const [a, b] = all;
+    a.io.socketsJoin(["x", "y"]);
+    a.io.in("x").emit("told", "all in x");
+    a.io.in("room").except(a.socket.id).socketsLeave("y");
+    a.io.in("y").emit("told", "a alone is left in y");
+    a.io.in(b.socket.id).socketsLeave("x");
+    a.io.in("x").emit("told", "b left x");
+    await side.mark(a.io);
+    await until(() => !b.socket.rooms.has("x") && all.slice(1).every(({ socket }) => !socket.rooms.has("y")));
+    return { heard: heardBy(all), rooms: roomsOf(all), found: (await a.io.in("x").fetchSockets()).length };
+  },
+
+  async "disconnectSockets of one of the others', and of all but its own, the namespace alone and the connection"(side) {
+    const [a, b, ...rest] = await inRoom(side, count);
+    const reasons = [b, ...rest].map(({ socket }) => { const said = []; socket.on("disconnect", (reason) => said.push(reason)); return said; });
+    a.io.in(b.socket.id).disconnectSockets();
+    a.io.emit("told", "b is gone");
+    await until(() => b.client.disconnects.length === 1);
+    // Looked at now: the client itself closes the connection that it has nothing on any more.
+    const open = b.io.engine.clientsCount;
+    await side.mark(a.io);
+    const between = [open, [a, b, ...rest].map(({ client }) => client.connected), heardBy([a, b, ...rest])];
+    b.client.connect();
+    const again = await side.met(b.client);
+    again.socket.on("disconnect", (reason) => reasons[0].push(reason));
+    a.io.except(a.socket.id).disconnectSockets(true);
+    await until(() => b.client.disconnects.length === 2 && rest.every(({ client }) => client.disconnects.length === 1));
+    await until(() => [b, ...rest].every(({ io }) => io.engine.clientsCount === 0));
+    return { between, reasons, ended: [b, ...rest].map(({ client }) => client.disconnects), own: a.client.connected, found: (await a.io.fetchSockets()).length };
+  },
+
+  async "serverSideEmit is heard by all others, and what they answer is gathered"(side) {
+    const all = await side.peers(count);
+    const heard = [];
+    for (const [at, { io }] of all.entries()) {
+      io.on("hello", (value) => heard.push(["abc"[at], value]));
+      io.on("who", (answer) => answer("abc"[at]));
+    }
+    all[0].io.serverSideEmit("hello", "from a");
+    all[1].io.serverSideEmit("hello", "from b");
+    return [(await all[0].io.serverSideEmitWithAck("who")).sort(), (await all[1].io.serverSideEmitWithAck("who")).sort(), heard.sort()];
+  },
+
+  async "emitWithAck gathers answers from the clients of all"(side) {
+    const all = await inRoom(side, count);
+    const [a, b] = all;
+    for (const { client, socket } of all) client.on("ask", (value, answer) => answer([socket.data.name, value]));
+    const ask = async (operator, value) => (await operator.timeout(3_000).emitWithAck("ask", value)).sort();
+    return [
+      await ask(a.io, 1), await ask(b.io.to("room"), Buffer.of(2)), await ask(a.socket.broadcast, 3), await ask(a.io.except(b.socket.id), 4), await ask(a.io.to(b.socket.id), 5), await ask(a.io.to("nobody"), 6),
+    ];
+  },
+
+  async "emitWithAck when one of the others does not answer says who did"(side) {
+    const [a, b, ...rest] = await inRoom(side, count);
+    for (const { client, socket } of [a, ...rest]) client.on("ask", (answer) => answer(socket.data.name));
+    b.client.on("told", () => {});
+    return a.io.timeout(400).emitWithAck("ask").catch((error) => [error.message, error.responses.sort()]);
+  },
+
+  async "one that closes is not counted any more, and the others go on"(side) {
+    const [a, b, ...rest] = await inRoom(side, count);
+    const gone = event(b.client, "disconnect");
+    await b.io.close();
+    const [reason] = await gone;
+    for (const { io } of [a, ...rest]) await until(async () => await io.of("/").adapter.serverCount() === count - 1);
+    a.io.emit("told", 1);
+    await side.mark(a.io, [a, ...rest].map(({ client }) => client));
+    for (const { io } of rest) io.on("who", (answer) => answer("c"));
+    return { reason, heard: heardBy([a, ...rest]), found: (await a.io.fetchSockets()).length, answers: await a.io.serverSideEmitWithAck("who") };
+  },
+});
+
+alike("two servers", { serves: false }, {
 
   async "they count each other"(side) {
     const [a, b] = await side.pair();
@@ -86,7 +175,7 @@ alike("two servers", { serves: false }, {
     a.io.in("here").emit("told", "a alone");
     await side.mark(a.io);
     await until(() => b.socket.rooms.has("x") && !b.socket.rooms.has("y"));
-    return { heard: [a.client.heard, b.client.heard], rooms: [a, b].map(({ socket }) => [...socket.rooms].slice(1).sort()) };
+    return { heard: heardBy([a, b]), rooms: roomsOf([a, b]) };
   },
 
   async "what is asked of the other server stands behind what became of its sockets"(side) {
@@ -141,22 +230,6 @@ alike("two servers", { serves: false }, {
     return [a.client.heard, b.client.heard];
   },
 
-  async "disconnectSockets of the other's, the namespace alone and the connection"(side) {
-    const [a, b] = await inRoom(side);
-    const reasons = [];
-    b.socket.on("disconnect", (reason) => reasons.push(reason));
-    a.io.in(b.socket.id).disconnectSockets();
-    await until(() => b.client.disconnects.length === 1);
-    const open = b.io.engine.clientsCount;
-    b.client.connect();
-    const again = await side.met(b.client);
-    again.socket.on("disconnect", (reason) => reasons.push(reason));
-    a.io.except(a.socket.id).disconnectSockets(true);
-    await until(() => b.client.disconnects.length === 2);
-    await until(() => b.io.engine.clientsCount === 0);
-    return { reasons, open, ended: b.client.disconnects, other: a.client.connected };
-  },
-
   async "serverSideEmit is heard by the others only, in each namespace for itself"(side) {
     const [a, b] = await side.pair();
     for (const { io } of [a, b]) io.of("/chat");
@@ -182,37 +255,9 @@ alike("two servers", { serves: false }, {
     return [byCallback, await a.io.serverSideEmitWithAck("add", 3, 4), await a.io.serverSideEmitWithAck("bytes", Buffer.alloc(100_000))];
   },
 
-  async "serverSideEmit of three servers gathers all answers"(side) {
-    const [a, b] = await side.pair();
-    const c = await side.serve({}, { adapter: a.io.of("/").adapter.constructor });
-    await side.acquaint();
-    b.io.on("who", (answer) => answer("b"));
-    c.on("who", (answer) => answer("c"));
-    return (await a.io.serverSideEmitWithAck("who")).sort();
-  },
-
   async "reserved names of servers are refused"(side) {
     const [a] = await side.pair();
     return ["connection", "connect", "new_namespace"].map((name) => thrown(() => a.io.serverSideEmit(name)));
-  },
-
-  async "emitWithAck gathers answers from the clients of both"(side) {
-    const [a, b] = await inRoom(side);
-    a.client.on("ask", (value, answer) => answer(["a", value]));
-    b.client.on("ask", (value, answer) => answer(["b", value]));
-    return {
-      all: (await a.io.timeout(3_000).emitWithAck("ask", 1)).sort(),
-      room: (await b.io.to("room").timeout(3_000).emitWithAck("ask", Buffer.of(2))).sort(),
-      others: await a.socket.broadcast.timeout(3_000).emitWithAck("ask", 3),
-      nobody: await a.io.to("nobody").timeout(3_000).emitWithAck("ask", 5),
-    };
-  },
-
-  async "emitWithAck when one of the other's does not answer"(side) {
-    const [a, b] = await inRoom(side);
-    a.client.on("ask", (answer) => answer("a"));
-    b.client.on("told", () => {});
-    return a.io.timeout(400).emitWithAck("ask").catch((error) => [error.message, error.responses]);
   },
 
   async "a namespace that one of them makes later works across both"(side) {
@@ -225,16 +270,5 @@ alike("two servers", { serves: false }, {
     one.io.of("/d1").emit("told", 1);
     await side.mark(one.io.of("/d1"), [one.client, other.client]);
     return [one.io === other.io, one.client.heard, other.client.heard];
-  },
-
-  async "one that closes is not counted any more, and the other goes on"(side) {
-    const [a, b] = await inRoom(side);
-    const gone = event(b.client, "disconnect");
-    await b.io.close();
-    const [reason] = await gone;
-    await until(async () => await a.io.of("/").adapter.serverCount() === 1);
-    a.io.emit("told", 1);
-    await side.mark(a.io, [a.client]);
-    return { reason, heard: a.client.heard, found: (await a.io.fetchSockets()).length, answers: await a.io.serverSideEmitWithAck("who") };
   },
 });

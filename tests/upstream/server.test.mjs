@@ -103,10 +103,11 @@ test("the server disconnects: the namespace, and the connection", on({}, async (
   const worker = await stage.worker();
   for (const close of [false, true]) {
     const socket = await stage.connected();
+    const { id } = socket;
     socket.emit("leave me", close);
     await until(() => socket.disconnects.length > 0);
     assert.deepEqual(socket.disconnects, ["io server disconnect"]);
-    const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id !== undefined));
+    const gone = await until(() => worker.events.find((event) => event.event === "disconnect" && event.id === id));
     assert.equal(gone.reason, "server namespace disconnect");
   }
 }));
