@@ -4,31 +4,54 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { until } from "../it/daemon.mjs";
 import { refusals, total } from "../it/metrics.mjs";
+import { growth, MIB, YOUNG_BYTES } from "./memory.mjs";
 import { on } from "./stage.mjs";
 
 const held = fileURLToPath(new URL("held.mjs", import.meta.url));
 const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
 const HEARTBEAT = ["--set", "engine.ping_interval_ms=1000", "--set", "engine.ping_timeout_ms=4000"];
 const ARGS = ["--shards", "2", ...RATES, ...HEARTBEAT, "--set", "link.stall_ms=4000"];
-const EVENTS = 20_000;
+// Twice what the bounds leave room for in the worker, and ten times what they leave in the daemon.
+const EVENTS = 15_000;
+const SAID = "x".repeat(8_000);
+
+const WINDOW = 4 * MIB;
+/** Of the daemon: the link's window and what lies before it between the shards, in memory that grows by doubling, and of each client 64 KiB on the way and as much in buffers. */
+const daemonMax = (clients) => 3 * WINDOW + clients * 128 * 1024;
+/** Of the worker: as many events as it may have in its hands, in bytes, each as it came and as text. */
+const workerMax = (events) => YOUNG_BYTES + 2 * events * SAID.length;
+
+/** What the daemon and a worker take of memory at most from now on. */
+function grow(stage, worker) {
+  const [daemon, node] = [stage.daemon.process.pid, worker.pid].map(growth);
+  return () => {
+    const most = { daemon: daemon.most(), worker: node.most() };
+    [daemon, node].forEach((it) => it.end());
+    return most;
+  };
+}
 
 for (const kind of ["promise", "interceptor", "observable"]) test(`handlers that do not return (${kind}): their client is received from no more and not timed out, others go on, and it goes on with them`, on({ args: ARGS }, async (stage, t) => {
-  await stage.join(["--expose-gc", held, stage.link], { KIND: kind });
+  const worker = await stage.join(["--expose-gc", held, stage.link], { KIND: kind });
   const [busy, other] = [await stage.connected(), await stage.connected()];
   const before = await other.emitWithAck("look");
-  const text = "x".repeat(2_000);
+  const most = grow(stage, worker);
   const answers = [];
-  for (let number = 0; number < EVENTS; number += 1) busy.emit("wait", [number, text], (answer) => answers.push(answer.number));
+  for (let number = 0; number < EVENTS; number += 1) busy.emit("wait", [number, SAID], (answer) => answers.push(answer.number));
   await until(async () => (await other.emitWithAck("look")).begun >= 100);
   // Longer than a client may be silent, and than a worker may be stuck: seven pings are seven seconds.
   let pings = 0;
   other.io.engine.on("ping", () => { pings += 1; });
   await until(() => pings >= 7);
   const during = await other.emitWithAck("look");
-  t.diagnostic(`of ${EVENTS} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap`);
+  const grew = most();
+  t.diagnostic(`of ${EVENTS} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap; the daemon grew by ${Math.round(grew.daemon / MIB)} MiB at most, the worker by ${Math.round(grew.worker / MIB)}`);
   // The bound, and what was on the way: a window of the link, and what lies in the daemon between the client's shard and the link's before it stops receiving.
-  assert.ok(during.begun <= 100 + (5 << 20) / text.length, `${during.begun}`);
-  assert.ok(during.heap - before.heap < 32 << 20, `${during.heap - before.heap} bytes`);
+  const begunMax = 100 + (5 * MIB) / SAID.length;
+  assert.ok(during.begun <= begunMax, `${during.begun}`);
+  assert.ok(during.heap - before.heap < 32 * MIB, `${during.heap - before.heap} bytes`);
+  assert.ok(grew.daemon < daemonMax(2), `the daemon grew by ${grew.daemon} bytes of ${EVENTS * SAID.length}`);
+  assert.ok(grew.worker < workerMax(begunMax), `the worker grew by ${grew.worker} bytes of ${EVENTS * SAID.length}`);
   assert.deepEqual([busy.disconnects, other.disconnects, answers], [[], [], []]);
   assert.equal(await total(stage.daemon, "ringway_upstream_stalls_total"), 0);
   await other.emitWithAck("go");
@@ -41,9 +64,8 @@ const TALKERS = 5;
 const EACH = 1_000;
 /** Of all clients; a client's own none of them reaches. */
 const WORKER = { handlers_max: 100_000, worker_handlers_max: 200 };
-const TEXT = "x".repeat(8_000);
 /** The bound, and of each client what was on the way before it was held: a window of the link at most, and half of what it says. */
-const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS * (1 + (4 << 20) / TEXT.length);
+const BEGUN_MAX = WORKER.worker_handlers_max + TALKERS * (1 + WINDOW / SAID.length);
 const ALL = Array(TALKERS).fill([...Array(EACH).keys()]);
 
 /** Clients that together say more than a worker may have running, and the answers of each. */
@@ -51,7 +73,7 @@ async function crowd(stage) {
   const talkers = await Promise.all(Array.from({ length: TALKERS }, () => stage.connected()));
   const answers = talkers.map(() => []);
   for (let number = 0; number < EACH; number += 1) {
-    talkers.forEach((talker, who) => talker.emit("wait", [number, TEXT], (answer) => answers[who].push(answer.number)));
+    talkers.forEach((talker, who) => talker.emit("wait", [number, SAID], (answer) => answers[who].push(answer.number)));
   }
   return { talkers, answers };
 }
@@ -62,14 +84,17 @@ test("as many handlers as all clients may have do not return: who says more is r
   const worker = await stage.join(["--expose-gc", held, stage.link], { BOUNDS: JSON.stringify(WORKER) });
   const other = await stage.connected();
   const before = await other.emitWithAck("look");
+  const most = grow(stage, worker);
   const { talkers, answers } = await crowd(stage);
   await until(async () => (await other.emitWithAck("look")).begun >= WORKER.worker_handlers_max);
   let pings = 0;
   other.io.engine.on("ping", () => { pings += 1; });
   await until(() => pings >= 7);
   const during = await other.emitWithAck("look");
-  t.diagnostic(`of ${TALKERS * EACH} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap`);
+  const grew = most();
+  t.diagnostic(`of ${TALKERS * EACH} events ${during.begun} had begun, with ${Math.round((during.heap - before.heap) / 1024)} KiB of heap; the daemon grew by ${Math.round(grew.daemon / MIB)} MiB at most, the worker by ${Math.round(grew.worker / MIB)}`);
   assert.ok(during.begun <= BEGUN_MAX, `${during.begun} had begun`);
+  assert.ok(grew.daemon < daemonMax(TALKERS + 1), `the daemon grew by ${grew.daemon} bytes`);
   assert.match(worker.errors, /handlers-full: 200 handlers run/);
   const late = await stage.connected();
   assert.equal((await late.emitWithAck("look")).begun, during.begun);

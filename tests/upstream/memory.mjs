@@ -9,9 +9,10 @@ function resident(pid) {
   return Number(kilobytes) * 1024;
 }
 
-/** What a worker may have beside what a test bounds: the young generation of Node's heap (three semi-spaces of 16 MiB), and as much of machine code and of buffers that
- * its collector has not found yet. */
-export const NODE_BYTES = 64 * MIB;
+/** What a process of Node's may take beside what it has in its hands: the young generation of its heap, which is three semi-spaces of 16 MiB. */
+export const YOUNG_BYTES = 3 * 16 * MIB;
+/** And of buffers that it has let go of, however many come: V8 collects when it has so many bytes outside of its heap. */
+export const BUFFERS_BYTES = 64 * MIB;
 
 /** By how much a process grew at most since now, looked at again and again: what is there in the end says little of what there was. */
 export function growth(pid) {

@@ -6,19 +6,19 @@ import test from "node:test";
 import { Socket as Engine } from "engine.io-client";
 import { event, until } from "../it/daemon.mjs";
 import { refusals, total } from "../it/metrics.mjs";
-import { growth, MIB } from "./memory.mjs";
+import { BUFFERS_BYTES, growth, MIB, YOUNG_BYTES } from "./memory.mjs";
 import { on } from "./stage.mjs";
 
 const RATES = ["connection_events", "address_events", "address_connections"].flatMap((what) => ["--set", `limits.${what}_per_second=0`]);
 const HEARTBEAT = ["--set", "engine.ping_interval_ms=1000", "--set", "engine.ping_timeout_ms=4000"];
 
-test("a worker that stops reading: its clients are held, not timed out, and then answered in order", on({ args: ["--shards", "2", ...RATES, ...HEARTBEAT] }, async (stage) => {
+test("a worker that stops reading: its clients are held, not timed out, and then answered in order", on({ args: ["--shards", "2", ...RATES, ...HEARTBEAT] }, async (stage, t) => {
   const worker = await stage.worker();
   const sockets = await Promise.all([...Array(20).keys()].map((who) => stage.connected({ auth: { who } })));
   const quiet = await stage.connected();
-  const daemon = growth(stage.daemon.process.pid);
+  const grew = { daemon: growth(stage.daemon.process.pid), worker: growth(worker.pid) };
   worker.child.kill("SIGSTOP");
-  const text = "x".repeat(3_000);
+  const text = "x".repeat(30_000);
   const answers = sockets.map((socket) => Promise.all([...Array(500).keys()].map((number) => socket.emitWithAck("echo", [number, text]))));
   // Should the test end before they come, its own reason counts.
   answers.forEach((all) => all.catch(() => {}));
@@ -27,8 +27,9 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   quiet.io.engine.on("ping", () => { pings += 1; });
   await until(() => pings >= 7);
   // Each has 64 KiB on the way and as much in buffers, the link its window, in memory that grows by doubling.
-  assert.ok(daemon.most() < 20 * 128 * 1024 + 12 * MIB, `${daemon.most()} bytes at most, for 30 MB that nobody reads`);
-  daemon.end();
+  const ofDaemon = grew.daemon.most();
+  assert.ok(ofDaemon < 20 * 128 * 1024 + 12 * MIB, `${ofDaemon} bytes at most, for 300 MB that nobody reads`);
+  grew.daemon.end();
   assert.deepEqual(sockets.flatMap((socket) => socket.disconnects), []);
   worker.child.kill("SIGCONT");
   for (const all of await Promise.all(answers)) {
@@ -36,6 +37,11 @@ test("a worker that stops reading: its clients are held, not timed out, and then
   }
   assert.deepEqual([...sockets, quiet].flatMap((socket) => socket.disconnects), []);
   assert.deepEqual(await refusals(stage.daemon), {});
+  // All of it goes through the worker when it reads again; a window each way, as bytes and as text, is what it has of that at a time.
+  const ofWorker = grew.worker.most();
+  grew.worker.end();
+  t.diagnostic(`of 300 MB the daemon had ${Math.round(ofDaemon / MIB)} MiB at most, the worker ${Math.round(ofWorker / MIB)}`);
+  assert.ok(ofWorker < YOUNG_BYTES + BUFFERS_BYTES + 2 * 2 * 4 * MIB, `${ofWorker} bytes at most, for 300 MB each way`);
 }));
 
 test("clients that come, talk and go while their worker does not read cost it little", on({ args: ["--shards", "2", ...RATES] }, async (stage) => {
