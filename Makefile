@@ -50,11 +50,11 @@ it: setup-test ## the real binary with npm's socket.io-client, tus-js-client and
 sdk: setup-test ## the npm package realtime-sdk: built, and tested with the real socket.io over a link whose other end is scripted
 	cd packages/realtime-sdk && npm run --silent build && npm test 2>&1 | ../../scripts/keep $@
 
-upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM_CRASHES=100 UPSTREAM_CUTS=100)
+upstream: setup-test ## unchanged Socket.IO and NestJS applications behind the real daemon: behaviour, crashes, several workers, lies (UPSTREAM="worker cluster" UPSTREAM_CRASHES=100 UPSTREAM_CUTS=100)
 	cargo build --release --locked --bin ringway
 	cd packages/realtime-sdk && npm run --silent build
 	cd packages/examples/nest-chat && npm run --silent build
-	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) $(if $(UPSTREAM_CUTS),UPSTREAM_CUTS=$(UPSTREAM_CUTS)) node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec *.test.mjs 2>&1 | ../../scripts/keep $@
+	cd tests/upstream && $(if $(UPSTREAM_CRASHES),UPSTREAM_CRASHES=$(UPSTREAM_CRASHES)) $(if $(UPSTREAM_CUTS),UPSTREAM_CUTS=$(UPSTREAM_CUTS)) node --test --test-concurrency=1 --test-timeout=$(if $(UPSTREAM_CRASHES)$(UPSTREAM_CUTS),1800000,600000) --test-reporter=spec $(patsubst %,%.test.mjs,$(or $(UPSTREAM),*)) 2>&1 | ../../scripts/keep $@
 
 sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED=7; TRACE=1 prints what clients see)
 	$(if $(TRACE),SIM_TRACE=1) $(if $(SEED),SIM_SEED=$(SEED)) SIM_FROM=$(FROM) SIM_SEEDS=$(SEEDS) cargo test --release --locked --test sim every_promise -- --nocapture
@@ -62,9 +62,10 @@ sim: ## whole shards over the pretended kernel (SEEDS=100000 FROM=0, or one SEED
 mutants: ## every second of some forty planted bugs, each of which the simulator must find within 2,000 seeds (ONLY=name, ONLY=--all)
 	scripts/mutants $(ONLY) 2>&1 | scripts/keep $@
 
-soak: ## the long runs: 200,000 seeds of the simulator, and all planted bugs
+soak: ## the long runs: 200,000 seeds of the simulator, all planted bugs, and workers killed and links cut a hundred times
 	$(MAKE) sim SEEDS=200000 FROM=$$(date +%s)
 	$(MAKE) mutants ONLY=--all
+	$(MAKE) upstream UPSTREAM_CRASHES=100 UPSTREAM_CUTS=100 UPSTREAM="worker cluster recovery"
 
 load: ## 1,000 members that stop reading, 10,000 silent ones, bytes per idle connection, churn (IDLE=19000 CYCLES=200000)
 	$(if $(IDLE),LOAD_IDLE=$(IDLE)) $(if $(CYCLES),LOAD_CYCLES=$(CYCLES)) cargo test --release --locked --test load -- --test-threads=1 --nocapture 2>&1 | scripts/keep $@

@@ -31,8 +31,9 @@ async function recoverable(side) {
   const { client, socket } = await side.meet();
   socket.emit("hello");
   await until(() => client.heard.length === 1);
+  let current = socket;
   const leave = async () => {
-    const gone = event(socket, "disconnect");
+    const gone = event(current, "disconnect");
     client.io.engine.close();
     await gone;
     await until(() => !client.connected);
@@ -40,9 +41,9 @@ async function recoverable(side) {
   const back = async () => {
     const met = side.met(client);
     client.connect();
-    const again = await met;
+    current = (await met).socket;
     await side.mark();
-    return again.socket;
+    return current;
   };
   return { client, socket, leave, back };
 }
@@ -56,6 +57,15 @@ const get = (io, path, headers = {}) => new Promise((resolve, reject) => {
 });
 
 const HELLO = "/socket.io/?EIO=4&transport=polling";
+
+/** What a WebSocket is offered of what it asks for. */
+const extensions = (io) => new Promise((resolve, reject) => {
+  const headers = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Extensions": "permessage-deflate" };
+  request(`${io.url}/socket.io/?EIO=4&transport=websocket`, { headers }, () => reject(new Error("no upgrade"))).on("upgrade", (response, socket) => {
+    socket.destroy();
+    resolve(response.headers["sec-websocket-extensions"]);
+  }).on("error", reject).end();
+});
 
 export const DIFFERENCES = [
   {
@@ -127,18 +137,23 @@ export const DIFFERENCES = [
     ringway: false,
   },
   {
-    says: "`maxDisconnectionDuration` is an hour at most, and a client that missed more than its queue can take, some 1.5 MiB or 10,000 short packets, starts anew",
+    says: "`maxDisconnectionDuration` is an hour at most, and a client that missed more than its queue can take, some 1.5 MiB or 12,000 short packets, starts anew",
     why: "the daemon keeps for all namespaces what it keeps, and a client's queue has a bound",
     serves: false,
     async behaviour(side) {
       const { client, leave, back } = await recoverable(side);
-      await leave();
-      for (let number = 0; number < 30; number += 1) side.io.emit("missed", "x".repeat(100_000));
-      await back();
-      return client.recovered;
+      const recovered = [];
+      // As many as it takes, and too many: bytes, and packets.
+      for (const [count, bytes] of [[10, 100_000], [30, 100_000], [8_000, 1], [20_000, 1]]) {
+        await leave();
+        for (let number = 0; number < count; number += 1) side.io.emit("missed", "x".repeat(bytes));
+        await back();
+        recovered.push(client.recovered);
+      }
+      return recovered;
     },
-    stock: true,
-    ringway: false,
+    stock: [true, true, true, true],
+    ringway: [true, false, true, false],
   },
   {
     says: "`onAnyOutgoing` does not hear the offset that recovery puts behind a packet's arguments",
@@ -159,11 +174,18 @@ export const DIFFERENCES = [
     why: "what is compressed and how large messages may be is memory of the daemon, which the operator bounds",
     serves: false,
     async behaviour(side) {
-      const io = await side.serve({ maxHttpBufferSize: 5_000_000 });
-      return JSON.parse((await get(io, HELLO)).body.slice(1)).maxPayload;
+      const io = await side.serve({ maxHttpBufferSize: 5_000_000, httpCompression: true, perMessageDeflate: true });
+      const { sid, maxPayload } = JSON.parse((await get(io, HELLO)).body.slice(1));
+      const path = `${HELLO}&sid=${sid}`;
+      io.on("connection", (socket) => socket.emit("long", "x".repeat(10_000)));
+      await fetch(`${io.url}${path}`, { method: "POST", body: "40" });
+      // The answer of CONNECT may come alone.
+      let polled;
+      do polled = await get(io, path, { "Accept-Encoding": "gzip" }); while (Number(polled.headers["content-length"] ?? polled.body.length) < 50 || polled.body.endsWith("}"));
+      return [maxPayload, polled.headers["content-encoding"], await extensions(io)];
     },
-    stock: 5_000_000,
-    ringway: 1_000_000,
+    stock: [5_000_000, "gzip", "permessage-deflate"],
+    ringway: [1_000_000, undefined, undefined],
   },
   {
     says: "a browser's page of another origin than the daemon's own is refused unless the server's `cors` allows it, by WebSocket, too, where stock's `cors` is only for polling. Where the operator lists `origins.allowed`, only these may come, whatever `cors` says",

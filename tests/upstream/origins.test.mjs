@@ -1,4 +1,4 @@
-// Before an application has said its `cors`: what docs/upstream.md says of a daemon that was just started.
+// Before an application has said its `cors`, and beside what the operator says of origins: what docs/upstream.md says of both.
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { test } from "node:test";
@@ -10,12 +10,24 @@ import { on } from "./stage.mjs";
 const ORIGIN = "https://app.example";
 
 /** What a page of that origin is answered; node:http, as fetch does not let one say an origin. */
-const asked = (url, method) => new Promise((resolve, reject) => {
-  const headers = { Origin: ORIGIN, "Access-Control-Request-Method": "GET" };
+const asked = (url, method, origin = ORIGIN) => new Promise((resolve, reject) => {
+  const headers = { Origin: origin, "Access-Control-Request-Method": "GET" };
   request(`${url}/socket.io/?EIO=4&transport=polling`, { method, headers }, (response) => {
     response.resume().on("end", () => resolve([response.statusCode, response.headers["access-control-allow-origin"]]));
   }).on("error", reject).end();
 });
+
+test("where the operator lists origins, only these may come, whatever `cors` says", on({ args: ["--set", 'origins.allowed=["https://listed.example"]'] }, async (stage) => {
+  const { url } = stage.daemon;
+  const io = new Server({ cors: { origin: ["https://listed.example", ORIGIN] } });
+  try {
+    await attachRingway(io, { url: stage.link, resolveFrom: fileURLToPath(import.meta.url) }).ready;
+    assert.deepEqual(await asked(url, "GET", "https://listed.example"), [200, "https://listed.example"]);
+    assert.equal((await asked(url, "GET", ORIGIN))[0], 403);
+  } finally {
+    await io.close();
+  }
+}));
 
 test("pages of other origins are refused until the first worker has joined, and let in from then on", on({}, async (stage) => {
   const { url } = stage.daemon;
