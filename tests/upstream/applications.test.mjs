@@ -185,7 +185,7 @@ describe("several applications", () => {
     assert.equal(await who(any), "shop");
   }));
 
-  test("a peer that speaks for another application is refused, or its client comes again, and nobody else is touched", on({ args: SET }, async (stage) => {
+  test("a peer that speaks for another application is refused, or its client comes again, and nobody else is touched", on({ args: [...SET, "--set", "link.grace_ms=100"] }, async (stage) => {
     const workers = [await worker(stage, "default", "/"), await worker(stage, "shop", "/orders")];
     const { manager, sockets: [main, orders] } = client(stage, "/", "/orders");
     await connected(main, orders);
