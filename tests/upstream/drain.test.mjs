@@ -60,6 +60,7 @@ test("a rolling deploy of three workers under load: each event is answered once,
   let goes = true;
   const loads = runs.map((run) => load(run, () => goes));
   const migrated = () => total(stage.daemon, "ringway_upstream_clients_migrated_total");
+  const late_ms = [];
   for (const old of workers.slice()) {
     workers.push(await stage.worker([], MIGRATE));
     const before = await migrated();
@@ -72,13 +73,16 @@ test("a rolling deploy of three workers under load: each event is answered once,
     workers = workers.filter((worker) => worker !== old);
     await until(async () => (await migrated()) - before === had);
     const seen = await end();
-    // At no moment had more gone than the pace allows, a tick's worth at once; it did not rest in between, and the worker ended behind the last one. No handler
-    // takes longer than 40 ms: what is allowed beyond the pace is for a machine that is busy.
+    // At no moment had more gone than the pace allows, a tick's worth at once. No handler takes longer than 40 ms: what is allowed beyond the pace is for a machine
+    // that is busy.
     const told = `${had} clients in ${Math.round(took)} ms: ${seen.map(({ moved, at_ms }) => `${moved} at ${Math.round(at_ms)}`)}`;
     for (const { moved, at_ms } of seen) assert.ok(moved <= (PACE * (at_ms + TICK_MS)) / 1_000, told);
     assert.ok(seen.length > had / 5, `more than a few at once: ${told}`);
-    assert.ok(took > (had / PACE) * 1_000 - TICK_MS && took < (had / PACE) * 1_000 + 1_500, told);
+    late_ms.push(took - (had / PACE) * 1_000);
+    assert.ok(late_ms.at(-1) > -TICK_MS && late_ms.at(-1) < 1_500, told);
   }
+  // It is not busy all the time.
+  assert.ok(Math.min(...late_ms) < 2 * TICK_MS, `${late_ms}`);
   goes = false;
   await Promise.all(loads);
   for (const { socket, sent, answers } of runs) {
