@@ -52,6 +52,26 @@ for (const [count, title] of [[2, "two servers"], [3, "three servers"]]) alike(`
     return Promise.all(operators.map(of));
   },
 
+  async "what another server has said a moment before counts for who is moved"(side) {
+    const all = await inRoom(side, count);
+    const [a, last] = [all[0], all.at(-1)];
+    for (let round = 0; round < 10; round += 1) {
+      const [here, there, gone] = ["here", "there", "gone"].map((name) => `${name} ${round}`);
+      for (const { socket } of [a, last]) socket.join([here, gone]);
+      a.io.to(here).emit("told", "to", round);
+      a.io.except(gone).emit("told", "except", round);
+      a.io.in(here).socketsJoin(there);
+      a.io.socketsLeave(gone);
+      await until(() => [a, last].every(({ socket: { rooms } }) => rooms.has(there) && !rooms.has(gone)));
+      a.io.to(there).emit("told", round);
+    }
+    last.socket.join("out");
+    a.io.in("out").disconnectSockets();
+    await until(() => last.client.disconnects.length === 1);
+    await side.mark(a.io);
+    return { rooms: roomsOf(all), heard: heardBy(all), disconnects: all.map(({ client }) => client.disconnects) };
+  },
+
   async "socketsJoin and socketsLeave of all, of those in a room, and of one, and what is said behind them"(side) {
     const all = await inRoom(side, count);
     const [a, b] = all;

@@ -20,6 +20,7 @@ import {
 } from "./internals.js";
 import { FLAG, MOVED_UNKNOWN, MOVEMENT, type Conn, type Fields, type Frame, type FrameName, type Part } from "./link/frames.js";
 import { Kept, type Returning } from "./kept.js";
+import { Lately } from "./lately.js";
 import { listenersClass, slim } from "./listeners.js";
 import { Membership } from "./membership.js";
 import { Moves, movesOf, type Moved } from "./moves.js";
@@ -51,6 +52,8 @@ export interface AdapterHost {
   readonly overheard: ReadonlySet<VirtualConnection>;
   /** Set while the worker stops: whether its clients wait for the next one. */
   readonly stopping: "keep" | "close" | undefined;
+  /** Other servers of this process say now what they have to say. */
+  flushOthers(): void;
   send<Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>): void;
 }
 
@@ -58,11 +61,13 @@ export interface AdapterHost {
 export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
 
 /** A message between adapters; `kept` is an offset (kept.ts), `names` are of rooms that sockets are about to be moved to (rooms.ts). */
-type BusMessage = ClusterMessage & { readonly kept?: unknown; readonly names?: unknown };
+type BusMessage = ClusterMessage & { readonly kept?: unknown; readonly names?: unknown; readonly moved?: unknown };
 
 /** What is asked of all workers. */
 type Asking = Parameters<ClusterAdapterWithHeartbeat["publish"]>[0];
 
+/** Of what other workers are told of sockets that were moved: what is longer they are not. */
+const MOVED_BYTES_MAX = 64 << 10;
 /** Rooms in one JOIN or LEAVE: a list has a u16 in front, and a frame holds this many of the longest names (rooms.ts). */
 const LIST_MAX = 4_000;
 /** The daemon bounds the rooms of a socket: it refuses a MEMBER with too many as a whole, and of a JOIN takes what fits. */
@@ -101,6 +106,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     readonly #names = new RoomNames();
     readonly #membership = new Membership(this.#names, (event, room, id) => void this.emit(event, ...(id === undefined ? [room] : [room, id])));
     readonly #moves = new Moves();
+    /** Sockets of which something was said lately that the daemon may not have heard when it moved others', and what it has moved ({@link moveOf}). */
+    readonly #spoken = new Lately();
+    readonly #moved = new Lately();
     /** The socket of which the daemon is about to be told. */
     #introducing: string | undefined;
     /** What the daemon keeps of others: packets of a parser of one's own for clients that come back, by their sockets' ids. */
@@ -173,6 +181,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     override delAll(id: string): void {
       this.#membership.end(id);
       this.#moves.begin(id);
+      this.#spoken.delete(id);
       this.#returning.delete(id);
       const connection = this.#members.get(id);
       if (connection === undefined) return;
@@ -293,6 +302,44 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const { nsp, rooms: to, except } = this.#target(opts, []);
       const moves = movesOf({ nsp, what, rooms: to, except, places: [...new Set(rooms.map(wireRoom))] });
       host.namespaces.move(this.#nsp.name, moves, () => this.#messageOf(asking));
+      this.#tellMoved(asking);
+    }
+
+    /**
+     * Whom the daemon chooses it chooses by what it has heard. What another worker has said before, and what is still on its way, it has not: each looks for
+     * itself among those of its sockets of which it has said something lately. Nobody needs to be told what is too long for that: it is the rooms of thousands.
+     */
+    #tellMoved(asking: Asking): void {
+      if (this.#peers.size === 0 || !host.hasSession || !host.can("move")) return;
+      const message = this.#messageOf({ ...asking, moved: true } as unknown as Asking);
+      if (message.length <= MOVED_BYTES_MAX) host.namespaces.publish(this.#nsp.name, message);
+    }
+
+    /** Sockets were moved, and some of this worker's were not chosen as the daemon had not heard of them what it has heard by now, or hears next. */
+    #moveMissed(message: BusMessage): void {
+      const { type, data } = message as unknown as { type: unknown; data?: { opts?: { rooms?: unknown; except?: unknown }; rooms?: unknown; close?: unknown } };
+      const { opts, rooms = [], close } = data ?? {};
+      const [to, except, places] = [opts?.rooms, opts?.except, rooms].map((list) => (Array.isArray(list) ? new Set<string>(list) : undefined));
+      if (!to || !except || !places) return;
+      const target = withWireNames({ rooms: to, except });
+      const missed = [...this.#spoken.keys()].filter((id) => this.#isChosen(id, target));
+      for (const id of missed) {
+        // Where the daemon has moved it, it may have been moved back by whoever heard of it.
+        const isLeft = (what: number) => (room: string): boolean => !this.#moved.has(moveOf(id, what, wireRoom(room)));
+        if (!this.#members.has(id)) continue;
+        if (type === SOCKETS_JOIN) this.addAll(id, new Set([...places].filter(isLeft(MOVEMENT.JOIN))));
+        else if (type === SOCKETS_LEAVE) for (const room of [...places].filter(isLeft(MOVEMENT.LEAVE))) this.del(id, room);
+        else if (type === DISCONNECT_SOCKETS) this.#nsp.sockets.get(id)?.disconnect(close === true);
+      }
+    }
+
+    #isChosen(id: string, { rooms, except }: { rooms: ReadonlySet<string>; except: ReadonlySet<string> }): boolean {
+      const isIn = (room: string): boolean => this.#membership.sids.holds(id, room);
+      return (rooms.size === 0 || [...rooms].some(isIn)) && ![...except].some(isIn);
+    }
+
+    #note(id: string): void {
+      if (this.#peers.size > 0) this.#spoken.add(id);
     }
 
     /** The daemon knows rooms by their names on the link; the others' sockets are to have them by their own. */
@@ -311,6 +358,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         if (isUnknown && connection) this.#moves.keep(sid, connection, { what, places });
         return;
       }
+      for (const place of places) this.#moved.add(moveOf(sid, what, place));
       const later = this.#moves.unsaid(sid, isUnknown ? undefined : known, places);
       // What this worker has said of it meanwhile has replaced what the daemon did. Said before anybody hears of it here, who may have more to say.
       if (isUnknown && later.length > 0) this.#sendRooms(what === MOVEMENT.JOIN ? "JOIN" : "LEAVE", sid, member, later, true);
@@ -346,7 +394,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
         // socket.io declares that there always is one, and asks whether there is.
         const none = (): void => resolve(null as unknown as StoredSession);
         // Both are the client's words: what is longer than any that was given out is unknown.
-        const isLong = Buffer.byteLength(pid) > ID_BYTES_MAX || Buffer.byteLength(offset) > ID_BYTES_MAX;
+        const isLong = [pid, offset].some((text) => typeof text !== "string" || Buffer.byteLength(text) > ID_BYTES_MAX);
         const isGone = connection !== undefined && connection.readyState !== "open";
         if (isLong || isGone || !host.hasSession || !host.can("recovery")) return none();
         const request = host.namespaces.open(SESSION_MS_MAX, {
@@ -444,6 +492,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     lose(): void {
       if (this.#peers.size > 0) this.#kept?.forget();
       this.#moves.clear();
+      this.#spoken.clear();
+      this.#moved.clear();
       this.setPeers([]);
     }
 
@@ -464,6 +514,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       if (!this.#peers.has(from)) return;
       const bus = message as unknown as BusMessage;
       if (bus.names !== undefined) return this.#names.take(bus.names);
+      if (bus.moved === true) return this.#moveMissed(bus);
       this.#dealWith(Object.assign(bus, { uid: from, nsp: this.#nsp.name }));
     }
 
@@ -493,6 +544,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       // The socket's own room needs no saying.
       const rooms = [...this.#membership.sids.items(id)].filter((room) => room !== id).map(wireRoom);
       this.#moves.begin(id);
+      this.#note(id);
       host.send("MEMBER", 0, connection.ref, {
         nsp: this.#number,
         sid: id,
@@ -534,6 +586,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       for (let from = 0; from < rooms.length; from += LIST_MAX) {
         const some = rooms.slice(from, from + LIST_MAX).map(wireRoom);
         this.#moves.say(id, some, isEcho);
+        if (!isEcho) this.#note(id);
         host.send(name, 0, connection.ref, { nsp: this.#number, rooms: some });
       }
     }
@@ -552,6 +605,8 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
     }
 
     #target(opts: BroadcastOptions, parts: Part[]): Fields<"BCAST"> {
+      // Who is in which room is to be what the application has said by now, by whichever of its servers.
+      if (opts.rooms.size + (opts.except?.size ?? 0) > 0) host.flushOthers();
       const except = [...(opts.except ?? [])].map(wireRoom);
       return { nsp: this.#number, rooms: [...opts.rooms].map(wireRoom), except, parts };
     }
@@ -626,6 +681,9 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
 function isRecoverable(packet: Packet, flags: BroadcastFlags = {}): boolean {
   return packet.type === PACKET.EVENT && packet.id === undefined && flags.volatile === undefined;
 }
+
+/** That a socket was moved to a room, or out of it. */
+const moveOf = (sid: string, what: number, place: string): string => `${what} ${sid} ${place}`;
 
 const isLocal = (opts: BroadcastOptions): boolean => opts.flags?.local === true;
 

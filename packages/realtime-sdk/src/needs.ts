@@ -3,7 +3,7 @@
 // Refused is what would be wrong without: clients that were to be asked and were not, packets that nobody can read. The rest is warned of.
 
 import type { Rpc } from "./binding.js";
-import type { RingwayEngine } from "./engine.js";
+import { RingwayEngine } from "./engine.js";
 import type { ServerInternals } from "./internals.js";
 import { warnOnce } from "./warned.js";
 
@@ -57,7 +57,8 @@ export function warnOfSockets(io: ServerInternals): void {
   const { bind } = io;
   io.bind = (engine) => {
     io.bind = bind;
-    tell();
+    // A server that was closed may be attached again.
+    if (!(engine instanceof RingwayEngine)) tell();
     return bind.call(io, engine);
   };
 }

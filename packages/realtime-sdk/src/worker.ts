@@ -118,6 +118,7 @@ export class Ringway extends EventEmitter<RingwayEvents> {
       connectionOf,
       overheard: this.#connections.overheard,
       get stopping() { return stopping(); },
+      flushOthers: () => link.flushOthers(),
       send: <Name extends FrameName>(name: Name, flags: number, conn: Conn, fields: Fields<Name>) =>
         link.send(name, flags, conn, fields),
     };

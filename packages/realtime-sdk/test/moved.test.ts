@@ -87,10 +87,12 @@ async function stage({ options = {}, welcome = {}, peers = ["other"] }: { option
   };
 }
 
-async function said(link: PeerLink): Promise<unknown[][]> {
+/** Without what other workers are told of what was moved, unless that is wanted, too. */
+async function said(link: PeerLink, wantsTold = false): Promise<unknown[][]> {
   await link.heard();
   const names = ["JOIN", "LEAVE", "MOVE", "BCAST", "BUS", "MEMBER", "LEAVE_ALL", "SEND"];
-  return link.inbox.splice(0).filter(({ name }) => names.includes(name)).map((frame) => short(frame as Parameters<typeof short>[0]));
+  const frames = link.inbox.splice(0).filter(({ name }) => names.includes(name)).map((frame) => short(frame as Parameters<typeof short>[0]));
+  return wantsTold ? frames : frames.filter(([name, body]) => name !== "BUS" || (body as { moved?: true }).moved !== true);
 }
 
 const roomsOf = (socket: Socket): unknown[] => [...socket.rooms].filter((room) => room !== socket.id);
@@ -424,4 +426,59 @@ test("what an emitter could not say to a daemon that moves sockets is no frame f
   const words = [await next.next("BCAST"), await next.next("BCAST")];
   assert.equal(words.length, 2);
   assert.deepEqual(errors, ["unsent: sockets were not moved: this daemon cannot"]);
+});
+
+const { SOCKETS_JOIN, SOCKETS_LEAVE, DISCONNECT_SOCKETS } = MessageType;
+
+test("other workers are told what was moved behind it, unless it is the rooms of thousands, or a daemon does not move", async () => {
+  const told = async (welcome: Partial<Welcome>): Promise<unknown[]> => {
+    const { io, link } = await stage({ welcome });
+    io.in("x").except("y").socketsJoin("a");
+    io.in("x").socketsLeave(["a", "b"]);
+    io.disconnectSockets(true);
+    io.socketsJoin(Array.from({ length: 9_000 }, (_, number) => `room ${number}`));
+    const frames = await said(link, true);
+    return frames.filter(([name]) => name === "BUS").map(([, body]) => {
+      const { type, moved, data } = body as { type: number; moved?: true; data: { opts: { rooms: string[]; except: string[] }; rooms?: string[]; close?: boolean } };
+      return [type, moved, data.opts.rooms, data.opts.except, data.rooms?.length ?? data.close];
+    });
+  };
+  assert.deepEqual(await told({}), [
+    [SOCKETS_JOIN, true, ["x"], ["y"], 1], [SOCKETS_LEAVE, true, ["x"], [], 2], [DISCONNECT_SOCKETS, true, [], [], true],
+  ]);
+  assert.deepEqual((await told(OLD)).map((message) => (message as unknown[])[1]), [undefined, undefined, undefined, undefined]);
+});
+
+test("a socket of which something was said lately is moved here, as the daemon may not have known it", async () => {
+  const { client, bus, link, said, moved } = await stage();
+  const [late, out, done] = [await client(1), await client(2), await client(3)];
+  for (const socket of [late, out]) void socket.join("x");
+  void out.join("y");
+  await moved(3, done.id, 0, JOIN, "x", "a", "42");
+  void done.leave("a");
+  await said();
+  const opts = { rooms: ["x"], except: ["y"], flags: {} };
+  bus({ type: SOCKETS_JOIN, moved: true, data: { opts, rooms: ["a", NUMBER] } });
+  // The third was moved, and has left again since.
+  assert.deepEqual(await said(), [["JOIN", 1, ["a", "42"]]]);
+  assert.deepEqual([late, out, done].map(roomsOf), [["x", "a", NUMBER], ["x", "y"], ["x", "42"]]);
+  bus({ type: SOCKETS_LEAVE, moved: true, data: { opts: { rooms: [NUMBER], except: [], flags: {} }, rooms: ["a", "nowhere"] } });
+  assert.deepEqual(await said(), [["LEAVE", 1, ["a"]]]);
+  bus({ type: DISCONNECT_SOCKETS, moved: true, data: { opts: { rooms: ["y"], except: [], flags: {} }, close: false } });
+  assert.deepEqual(await said(), [["SEND", 2, "1"], ["LEAVE_ALL", 2]]);
+  for (const data of [undefined, {}, { opts: {} }, { opts: { rooms: "x", except: [] }, rooms: ["b"] }, { opts: { rooms: ["x"], except: [] }, rooms: 1 }]) {
+    bus({ type: SOCKETS_JOIN, moved: true, data });
+  }
+  await link.heard();
+  assert.deepEqual([await said(), roomsOf(late)], [[], ["x", NUMBER]], "what is none is passed over");
+});
+
+test("a socket of which nothing was said lately the daemon knows", async () => {
+  const { client, bus, said, setPeers } = await stage({ peers: [] });
+  const socket = await client(1);
+  void socket.join("x");
+  await setPeers("other");
+  await said();
+  bus({ type: SOCKETS_JOIN, moved: true, data: { opts: { rooms: ["x"], except: [], flags: {} }, rooms: ["a"] } });
+  assert.deepEqual(await said(), []);
 });

@@ -157,6 +157,21 @@ for (const [how, make] of Object.entries(OWN)) {
   });
 }
 
+test("a server that is closed and attached again takes nobody past the daemon", async () => {
+  const codes: unknown[] = [];
+  const warned = (warning: Error & { code?: unknown }): void => void codes.push(warning.code);
+  process.on("warning", warned);
+  await start([]);
+  await ringway.ready;
+  await io.close();
+  ringway = attachRingway(io, { url: daemon.url });
+  link = await daemon.accept();
+  void link.welcome({ caps: [] });
+  await ringway.ready;
+  process.off("warning", warned);
+  assert.deepEqual(codes, []);
+});
+
 for (const caps of [["recovery"], []]) {
   test(`what was said before the daemon came is marked for recovery as that one can: ${caps.join() || "not"}`, async () => {
     io = new Server({ connectionStateRecovery: {} });

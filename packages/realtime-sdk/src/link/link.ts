@@ -81,6 +81,9 @@ export interface LinkHandler {
   fault(error: LinkError): void;
 }
 
+/** The links of this process that are open: mostly there is one. */
+const open = new Set<Link>();
+
 type Phase = "idle" | "challenge" | "welcome" | "open" | "stopping" | "stopped";
 
 /** A link; {@link Link.start} connects, and it connects again until {@link Link.stop}. */
@@ -213,6 +216,11 @@ export class Link {
   /** What was sent goes now, and not with the rest of this turn of the event loop. */
   flush(): void {
     this.#pump();
+  }
+
+  /** What other servers of this process have said by now goes before what is said next here. */
+  flushOthers(): void {
+    for (const link of open) if (link !== this && link.#isPumpDue) link.#pump();
   }
 
   /** Calls `heard` when the daemon has dealt with all that was sent so far; never when the session is lost before. */
@@ -492,6 +500,7 @@ export class Link {
 
   #open(resumed: boolean): void {
     this.#phase = "open";
+    open.add(this);
     clearTimeout(this.#handshakeTimer);
     clearTimeout(this.#graceTimer);
     this.#backoff.reset();
@@ -623,6 +632,7 @@ export class Link {
 
   #down(cause: Error): void {
     this.#socket = undefined;
+    open.delete(this);
     // It would come again.
     this.#deal();
     clearTimeout(this.#handshakeTimer);
@@ -669,6 +679,7 @@ export class Link {
   #finish(): void {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
+    open.delete(this);
     this.#forgetFall();
     this.#tellUnsent();
     const socket = this.#socket;
