@@ -322,8 +322,7 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       const [to, except, places] = [opts?.rooms, opts?.except, rooms].map((list) => (Array.isArray(list) ? new Set<string>(list) : undefined));
       if (!to || !except || !places) return;
       const target = withWireNames({ rooms: to, except });
-      const missed = [...this.#spoken.keys()].filter((id) => this.#isChosen(id, target));
-      for (const id of missed) {
+      for (const id of this.#chosen(target)) {
         // Where the daemon has moved it, it may have been moved back by whoever heard of it.
         const isLeft = (what: number) => (room: string): boolean => !this.#moved.has(moveOf(id, what, wireRoom(room)));
         if (!this.#members.has(id)) continue;
@@ -333,9 +332,12 @@ export function createAdapterClass(module: AdapterModule, host: AdapterHost): Ad
       }
     }
 
-    #isChosen(id: string, { rooms, except }: { rooms: ReadonlySet<string>; except: ReadonlySet<string> }): boolean {
-      const isIn = (room: string): boolean => this.#membership.sids.holds(id, room);
-      return (rooms.size === 0 || [...rooms].some(isIn)) && ![...except].some(isIn);
+    /** Of those of which something was said lately. As many are looked at as are in the rooms, and not as many as have spoken. */
+    #chosen({ rooms, except }: { rooms: ReadonlySet<string>; except: ReadonlySet<string> }): string[] {
+      const { rooms: members, sids } = this.#membership;
+      const inRooms = new Set([...rooms].flatMap((room) => [...members.items(room)]));
+      const found = rooms.size === 0 ? [...this.#spoken.keys()] : [...inRooms].filter((id) => this.#spoken.has(id));
+      return found.filter((id) => ![...except].some((room) => sids.holds(id, room)));
     }
 
     #note(id: string): void {
