@@ -60,7 +60,7 @@ export interface AdapterHost {
 /** A class that `io.adapter()` takes. */
 export type AdapterClass = new (nsp: never) => InstanceType<AdapterModule["Adapter"]>;
 
-/** A message between adapters; `kept` is an offset (kept.ts), `names` are of rooms that sockets are about to be moved to (rooms.ts). */
+/** A message between adapters; `kept` is an offset (kept.ts), `names` are of rooms that sockets are about to be moved to (rooms.ts), `moved` says that the daemon has done it. */
 type BusMessage = ClusterMessage & { readonly kept?: unknown; readonly names?: unknown; readonly moved?: unknown };
 
 /** What is asked of all workers. */

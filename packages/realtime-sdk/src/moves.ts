@@ -166,7 +166,8 @@ export class Moves {
   }
 }
 
-const costOf = ({ places }: Moved): number => 1 + places.length;
+/** What a move is counted with while it is remembered: its socket, and the rooms that it names. */
+export const costOf = ({ places }: Pick<Moved, "places">): number => 1 + places.length;
 
 /** The body of a MOVE. */
 export type Move = Omit<Frame<"MOVE">, "name" | "flags" | "conn">;

@@ -4,7 +4,7 @@ import type { VirtualConnection } from "./connection.js";
 import { LinkError } from "./link/errors.js";
 import { FLAG, FRAME_BODY_BYTES_MAX, MOVED_UNKNOWN, type Conn, type Frame, type Part } from "./link/frames.js";
 import type { Link } from "./link/link.js";
-import type { Move } from "./moves.js";
+import { costOf, type Move } from "./moves.js";
 import { PIECE_BYTES_MAX, Pieces } from "./pieces.js";
 import { warnOnce } from "./warned.js";
 
@@ -126,7 +126,7 @@ export class Namespaces {
     const early = this.#early.filter(({ frame }) => frame.nsp === name);
     this.#early = this.#early.filter(({ frame }) => frame.nsp !== name);
     for (const { frame, connection, at_ms } of early) {
-      this.#earlyCount -= earlyCost(frame);
+      this.#earlyCount -= costOf(frame);
       const isNow = this.#connectionOf(frame.conn) === connection && performance.now() < at_ms + EARLY_MS_MAX;
       if (isNow) adapter.takeMoved(frame);
     }
@@ -278,11 +278,11 @@ export class Namespaces {
     if (frame.known !== MOVED_UNKNOWN || connection === undefined) return;
     const now_ms = performance.now();
     this.#early.push({ frame, connection, at_ms: now_ms });
-    this.#earlyCount += earlyCost(frame);
+    this.#earlyCount += costOf(frame);
     for (let oldest = this.#early[0]; oldest; oldest = this.#early[0]) {
       if (now_ms < oldest.at_ms + EARLY_MS_MAX && this.#earlyCount <= EARLY_MAX) break;
       this.#early.shift();
-      this.#earlyCount -= earlyCost(oldest.frame);
+      this.#earlyCount -= costOf(oldest.frame);
     }
   }
 
@@ -296,8 +296,6 @@ export class Namespaces {
     if (opaque) adapter?.takeBus(from, opaque);
   }
 }
-
-const earlyCost = ({ places }: Frame<"MOVED">): number => 1 + places.length;
 
 /** Warns of an answer that another worker waits for and does not get: whoever has asked there hears of a timeout. */
 export function warnOfAnswer(message: string): void {

@@ -8,6 +8,7 @@ import { Server, type Socket } from "socket.io";
 
 import { attachRingway, type Ringway } from "../src/server.js";
 import { catching } from "./catching.js";
+import { connected } from "./client.js";
 import { PeerDaemon, type PeerLink } from "./peer.js";
 import { test } from "./timed.js";
 
@@ -33,13 +34,7 @@ afterEach(async () => {
   daemon.close();
 });
 
-async function client(conn: number): Promise<Socket> {
-  link.open(conn);
-  const connected = once(io, "connection") as Promise<[Socket]>;
-  await link.connect(conn);
-  const [socket] = await connected;
-  return socket;
-}
+const client = (conn: number): Promise<Socket> => connected(io, link, conn);
 
 /** The daemon deals with all that it was sent. */
 function takeAll(on: PeerLink): void {

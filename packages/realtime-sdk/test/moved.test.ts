@@ -13,6 +13,7 @@ import { MOVED_UNKNOWN, MOVEMENT, type Conn } from "../src/link/frames.js";
 import type { Welcome } from "../src/link/json.js";
 import { wireRoom } from "../src/rooms.js";
 import { attachRingway } from "../src/server.js";
+import { connected } from "./client.js";
 import { PeerDaemon, type PeerLink, type Said } from "./peer.js";
 import { test } from "./timed.js";
 
@@ -64,12 +65,7 @@ async function stage({ options = {}, welcome = {}, peers = ["other"] }: { option
     io,
     link,
     setPeers,
-    client: async (conn: number): Promise<Socket> => {
-      link.open(conn);
-      const connected = once(io, "connection") as Promise<[Socket]>;
-      await link.connect(conn);
-      return (await connected)[0];
-    },
+    client: (conn: number): Promise<Socket> => connected(io, link, conn),
     bus: (message: object): void => link.send("BUS", 0, 0, { nsp: "/", to: instance, from: "other", opaque: encodeBus(message) }),
     moved: async (conn: Conn, sid: string, known: number, what: number, ...places: string[]): Promise<void> => {
       link.send("MOVED", 0, conn, { nsp: "/", sid, known, what, places });

@@ -10,6 +10,7 @@ import { Server, type Socket } from "socket.io";
 import { createEmitter } from "../src/emitter/index.js";
 import { ROOM_BYTES_MAX, withWireNames, wireRoom } from "../src/rooms.js";
 import { attachRingway } from "../src/server.js";
+import { connected } from "./client.js";
 import { PeerDaemon, type PeerLink } from "./peer.js";
 import { test } from "./timed.js";
 
@@ -33,12 +34,7 @@ afterEach(async () => {
   daemon.close();
 });
 
-async function client(conn: number): Promise<Socket> {
-  link.open(conn);
-  const connected = once(io, "connection") as Promise<[Socket]>;
-  await link.connect(conn);
-  return (await connected)[0];
-}
+const client = (conn: number): Promise<Socket> => connected(io, link, conn);
 
 test("a name is as it is up to the bound, which is of bytes", () => {
   for (const name of ["", "room", 7, "r".repeat(ROOM_BYTES_MAX), "é".repeat(ROOM_BYTES_MAX / 2)]) assert.equal(wireRoom(name), String(name));

@@ -9,6 +9,7 @@ import { Server, type Socket } from "socket.io";
 
 import { FLAG } from "../src/link/frames.js";
 import { attachRingway, type Ringway } from "../src/server.js";
+import { connected } from "./client.js";
 import { PeerDaemon, type PeerLink } from "./peer.js";
 import { test } from "./timed.js";
 
@@ -26,13 +27,7 @@ async function start(options: ConstructorParameters<typeof Server>[0] = {}): Pro
 }
 
 /** A client of the main namespace, and its socket. */
-async function client(conn: number): Promise<Socket> {
-  link.open(conn);
-  const connected = once(io, "connection") as Promise<[Socket]>;
-  await link.connect(conn);
-  const [socket] = await connected;
-  return socket;
-}
+const client = (conn: number): Promise<Socket> => connected(io, link, conn);
 
 beforeEach(async () => { daemon = await PeerDaemon.listen(); });
 afterEach(async () => {
