@@ -83,6 +83,9 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         };
         record.ops += 1;
         let socket = record.socket();
+        // It has said so in the protocol's words. Who has only ended its stream may have asked for more than this.
+        let is_over = flag::CLOSE_AFTER_FLUSH | flag::PEER_FINISHED | flag::RECV;
+        let is_over = record.has_all(is_over);
         let sending = Sending {
             frame: frame.clone(),
             sent: from,
@@ -90,6 +93,10 @@ impl<D: Driver, H: Handler> Shard<D, H> {
         self.table.put_sending(conn, sending);
         self.stats.sends += 1;
         let piece = piece_of(&frame, from);
+        // Behind such a peer's last bytes its connection is closed at once: they and the end of the stream go in one segment. Of a frame in pieces the kernel would keep
+        // the end of one from a socket that takes no other.
+        let is_last = is_over && !self.handler.is_answering(conn) && piece.len() == frame.len();
+        let goes_on = goes_on || is_last;
         let op = Op::Send {
             socket,
             frame,

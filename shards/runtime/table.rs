@@ -73,6 +73,10 @@ impl Record {
         self.flags & flags != 0
     }
 
+    pub(crate) const fn has_all(&self, flags: u16) -> bool {
+        self.flags & flags == flags
+    }
+
     pub(crate) const fn set(&mut self, flags: u16) {
         self.flags |= flags;
     }

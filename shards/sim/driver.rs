@@ -82,7 +82,7 @@ fn work_of(ring: &mut Ring, op: Op) -> (Option<u32>, Work) {
             socket,
             frame,
             piece,
-            goes_on: _,
+            goes_on,
         } => {
             assert_eq!(ring.sends_on(socket.0), 0, "two sends in flight");
             let checksum = checksum(&frame);
@@ -94,6 +94,7 @@ fn work_of(ring: &mut Ring, op: Op) -> (Option<u32>, Work) {
                 frame,
                 checksum,
                 piece,
+                goes_on,
                 moved,
             };
             (Some(socket.0), work)

@@ -175,7 +175,7 @@ impl Kernel {
     /// Whether the client has something to read.
     #[must_use]
     pub fn readable(&self, client: Client) -> bool {
-        !self.0.borrow().pairs[client.0].down.bytes.is_empty()
+        self.0.borrow().pairs[client.0].down.seen() > 0
     }
 
     /// Whether a write would take anything.

@@ -20,6 +20,9 @@ pub enum End {
 pub(crate) struct Stream {
     pub(crate) bytes: VecDeque<u8>,
     pub(crate) bytes_max: usize,
+    /// The last of the bytes that its reader does not see yet, because the writer has said that more follows. The kernel would show them after a fifth of a second; here
+    /// nobody sees them until something does follow.
+    held: usize,
     /// The writer has finished.
     pub(crate) ended: bool,
 }
@@ -29,8 +32,27 @@ impl Stream {
         self.bytes_max.saturating_sub(self.bytes.len())
     }
 
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+        self.held = 0;
+    }
+
+    /// The last so many bytes wait for what follows.
+    pub(crate) fn hold(&mut self, count: usize) {
+        self.held = count;
+    }
+
+    /// Bytes to be read.
+    pub(crate) fn seen(&self) -> usize {
+        match self.ended {
+            true => self.bytes.len(),
+            false => self.bytes.len() - self.held,
+        }
+    }
+
     pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
-        self.bytes.drain(..count.min(self.bytes.len())).collect()
+        let count = count.min(self.seen());
+        self.bytes.drain(..count).collect()
     }
 }
 
@@ -72,6 +94,7 @@ impl Pair {
         self.reset = true;
         self.up.bytes.clear();
         self.down.bytes.clear();
+        self.down.held = 0;
     }
 
     pub(crate) fn end(&self) -> Option<End> {

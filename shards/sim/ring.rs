@@ -19,6 +19,8 @@ pub(crate) enum Work {
         frame: Frame,
         checksum: u64,
         piece: Range<usize>,
+        /// More is said to follow at once.
+        goes_on: bool,
         /// Bytes that went.
         moved: usize,
     },

@@ -277,6 +277,7 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
         frame,
         checksum: sum,
         piece,
+        goes_on,
         moved,
     } = &state.rings[shard].in_flight[index].work
     else {
@@ -284,6 +285,7 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
     };
     assert_eq!(*sum, checksum(frame), "a frame changed while it was sent");
     let (pair, piece, moved, frame) = (*pair, piece.clone(), *moved, frame.clone());
+    let goes_on = *goes_on;
     let ended = |result| Progress::Ended(Outcome::Sent(result));
     let partial = |errno| {
         if moved > 0 {
@@ -314,8 +316,11 @@ fn send(state: &mut State, shard: usize, index: usize, cancelled: bool) -> Progr
     if short && count > 0 {
         count = 1 + state.random.below(count);
     }
-    state.pairs[pair].down.bytes.extend(&rest[..count]);
+    state.pairs[pair].down.put(&rest[..count]);
     let total = moved + count;
+    if goes_on && (short || piece.start + total == piece.end) {
+        state.pairs[pair].down.hold(count);
+    }
     if piece.start + total == piece.end || (short && total > 0) {
         return ended(Ok(total as u32));
     }

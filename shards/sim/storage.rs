@@ -347,7 +347,7 @@ fn push(state: &mut State, pair: usize, bytes: &[u8]) -> usize {
     if count > 1 && roll(state, Fault::ShortFileSend) {
         count = 1 + state.random.below(count);
     }
-    state.pairs[pair].down.bytes.extend(&bytes[..count]);
+    state.pairs[pair].down.put(&bytes[..count]);
     count
 }
 

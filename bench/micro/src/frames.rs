@@ -17,6 +17,16 @@ pub(crate) fn masked(text: &str) -> Vec<u8> {
     frame
 }
 
+/// A client's close frame (RFC 6455 §5.5.1).
+pub(crate) fn masked_close(code: u16) -> Vec<u8> {
+    let mut frame = Vec::new();
+    ws::encode_header(Opcode::Close, true, false, 2, &mut frame);
+    frame[1] |= 0x80;
+    frame.extend_from_slice(&MASK);
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame
+}
+
 fn unmask(payloads: usize, bytes: usize) -> Box<dyn Subject> {
     let mut payload = vec![b'x'; bytes];
     Box::new(move || {

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: the kernel and the loop, which scenarios of the bench measure.
 
+mod client;
 mod frames;
 #[cfg(test)]
 mod idle;
@@ -71,6 +72,16 @@ pub const ENTRIES: &[Entry] = &[
         "arguments-scan",
         "the data of 64 publishes is cut into arguments and looked through for placeholders",
         packets::arguments,
+    ),
+    entry(
+        "handshakes",
+        "16 clients connect over a WebSocket, show their tokens, enter the namespace, say goodbye and are forgotten",
+        client::handshakes,
+    ),
+    entry(
+        "echoes",
+        "64 clients say one event each, and are acknowledged",
+        client::echoes,
     ),
     entry(
         "fan-out-plan",

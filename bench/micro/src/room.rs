@@ -75,6 +75,11 @@ fn token(number: u64) -> String {
     mint(&key(), &claims).expect("a shared secret signs")
 }
 
+/// With which a client enters the namespace.
+pub(crate) fn connect_packet(number: u64) -> String {
+    format!("40{{\"token\":\"{}\"}}", token(number))
+}
+
 fn settings() -> Settings {
     let dev = Config {
         dev: true,
@@ -115,13 +120,10 @@ impl Shard {
     /// A client comes, with a token of its own and an address of its own, and joins rooms.
     pub(crate) fn enter(&mut self, number: u64, rooms: &[&str]) {
         let conn = ConnId::new(number);
-        let address = Ipv4Addr::from_bits(0x0a00_0001 + number as u32);
-        let peer = SocketAddr::from((address, 5));
-        self.hub.accepted(self.now, conn, peer, &mut self.out);
-        self.receive(conn, &mut UPGRADE.as_bytes().to_vec());
+        self.accept(conn);
+        self.receive(conn, &mut Self::upgrade());
         self.flush(conn);
-        let connect = format!("40{{\"token\":\"{}\"}}", token(number));
-        self.receive(conn, &mut masked(&connect));
+        self.receive(conn, &mut masked(&connect_packet(number)));
         for room in rooms {
             self.receive(conn, &mut masked(&format!(r#"421["join","{room}"]"#)));
         }
@@ -129,7 +131,25 @@ impl Shard {
         self.rest();
     }
 
-    fn receive(&mut self, conn: ConnId, bytes: &mut [u8]) {
+    /// What a client asks for first.
+    pub(crate) fn upgrade() -> Vec<u8> {
+        UPGRADE.as_bytes().to_vec()
+    }
+
+    /// A client is there, from an address of its own.
+    pub(crate) fn accept(&mut self, conn: ConnId) {
+        let address = Ipv4Addr::from_bits(0x0a00_0001 + conn.number() as u32);
+        let peer = SocketAddr::from((address, 5));
+        self.hub.accepted(self.now, conn, peer, &mut self.out);
+    }
+
+    /// The loop has closed the connection.
+    pub(crate) fn left(&mut self, conn: ConnId) {
+        self.hub
+            .closed(self.now, conn, &mut NoOthers, &mut || 0, &mut self.out);
+    }
+
+    pub(crate) fn receive(&mut self, conn: ConnId, bytes: &mut [u8]) {
         let random = &mut self.random;
         let mut entropy = || {
             *random = random
@@ -148,7 +168,7 @@ impl Shard {
     }
 
     /// What the loop does for a dirty connection, and what it says once the kernel took it all. Gives the bytes.
-    fn flush(&mut self, conn: ConnId) -> usize {
+    pub(crate) fn flush(&mut self, conn: ConnId) -> usize {
         let sent: Option<Rc<[u8]>> = self.hub.next_send(self.now, conn);
         self.hub
             .sent(self.now, conn, &mut NoOthers, &mut || 0, &mut self.out);
@@ -156,7 +176,7 @@ impl Shard {
     }
 
     /// The end of a lap; the next one is a second later.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.out.clear();
         self.hub
             .lap(self.now, &mut NoOthers, &mut || 0, &mut self.out);
