@@ -65,6 +65,37 @@ fn push_text(text: &[u8], frames: &mut Vec<u8>) {
     frames.extend_from_slice(text);
 }
 
+/// What a draft keeps between two packets, at the most.
+const DRAFT_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a packet for one session is written before its size is known. It stays, so that what is sent is all that is allocated.
+#[derive(Default)]
+pub(crate) struct Draft(Vec<u8>);
+
+impl Draft {
+    /// The message whose text `write` appends, with its attachments.
+    pub(crate) fn packet(
+        &mut self,
+        attachments: &[Vec<u8>],
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Packet {
+        let frames = &mut self.0;
+        frames.extend_from_slice(&[0; ws::HEADER_BYTES_MAX]);
+        frames.push(engineio::PacketKind::Message as u8);
+        write(frames);
+        let text_bytes = (frames.len() - ws::HEADER_BYTES_MAX) as u64;
+        let room = frames.first_chunk_mut().expect("it begins with that room");
+        let start = ws::encode_header_before(ws::Opcode::Text, text_bytes, room);
+        for bytes in attachments {
+            ws::encode_frame(ws::Opcode::Binary, bytes, frames);
+        }
+        let packet = Packet::of(self.0[start..].into(), None);
+        self.0.clear();
+        self.0.shrink_to(DRAFT_BYTES_MAX);
+        packet
+    }
+}
+
 impl Packet {
     pub(crate) fn new(text: &[u8], attachments: &[&[u8]], origin: Option<Origin>) -> Self {
         let payload_bytes = text.len() + attachments.iter().map(|one| one.len()).sum::<usize>();
@@ -95,8 +126,12 @@ impl Packet {
         for bytes in attachments {
             ws::encode_frame(ws::Opcode::Binary, bytes, &mut frames);
         }
+        Self::of(frames.into(), origin)
+    }
+
+    fn of(frames: Rc<[u8]>, origin: Option<Origin>) -> Self {
         let packet = Self {
-            frames: frames.into(),
+            frames,
             origin,
             deflates: false,
             bytes: 0,
@@ -195,6 +230,25 @@ mod tests {
                 ws::encode_frame(ws::Opcode::Binary, bytes, &mut socket);
             }
             assert_eq!(**packet.encoded(Encoding::Plain), socket);
+        }
+    }
+
+    #[test]
+    fn a_draft_is_the_packet_that_it_becomes() {
+        let mut draft = Draft::default();
+        let attachments = [vec![], vec![7; 126], vec![8; 70_000]];
+        let borrowed: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
+        for length in [70_000, 0, 124, 125, 65_534, 65_535, 3] {
+            let text = "x".repeat(length);
+            for count in [0, 3] {
+                let drafted = draft.packet(&attachments[..count], |out| {
+                    out.extend_from_slice(text.as_bytes());
+                });
+                let packet = Packet::new(text.as_bytes(), &borrowed[..count], None);
+                assert_eq!(drafted.frames, packet.frames, "{length} {count}");
+                assert_eq!(drafted.bytes(), packet.bytes());
+            }
+            assert!(draft.0.capacity() <= DRAFT_BYTES_MAX, "{length}");
         }
     }
 

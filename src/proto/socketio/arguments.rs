@@ -1,9 +1,10 @@
 //! An event's arguments, cut apart but not parsed: most of them only travel on.
 
 use super::SocketIoError;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Names that the client library keeps for itself ("Event" in the protocol's document).
@@ -20,9 +21,40 @@ const RESERVED: [&str; 6] = [
 #[derive(Debug)]
 pub struct Arguments<'a> {
     /// The event's name.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// The rest, as raw JSON.
-    pub values: Vec<&'a RawValue>,
+    pub values: SmallVec<[&'a RawValue; 4]>,
+}
+
+/// A string, which is only copied where it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Arguments<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_seq(Cut)
+    }
+}
+
+/// Cuts an array into its first string and the rest.
+struct Cut;
+
+impl<'de> Visitor<'de> for Cut {
+    type Value = Arguments<'de>;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("an array that starts with a name")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Arguments<'de>, A::Error> {
+        let name: Option<Text<'de>> = array.next_element()?;
+        let Text(name) = name.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let mut values = SmallVec::new();
+        while let Some(value) = array.next_element()? {
+            values.push(value);
+        }
+        Ok(Arguments { name, values })
+    }
 }
 
 impl<'a> Arguments<'a> {
@@ -31,17 +63,11 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// [`SocketIoError::Data`] when it is not an array that starts with a name which a client may use.
     pub fn parse(data: &'a str) -> Result<Self, SocketIoError> {
-        let mut values: Vec<&RawValue> =
-            serde_json::from_str(data).map_err(|_| SocketIoError::Data)?;
-        if values.is_empty() {
+        let arguments: Self = serde_json::from_str(data).map_err(|_| SocketIoError::Data)?;
+        if RESERVED.contains(&&*arguments.name) {
             return Err(SocketIoError::Data);
         }
-        let name: String =
-            serde_json::from_str(values.remove(0).get()).map_err(|_| SocketIoError::Data)?;
-        if RESERVED.contains(&name.as_str()) {
-            return Err(SocketIoError::Data);
-        }
-        Ok(Self { name, values })
+        Ok(arguments)
     }
 
     /// Argument `index` as a string.
@@ -186,7 +212,7 @@ mod tests {
     fn arguments_are_cut_not_parsed() {
         let arguments = Arguments::parse(r#"["publish", "room", {"a": [1, 2]} ]"#).unwrap();
         assert_eq!(
-            (arguments.name.as_str(), arguments.text(0).as_deref()),
+            (&*arguments.name, arguments.text(0).as_deref()),
             ("publish", Some("room"))
         );
         assert_eq!(arguments.values[1].get(), r#"{"a": [1, 2]}"#);

@@ -21,6 +21,25 @@ pub fn event_into(
     id: Option<u64>,
     values: &[&str],
 ) {
+    event_head_into(out, answer, attachments, namespace, id);
+    out.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(value.as_bytes());
+    }
+    out.push(b']');
+}
+
+/// Appends what stands before the array of an EVENT or ACK.
+pub fn event_head_into(
+    out: &mut Vec<u8>,
+    answer: bool,
+    attachments: u16,
+    namespace: &str,
+    id: Option<u64>,
+) {
     let kind = match (answer, attachments) {
         (false, 0) => PacketKind::Event,
         (true, 0) => PacketKind::Ack,
@@ -36,14 +55,6 @@ pub fn event_into(
     if let Some(id) = id {
         let _ = write!(out, "{id}");
     }
-    out.push(b'[');
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(value.as_bytes());
-    }
-    out.push(b']');
 }
 
 fn push_namespace(out: &mut Vec<u8>, namespace: &str) {

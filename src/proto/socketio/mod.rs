@@ -9,7 +9,7 @@ mod packet;
 mod reassembly;
 
 pub use arguments::{Arguments, count_placeholders};
-pub use encode::{connect, connect_error, event_into, quoted};
+pub use encode::{connect, connect_error, event_head_into, event_into, quoted};
 pub use packet::{Bounds, Packet, PacketKind};
 pub use reassembly::Reassembly;
 

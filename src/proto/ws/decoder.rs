@@ -100,7 +100,9 @@ impl Decoder {
         bounds: &Bounds,
         sink: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<(), WsError> {
-        let mut partial = self.partial.take().unwrap_or_default();
+        let kept = self.partial.take();
+        // Most receives bring whole messages: nothing of them is ever kept, and nothing is allocated.
+        let mut partial = kept.map_or_else(Partial::default, |partial| *partial);
         while !bytes.is_empty() {
             if partial.frame.is_none() {
                 let taken = partial.take_header(bytes, bounds)?;
@@ -120,7 +122,7 @@ impl Decoder {
             bytes = rest;
         }
         if !partial.is_idle() {
-            self.partial = Some(partial);
+            self.partial = Some(Box::new(partial));
         }
         Ok(())
     }
@@ -136,9 +138,26 @@ const fn header_len(second: u8) -> usize {
     length + 4
 }
 
+/// The header at the beginning, if it is whole, as it nearly always is.
+fn whole_header(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..header_len(*bytes.get(1)?))
+}
+
 impl Partial {
     /// Takes header bytes; the frame is set when the header is whole. Faults are found at the earliest byte.
     fn take_header(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<usize, WsError> {
+        if self.header.is_empty()
+            && let Some(header) = whole_header(bytes)
+        {
+            self.check_start(header, bounds.deflate)?;
+            self.start_frame(header, bounds)?;
+            return Ok(header.len());
+        }
+        self.take_header_in_pieces(bytes, bounds)
+    }
+
+    #[cold]
+    fn take_header_in_pieces(&mut self, bytes: &[u8], bounds: &Bounds) -> Result<usize, WsError> {
         let mut taken = 0;
         loop {
             let needed = self.header.get(1).map_or(2, |second| header_len(*second));
@@ -146,19 +165,21 @@ impl Partial {
             let piece = &bytes[taken..bytes.len().min(taken + missing)];
             self.header.extend_from_slice(piece);
             taken += piece.len();
-            self.check_start(bounds.deflate)?;
+            self.check_start(&self.header, bounds.deflate)?;
             if piece.len() < missing {
                 return Ok(taken);
             }
             if needed > 2 {
-                self.start_frame(bounds)?;
+                let header = core::mem::take(&mut self.header);
+                self.start_frame(&header, bounds)?;
                 return Ok(taken);
             }
         }
     }
 
-    fn check_start(&self, deflate: bool) -> Result<(), WsError> {
-        let Some(&first) = self.header.first() else {
+    /// The faults of a header of which this much is there.
+    fn check_start(&self, header: &[u8], deflate: bool) -> Result<(), WsError> {
+        let Some(&first) = header.first() else {
             return Ok(());
         };
         let opcode = Opcode::from_bits(first & 0xf).ok_or(WsError::ReservedOpcode)?;
@@ -167,7 +188,7 @@ impl Partial {
         if first & 0x30 != 0 || (first & 0x40 != 0 && !rsv1_allowed) {
             return Err(WsError::ReservedBits);
         }
-        let Some(&second) = self.header.get(1) else {
+        let Some(&second) = header.get(1) else {
             return Ok(());
         };
         // RFC 6455 §5.1: a server closes the connection on an unmasked frame.
@@ -186,8 +207,7 @@ impl Partial {
         Ok(())
     }
 
-    fn start_frame(&mut self, bounds: &Bounds) -> Result<(), WsError> {
-        let header = &self.header;
+    fn start_frame(&mut self, header: &[u8], bounds: &Bounds) -> Result<(), WsError> {
         let (first, second) = (header[0], header[1] & 0x7f);
         let payload_len = match second {
             126 => u64::from(u16::from_be_bytes([header[2], header[3]])),
@@ -221,7 +241,6 @@ impl Partial {
                 self.compressed = first & 0x40 != 0;
             }
         }
-        self.header.clear();
         self.frame = Some(Frame {
             opcode,
             fin: first & 0x80 != 0,

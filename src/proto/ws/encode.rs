@@ -19,6 +19,30 @@ pub fn encode_header(opcode: Opcode, fin: bool, rsv1: bool, payload_len: u64, ou
     }
 }
 
+/// The longest header of a frame that goes out.
+pub const HEADER_BYTES_MAX: usize = 10;
+
+/// Writes the header of a whole, uncompressed frame to the end of the room in front of its payload, and says where it begins.
+pub fn encode_header_before(
+    opcode: Opcode,
+    payload_len: u64,
+    room: &mut [u8; HEADER_BYTES_MAX],
+) -> usize {
+    let (start, length) = match payload_len {
+        0..=125 => (8, payload_len as u8),
+        126..=0xffff => (6, 126),
+        _ => (0, 127),
+    };
+    if start < 8 {
+        // The length field fills what is left of the room: its last bytes are those that count.
+        let field = payload_len.to_be_bytes();
+        room[start + 2..].copy_from_slice(&field[start..]);
+    }
+    room[start] = 0x80 | opcode as u8;
+    room[start + 1] = length;
+    start
+}
+
 /// Appends a whole, uncompressed frame.
 pub fn encode_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     encode_header(opcode, true, false, payload.len() as u64, out);
@@ -66,6 +90,16 @@ mod tests {
             let mut out = Vec::new();
             encode_header(Opcode::Binary, true, false, length, &mut out);
             assert_eq!(out.len(), header, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_header_in_front_is_the_same_header() {
+        for length in [0, 1, 125, 126, 0xfffe, 0xffff, 0x1_0000, 1 << 33] {
+            let (mut out, mut room) = (Vec::new(), [0xee; HEADER_BYTES_MAX]);
+            encode_header(Opcode::Text, true, false, length, &mut out);
+            let start = encode_header_before(Opcode::Text, length, &mut room);
+            assert_eq!(room[start..], out[..], "{length}");
         }
     }
 

@@ -11,7 +11,9 @@ mod upgrade;
 mod utf8;
 
 pub use decoder::{Bounds, Decoder, Event};
-pub use encode::{encode_close, encode_frame, encode_header, split_frame};
+pub use encode::{
+    HEADER_BYTES_MAX, encode_close, encode_frame, encode_header, encode_header_before, split_frame,
+};
 pub use error::WsError;
 pub use unmask::unmask;
 pub use upgrade::{Upgrade, UpgradeError, accept_key};

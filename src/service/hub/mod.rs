@@ -60,6 +60,7 @@ use uploads::HubUploads;
 use crate::connection::{Connection, Purpose, Stage};
 use crate::joined::Joined;
 use crate::limits::{Limits, Place};
+use crate::packet::Draft;
 use crate::post::{Class, MailOutcome, Post};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -144,6 +145,7 @@ pub struct Hub {
     by_sid: Sids,
     rooms: Rooms,
     joined: Joined,
+    draft: Draft,
     limits: Limits,
     stats: Stats,
     date: DateLine,
@@ -195,6 +197,7 @@ impl Hub {
                 seed[2],
             ),
             joined: Joined::default(),
+            draft: Draft::default(),
             limits: Limits::new(settings.rates.clone(), seed[3]),
             stats: Stats::default(),
             date: DateLine::new(),

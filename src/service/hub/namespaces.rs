@@ -55,15 +55,15 @@ impl Hub {
     }
 
     /// A token that is to replace that of CONNECT. One at a time: verifying takes a while, and who waits for it asks no second time.
-    pub(crate) fn refresh(&mut self, key: Key, event: &Event, token: &str, turn: &mut Turn<'_>) {
+    pub(crate) fn refresh(&mut self, key: Key, event: Event<'_>, token: &str, turn: &mut Turn<'_>) {
         let is_pending = self.sessions.get(key).is_some_and(|session| {
             let mut pending = session.rare().pending.iter();
-            pending.any(|pending| pending.namespace == event.namespace)
+            pending.any(|pending| &*pending.namespace == event.namespace)
         });
         if is_pending {
             self.refuse_event(key, event, Refusal::Busy, turn);
         } else {
-            self.verify(key, &event.namespace, token, Some(event.id), turn);
+            self.verify(key, event.namespace, token, Some(event.id), turn);
         }
     }
 

@@ -136,10 +136,10 @@ impl Hub {
             socketio::PacketKind::Event => self.event(
                 key,
                 Event {
-                    namespace: packet.namespace.into(),
+                    namespace: packet.namespace,
                     id: packet.id,
-                    data: packet.data.into(),
-                    attachments: Vec::new(),
+                    data: packet.data,
+                    attachments: &[],
                 },
                 turn,
             ),
@@ -226,27 +226,27 @@ impl Hub {
             return;
         }
         let event = Event {
-            namespace: packet.namespace.into(),
+            namespace: &packet.namespace,
             id: packet.id,
-            data: packet.data.into(),
-            attachments: packet.attachments,
+            data: &packet.data,
+            attachments: &packet.attachments,
         };
         self.event(key, event, turn);
     }
 
     /// An event with all its attachments: counted by the limits, then given to the namespace.
-    fn event(&mut self, key: Key, event: Event, turn: &mut Turn<'_>) {
+    fn event(&mut self, key: Key, event: Event<'_>, turn: &mut Turn<'_>) {
         let Some(session) = self.sessions.get(key) else {
             return;
         };
-        if session.namespace(&event.namespace).is_none() {
+        if session.namespace(event.namespace).is_none() {
             self.stats.packets_unconnected += 1;
             return;
         }
         if !self.settings.dev
-            && let Err(refusal) = self.charge_event(key, &event.namespace, turn)
+            && let Err(refusal) = self.charge_event(key, event.namespace, turn)
         {
-            self.refuse_event(key, &event, refusal, turn);
+            self.refuse_event(key, event, refusal, turn);
             return;
         }
         self.native(key, event, turn);
@@ -308,7 +308,7 @@ impl Hub {
             match inbound {
                 Inbound::Text(text) => self.socket_text(key, &text, turn),
                 Inbound::Binary(bytes) => self.attachment(key, &bytes, turn),
-                Inbound::Event(event) => self.native(key, *event, turn),
+                Inbound::Event(event) => self.native(key, event.event(), turn),
             }
             let alive = |session: &&mut Session| session.rare().closing.is_none();
             let Some(session) = self.sessions.get_mut(key).filter(alive) else {

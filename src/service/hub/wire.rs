@@ -150,20 +150,30 @@ impl Hub {
         attachments: &[Vec<u8>],
         turn: &mut Turn<'_>,
     ) {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(answer.as_bytes());
+        self.acknowledge_with(key, (namespace, id), attachments, write, turn);
+    }
+
+    /// The same, with what `write` appends for an answer.
+    pub(crate) fn acknowledge_with(
+        &mut self,
+        key: Key,
+        (namespace, id): (&str, Option<u64>),
+        attachments: &[Vec<u8>],
+        write: impl FnOnce(&mut Vec<u8>),
+        turn: &mut Turn<'_>,
+    ) {
         if id.is_none() {
             return;
         }
-        let mut text = Vec::with_capacity(answer.len() + 16);
-        socketio::event_into(
-            &mut text,
-            true,
-            attachments.len() as u16,
-            namespace,
-            id,
-            &[answer],
-        );
-        let attachments: Vec<&[u8]> = attachments.iter().map(Vec::as_slice).collect();
-        self.push_own(key, Packet::new(&text, &attachments, None), turn);
+        let count = attachments.len() as u16;
+        let packet = self.draft.packet(attachments, |out| {
+            socketio::event_head_into(out, true, count, namespace, id);
+            out.push(b'[');
+            write(out);
+            out.push(b']');
+        });
+        self.push_own(key, packet, turn);
     }
 
     pub(crate) fn refuse(
@@ -183,11 +193,11 @@ impl Hub {
     pub(crate) fn refuse_event(
         &mut self,
         key: Key,
-        event: &Event,
+        event: Event<'_>,
         refusal: Refusal,
         turn: &mut Turn<'_>,
     ) {
-        self.refuse(key, &event.namespace, event.id, refusal, turn);
+        self.refuse(key, event.namespace, event.id, refusal, turn);
     }
 
     /// Counts an event against its connection, user and address.

@@ -13,8 +13,8 @@ use crate::hub::Seed;
 use crate::refusal::Refusal;
 use crate::time::Now;
 use core::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
-use table::{Number, Table};
+use std::net::IpAddr;
+use table::{Digest, Number, Table};
 
 /// Rates and bursts; a rate of zero means unlimited.
 #[derive(Clone, Debug, Default)]
@@ -41,31 +41,27 @@ pub struct RateLimits {
 pub(crate) struct Limits {
     rates: RateLimits,
     seed: Seed,
-    users: Table<User>,
+    users: Table,
     /// Users whose uploads' progress is told: apart from their events, or whoever uploads much could say nothing.
-    progress: Table<User>,
+    progress: Table,
     /// Users that are sent files.
-    downloads: Table<User, ByteBucket>,
-    addresses: Table<Network>,
-    connects: Table<Network>,
+    downloads: Table<ByteBucket>,
+    addresses: Table,
+    connects: Table,
 }
 
-/// What counts as one address: an IPv6 user has a whole /64.
+/// What counts as one address: an IPv6 user has a whole /64, and an IPv4 address has a place of its own in that space (RFC 4291 §2.5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
+struct Network(u128);
 
 impl Network {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(IpAddr::V4(address)),
-            IpAddr::V6(address) => Self(Ipv6Addr::from(u128::from(address) >> 64 << 64).into()),
+            IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(address) => Self(address.to_bits() >> 64 << 64),
         }
     }
 }
-
-/// A user by a hash under a seed that nobody knows: there are as many as there are clients, and their names stand elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct User(u64);
 
 /// A connection's place in the count of its address. Whoever got it gives it back, once: a place that is guessed from the address
 /// would be taken from somebody else when the connection had been refused, or its client changed.
@@ -78,12 +74,20 @@ impl Limits {
         Self {
             rates,
             seed: Seed::new(!seed),
-            users: Table::new(Seed::new(seed)),
-            progress: Table::new(Seed::new(seed)),
-            downloads: Table::new(Seed::new(seed)),
-            addresses: Table::new(Seed::new(seed)),
-            connects: Table::new(Seed::new(seed)),
+            users: Table::new(),
+            progress: Table::new(),
+            downloads: Table::new(),
+            addresses: Table::new(),
+            connects: Table::new(),
         }
+    }
+
+    fn user(&self, name: &str) -> Digest {
+        Digest(self.seed.hash_one(name))
+    }
+
+    fn network(&self, address: IpAddr) -> Digest {
+        Digest(self.seed.hash_one(Network::of(address)))
     }
 
     pub(crate) fn reload(&mut self, rates: RateLimits) {
@@ -93,7 +97,7 @@ impl Limits {
     /// A connection from `address` wants in.
     pub(crate) fn connect(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
         let max = self.rates.address_connections_max;
-        let network = Network::of(address);
+        let network = self.network(address);
         let (entry, number) = self.connects.entry(now, network);
         let rate = self.rates.address_connections;
         if (max > 0 && entry.count >= max) || !entry.bucket.take(now.monotonic_us, rate) {
@@ -106,7 +110,8 @@ impl Limits {
     /// A connection for a session of `address` that was let in before: it costs a place, and no new connection.
     pub(crate) fn connect_again(&mut self, now: Now, address: IpAddr) -> Result<Place, Refusal> {
         let max = self.rates.address_connections_max;
-        let (entry, _) = self.connects.entry(now, Network::of(address));
+        let network = self.network(address);
+        let (entry, _) = self.connects.entry(now, network);
         if max > 0 && entry.count >= max {
             return Err(Refusal::AddressConnections);
         }
@@ -116,7 +121,8 @@ impl Limits {
     /// A session of `address` wants in, on a connection that was let in.
     pub(crate) fn session(&mut self, now: Now, address: IpAddr) -> Result<(), Refusal> {
         let rate = self.rates.address_connections;
-        let (entry, _) = self.connects.entry(now, Network::of(address));
+        let network = self.network(address);
+        let (entry, _) = self.connects.entry(now, network);
         if entry.bucket.take(now.monotonic_us, rate) {
             Ok(())
         } else {
@@ -126,7 +132,8 @@ impl Limits {
 
     /// A connection from `address` was let in before this shard began, and is only counted.
     pub(crate) fn count(&mut self, now: Now, address: IpAddr) -> Place {
-        let (entry, number) = self.connects.entry(now, Network::of(address));
+        let network = self.network(address);
+        let (entry, number) = self.connects.entry(now, network);
         entry.count += 1;
         Place(number)
     }
@@ -158,14 +165,16 @@ impl Limits {
         user: Option<&str>,
         address: IpAddr,
     ) -> Result<(), Refusal> {
+        let network = self.network(address);
+        let user = user.map(|name| self.user(name));
         let (now_us, rates) = (now.monotonic_us, &self.rates);
         if let Some(user) = user {
-            let (entry, _) = self.users.entry(now, User(self.seed.hash_one(user)));
+            let (entry, _) = self.users.entry(now, user);
             if !entry.bucket.take(now_us, rates.user_events) {
                 return Err(Refusal::RateUser);
             }
         }
-        let (entry, _) = self.addresses.entry(now, Network::of(address));
+        let (entry, _) = self.addresses.entry(now, network);
         if !entry.bucket.take(now_us, rates.address_events) {
             return Err(Refusal::RateAddress);
         }
@@ -174,7 +183,7 @@ impl Limits {
 
     /// Whether a word about the progress of one of a user's uploads may go to its room: as many as the user may send events.
     pub(crate) fn progress(&mut self, now: Now, user: &str) -> bool {
-        let user = User(self.seed.hash_one(user));
+        let user = self.user(user);
         let (entry, _) = self.progress.entry(now, user);
         entry.bucket.take(now.monotonic_us, self.rates.user_events)
     }
@@ -193,7 +202,7 @@ impl Limits {
 
     /// Whether it is the user's rate, and not a connection's own, that has a file wait.
     pub(crate) fn user_waits(&mut self, now: Now, user: &str, (wanted, least): (u64, u64)) -> bool {
-        let user = User(self.seed.hash_one(user));
+        let user = self.user(user);
         let (entry, _) = self.downloads.entry(now, user);
         let rate = self.rates.user_download;
         entry.bucket.is_short(now.monotonic_us, rate, wanted, least)
@@ -211,7 +220,7 @@ impl Limits {
         let Some(user) = user else {
             return allow(now.monotonic_us, wanted, least, &mut [own]);
         };
-        let user = User(self.seed.hash_one(user));
+        let user = self.user(user);
         let (entry, _) = self.downloads.entry(now, user);
         let shared = (&mut entry.bucket, self.rates.user_download);
         allow(now.monotonic_us, wanted, least, &mut [own, shared])
@@ -321,7 +330,7 @@ mod tests {
         assert_ne!(Network::of(a), Network::of(c));
         assert_eq!(
             Network::of("::ffff:1.2.3.4".parse().unwrap()),
-            Network(IpAddr::from([1, 2, 3, 4]))
+            Network::of(IpAddr::from([1, 2, 3, 4]))
         );
     }
 }

@@ -2,15 +2,36 @@
 //! there are none, newcomers share one entry, so that an attacker with many keys limits himself and nobody who was there before.
 
 use super::{ByteBucket, TokenBucket};
-use crate::hub::Seed;
 use crate::time::Now;
-use core::hash::Hash;
+use core::hash::{BuildHasherDefault, Hash, Hasher};
 use core::num::NonZeroU32;
 use std::collections::HashMap;
 
 const ENTRIES_MAX: usize = 65_536;
 /// A table of so many is not looked through.
 const SWEEP_MIN: usize = 1024;
+
+/// Whoever is counted, by a hash under a seed that nobody knows: there are as many as there are clients, and what they are called stands elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Digest(pub(super) u64);
+
+/// The hash of what is one already.
+#[derive(Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a digest is one number")
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
+    }
+}
 
 /// What an entry is filled with.
 pub(super) trait Bucket: Copy + Default {
@@ -50,8 +71,8 @@ impl Number {
     }
 }
 
-pub(super) struct Table<K, B = TokenBucket> {
-    numbers: HashMap<K, Number, Seed>,
+pub(super) struct Table<B = TokenBucket> {
+    numbers: HashMap<Digest, Number, BuildHasherDefault<Hashed>>,
     /// The shared one is the first.
     entries: Vec<Entry<B>>,
     free: Vec<Number>,
@@ -60,10 +81,10 @@ pub(super) struct Table<K, B = TokenBucket> {
     swept_us: u64,
 }
 
-impl<K: Copy + Hash + Eq, B: Bucket> Table<K, B> {
-    pub(super) fn new(seed: Seed) -> Self {
+impl<B: Bucket> Table<B> {
+    pub(super) fn new() -> Self {
         Self {
-            numbers: HashMap::with_hasher(seed),
+            numbers: HashMap::default(),
             entries: vec![Entry::default()],
             free: Vec::new(),
             sweep_at: SWEEP_MIN,
@@ -72,13 +93,13 @@ impl<K: Copy + Hash + Eq, B: Bucket> Table<K, B> {
     }
 
     /// The entry of `key`, made if there is none.
-    pub(super) fn entry(&mut self, now: Now, key: K) -> (&mut Entry<B>, Number) {
+    pub(super) fn entry(&mut self, now: Now, key: Digest) -> (&mut Entry<B>, Number) {
         let known = self.numbers.get(&key).copied();
         let number = known.unwrap_or_else(|| self.insert(now, key));
         (&mut self.entries[number.index()], number)
     }
 
-    fn insert(&mut self, now: Now, key: K) -> Number {
+    fn insert(&mut self, now: Now, key: Digest) -> Number {
         if self.numbers.len() >= self.sweep_at {
             self.sweep(now);
         }
@@ -137,6 +158,8 @@ impl<K: Copy + Hash + Eq, B: Bucket> Table<K, B> {
 mod tests {
     use super::super::Rate;
     use super::*;
+    use crate::hub::Seed;
+    use core::hash::BuildHasher as _;
 
     const fn at(monotonic_us: u64) -> Now {
         Now {
@@ -145,17 +168,21 @@ mod tests {
         }
     }
 
+    fn digest(number: u64) -> Digest {
+        Digest(Seed::fixed().hash_one(number))
+    }
+
     /// A hundred thousand users say something in turn, a thousand a second: those who fell silent cost nothing.
     #[test]
     fn full_buckets_do_not_stay() {
-        let mut table: Table<u64> = Table::new(Seed::fixed());
+        let mut table: Table = Table::new();
         let rate = Rate {
             per_second: 10,
             burst: 10,
         };
         for user in 0..100_000_u64 {
             let now = at(user * 1000);
-            let (entry, number) = table.entry(now, user);
+            let (entry, number) = table.entry(now, digest(user));
             assert!(entry.bucket.take(now.monotonic_us, rate) && number != Number::SHARED);
         }
         assert!(
@@ -172,19 +199,22 @@ mod tests {
 
     #[test]
     fn what_is_counted_or_not_full_stays() {
-        let mut table: Table<u64> = Table::new(Seed::fixed());
+        let mut table: Table = Table::new();
         let rate = Rate {
             per_second: 1,
             burst: 1,
         };
-        let (entry, counted) = table.entry(at(1), 0);
+        let (entry, counted) = table.entry(at(1), digest(0));
         entry.count += 1;
-        assert!(table.entry(at(1), 1).0.bucket.take(1, rate));
+        assert!(table.entry(at(1), digest(1)).0.bucket.take(1, rate));
         for other in 2..3 * SWEEP_MIN as u64 {
-            table.entry(at(2), other);
+            table.entry(at(2), digest(other));
         }
-        assert_eq!(table.entry(at(2), 0).1, counted);
-        assert!(!table.entry(at(2), 1).0.bucket.take(2, rate), "it is empty");
+        assert_eq!(table.entry(at(2), digest(0)).1, counted);
+        assert!(
+            !table.entry(at(2), digest(1)).0.bucket.take(2, rate),
+            "it is empty"
+        );
         table.release(counted);
     }
 }

@@ -60,10 +60,10 @@ impl<'a> Command<'a> {
     pub(crate) fn parse(data: &'a str, attachments: u16) -> Result<Self, Refusal> {
         let arguments = socketio::Arguments::parse(data).map_err(|_| Refusal::BadArguments)?;
         let (name, args) = (arguments.name, &arguments.values[..]);
-        if attachments > 0 && !matches!(name.as_str(), "publish" | "echo") {
+        if attachments > 0 && !matches!(&*name, "publish" | "echo") {
             return Err(Refusal::BadArguments);
         }
-        match name.as_str() {
+        match &*name {
             "join" => Ok(Self::Join {
                 room: room_of(args)?,
             }),

@@ -11,6 +11,7 @@ use crate::hub::{Hub, Key, Turn};
 use crate::refusal::Refusal;
 use crate::rooms::{Asker, Attempt, Effect, Position, Publish, RoomEvent};
 use crate::session::{Event, Inbound, Session};
+use std::io::Write as _;
 
 /// The longest name of a namespace.
 pub(crate) const NAMESPACE_BYTES_MAX: u16 = 128;
@@ -24,28 +25,26 @@ enum Right {
 
 impl Hub {
     /// An event of a client in a native namespace.
-    pub(crate) fn native(&mut self, key: Key, event: Event, turn: &mut Turn<'_>) {
-        match Command::parse(&event.data, event.attachments.len() as u16) {
-            Err(refusal) => self.refuse_event(key, &event, refusal, turn),
-            Ok(Command::Join { room }) => self.native_join(key, &event, &room, turn),
-            Ok(Command::Leave { room }) => self.native_leave(key, &event, &room, turn),
+    pub(crate) fn native(&mut self, key: Key, event: Event<'_>, turn: &mut Turn<'_>) {
+        match Command::parse(event.data, event.attachments.len() as u16) {
+            Err(refusal) => self.refuse_event(key, event, refusal, turn),
+            Ok(Command::Join { room }) => self.native_join(key, event, &room, turn),
+            Ok(Command::Leave { room }) => self.native_leave(key, event, &room, turn),
             Ok(Command::Publish {
                 room,
                 data,
                 key: conflate,
-            }) => self.native_publish(key, &event, &room, data, conflate.as_deref(), turn),
+            }) => self.native_publish(key, event, &room, data, conflate.as_deref(), turn),
             Ok(Command::Echo { data }) => {
-                let answer = format!("{{\"ok\":true,\"data\":{data}}}");
-                self.acknowledge(
-                    key,
-                    &event.namespace,
-                    event.id,
-                    &answer,
-                    &event.attachments,
-                    turn,
-                );
+                let write = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(b"{\"ok\":true,\"data\":");
+                    out.extend_from_slice(data.as_bytes());
+                    out.push(b'}');
+                };
+                let to = (event.namespace, event.id);
+                self.acknowledge_with(key, to, event.attachments, write, turn);
             }
-            Ok(Command::Refresh { token }) => self.refresh(key, &event, &token, turn),
+            Ok(Command::Refresh { token }) => self.refresh(key, event, &token, turn),
             Ok(Command::Info) => {
                 let version = serde_json::Value::from(self.settings().version.as_str());
                 let answer = format!(
@@ -53,7 +52,7 @@ impl Hub {
                     self.shard(),
                     self.shards()
                 );
-                self.acknowledge(key, &event.namespace, event.id, &answer, &[], turn);
+                self.acknowledge(key, event.namespace, event.id, &answer, &[], turn);
             }
         }
     }
@@ -70,22 +69,22 @@ impl Hub {
         }
     }
 
-    fn native_join(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) {
-        if !self.permits(key, &event.namespace, room, Right::Join) {
+    fn native_join(&mut self, key: Key, event: Event<'_>, room: &str, turn: &mut Turn<'_>) {
+        if !self.permits(key, event.namespace, room, Right::Join) {
             return self.refuse_event(key, event, Refusal::Forbidden, turn);
         }
         let asker = Asker {
             member: key,
-            namespace: event.namespace.clone(),
+            namespace: event.namespace.into(),
             id: event.id,
         };
         let attempt = self.rooms_mut().join(turn.now, turn.post, asker, room);
         self.attempted(key, event, attempt, turn);
     }
 
-    fn native_leave(&mut self, key: Key, event: &Event, room: &str, turn: &mut Turn<'_>) {
-        if self.rooms_mut().leave(key, &event.namespace, room) {
-            self.acknowledge(key, &event.namespace, event.id, "{\"ok\":true}", &[], turn);
+    fn native_leave(&mut self, key: Key, event: Event<'_>, room: &str, turn: &mut Turn<'_>) {
+        if self.rooms_mut().leave(key, event.namespace, room) {
+            self.acknowledge(key, event.namespace, event.id, "{\"ok\":true}", &[], turn);
         } else {
             self.refuse_event(key, event, Refusal::NotInRoom, turn);
         }
@@ -94,19 +93,19 @@ impl Hub {
     fn native_publish(
         &mut self,
         key: Key,
-        event: &Event,
+        event: Event<'_>,
         room: &str,
         data: &str,
         conflate: Option<&str>,
         turn: &mut Turn<'_>,
     ) {
-        if !self.permits(key, &event.namespace, room, Right::Publish) {
+        if !self.permits(key, event.namespace, room, Right::Publish) {
             return self.refuse_event(key, event, Refusal::Forbidden, turn);
         }
         let host = self.host();
         let from = self
             .session(key)
-            .and_then(|session| session.namespace(&event.namespace))
+            .and_then(|session| session.namespace(event.namespace))
             .map(|namespace| {
                 namespace.identity.as_ref().map_or_else(
                     || namespace.id.text(host),
@@ -116,17 +115,17 @@ impl Hub {
         let Some(from) = from else { return };
         let asker = Asker {
             member: key,
-            namespace: event.namespace.clone(),
+            namespace: event.namespace.into(),
             id: event.id,
         };
         let publish = Publish {
             event: RoomEvent::Message,
             is_limited: true,
-            namespace: &event.namespace,
+            namespace: event.namespace,
             room,
             from: &from,
             data,
-            attachments: &event.attachments,
+            attachments: event.attachments,
             key: conflate,
         };
         let attempt = self
@@ -139,11 +138,11 @@ impl Hub {
         self.settle_rooms(turn);
     }
 
-    fn attempted(&mut self, key: Key, event: &Event, attempt: Attempt, turn: &mut Turn<'_>) {
+    fn attempted(&mut self, key: Key, event: Event<'_>, attempt: Attempt, turn: &mut Turn<'_>) {
         match attempt {
-            Attempt::Done(position) => self.answer(key, &event.namespace, event.id, position, turn),
+            Attempt::Done(position) => self.answer(key, event.namespace, event.id, position, turn),
             Attempt::Pending => self.owes(key, event.id),
-            Attempt::Full => self.park(key, Inbound::Event(Box::new(event.clone())), turn),
+            Attempt::Full => self.park(key, Inbound::Event(Box::new(event.to_parked())), turn),
             Attempt::Refused(refusal) => self.refuse_event(key, event, refusal, turn),
         }
     }
@@ -157,8 +156,11 @@ impl Hub {
         turn: &mut Turn<'_>,
     ) {
         let Position { epoch, offset } = position;
-        let answer = format!("{{\"ok\":true,\"epoch\":{epoch},\"offset\":{offset}}}");
-        self.acknowledge(key, namespace, id, &answer, &[], turn);
+        let write = |out: &mut Vec<u8>| {
+            // Writing into a Vec cannot fail.
+            let _ = write!(out, "{{\"ok\":true,\"epoch\":{epoch},\"offset\":{offset}}}");
+        };
+        self.acknowledge_with(key, (namespace, id), &[], write, turn);
     }
 
     /// A room's home will answer.

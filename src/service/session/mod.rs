@@ -165,7 +165,7 @@ pub(crate) enum Inbound {
     Text(Box<str>),
     Binary(Box<[u8]>),
     /// An event that was counted by the limits.
-    Event(Box<Event>),
+    Event(Box<ParkedEvent>),
 }
 
 impl Inbound {
@@ -176,7 +176,7 @@ impl Inbound {
             Self::Binary(bytes) => bytes.len(),
             Self::Event(event) => {
                 let attachments = event.attachments.iter().map(Vec::len).sum::<usize>();
-                event.data.len() + attachments + size_of::<Event>()
+                event.data.len() + attachments + size_of::<ParkedEvent>()
             }
         };
         (payload + INBOUND_BYTES) as u64
@@ -186,13 +186,44 @@ impl Inbound {
 /// A place in the queue and the allocation behind it.
 const INBOUND_BYTES: usize = 48;
 
-/// An event with all its attachments.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) namespace: Box<str>,
+/// An event with all its attachments, where it came in.
+#[derive(Clone, Copy)]
+pub(crate) struct Event<'a> {
+    pub(crate) namespace: &'a str,
     pub(crate) id: Option<u64>,
-    pub(crate) data: Box<str>,
-    pub(crate) attachments: Vec<Vec<u8>>,
+    pub(crate) data: &'a str,
+    pub(crate) attachments: &'a [Vec<u8>],
+}
+
+impl Event<'_> {
+    pub(crate) fn to_parked(self) -> ParkedEvent {
+        ParkedEvent {
+            namespace: self.namespace.into(),
+            id: self.id,
+            data: self.data.into(),
+            attachments: self.attachments.to_vec(),
+        }
+    }
+}
+
+/// An event that waits.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ParkedEvent {
+    namespace: Box<str>,
+    id: Option<u64>,
+    data: Box<str>,
+    attachments: Vec<Vec<u8>>,
+}
+
+impl ParkedEvent {
+    pub(crate) fn event(&self) -> Event<'_> {
+        Event {
+            namespace: &self.namespace,
+            id: self.id,
+            data: &self.data,
+            attachments: &self.attachments,
+        }
+    }
 }
 
 /// Why a session ends.

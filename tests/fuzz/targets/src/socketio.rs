@@ -51,7 +51,7 @@ const fn carries_arguments(kind: PacketKind) -> bool {
 }
 
 fn check_arguments(arguments: &Arguments<'_>) {
-    assert!(!["connect", "connect_error", "disconnect"].contains(&arguments.name.as_str()));
+    assert!(!["connect", "connect_error", "disconnect"].contains(&&*arguments.name));
     for (index, value) in arguments.values.iter().enumerate() {
         let text: Option<String> = serde_json::from_str(value.get()).ok();
         assert_eq!(arguments.text(index), text);
