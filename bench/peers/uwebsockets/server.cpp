@@ -35,16 +35,25 @@ using Socket = uWS::WebSocket<false, true, Nothing>;
     std::exit(1);
 }
 
-int port_of(int argc, char **argv) {
+struct Words {
     int port = 0;
-    if (argc != 3 || std::string_view(argv[1]) != "--port") {
-        fail("usage: --port N");
+    // Handlers publish themselves, as in the library's examples.
+    bool in_handlers = false;
+};
+
+Words words_of(int argc, char **argv) {
+    Words words;
+    words.in_handlers = argc > 1 && std::string_view(argv[1]) == "--in-handlers";
+    const int at = words.in_handlers ? 2 : 1;
+    if (argc != at + 2 || std::string_view(argv[at]) != "--port") {
+        fail("usage: [--in-handlers] --port N");
     }
-    const char *end = argv[2] + std::strlen(argv[2]);
-    if (std::from_chars(argv[2], end, port).ptr != end || port <= 0 || port > 65535) {
+    const char *text = argv[at + 1];
+    const char *end = text + std::strlen(text);
+    if (std::from_chars(text, end, words.port).ptr != end || words.port <= 0 || words.port > 65535) {
         fail("a port is a number below 65536");
     }
-    return port;
+    return words;
 }
 
 void raise_descriptors() {
@@ -67,12 +76,13 @@ struct Publish {
 // What a turn of the loop brings to be published, in order. It is published by the next one, outside of any socket's handler.
 class Publishes {
     uWS::App &app;
+    const bool in_handlers;
     // Rooms' names and messages, one after the other.
     std::string bytes;
     std::vector<Publish> waiting;
 
 public:
-    explicit Publishes(uWS::App &app) : app(app) {}
+    Publishes(uWS::App &app, bool in_handlers) : app(app), in_handlers(in_handlers) {}
 
     // `p`, the length of the room's name in one byte, the name, the payload: every member gets `m` and the payload.
     void take(std::string_view message, uWS::OpCode opcode) {
@@ -83,12 +93,15 @@ public:
         if (message.size() < 2 + room_bytes) {
             return;
         }
-        if (waiting.empty()) {
+        if (waiting.empty() && !in_handlers) {
             uWS::Loop::get()->defer([this] { commit(); });
         }
         const std::string_view payload = message.substr(2 + room_bytes);
         bytes.append(message.substr(2, room_bytes)).append(1, 'm').append(payload);
         waiting.push_back({room_bytes, 1 + payload.size(), opcode});
+        if (in_handlers) {
+            commit();
+        }
     }
 
 private:
@@ -110,11 +123,11 @@ private:
 } // namespace
 
 int main(int argc, char **argv) {
-    const int port = port_of(argc, argv);
+    const Words words = words_of(argc, argv);
     raise_descriptors();
 
     uWS::App app;
-    Publishes publishes(app);
+    Publishes publishes(app, words.in_handlers);
     uWS::App::WebSocketBehavior<Nothing> behaviour;
     behaviour.compression = uWS::DISABLED;
     behaviour.maxPayloadLength = payload_bytes_max;
@@ -144,7 +157,7 @@ int main(int argc, char **argv) {
         }
     };
     app.ws<Nothing>("/", std::move(behaviour));
-    app.listen("127.0.0.1", port, [](us_listen_socket_t *listener) {
+    app.listen("127.0.0.1", words.port, [](us_listen_socket_t *listener) {
         if (listener == nullptr) {
             fail("the port is taken");
         }
