@@ -5,6 +5,7 @@
 mod cors;
 mod identity;
 mod keys;
+mod naming;
 mod origins;
 
 pub use crate::forwarded::TrustedProxies;
