@@ -2,6 +2,7 @@
 
 use super::EngineError;
 use crate::http1::Request;
+use std::borrow::Cow;
 
 /// The query's parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,9 @@ impl Params {
         if upgrades != websocket {
             return Err(EngineError::BadRequest);
         }
+        let sid = request.parameter("sid").filter(|sid| !sid.is_empty());
         Ok(Self {
-            sid: request.parameter("sid").filter(|sid| !sid.is_empty()),
+            sid: sid.map(Cow::into_owned),
             websocket,
         })
     }

@@ -1,7 +1,10 @@
 //! A request's head.
 
+use super::headers::Headers;
+use super::pieces::{cut, pieces};
 use super::{Bounds, HEADERS_MAX, HttpError};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A request's head, owned: it outlives the receive buffer while the body comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +17,7 @@ pub struct Request {
     pub query: String,
     /// The minor version: 0 or 1, for which each higher one is taken.
     pub version: u8,
-    headers: Vec<(String, String)>,
+    headers: Headers,
     /// How the body is framed.
     pub body: BodyLength,
 }
@@ -77,17 +80,13 @@ impl Request {
         else {
             return Err(HttpError::BadRequest);
         };
-        let headers = parsed
-            .headers
-            .iter()
-            .map(owned_header)
-            .collect::<Result<Vec<_>, _>>()?;
+        let headers = Headers::from_parsed(parsed.headers)?;
         let target = origin_form(target);
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (path, query) = cut(target, b'?');
         let mut request = Self {
             method: method.to_owned(),
             path: path.to_owned(),
-            query: query.to_owned(),
+            query: query.unwrap_or_default().to_owned(),
             version,
             headers,
             body: BodyLength::Exact(0),
@@ -146,34 +145,27 @@ impl Request {
 
     /// All headers in the order in which they came: name in lower case, and value.
     pub fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let headers = self.headers.iter();
-        headers.map(|(name, value)| (name.as_str(), value.as_str()))
+        self.headers.iter()
     }
 
     /// All headers of that name (given in lower case), in order.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.named(name)
     }
 
     /// Whether a comma-separated header holds `token`, compared without case.
     #[must_use]
     pub fn header_has_token(&self, name: &str, token: &str) -> bool {
         self.headers(name)
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| pieces(value, b','))
             .any(|part| part.trim().eq_ignore_ascii_case(token))
     }
 
     /// The first query parameter of that name, percent-decoded; `None` when absent or not UTF-8.
     #[must_use]
-    pub fn parameter(&self, name: &str) -> Option<String> {
-        self.query
-            .split('&')
-            .filter_map(|pair| pair.split_once('=').or(Some((pair, ""))))
-            .find(|(key, _)| *key == name)
-            .and_then(|(_, value)| percent_decode(value))
+    pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut pairs = pieces(&self.query, b'&');
+        percent_decode(pairs.find_map(|pair| value_of(pair, name))?)
     }
 
     /// Whether the connection stays open after the answer (RFC 9112 §9.3).
@@ -189,10 +181,10 @@ impl Request {
 
 /// RFC 9112 §3.2.2: a server takes an absolute target too. Who it is for stands in Host as well, and is nobody's concern here.
 fn origin_form(target: &str) -> &str {
-    let absolute = target
-        .split_once("://")
-        .filter(|_| !target.starts_with('/'));
-    let Some((scheme, rest)) = absolute else {
+    if target.starts_with('/') {
+        return target;
+    }
+    let Some((scheme, rest)) = target.split_once("://") else {
         return target;
     };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
@@ -203,14 +195,18 @@ fn origin_form(target: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-fn owned_header(header: &httparse::Header<'_>) -> Result<(String, String), HttpError> {
-    let value = core::str::from_utf8(header.value).map_err(|_| HttpError::BadRequest)?;
-    // RFC 9110 §5.5: spaces and tabs only; other white space is part of the value, as it is for whoever reads it before us.
-    let value = value.trim_matches([' ', '\t']);
-    Ok((header.name.to_ascii_lowercase(), value.to_owned()))
+/// What a pair of the query says, if that is its name. One without `=` says nothing.
+fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    match pair.strip_prefix(name)? {
+        "" => Some(""),
+        rest => rest.strip_prefix('='),
+    }
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Some(text.into());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -220,7 +216,7 @@ fn percent_decode(text: &str) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(out).ok()
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 pub(super) const fn hex(digit: u8) -> Option<u8> {

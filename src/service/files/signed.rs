@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::fmt::Write as _;
 use ringway_proto::http1::{Request, escape_path, escape_query};
+use std::borrow::Cow;
 
 /// Keys at a time: the one that signs, and those whose URLs still live.
 const KEYS_MAX: usize = 16;
@@ -131,7 +132,8 @@ impl UrlKeys {
     /// Whom a request's URL says that it is for, which nobody has verified; `None` when it is not a signed one.
     #[must_use]
     pub fn claimed_subject(request: &Request) -> Option<String> {
-        is_signed(&request.query).then(|| request.parameter("rw-sub").unwrap_or_default())
+        is_signed(&request.query)
+            .then(|| request.parameter("rw-sub").unwrap_or_default().into_owned())
     }
 
     /// What a request's URL permits; `None` when it is not a signed one. `path` is the request's, decoded.
@@ -163,7 +165,7 @@ impl UrlKeys {
         let id = request.parameter("rw-key")?;
         let signer = self.0.iter().find(|signer| signer.id == id)?;
         let signature = request.parameter("rw-sig")?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(&*signature).ok()?;
         let download = request.parameter("download");
         let subject = request.parameter("rw-sub");
         let rooms = request.parameter("rw-room");
@@ -182,11 +184,14 @@ impl UrlKeys {
         };
         // Takes the same time wherever a wrong signature differs.
         hmac::verify(&signer.key, &transcript(&id, &grant), &signature).ok()?;
+        let expires_unix_seconds = grant.expires_unix_seconds;
+        let subject = subject.filter(|subject| subject.len() <= SUBJECT_BYTES_MAX);
+        let rooms = rooms.filter(|rooms| rooms.len() <= ROOMS_BYTES_MAX);
         let granted = Granted {
             once,
-            expires_unix_seconds: grant.expires_unix_seconds,
-            subject: subject.filter(|subject| subject.len() <= SUBJECT_BYTES_MAX),
-            rooms: rooms.filter(|rooms| rooms.len() <= ROOMS_BYTES_MAX),
+            expires_unix_seconds,
+            subject: subject.map(Cow::into_owned),
+            rooms: rooms.map(Cow::into_owned),
         };
         // Uploads of nobody would be those of everybody who has such a URL.
         let is_named = granted.subject.as_deref().is_some_and(|it| !it.is_empty());

@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::hub::Seed;
 use core::hash::BuildHasher as _;
 use ringway_proto::http1;
+use std::borrow::Cow;
 
 /// Of what two clients have in common that are to have one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,10 +51,10 @@ impl Affinity {
     pub(crate) fn value(&self, request: &http1::Request, address: Address) -> Option<u64> {
         let value = match self {
             Self::None => None,
-            Self::Header(name) => request.header(name).map(str::to_owned),
-            Self::Cookie(name) => cookie(request, name).map(str::to_owned),
+            Self::Header(name) => request.header(name).map(Cow::from),
+            Self::Cookie(name) => cookie(request, name).map(Cow::from),
             Self::Query(name) => request.parameter(name),
-            Self::Address => Some(address.to_string()),
+            Self::Address => Some(address.to_string().into()),
         };
         let value = value.filter(|value| !value.is_empty())?;
         Some(Seed::new(0).hash_one(value))
