@@ -5,6 +5,7 @@
 pub mod engineio;
 pub mod http1;
 pub mod link;
+mod quoted;
 pub mod socketio;
 pub mod tus;
 pub mod ws;

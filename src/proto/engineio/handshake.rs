@@ -1,20 +1,20 @@
 //! The open packet, and the errors that the reference server answers.
 
-use serde::Serialize;
+use crate::quoted::{push_number, quoted};
+
+/// Bytes for which an open packet has room at once: those of our ids and settings.
+const ENCODED_BYTES: usize = 160;
 
 /// What the open packet says ("Handshake" in the protocol's document).
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct Handshake<'a> {
     /// The session's id.
     pub sid: &'a str,
     /// Transports that the client may upgrade to.
     pub upgrades: &'a [&'a str],
     /// Milliseconds between pings.
-    #[serde(rename = "pingInterval")]
     pub ping_interval_ms: u32,
     /// Milliseconds for a pong.
-    #[serde(rename = "pingTimeout")]
     pub ping_timeout_ms: u32,
     /// Bytes of one polling body.
     pub max_payload: u32,
@@ -22,13 +22,29 @@ pub struct Handshake<'a> {
 
 impl Handshake<'_> {
     /// The packet in text form.
-    ///
-    /// # Panics
-    /// Never: these fields always serialise.
     #[must_use]
     pub fn encode(&self) -> String {
-        let json = serde_json::to_string(self).expect("strings and numbers serialise");
-        format!("0{json}")
+        let mut out = String::with_capacity(ENCODED_BYTES);
+        out.push_str(r#"0{"sid":"#);
+        out.push_str(&quoted(self.sid));
+        out.push_str(r#","upgrades":["#);
+        for (at, transport) in self.upgrades.iter().enumerate() {
+            out.push_str(if at > 0 { "," } else { "" });
+            out.push_str(&quoted(transport));
+        }
+        out.push(']');
+        for (name, number) in [
+            ("pingInterval", self.ping_interval_ms),
+            ("pingTimeout", self.ping_timeout_ms),
+            ("maxPayload", self.max_payload),
+        ] {
+            out.push_str(",\"");
+            out.push_str(name);
+            out.push_str("\":");
+            push_number(&mut out, number);
+        }
+        out.push('}');
+        out
     }
 }
 
@@ -70,6 +86,29 @@ impl EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_packet_is_the_json_of_its_fields() {
+        for (sid, upgrades) in [
+            ("", &[][..]),
+            ("a\"\\\n\u{e9}", &["a\"", "b", ""]),
+            (&"x".repeat(1000), &["websocket"]),
+        ] {
+            let handshake = Handshake {
+                sid,
+                upgrades,
+                ping_interval_ms: 0,
+                ping_timeout_ms: u32::MAX,
+                max_payload: 10,
+            };
+            let packet = handshake.encode();
+            let json: serde_json::Value = serde_json::from_str(&packet[1..]).unwrap();
+            let expected = serde_json::json!({
+                "sid": sid, "upgrades": upgrades, "pingInterval": 0, "pingTimeout": u32::MAX, "maxPayload": 10
+            });
+            assert_eq!((&packet[..1], json), ("0", expected));
+        }
+    }
 
     #[test]
     fn handshake_open_packet() {

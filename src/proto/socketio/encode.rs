@@ -1,16 +1,8 @@
 //! Packets on their way out.
 
 use super::PacketKind;
+use crate::quoted::quoted;
 use std::io::Write as _;
-
-/// A JSON string with its quotes.
-///
-/// # Panics
-/// Never: strings always serialise.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("strings serialise")
-}
 
 /// Appends an EVENT or ACK (or its binary form when there are attachments) with raw JSON values.
 pub fn event_into(
@@ -67,9 +59,14 @@ fn push_namespace(out: &mut Vec<u8>, namespace: &str) {
 /// The answer to a CONNECT.
 #[must_use]
 pub fn connect(namespace: &str, sid: &str) -> Vec<u8> {
-    let mut out = vec![PacketKind::Connect as u8];
+    let sid = quoted(sid);
+    // The kind, a comma, and what stands around the id.
+    let mut out = Vec::with_capacity(namespace.len() + sid.len() + 10);
+    out.push(PacketKind::Connect as u8);
     push_namespace(&mut out, namespace);
-    let _ = write!(out, "{{\"sid\":{}}}", quoted(sid));
+    out.extend_from_slice(b"{\"sid\":");
+    out.extend_from_slice(sid.as_bytes());
+    out.push(b'}');
     out
 }
 

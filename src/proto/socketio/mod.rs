@@ -8,8 +8,9 @@ mod encode;
 mod packet;
 mod reassembly;
 
+pub use crate::quoted::quoted;
 pub use arguments::{Arguments, count_placeholders};
-pub use encode::{connect, connect_error, event_head_into, event_into, quoted};
+pub use encode::{connect, connect_error, event_head_into, event_into};
 pub use packet::{Bounds, Packet, PacketKind};
 pub use reassembly::Reassembly;
 

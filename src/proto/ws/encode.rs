@@ -45,6 +45,7 @@ pub fn encode_header_before(
 
 /// Appends a whole, uncompressed frame.
 pub fn encode_frame(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    out.reserve(HEADER_BYTES_MAX + payload.len());
     encode_header(opcode, true, false, payload.len() as u64, out);
     out.extend_from_slice(payload);
 }
@@ -75,6 +76,7 @@ pub fn split_frame(frames: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
 /// Appends a close frame; the reason is cut to what a control frame holds (123 bytes, at a character).
 pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(123)];
+    out.reserve(HEADER_BYTES_MAX + reason.len());
     encode_header(Opcode::Close, true, false, 2 + reason.len() as u64, out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());

@@ -72,7 +72,7 @@ impl Upgrade {
         let key = request
             .header("sec-websocket-key")
             .ok_or(UpgradeError::Key)?;
-        if key.len() != 24 || STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
+        if !is_nonce(key) {
             return Err(UpgradeError::Key);
         }
         let extensions = request
@@ -110,6 +110,12 @@ impl Upgrade {
         out.push_str("\r\n");
         out.into_bytes()
     }
+}
+
+/// RFC 6455 §4.2.1: 16 bytes, as base64.
+fn is_nonce(key: &str) -> bool {
+    let mut bytes = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut bytes) == Ok(16)
 }
 
 /// RFC 9110 §5.6.2.
@@ -151,6 +157,24 @@ mod tests {
         };
         assert!(answer(Some("chat")).contains("\r\nSec-WebSocket-Protocol: chat\r\n"));
         assert!(!answer(None).contains("Sec-WebSocket-Protocol"));
+    }
+
+    #[test]
+    fn rfc6455_4_2_1_a_key_is_16_bytes_of_base64() {
+        for (key, expected) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", true),
+            ("dGhlIHNhbXBsZSBub25jZQ", false),
+            ("dGhlIHNhbXBsZSBub25jZVE=", false),
+            ("dGhlIHNhbXBsZSBub25jZVFS", false),
+            ("dGhlIHNhbXBsZSBub25jZR==", false),
+            ("dGhlIHNhbXBsZSBub25jZ===", false),
+            ("dGhlIHNhbXBsZSBub25jZQ==dGhl", false),
+            ("dGhlIHNhbXBsZSBub25j_w==", false),
+            ("dGhlIHNhbXBsZSBub25\u{e9}Q==", false),
+            ("", false),
+        ] {
+            assert_eq!(is_nonce(key), expected, "{key}");
+        }
     }
 
     #[test]

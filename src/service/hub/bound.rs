@@ -4,6 +4,7 @@
 
 use super::{Hub, Turn};
 use crate::auth::Header;
+use crate::session::Sid;
 use crate::settings::Settings;
 use crate::upstream::{ApplicationOrigins, Asks, Binding, ToLinks};
 use ringway_proto::engineio::Params;
@@ -149,9 +150,9 @@ impl Hub {
     }
 
     /// The cookie with a new session's name.
-    pub(super) fn cookie_of(&self, sid: &str) -> Option<Header> {
+    pub(super) fn cookie_of(&self, sid: Sid) -> Option<Header> {
         let cookie = self.upstream.binding.cookie.as_ref()?;
-        let value = format!("{}={sid}{}", cookie.name, cookie.attributes);
+        let value = format!("{}={}{}", cookie.name, sid.text(), cookie.attributes);
         Some(("Set-Cookie".into(), value.into()))
     }
 }

@@ -48,7 +48,7 @@ impl Hub {
             return Routed::Done;
         }
         let Some(sid) = params.sid.as_deref() else {
-            return self.handshake(key, request, &params, application, turn);
+            return self.handshake(key, request, (&params, reply), application, turn);
         };
         let Some(sid) = Sid::parse(sid) else {
             self.respond_error(key, EngineError::UnknownSid, request, &reply, turn);
@@ -114,11 +114,10 @@ impl Hub {
         &mut self,
         key: Key,
         request: &http1::Request,
-        params: &Params,
+        (params, reply): (&Params, Reply),
         application: Application,
         turn: &mut Turn<'_>,
     ) -> Routed {
-        let reply = self.reply_to(request);
         if request.method.as_str() != "GET" {
             self.respond_error(key, EngineError::BadHandshakeMethod, request, &reply, turn);
             return Routed::Done;
@@ -150,7 +149,7 @@ impl Hub {
         let (id, client) = (key.conn(), connection.client);
         let sid = admitted.as_ref().and_then(|admitted| admitted.sid);
         let sid = sid.unwrap_or_else(|| self.new_sid(turn));
-        reply.headers.extend(self.cookie_of(&sid.text()));
+        reply.headers.extend(self.cookie_of(sid));
         let added = admitted.as_ref().map(|admitted| &admitted.headers[..]);
         reply.headers.extend_from_slice(added.unwrap_or_default());
         if params.websocket {

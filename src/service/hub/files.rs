@@ -337,7 +337,8 @@ impl Files {
 
     /// Its connection is gone; a one-time URL that came to nothing is good for another try. How many bytes of it were queued.
     pub(crate) fn forget(&mut self, key: Key) -> u64 {
-        if let Some(opening) = self.openings.remove(&key) {
+        let is_opening = !self.openings.is_empty();
+        if is_opening && let Some(opening) = self.openings.remove(&key) {
             self.give_back(&opening.admission);
         }
         self.bodies.forget(key)

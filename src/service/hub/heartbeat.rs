@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::session::{Cause, Heartbeat, Moment, Session, Transport};
 use crate::time::Now;
 use ringway_proto::engineio::PacketKind;
+use ringway_proto::ws;
 
 const KIND_SHIFT: u32 = 62;
 const CONNECTION: u64 = 0;
@@ -361,11 +362,8 @@ impl Hub {
             return;
         };
         if let Some(connection) = self.connections.get_mut(Key::of(conn)) {
-            super::websocket::frame_into(
-                &mut connection.busy_mut().output,
-                ringway_proto::ws::Opcode::Text,
-                packet.as_bytes(),
-            );
+            let output = &mut connection.busy_mut().output;
+            ws::encode_frame(ws::Opcode::Text, packet.as_bytes(), output);
             turn.out.push(Output::Urgent(conn));
         }
     }

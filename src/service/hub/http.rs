@@ -167,7 +167,8 @@ impl Hub {
             rest => !own.is_empty() && rest.starts_with('/'),
         });
         // A path that climbs is nobody's, whatever it begins with.
-        let climbs = path.split('/').any(|part| part == "..");
+        let mut parts = path.as_bytes().split(|byte| *byte == b'/');
+        let climbs = parts.any(|part| part == b"..");
         is_below && !climbs && !self.settings.assets.contains_key(path)
     }
 

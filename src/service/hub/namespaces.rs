@@ -10,6 +10,7 @@ use crate::time::Now;
 use core::any::Any;
 use ringway_proto::socketio;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// Time until a verification is tried again that found the pool full.
 const VERIFY_AGAIN_US: u64 = 10_000;
@@ -17,8 +18,12 @@ const VERIFY_AGAIN_US: u64 = 10_000;
 #[derive(Deserialize, Default)]
 struct ConnectAuth<'a> {
     #[serde(borrow, default)]
-    token: Option<std::borrow::Cow<'a, str>>,
+    token: Option<Token<'a>>,
 }
+
+/// Lent where it has no escapes: an `Option<Cow>` would own it always.
+#[derive(Deserialize)]
+struct Token<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Hub {
     pub(crate) fn connect(&mut self, key: Key, name: &str, data: &str, turn: &mut Turn<'_>) {
@@ -50,7 +55,7 @@ impl Hub {
         match auth.token {
             None if self.settings.dev => self.enter(key, name, None, turn),
             None => self.connect_error(key, name, Refusal::TokenMissing, turn),
-            Some(token) => self.verify(key, name, &token, None, turn),
+            Some(Token(token)) => self.verify(key, name, &token, None, turn),
         }
     }
 

@@ -71,7 +71,7 @@ impl Hub {
         let id = key.conn();
         match event {
             ws::Event::Ping(payload) => {
-                frame_into(&mut connection.busy_mut().output, ws::Opcode::Pong, payload);
+                ws::encode_frame(ws::Opcode::Pong, payload, &mut connection.busy_mut().output);
                 turn.out.push(Output::Dirty(id));
             }
             ws::Event::Pong(_) => {}
@@ -118,7 +118,7 @@ impl Hub {
         };
         match code {
             Some(code) => ws::encode_close(code, "", &mut connection.busy_mut().output),
-            None => frame_into(&mut connection.busy_mut().output, ws::Opcode::Close, &[]),
+            None => ws::encode_frame(ws::Opcode::Close, &[], &mut connection.busy_mut().output),
         }
         // RFC 6455 §7.1.1: the server closes first, and at once.
         turn.out.push(Output::PeerFinished(key.conn()));
@@ -151,7 +151,7 @@ impl Hub {
         if self.echo_deflates {
             ws::deflate::encode_frame(opcode, payload, &mut connection.busy_mut().output);
         } else {
-            frame_into(&mut connection.busy_mut().output, opcode, payload);
+            ws::encode_frame(opcode, payload, &mut connection.busy_mut().output);
         }
         turn.out.push(Output::Dirty(key.conn()));
     }
@@ -169,11 +169,8 @@ impl Hub {
                 let Some(connection) = self.connections.get_mut(key) else {
                     return;
                 };
-                frame_into(
-                    &mut connection.busy_mut().output,
-                    ws::Opcode::Text,
-                    b"3probe",
-                );
+                let output = &mut connection.busy_mut().output;
+                ws::encode_frame(ws::Opcode::Text, b"3probe", output);
                 turn.out.push(Output::Dirty(key.conn()));
                 if let Some(session) = self.sessions.get_mut(session_key) {
                     session.transport = Transport::Upgrading;
@@ -282,10 +279,4 @@ impl Hub {
         ws::encode_close(code, reason, &mut connection.busy_mut().output);
         self.close_after_flush(key, turn);
     }
-}
-
-/// Appends an unfragmented, uncompressed frame.
-pub(crate) fn frame_into(output: &mut Vec<u8>, opcode: ws::Opcode, payload: &[u8]) {
-    ws::encode_header(opcode, true, false, payload.len() as u64, output);
-    output.extend_from_slice(payload);
 }

@@ -2,13 +2,14 @@
 //!
 //! Deliberately absent: the table of sessions, and any secrecy beyond the 128 bits.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 /// Buckets that sessions are spread over; more than shards, so that the number of shards may change.
 pub(crate) const BUCKETS: u16 = 4096;
 const BYTES: usize = 20;
 const TEXT_BYTES: usize = 27;
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A session's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -54,18 +55,7 @@ impl Sid {
     /// base64url without padding.
     #[must_use]
     pub(crate) fn text(&self) -> String {
-        let mut text = String::with_capacity(TEXT_BYTES);
-        for chunk in self.bytes.chunks(3) {
-            let mut group = [0; 3];
-            group[..chunk.len()].copy_from_slice(chunk);
-            let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
-            for symbol in 0..=chunk.len() {
-                text.push(char::from(
-                    ALPHABET[(bits >> (18 - 6 * symbol)) as usize & 63],
-                ));
-            }
-        }
-        text
+        BASE64_URL_SAFE_NO_PAD.encode(self.bytes)
     }
 
     /// Which bucket owns the session.
