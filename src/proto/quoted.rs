@@ -1,20 +1,25 @@
 //! JSON values, written without a library's detours.
 
 /// A JSON string with its quotes.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_quoted(&mut out, text);
+    out
+}
+
+/// Appends a JSON string with its quotes.
 ///
 /// # Panics
 /// Never: strings always serialise.
-#[must_use]
-pub fn quoted(text: &str) -> String {
+pub(crate) fn push_quoted(out: &mut String, text: &str) {
     // Ids and codes stand there as they are, and so does nearly everything else.
     if text.bytes().any(is_escaped) {
-        serde_json::to_string(text).expect("strings serialise")
+        out.push_str(&serde_json::to_string(text).expect("strings serialise"));
     } else {
-        let mut out = String::with_capacity(text.len() + 2);
         out.push('"');
         out.push_str(text);
         out.push('"');
-        out
     }
 }
 

@@ -1,6 +1,6 @@
 //! The open packet, and the errors that the reference server answers.
 
-use crate::quoted::{push_number, quoted};
+use crate::quoted::{push_number, push_quoted};
 
 /// Bytes for which an open packet has room at once: those of our ids and settings.
 const ENCODED_BYTES: usize = 160;
@@ -26,11 +26,11 @@ impl Handshake<'_> {
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(ENCODED_BYTES);
         out.push_str(r#"0{"sid":"#);
-        out.push_str(&quoted(self.sid));
+        push_quoted(&mut out, self.sid);
         out.push_str(r#","upgrades":["#);
         for (at, transport) in self.upgrades.iter().enumerate() {
             out.push_str(if at > 0 { "," } else { "" });
-            out.push_str(&quoted(transport));
+            push_quoted(&mut out, transport);
         }
         out.push(']');
         for (name, number) in [

@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 /// RFC 6455 §1.3.
 const KEY_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// Bytes for which an answer has room at once: it and what is said first behind it, where nothing is added.
+const RESPONSE_BYTES: usize = 320;
+
 /// A request that asks for a WebSocket rightly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
@@ -89,10 +92,13 @@ impl Upgrade {
     /// The 101 answer, with more headers: names and values that HTTP has.
     #[must_use]
     pub fn response<T: AsRef<str>>(&self, extensions: Option<&str>, headers: &[(T, T)]) -> Vec<u8> {
-        let mut out = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
-            self.accept
+        let mut out = String::with_capacity(RESPONSE_BYTES);
+        out.push_str(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
         );
+        out.push_str("Sec-WebSocket-Accept: ");
+        out.push_str(&self.accept);
+        out.push_str("\r\n");
         if let Some(extensions) = extensions {
             out.push_str("Sec-WebSocket-Extensions: ");
             out.push_str(extensions);

@@ -321,7 +321,11 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        connection.busy_mut().output.extend_from_slice(&response);
+        let output = &mut connection.busy_mut().output;
+        match output.is_empty() {
+            true => *output = response,
+            false => output.extend_from_slice(&response),
+        }
         let socket = crate::connection::Socket {
             inflates: agreed.is_some(),
             deflate: agreed.is_some_and(|agreed| agreed.compresses()),

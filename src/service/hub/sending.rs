@@ -55,10 +55,10 @@ impl Hub {
         let session = self.sessions.get_mut(key)?;
         let (count, bytes) = self.joined.head(session.outbox.packets(), encoding)?;
         session.reads_on(now, self.settings.ping_timeout_ms);
-        for packet in session.outbox.take(count) {
+        session.outbox.take(count, |packet| {
             self.queued_bytes -= packet.bytes() as u64;
             self.stats.sent(&packet, now);
-        }
+        });
         self.note_taken(key);
         Some(bytes)
     }

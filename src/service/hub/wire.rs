@@ -34,10 +34,10 @@ pub(crate) fn polling_payload(
     });
     let count = fitting.count();
     let at_least = usize::from(body.is_empty() && !session.outbox.is_empty());
-    for packet in session.outbox.take(count.max(at_least)) {
+    session.outbox.take(count.max(at_least), |packet| {
         packet.polling_into(&mut body);
         taken(&packet);
-    }
+    });
     body
 }
 

@@ -2,14 +2,13 @@
 //!
 //! Deliberately absent: the table of sessions, and any secrecy beyond the 128 bits.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 /// Buckets that sessions are spread over; more than shards, so that the number of shards may change.
 pub(crate) const BUCKETS: u16 = 4096;
 const BYTES: usize = 20;
 const TEXT_BYTES: usize = 27;
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A session's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -55,7 +54,21 @@ impl Sid {
     /// base64url without padding.
     #[must_use]
     pub(crate) fn text(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.bytes)
+        let symbols: [u8; TEXT_BYTES] =
+            core::array::from_fn(|at| ALPHABET[usize::from(self.six_bits(at))]);
+        core::str::from_utf8(&symbols).expect("ASCII").to_owned()
+    }
+
+    /// The bits of one symbol; behind the last byte there are zeros.
+    const fn six_bits(&self, at: usize) -> u8 {
+        let (byte, shift) = (at * 6 / 8, at * 6 % 8);
+        let next = if byte + 1 < BYTES {
+            self.bytes[byte + 1]
+        } else {
+            0
+        };
+        let pair = u16::from_be_bytes([self.bytes[byte], next]);
+        (pair >> (10 - shift)) as u8 & 63
     }
 
     /// Which bucket owns the session.
