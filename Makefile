@@ -74,6 +74,7 @@ bench: setup-bench ## Ringway beside its peers, one table (SCENARIO=echo-64,room
 	cargo build --release --locked --bin ringway
 	cargo build --release --locked -p ringway-bench
 	bench/peers/build >/dev/null
+	bench/peers/check.mjs >/dev/null
 	cd packages/realtime-sdk && npm run --silent build
 	mkdir -p bench/results
 	target/release/ringway-bench run --passes $(PASSES) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SERVER),--server $(SERVER)) $(ARGS) \

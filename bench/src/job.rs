@@ -13,7 +13,7 @@ use crate::load::publish::Publish;
 use crate::load::say::Say;
 use crate::load::{Drive, Driven, Latency};
 use crate::outcome::Outcome;
-use crate::process::{self, Cpu, CpuTime, Memory};
+use crate::process::{self, Cpu, CpuTime, Everybody, Memory};
 use crate::profiler::Profiler;
 use crate::scenario::{Kind, Scenario};
 use crate::server::{Running, SECRET, Server};
@@ -154,7 +154,7 @@ impl Job {
         load.tally().since_ns = load.clock_ns();
         let (operations, bytes) = (load.tally().operations, load.tally().bytes);
         let cpus = scenario.cpus();
-        let (stolen, busy) = (CpuTime::stolen(&cpus)?, CpuTime::busy(&cpus)?);
+        let (stolen, everybody) = (CpuTime::stolen(&cpus)?, Everybody::now()?);
         let (start, own, server) = (Instant::now(), own_cpu()?, running.cpu()?);
         let measured = Duration::from_millis(scenario.measured_ms);
         phase(&mut load, measured, |elapsed| {
@@ -163,9 +163,12 @@ impl Job {
         (outcome.cpu_seconds, outcome.waiting_seconds) = running.cpu()?.since(server);
         outcome.seconds = start.elapsed().as_secs_f64();
         outcome.stolen = Some(CpuTime::stolen(&cpus)?.since(stolen));
-        outcome.busy = Some(CpuTime::busy(&cpus)?.since(busy));
-        profiler.map_or(Ok(()), Profiler::finish)?;
+        let everybody = Everybody::now()?.since(&everybody);
         (outcome.load_cpu_seconds, outcome.load_waiting_seconds) = own_cpu()?.since(own);
+        let ours = outcome.cpu_seconds + outcome.load_cpu_seconds;
+        // What server and load did between two looks is theirs.
+        outcome.others_seconds = Some((everybody - ours).max(0.0));
+        profiler.map_or(Ok(()), Profiler::finish)?;
         outcome.operations = load.tally().operations - operations;
         outcome.bytes = load.tally().bytes - bytes;
         let memory = running.memory()?;

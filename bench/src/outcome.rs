@@ -44,9 +44,9 @@ pub(crate) struct Outcome {
     /// What the hypervisor took of the CPUs of server and load meanwhile; older results do not say.
     #[serde(default)]
     pub(crate) stolen: Option<CpuTime>,
-    /// How long those CPUs ran anything meanwhile; older results do not say.
+    /// What all other processes of the machine had of its CPUs meanwhile; results from before it do not say (and what they have as `busy` came in ticks, too coarse for that).
     #[serde(default)]
-    pub(crate) busy: Option<CpuTime>,
+    pub(crate) others_seconds: Option<f64>,
     /// Of what was due within the measured time, whenever it came.
     pub(crate) latency: Option<Latency>,
     pub(crate) refused: u64,
@@ -104,11 +104,10 @@ impl Outcome {
         (!self.shares_cpus && share.is_finite()).then_some(share)
     }
 
-    /// How much of the time of the CPUs that server and load share something else ran on them.
+    /// How much of one CPU's time others had, on any; where server and load share their CPUs, so that waiting says nothing.
     pub(crate) fn others_share(&self) -> Option<f64> {
-        let busy = self.busy.filter(|_| self.shares_cpus)?;
-        let others = busy.seconds - self.cpu_seconds - self.load_cpu_seconds;
-        let share = others.max(0.0) / (self.seconds * busy.cpus as f64);
+        let others = self.others_seconds.filter(|_| self.shares_cpus)?;
+        let share = others / self.seconds;
         share.is_finite().then_some(share)
     }
 

@@ -1,6 +1,7 @@
 //! What a process costs: time on CPUs and memory, from /proc.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -44,6 +45,30 @@ impl Cpu {
     }
 }
 
+/// What the scheduler has given each process of the machine so far, kernel threads included.
+#[derive(Debug, Default)]
+pub(crate) struct Everybody(BTreeMap<u32, u64>);
+
+impl Everybody {
+    /// # Errors
+    /// There is no /proc.
+    pub(crate) fn now() -> io::Result<Self> {
+        let names = fs::read_dir("/proc")?.filter_map(Result::ok);
+        let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        // One that ends meanwhile says nothing any more.
+        let on_ns = |pid| Some((pid, Cpu::of(pid).ok()?.on_ns));
+        Ok(Self(pids.filter_map(on_ns).collect()))
+    }
+
+    /// Seconds on CPUs of all who are there still, those among them that have come since.
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        let grown = |(pid, on_ns): (&u32, &u64)| {
+            on_ns.saturating_sub(before.0.get(pid).copied().unwrap_or(0)) as f64 / 1e9
+        };
+        self.0.iter().map(grown).sum()
+    }
+}
+
 /// User and system time of a process, in ticks, from its /proc/PID/stat, where its name may have any characters.
 fn ticks_in(stat: &str) -> u64 {
     // Behind the name the first field is the third of proc(5), where utime and stime are the 14th and the 15th.
@@ -55,7 +80,7 @@ fn ticks_in(stat: &str) -> u64 {
 /// Ticks of /proc/stat in a second, on every architecture that this runs on (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// Time of some CPUs: what the hypervisor took, in which one of them had something to do and did not run, or in which they ran.
+/// Time of some CPUs that the hypervisor took: one of them had something to do and did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CpuTime {
     /// Over all of them.
@@ -73,30 +98,8 @@ impl CpuTime {
     }
 
     fn in_stat(stat: &str, cpus: &[usize]) -> Self {
-        Self::summed(stat, cpus, &[8])
-    }
-
-    /// How long the CPUs named have run anything so far.
-    ///
-    /// # Errors
-    /// There is no /proc.
-    pub(crate) fn busy(cpus: &[usize]) -> io::Result<Self> {
-        Ok(Self::summed(
-            &fs::read_to_string("/proc/stat")?,
-            cpus,
-            &[1, 2, 3, 6, 7],
-        ))
-    }
-
-    fn summed(stat: &str, cpus: &[usize], places: &[usize]) -> Self {
         // "cpu0 user nice system idle iowait irq softirq steal guest guest_nice"; the space tells cpu1 from cpu10.
-        let of_cpu = |cpu: &usize| {
-            let name = format!("cpu{cpu} ");
-            places
-                .iter()
-                .map(|place| field(stat, &name, *place))
-                .sum::<i64>()
-        };
+        let of_cpu = |cpu: &usize| field(stat, &format!("cpu{cpu} "), 8);
         Self {
             seconds: cpus.iter().map(of_cpu).sum::<i64>() as f64 / TICKS,
             cpus: cpus.len(),
@@ -197,10 +200,6 @@ mod tests {
         assert_eq!(seconds(&[0]), 1.5);
         assert_eq!(seconds(&[0, 1]), 2.0);
         assert_eq!(seconds(&[3]), 0.0);
-        assert_eq!(
-            CpuTime::summed(stat, &[0, 1], &[1, 2, 3, 6, 7]).seconds,
-            0.38
-        );
         let (before, after) = (CpuTime::in_stat(stat, &[1]), CpuTime::in_stat(stat, &[1]));
         assert_eq!(
             after.since(before),
@@ -209,6 +208,18 @@ mod tests {
                 cpus: 1
             }
         );
+    }
+
+    #[test]
+    fn everybody_is_counted_who_was_there_or_came() {
+        let at = |counts: &[(u32, u64)]| Everybody(counts.iter().copied().collect());
+        let before = at(&[(1, 5_000_000_000), (2, 1_000_000_000), (3, 9)]);
+        let after = at(&[(1, 5_500_000_000), (2, 1_000_000_000), (4, 250_000_000)]);
+        assert_eq!(after.since(&before), 0.75);
+        let own = std::process::id();
+        let (before, cpu) = (Everybody::now().unwrap(), Cpu::of(own).unwrap());
+        while Cpu::of(own).unwrap().since(cpu).0 < 0.02 {}
+        assert!(Everybody::now().unwrap().since(&before) >= 0.02);
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn noise(report: &Report) -> String {
     );
     let beside = share(
         Outcome::others_share,
-        "where server and load share their CPUs something else had",
+        "where server and load share their CPUs others had of one",
     );
     let stolen = share(Outcome::stolen_share, "the hypervisor took");
     let all: Vec<String> = [others, beside, stolen].into_iter().flatten().collect();
